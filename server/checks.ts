@@ -1,0 +1,192 @@
+// What a request must be before it reaches the database: every bound once, each refusal with its field, limit and what was got.
+import { CortexError, type Details, type Reason } from "./errors.js";
+
+export const namespaceBytesMax = 256;
+export const keyBytesMax = 1024;
+export const userIdBytesMax = 256;
+export const tenantBytesMax = 256;
+export const metadataBytesMax = 64 * 1024;
+export const valueDepthMax = 1000;
+export const ttlSecondsMax = 3_155_760_000;
+export const amountCharsMax = 100;
+export const amountExponentMax = 400;
+export const limitMax = 1000;
+export const batchEntriesMax = 1000;
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
+const control = /[\u0000-\u001f\u007f-\u009f]/;
+
+function name(reason: Reason, field: string, text: string, bytesMax: number): string {
+  const bytes = Buffer.byteLength(text);
+  const refuse = (problem: string, details: Details = {}) =>
+    new CortexError(reason, { field, problem, ...details });
+  if (bytes === 0) throw refuse("is empty");
+  if (bytes > bytesMax)
+    throw refuse("is too long", { limit: `${bytesMax} bytes of UTF-8`, got: `${bytes}` });
+  if (control.test(text)) throw refuse("holds a control character");
+  if (text.trim() === "") throw refuse("is blank");
+  return text;
+}
+
+export const namespace = (text: string, field = "namespace") =>
+  name("INVALID_NAMESPACE", field, text, namespaceBytesMax);
+export const key = (text: string, field = "key") => name("INVALID_KEY", field, text, keyBytesMax);
+export const userId = (text: string, field = "user_id") =>
+  name("INVALID_USER_ID", field, text, userIdBytesMax);
+
+/** The tenant of a call, from its metadata; none given is the tenant "". */
+export function tenant(values: readonly (string | Buffer)[]): string {
+  const [id = ""] = values;
+  const refuse = (problem: string, details: Details = {}) =>
+    new CortexError("INVALID_TENANT", { field: "x-tenant-id", problem, ...details });
+  if (values.length > 1) throw refuse("is given more than once");
+  if (typeof id !== "string" || !/^[\x20-\x7e]*$/.test(id)) throw refuse("is not printable ASCII");
+  if (id.length > tenantBytesMax)
+    throw refuse("is too long", { limit: `${tenantBytesMax} bytes`, got: `${id.length}` });
+  if (id !== "" && id.trim() === "") throw refuse("is blank");
+  return id;
+}
+
+/** JSON text of any value. Its own text is what is stored, so it is checked here and parsed by nobody else. */
+export function json(
+  text: string,
+  field: string,
+  bytesMax: number,
+  depthMax = valueDepthMax,
+): string {
+  const bytes = Buffer.byteLength(text);
+  if (bytes > bytesMax)
+    throw new CortexError("VALUE_TOO_LARGE", { field, limit: `${bytesMax}`, got: `${bytes}` });
+  try {
+    JSON.parse(text);
+  } catch {
+    const problem = text === "" ? "is empty, not JSON" : "is not JSON";
+    throw new CortexError("INVALID_VALUE", { field, problem });
+  }
+  const depth = text.length > depthMax ? depthOf(text) : 0; // shorter text cannot nest that deep
+  if (depth > depthMax)
+    throw new CortexError("VALUE_TOO_DEEP", { field, limit: `${depthMax}`, got: `${depth}` });
+  return text;
+}
+
+/** How deep arrays and objects nest in text that is known to be JSON. */
+function depthOf(text: string): number {
+  let depth = 0;
+  let deepest = 0;
+  for (let i = 0; i < text.length; i++) {
+    const c = text.charCodeAt(i);
+    if (c === 0x22) {
+      while (text.charCodeAt(++i) !== 0x22) if (text.charCodeAt(i) === 0x5c) i++; // to the closing quote
+    } else if (c === 0x5b || c === 0x7b) {
+      if (++depth > deepest) deepest = depth;
+    } else if (c === 0x5d || c === 0x7d) depth--;
+  }
+  return deepest;
+}
+
+/** A JSON object as text: metadata of an entry, profile of a user. */
+export function jsonObject(text: string, field: string): string {
+  const refuse = (problem: string, details: Details = {}) =>
+    new CortexError("INVALID_METADATA", { field, problem, ...details });
+  const bytes = Buffer.byteLength(text);
+  if (bytes > metadataBytesMax)
+    throw refuse("is too large", { limit: `${metadataBytesMax} bytes of UTF-8`, got: `${bytes}` });
+  if (!/^[ \t\n\r]*\{/.test(text)) throw refuse("is not a JSON object");
+  try {
+    JSON.parse(text);
+  } catch {
+    throw refuse("is not JSON");
+  }
+  if (text.length > valueDepthMax) {
+    const depth = depthOf(text);
+    if (depth > valueDepthMax)
+      throw refuse("nests too deep", { limit: `${valueDepthMax}`, got: `${depth}` });
+  }
+  return text;
+}
+
+export function ttlSeconds(seconds: number, field = "ttl_seconds"): number {
+  if (seconds > 0 && seconds <= ttlSecondsMax) return seconds;
+  const limit = `above 0, at most ${ttlSecondsMax} seconds`;
+  throw new CortexError("INVALID_TTL", {
+    field,
+    problem: "is out of range",
+    limit,
+    got: `${seconds}`,
+  });
+}
+
+/** A decimal number as text, in bounds that keep exact arithmetic cheap. */
+export function amount(text: string, field: string): string {
+  const match = /^-?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE]([+-]?\d+))?$/.exec(text);
+  if (
+    text.length <= amountCharsMax &&
+    match &&
+    Math.abs(Number(match[1] ?? 0)) <= amountExponentMax
+  )
+    return text;
+  throw new CortexError("INVALID_AMOUNT", {
+    field,
+    problem: `is not a decimal number of at most ${amountCharsMax} characters with an exponent within ±${amountExponentMax}`,
+    got: text.slice(0, amountCharsMax),
+  });
+}
+
+export function revision(text: string, field = "if_revision"): string {
+  if (!text.startsWith("-") && text !== "0") return text;
+  throw new CortexError("INVALID_REVISION", { field, problem: "is not above 0", got: text });
+}
+
+export function limit(n: number | undefined, fallback: number): number {
+  if (n === undefined) return fallback;
+  if (n >= 1 && n <= limitMax) return n;
+  throw new CortexError("INVALID_LIMIT", {
+    field: "limit",
+    problem: "is out of range",
+    limit: `1 to ${limitMax}`,
+    got: `${n}`,
+  });
+}
+
+export function offset(n: number | undefined, pageToken: string): number {
+  if (n === undefined) return 0;
+  if (n < 0)
+    throw new CortexError("INVALID_OFFSET", {
+      field: "offset",
+      problem: "is negative",
+      got: `${n}`,
+    });
+  if (pageToken)
+    throw new CortexError("INVALID_OFFSET", {
+      field: "offset",
+      problem: "cannot go together with page_token",
+    });
+  return n;
+}
+
+/** A prefix or any other text to filter by: at least one byte. */
+export function filterText(text: string, field: string): string {
+  if (text !== "") return text;
+  throw new CortexError("INVALID_FILTER", {
+    field,
+    problem: "is empty: leave it out to filter by nothing",
+  });
+}
+
+export function exclusive(first: [string, boolean], second: [string, boolean]): void {
+  if (first[1] && second[1])
+    throw new CortexError("INVALID_OPTIONS", {
+      field: first[0],
+      problem: `cannot go together with ${second[0]}`,
+    });
+}
+
+export function batch(field: string, entries: number): void {
+  if (entries > batchEntriesMax)
+    throw new CortexError("INVALID_BATCH", {
+      field,
+      problem: "is too long",
+      limit: `${batchEntriesMax} entries`,
+      got: `${entries}`,
+    });
+}

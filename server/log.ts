@@ -1,0 +1,18 @@
+// The log: pino, on stderr. Errors are logged without the parameters and details of statements, which hold what users store.
+import pino, { type Logger } from "pino";
+import pretty from "pino-pretty";
+import type { Config } from "./config.js";
+import { codeOf } from "./errors.js";
+
+export function createLog({ logLevel, logFormat }: Config): Logger {
+  const options = { level: logLevel, base: { pid: process.pid }, serializers: { err: bare } };
+  const readable = logFormat === "pretty" || (logFormat === "auto" && process.stderr.isTTY);
+  return readable
+    ? pino(options, pretty({ destination: 2, sync: true, ignore: "pid,hostname" }))
+    : pino(options, pino.destination({ fd: 2, sync: true }));
+}
+
+function bare(error: unknown) {
+  if (!(error instanceof Error)) return { type: typeof error };
+  return { type: error.name, code: codeOf(error), message: error.message, stack: error.stack };
+}

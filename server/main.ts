@@ -1,0 +1,99 @@
+#!/usr/bin/env node
+// Flags and environment -> start(). With --workers N, this process owns the embedded Postgres and N others serve.
+import cluster from "node:cluster";
+import { createRequire } from "node:module";
+import type { Logger } from "pino";
+import { type Config, Printed, parseConfig, UsageError } from "./config.js";
+import { EmbeddedError } from "./embedded-host.js";
+import { CortexError, codeOf } from "./errors.js";
+import { createLog } from "./log.js";
+import { start } from "./start.js";
+import { runWorkers } from "./workers.js";
+
+const { version } = createRequire(import.meta.url)("cortex-store/package.json") as {
+  version: string;
+};
+
+async function main(): Promise<void> {
+  const config = configure();
+  if (!config) return;
+  const log = createLog(config);
+  try {
+    if (cluster.isWorker) await serveAsWorker(config, log);
+    else await serve(config, log);
+  } catch (error) {
+    console.error(`cortex-store: ${explain(error, config)}`);
+    log.debug({ err: error }, "start failed");
+    process.exit(1);
+  }
+}
+
+function configure(): Config | undefined {
+  try {
+    return parseConfig(process.argv.slice(2), process.env, version);
+  } catch (error) {
+    if (error instanceof Printed) return undefined;
+    if (!(error instanceof UsageError)) throw error;
+    console.error(`cortex-store: ${error.message}`);
+    process.exitCode = 2;
+    return undefined;
+  }
+}
+
+async function serve(config: Config, log: Logger): Promise<void> {
+  const stopped = stopSignal();
+  const embedded = config.databaseUrl ? undefined : await startPostgres(config, log);
+  try {
+    const url = embedded?.url ?? config.databaseUrl ?? "";
+    const running =
+      config.workers > 1 ? await runWorkers(config, url, log) : await start(config, url, log);
+    console.log(`cortex-store listening on ${running.address}`);
+    await stopped;
+    log.info({}, "stopping");
+    await running.stop();
+  } finally {
+    await embedded?.stop();
+  }
+  process.exit(0);
+}
+
+/** Loaded only when it is needed: whoever brings a database needs no embedded one. */
+async function startPostgres(config: Config, log: Logger) {
+  const { startEmbedded } = await import("./embedded.js");
+  return startEmbedded(config.dataDir, log);
+}
+
+async function serveAsWorker(config: Config, log: Logger): Promise<void> {
+  const stopped = stopSignal();
+  process.once("disconnect", () => process.kill(process.pid, "SIGTERM")); // the primary is gone
+  const running = await start(config, config.databaseUrl ?? "", log);
+  process.send?.({ address: running.address });
+  await stopped;
+  await running.stop();
+  process.exit(0);
+}
+
+/** Resolves at the first SIGTERM or Ctrl-C; a second one of these ends the process at once. */
+function stopSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    let asked = false;
+    for (const signal of ["SIGTERM", "SIGINT"] as const)
+      process.on(signal, () => {
+        if (asked && signal === "SIGINT") process.exit(130);
+        asked = true;
+        resolve();
+      });
+  });
+}
+
+function explain(error: unknown, config: Config): string {
+  if (error instanceof EmbeddedError) return error.message;
+  if (error instanceof CortexError && error.reason === "DATABASE_UNAVAILABLE")
+    return `the database of --database-url (DATABASE_URL) does not answer: ${codeOf(error.cause)}`;
+  const text = error instanceof Error ? error.message : String(error);
+  return /EADDRINUSE|EACCES|EADDRNOTAVAIL|ENOTFOUND|No address added/.test(text)
+    ? `cannot listen on ${config.listen}: ${text}`
+    : text;
+}
+
+await main();

@@ -1,0 +1,40 @@
+import type { BatchGetRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
+import * as check from "../checks.js";
+import { CortexError } from "../errors.js";
+import type { Call } from "../rpc.js";
+import { columns, joinAccess, live, type Row, toRecord } from "./entry.js";
+
+// What a record takes on the wire besides its value and metadata, at most: names, times, numbers.
+const overheadBytes = check.namespaceBytesMax + check.keyBytesMax + check.userIdBytesMax + 256;
+
+export async function batchGet(request: BatchGetRequest, { tenant, run, access, config }: Call) {
+  const namespace = check.namespace(request.namespace);
+  check.batch("keys", request.keys.length);
+  const keys = request.keys.map((key, i) => check.key(key, `keys[${i}]`));
+  if (keys.length === 0) return {};
+  await access.settle(tenant, namespace);
+  const bytesMax = config.messageBytesMax;
+  // The size is summed before a value is read: a reply that would be too large is one row without values.
+  const rows = await run<Row & { reply_bytes: string; place: string | null }>(
+    (sql) => sql`
+      with m as materialized (
+        select m.*, asked.place
+        from unnest(${keys}::text[]) with ordinality as asked (key, place)
+        join mutable m on m.tenant = ${tenant} and m.namespace = ${namespace} and m.key = asked.key and ${live(sql)}
+      ), reply as (
+        select coalesce(sum(bytes + octet_length(metadata::text) + ${overheadBytes}::int), 0) as bytes from m
+      )
+      select reply.bytes as reply_bytes, m.place, ${columns(sql)}
+      from reply left join m on reply.bytes <= ${bytesMax} ${joinAccess(sql)}`,
+  );
+  const bytes = rows[0]?.reply_bytes;
+  if (Number(bytes) > bytesMax)
+    throw new CortexError("REPLY_TOO_LARGE", { limit: `${bytesMax}`, got: `${bytes}` });
+  const records = new Map(rows.map((row) => [Number(row.place), row]));
+  return {
+    results: keys.map((_, i) => {
+      const row = records.get(i + 1);
+      return row ? { record: toRecord(row) } : {};
+    }),
+  };
+}

@@ -1,0 +1,81 @@
+// Which entries of a namespace: the same in List, Count and PurgeMany.
+import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
+import type { Filter } from "../../gen/cortex/mutable/v1/mutable_pb.js";
+import * as check from "../checks.js";
+import type { Fragment, Sql } from "../database.js";
+import { CortexError } from "../errors.js";
+import { afterPrefix, type Query } from "../page.js";
+import { accessOf, live } from "./entry.js";
+
+export interface Matching {
+  tenant: string;
+  namespace: string;
+  keyPrefix: string | undefined;
+  userId: string | undefined;
+  updatedAfter: Date | undefined;
+  updatedBefore: Date | undefined;
+  lastAccessedBefore: Date | undefined;
+}
+
+export function checkFilter(
+  tenant: string,
+  namespace: string,
+  filter: Filter | undefined,
+): Matching {
+  const { keyPrefix, userId } = filter ?? {};
+  return {
+    tenant,
+    namespace: check.namespace(namespace),
+    keyPrefix:
+      keyPrefix === undefined ? undefined : check.filterText(keyPrefix, "filter.key_prefix"),
+    userId:
+      userId === undefined
+        ? undefined
+        : check.userId(check.filterText(userId, "filter.user_id"), "filter.user_id"),
+    updatedAfter: time(filter?.updatedAfter, "filter.updated_after"),
+    updatedBefore: time(filter?.updatedBefore, "filter.updated_before"),
+    lastAccessedBefore: time(filter?.lastAccessedBefore, "filter.last_accessed_before"),
+  };
+}
+
+// What google.protobuf.Timestamp allows: the years 1 to 9999.
+const earliest = Date.parse("0001-01-01T00:00:00.000Z");
+const latest = Date.parse("9999-12-31T23:59:59.999Z");
+
+function time(timestamp: Timestamp | undefined, field: string): Date | undefined {
+  if (!timestamp) return undefined;
+  const ms = timestampMs(timestamp);
+  if (ms >= earliest && ms <= latest && timestamp.nanos >= 0 && timestamp.nanos < 1e9)
+    return new Date(ms);
+  throw new CortexError("INVALID_FILTER", {
+    field,
+    problem: "is not a time of the years 1 to 9999",
+  });
+}
+
+/** Whether any filter is set: without one the whole namespace matches. */
+export const filters = ({ tenant, namespace, ...rest }: Matching): boolean =>
+  Object.values(rest).some((value) => value !== undefined);
+
+export const queryOf = (m: Matching): Query => [
+  m.tenant,
+  m.namespace,
+  m.keyPrefix,
+  m.userId,
+  m.updatedAfter?.getTime(),
+  m.updatedBefore?.getTime(),
+  m.lastAccessedBefore?.getTime(),
+];
+
+/** The condition on `m` that the entries which match fulfil. */
+export function matches(sql: Sql, m: Matching): Fragment {
+  const end = m.keyPrefix === undefined ? undefined : afterPrefix(m.keyPrefix);
+  return sql`
+    m.tenant = ${m.tenant} and m.namespace = ${m.namespace} and ${live(sql)}
+    ${m.keyPrefix === undefined ? sql`` : sql`and m.key >= ${m.keyPrefix}`}
+    ${end === undefined ? sql`` : sql`and m.key < ${end}`}
+    ${m.userId === undefined ? sql`` : sql`and m.user_id = ${m.userId}`}
+    ${m.updatedAfter ? sql`and m.updated_at > ${m.updatedAfter}` : sql``}
+    ${m.updatedBefore ? sql`and m.updated_at < ${m.updatedBefore}` : sql``}
+    ${m.lastAccessedBefore ? sql`and coalesce((select a.accessed_at from mutable_access a where ${accessOf(sql)}), m.created_at) < ${m.lastAccessedBefore}` : sql``}`;
+}

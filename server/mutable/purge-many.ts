@@ -1,0 +1,15 @@
+import type { PurgeManyRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
+import { CortexError } from "../errors.js";
+import type { Call } from "../rpc.js";
+import { checkFilter, filters } from "./filter.js";
+import { purge } from "./purge.js";
+
+export async function purgeMany(request: PurgeManyRequest, { tenant, bulk, access }: Call) {
+  const matching = checkFilter(tenant, request.namespace, request.filter);
+  if (!filters(matching)) {
+    const problem = "is empty: PurgeNamespace deletes a whole namespace";
+    throw new CortexError("INVALID_FILTER", { field: "filter", problem });
+  }
+  if (matching.lastAccessedBefore) await access.settle(tenant, matching.namespace);
+  return purge(bulk, matching, request.dryRun);
+}

@@ -1,0 +1,8 @@
+import type { PurgeNamespaceRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
+import type { Call } from "../rpc.js";
+import { checkFilter } from "./filter.js";
+import { purge } from "./purge.js";
+
+export async function purgeNamespace(request: PurgeNamespaceRequest, { tenant, bulk }: Call) {
+  return purge(bulk, checkFilter(tenant, request.namespace, undefined), request.dryRun);
+}

@@ -1,0 +1,153 @@
+// The only wiring: database -> migrate -> serve -> drain.
+import { create, toBinary } from "@bufbuild/protobuf";
+import {
+  type FileDescriptorProto,
+  FileDescriptorSetSchema,
+  file_google_protobuf_any,
+  file_google_protobuf_timestamp,
+} from "@bufbuild/protobuf/wkt";
+import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { loadFileDescriptorSetFromBuffer } from "@grpc/proto-loader";
+import { ReflectionService } from "@grpc/reflection";
+import { HealthImplementation } from "grpc-health-check";
+import type { Logger } from "pino";
+import { file_cortex_error_v1_error } from "../gen/cortex/error/v1/error_pb.js";
+import {
+  file_cortex_mutable_v1_mutable,
+  MutableStore,
+} from "../gen/cortex/mutable/v1/mutable_pb.js";
+import { file_cortex_users_v1_users, Users } from "../gen/cortex/users/v1/users_pb.js";
+import { file_google_rpc_error_details } from "../gen/google/rpc/error_details_pb.js";
+import { file_google_rpc_status } from "../gen/google/rpc/status_pb.js";
+import { AccessCounter } from "./access.js";
+import type { Config } from "./config.js";
+import { Database, migrate } from "./database.js";
+import { mutableStore } from "./mutable/service.js";
+import { sweep } from "./mutable/sweep.js";
+import { addService, type Context, InFlight } from "./rpc.js";
+import { users } from "./users/service.js";
+
+export interface Running {
+  /** HOST:PORT that is served. */
+  address: string;
+  /** Drains: no new calls, calls in flight finish within the drain time, what is counted is written. */
+  stop(): Promise<void>;
+}
+
+/** Serves on config.listen over the Postgres of the URL, whose schema is up to date when this resolves. */
+export async function start(config: Config, databaseUrl: string, log: Logger): Promise<Running> {
+  await migrate(databaseUrl);
+  const database = new Database(databaseUrl, config.poolSize, config.statementSeconds);
+  const forever = new AbortController().signal;
+  const access = new AccessCounter(database.calls.run(forever), log);
+  const context: Context = { database, access, config, log, calls: new InFlight() };
+
+  const server = new Server({
+    // Above our own limit, so that a message a little too large is refused with its reason.
+    "grpc.max_receive_message_length": config.messageBytesMax * 4,
+    "grpc.max_send_message_length": -1,
+    "grpc.keepalive_time_ms": config.keepaliveSeconds * 1000,
+    "grpc.keepalive_timeout_ms": 20_000,
+    "grpc.keepalive_permit_without_calls": 1,
+  });
+  addService(server, MutableStore, mutableStore, context);
+  addService(server, Users, users, context);
+  const health = new HealthImplementation();
+  health.addToServer(server);
+  if (config.reflection) reflection().addToServer(server);
+
+  let port: number;
+  try {
+    port = await bind(server, config.listen);
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
+  setHealth(health, "SERVING");
+  const sweeping = every(config.sweepSeconds * 1000, async () => {
+    try {
+      const count = await sweep(database.bulk.run(forever));
+      if (count > 0) log.debug({ count }, "expired entries swept");
+    } catch (error) {
+      log.warn({ err: error }, "the sweep failed and will be tried again");
+    }
+  });
+
+  return {
+    address: config.listen.replace(/:\d+$/, `:${port}`),
+    async stop() {
+      setHealth(health, "NOT_SERVING");
+      await drain(server, context.calls, config.drainSeconds * 1000);
+      await sweeping.stop();
+      await access.flush();
+      await database.close();
+    },
+  };
+}
+
+function bind(server: Server, listen: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.bindAsync(listen, ServerCredentials.createInsecure(), (error, port) =>
+      error ? reject(error) : resolve(port),
+    );
+  });
+}
+
+const services = ["", MutableStore.typeName, Users.typeName];
+
+function setHealth(health: HealthImplementation, status: "SERVING" | "NOT_SERVING"): void {
+  for (const service of services) health.setStatus(service, status);
+}
+
+/** Lets the calls in flight finish, then closes what else is open (health watches, reflection). */
+async function drain(server: Server, calls: InFlight, drainMs: number): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
+  await within(drainMs, calls.drained());
+  calls.abort();
+  await within(250, closed); // the last replies are on their way
+  server.forceShutdown();
+  await within(1000, calls.drained()); // what was aborted gives its connection back
+}
+
+function within(ms: number, done: Promise<void>): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    void done.then(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}
+
+function every(ms: number, work: () => Promise<void>) {
+  let running: Promise<void> | undefined;
+  const timer = setInterval(() => {
+    running ??= work().finally(() => {
+      running = undefined;
+    });
+  }, ms);
+  return {
+    async stop() {
+      clearInterval(timer);
+      await running;
+    },
+  };
+}
+
+/** The schema as the server itself has it compiled in: grpcurl and buf curl ask for it. */
+function reflection(): ReflectionService {
+  const file: FileDescriptorProto[] = [
+    file_google_protobuf_any,
+    file_google_protobuf_timestamp,
+    file_google_rpc_error_details,
+    file_google_rpc_status,
+    file_cortex_error_v1_error,
+    file_cortex_users_v1_users,
+    file_cortex_mutable_v1_mutable,
+  ].map(({ proto }) => proto);
+  const set = create(FileDescriptorSetSchema, { file });
+  const loaded = loadFileDescriptorSetFromBuffer(
+    Buffer.from(toBinary(FileDescriptorSetSchema, set)),
+  );
+  return new ReflectionService(loaded, { services: services.filter((name) => name !== "") });
+}

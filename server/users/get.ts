@@ -1,0 +1,12 @@
+import type { GetRequest } from "../../gen/cortex/users/v1/users_pb.js";
+import * as check from "../checks.js";
+import type { Call } from "../rpc.js";
+import { columns, toUser, type UserRow } from "./user.js";
+
+export async function get(request: GetRequest, { tenant, run }: Call) {
+  const id = check.userId(request.id, "id");
+  const [row] = await run<UserRow>(
+    (sql) => sql`select ${columns(sql)} from users u where u.tenant = ${tenant} and u.id = ${id}`,
+  );
+  return row ? { user: toUser(row) } : {};
+}

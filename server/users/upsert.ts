@@ -1,0 +1,20 @@
+import type { UpsertRequest } from "../../gen/cortex/users/v1/users_pb.js";
+import * as check from "../checks.js";
+import type { Call } from "../rpc.js";
+import { columns, now, toUser, type UserRow } from "./user.js";
+
+export async function upsert(request: UpsertRequest, { tenant, run }: Call) {
+  const id = check.userId(request.id, "id");
+  const given = request.profileJson !== undefined;
+  const profile = check.jsonObject(request.profileJson ?? "{}", "profile_json");
+  const [row] = await run<UserRow>(
+    (sql) => sql`
+      insert into users as u (tenant, id, profile, created_at, updated_at)
+      select ${tenant}, ${id}, ${profile}::text::json, at, at from (select ${now(sql)} as at) as clock
+      on conflict (tenant, id) do update set
+        profile = ${given ? sql`excluded.profile` : sql`u.profile`},
+        updated_at = ${given ? now(sql) : sql`u.updated_at`}
+      returning ${columns(sql)}`,
+  );
+  return { user: row && toUser(row) };
+}

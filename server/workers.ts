@@ -1,0 +1,61 @@
+// Several processes that serve one address (--workers): the primary starts them, replaces one that dies, and stops them together.
+import cluster, { type Worker } from "node:cluster";
+import type { Logger } from "pino";
+import { type Config, environmentOf } from "./config.js";
+import type { Running } from "./start.js";
+
+const restartPauseMs = 1000;
+
+export async function runWorkers(
+  config: Config,
+  databaseUrl: string,
+  log: Logger,
+): Promise<Running> {
+  let stopping = false;
+  const workers = new Set<Worker>();
+  const env = environmentOf({ ...config, databaseUrl });
+  cluster.setupPrimary({ args: [] });
+
+  /** Starts a worker that is replaced should it die; resolves with its address when it serves. */
+  const fork = (): Promise<string> =>
+    new Promise((resolve, reject) => {
+      const worker = cluster.fork(env);
+      workers.add(worker);
+      let serves = false;
+      worker.once("message", ({ address }: { address: string }) => {
+        serves = true;
+        resolve(address);
+      });
+      worker.once("exit", (code, signal) => {
+        workers.delete(worker);
+        if (!serves) reject(new Error(`a worker ended before it served (${signal ?? code})`));
+        else if (!stopping) {
+          log.warn({ code, signal }, "a worker died: starting another");
+          replace();
+        }
+      });
+    });
+  const replace = () => {
+    setTimeout(() => {
+      if (!stopping) fork().catch(replace);
+    }, restartPauseMs);
+  };
+
+  // The first alone: it migrates, and where the port is 0 it decides which one the others share.
+  const address = await fork();
+  await Promise.all(Array.from({ length: config.workers - 1 }, fork));
+  return {
+    address,
+    async stop() {
+      stopping = true;
+      await Promise.all([...workers].map(ended));
+    },
+  };
+}
+
+function ended(worker: Worker): Promise<void> {
+  return new Promise((resolve) => {
+    worker.once("exit", () => resolve());
+    worker.process.kill("SIGTERM");
+  });
+}
