@@ -1,13 +1,11 @@
 // The only wiring: database -> migrate -> serve -> drain.
-import { create, toBinary } from "@bufbuild/protobuf";
+import { toBinary } from "@bufbuild/protobuf";
 import {
-  type FileDescriptorProto,
-  FileDescriptorSetSchema,
+  FileDescriptorProtoSchema,
   file_google_protobuf_any,
   file_google_protobuf_timestamp,
 } from "@bufbuild/protobuf/wkt";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
-import { loadFileDescriptorSetFromBuffer } from "@grpc/proto-loader";
 import { ReflectionService } from "@grpc/reflection";
 import { HealthImplementation } from "grpc-health-check";
 import type { Logger } from "pino";
@@ -136,7 +134,7 @@ function every(ms: number, work: () => Promise<void>) {
 
 /** The schema as the server itself has it compiled in: grpcurl and buf curl ask for it. */
 function reflection(): ReflectionService {
-  const file: FileDescriptorProto[] = [
+  const files = [
     file_google_protobuf_any,
     file_google_protobuf_timestamp,
     file_google_rpc_error_details,
@@ -144,10 +142,13 @@ function reflection(): ReflectionService {
     file_cortex_error_v1_error,
     file_cortex_users_v1_users,
     file_cortex_mutable_v1_mutable,
-  ].map(({ proto }) => proto);
-  const set = create(FileDescriptorSetSchema, { file });
-  const loaded = loadFileDescriptorSetFromBuffer(
-    Buffer.from(toBinary(FileDescriptorSetSchema, set)),
+  ];
+  const fileDescriptorProtos = files.map(({ proto }) =>
+    Buffer.from(toBinary(FileDescriptorProtoSchema, proto)),
   );
-  return new ReflectionService(loaded, { services: services.filter((name) => name !== "") });
+  const format = "Protocol Buffer 3 DescriptorProto";
+  return new ReflectionService(
+    { all: { format, type: {}, fileDescriptorProtos } },
+    { services: services.filter((name) => name !== "") },
+  );
 }

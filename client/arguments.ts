@@ -1,0 +1,57 @@
+// What a caller passes, checked where TypeScript cannot: what the wire could not carry, and names that mean nothing here.
+import { type Timestamp, timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { CortexError, type ErrorCode } from "./error.js";
+
+const fail = (code: ErrorCode, field: string, problem: string) =>
+  new CortexError(code, `${field} ${problem}`, { field, problem });
+
+/** Text the wire can carry: a string without halves of surrogate pairs. */
+export function text(value: unknown, field: string, code: ErrorCode): string {
+  if (typeof value !== "string") throw fail(code, field, `is not a string but ${typeof value}`);
+  if (!value.isWellFormed()) throw fail(code, field, "holds half of a surrogate pair");
+  return value;
+}
+
+export const namespaceText = (value: unknown) => text(value, "namespace", "INVALID_NAMESPACE");
+export const keyText = (value: unknown, field = "key") => text(value, field, "INVALID_KEY");
+export const userIdText = (value: unknown, field = "userId") =>
+  text(value, field, "INVALID_USER_ID");
+
+export function whole(value: unknown, field: string, code: ErrorCode): number {
+  if (Number.isInteger(value) && Math.abs(value as number) < 2 ** 31) return value as number;
+  throw fail(code, field, `is not a whole number: ${String(value)}`);
+}
+
+export function time(value: unknown, field: string): Timestamp {
+  if (value instanceof Date && !Number.isNaN(value.getTime())) return timestampFromDate(value);
+  throw fail("INVALID_FILTER", field, "is not a valid Date");
+}
+
+/** An option nobody knows is refused, never ignored: `{ ttl: 60 }` would otherwise store for ever. */
+export function only<T extends object>(
+  given: T,
+  known: readonly string[],
+  code: ErrorCode,
+  what: string,
+): T {
+  if (typeof given !== "object" || given === null) throw fail(code, what, "is not an object");
+  const stranger = Object.keys(given).find((name) => !known.includes(name));
+  if (stranger === undefined) return given;
+  throw fail(code, stranger, `is not known here; ${what} takes ${known.join(", ")}`);
+}
+
+export function revisionText(value: unknown): string {
+  if (
+    typeof value === "string" &&
+    /^-?\d{1,19}$/.test(value) &&
+    BigInt.asIntN(64, BigInt(value)) === BigInt(value)
+  )
+    return value;
+  throw fail("INVALID_REVISION", "ifRevision", "is not the revision of a record");
+}
+
+export function amountText(value: unknown): string {
+  if (typeof value === "string" || typeof value === "bigint") return String(value);
+  if (typeof value === "number" && Number.isFinite(value)) return String(value);
+  throw fail("INVALID_AMOUNT", "amount", `is not a number: ${String(value)}`);
+}

@@ -1,0 +1,97 @@
+/** The client of the Cortex Store: the store that teams of AI agents share their state through. */
+import { only } from "./arguments.js";
+import { Caller } from "./call.js";
+import { CortexError } from "./error.js";
+import { Mutable } from "./mutable.js";
+import { Users } from "./users.js";
+
+export type { CallOptions } from "./call.js";
+export { CortexError, type ErrorCode } from "./error.js";
+export type { MutableFilters, MutableOrder, MutablePage } from "./filters.js";
+export type {
+  ChangeOptions,
+  DeleteOptions,
+  DeleteResult,
+  EntryOptions,
+  Mutable,
+  MutableListResult,
+  NamespaceSummary,
+  PurgeKeyResult,
+  PurgeOptions,
+  PurgeResult,
+  SetManyEntry,
+  SetOptions,
+} from "./mutable.js";
+export type { MutableRecord } from "./records.js";
+export type { UpdateOptions, Updater } from "./update.js";
+export type { User, UserFilters, UserListResult, Users } from "./users.js";
+
+export interface CortexOptions {
+  /** HOST:PORT of the server. Default: `CORTEX_ADDRESS`, or 127.0.0.1:50051. */
+  address?: string | undefined;
+  /** The tenant whose data is read and written: printable ASCII up to 256 bytes. Default: `CORTEX_TENANT`, or the tenant "". */
+  tenantId?: string | undefined;
+  /** Sent as `authorization: Bearer …`. Default: `CORTEX_TOKEN`, or none. */
+  token?: string | undefined;
+  /** Which agent this is, for the server's records. Default: none. */
+  agentId?: string | undefined;
+  /** Milliseconds until a call fails with DEADLINE_EXCEEDED, unless the call says otherwise. Default: 5000. */
+  timeoutMs?: number | undefined;
+}
+
+/**
+ * A connection to a server; makes no call before the first one is asked for. Close it, or write `await using`.
+ *
+ * ```ts
+ * await using cortex = new Cortex({ address: "127.0.0.1:50051", tenantId: "acme" });
+ * await cortex.mutable.update("inventory", "widget-qty", (n) => n - 1);
+ * ```
+ */
+export class Cortex implements AsyncDisposable {
+  /** Live shared JSON under namespace + key. */
+  readonly mutable: Mutable;
+  /** The users that data can belong to. */
+  readonly users: Users;
+  readonly #caller: Caller;
+
+  /** @throws CortexError INVALID_CONFIG where an option is not what it should be. */
+  constructor(options: CortexOptions = {}) {
+    const known = ["address", "tenantId", "token", "agentId", "timeoutMs"];
+    only(options, known, "INVALID_CONFIG", "new Cortex");
+    const { env } = process;
+    const address = header("address", options.address ?? env.CORTEX_ADDRESS) || "127.0.0.1:50051";
+    const tenant = header("tenantId", options.tenantId ?? env.CORTEX_TENANT);
+    const token = header("token", options.token ?? env.CORTEX_TOKEN);
+    const agent = header("agentId", options.agentId);
+    const headers = {
+      "x-tenant-id": tenant || undefined,
+      "x-agent-id": agent || undefined,
+      authorization: token ? `Bearer ${token}` : undefined,
+    };
+    const timeoutMs = options.timeoutMs ?? 5000;
+    if (typeof timeoutMs !== "number" || !(timeoutMs > 0))
+      throw invalid("timeoutMs", "is not a number above 0");
+    this.#caller = new Caller(address, headers, timeoutMs);
+    this.mutable = new Mutable(this.#caller);
+    this.users = new Users(this.#caller);
+  }
+
+  /** Closes the connection. Calls in flight fail with CANCELLED or UNAVAILABLE. */
+  async close(): Promise<void> {
+    this.#caller.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
+
+/** Text that an HTTP header can carry. */
+function header(field: string, value: string | undefined): string | undefined {
+  if (value === undefined || (typeof value === "string" && /^[\x20-\x7e]*$/.test(value)))
+    return value;
+  throw invalid(field, "is not printable ASCII text");
+}
+
+const invalid = (field: string, problem: string) =>
+  new CortexError("INVALID_CONFIG", `${field} ${problem}`, { field, problem });

@@ -1,0 +1,68 @@
+// One Postgres for all test files: TEST_DATABASE_URL where it is set, else Testcontainers where a Docker engine answers, else the
+// embedded one. A template database is migrated once; each file clones it.
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { TestProject } from "vitest/node";
+import { connect, migrate } from "../../server/database.js";
+
+declare module "vitest" {
+  interface ProvidedContext {
+    postgresUrl: string;
+  }
+}
+
+export const templateName = "cortex_template";
+
+export default async function setup(project: TestProject) {
+  const postgres = (await given()) ?? (await container()) ?? (await embedded());
+  const sql = connect(postgres.url, { max: 1 });
+  await sql.unsafe(`drop database if exists ${templateName}`);
+  await sql.unsafe(`create database ${templateName} template template0`);
+  await sql.end();
+  await migrate(databaseUrl(postgres.url, templateName));
+  project.provide("postgresUrl", postgres.url);
+  return postgres.stop;
+}
+
+interface Postgres {
+  url: string;
+  stop(): Promise<void>;
+}
+
+async function given(): Promise<Postgres | undefined> {
+  const url = process.env.TEST_DATABASE_URL;
+  return url ? { url, stop: async () => {} } : undefined;
+}
+
+async function container(): Promise<Postgres | undefined> {
+  const { getContainerRuntimeClient } = await import("testcontainers");
+  const runtime = await getContainerRuntimeClient().catch(() => undefined);
+  if (!runtime) return undefined;
+  const { PostgreSqlContainer } = await import("@testcontainers/postgresql");
+  const container = await new PostgreSqlContainer("postgres:18")
+    .withCommand(["postgres", "-c", "max_connections=300"])
+    .start();
+  return { url: container.getConnectionUri(), stop: async () => void (await container.stop()) };
+}
+
+async function embedded(): Promise<Postgres> {
+  const { startEmbedded } = await import("../../server/embedded.js");
+  const directory = await mkdtemp(join(tmpdir(), "cortex-test-"));
+  const log = { info: () => {}, warn: () => {} };
+  const postgres = await startEmbedded(directory, log);
+  return {
+    url: postgres.url,
+    async stop() {
+      await postgres.stop();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+/** The URL of another database of the same Postgres. */
+export function databaseUrl(url: string, name: string): string {
+  const other = new URL(url);
+  other.pathname = `/${name}`;
+  return other.href;
+}

@@ -1,0 +1,77 @@
+// A real server on a database of its own, and clients of it. Each test file calls serve() once, in its describe or at its top.
+import { randomBytes } from "node:crypto";
+import pino from "pino";
+import { afterAll, beforeAll, inject } from "vitest";
+import { Cortex, type CortexOptions } from "../../client/index.js";
+import { type Config, defaults } from "../../server/config.js";
+import { connect, type Sql } from "../../server/database.js";
+import { type Running, start } from "../../server/start.js";
+import { databaseUrl, templateName } from "./postgres.js";
+
+export interface Served {
+  address: string;
+  databaseUrl: string;
+  /** A client of the tenant "" with patience for a busy machine. */
+  cortex: Cortex;
+  /** The database behind the server, to look at or to change behind its back. */
+  sql: Sql;
+  running: Running;
+  client(options?: CortexOptions): Cortex;
+  /** A second server on the same database. */
+  another(settings?: Partial<Config>): Promise<Running>;
+}
+
+export const testLog = pino({ level: process.env.TEST_LOG ?? "silent" });
+
+/** A database that is a clone of the migrated template, dropped when the file is done. */
+export async function cloneDatabase(): Promise<{ url: string; drop(): Promise<void> }> {
+  const postgresUrl = inject("postgresUrl");
+  const name = `t_${randomBytes(6).toString("hex")}`;
+  const admin = connect(postgresUrl, { max: 1 });
+  await admin`select pg_advisory_lock(1)`; // a template cannot be cloned twice at once
+  await admin.unsafe(`create database ${name} template ${templateName}`);
+  await admin`select pg_advisory_unlock(1)`;
+  return {
+    url: databaseUrl(postgresUrl, name),
+    async drop() {
+      await admin.unsafe(`drop database if exists ${name} with (force)`);
+      await admin.end();
+    },
+  };
+}
+
+export function serve(settings: Partial<Config> = {}): Served {
+  const served = {} as Served;
+  const cleanups: (() => Promise<void>)[] = [];
+  beforeAll(async () => {
+    const database = await cloneDatabase();
+    cleanups.push(database.drop);
+    const startServer = async (more: Partial<Config> = {}) => {
+      const config = { ...defaults, listen: "127.0.0.1:0", drainSeconds: 2, ...settings, ...more };
+      const running = await start(config, database.url, testLog);
+      cleanups.push(() => running.stop());
+      return running;
+    };
+    const running = await startServer();
+    const sql = connect(database.url, { max: 4 });
+    cleanups.push(() => sql.end({ timeout: 1 }));
+    const client = (options: CortexOptions = {}) => {
+      const made = new Cortex({ address: running.address, timeoutMs: 20_000, ...options });
+      cleanups.push(() => made.close());
+      return made;
+    };
+    Object.assign(served, {
+      address: running.address,
+      databaseUrl: database.url,
+      cortex: client(),
+      sql,
+      running,
+      client,
+      another: startServer,
+    });
+  });
+  afterAll(async () => {
+    for (const cleanup of cleanups.reverse()) await cleanup();
+  });
+  return served;
+}
