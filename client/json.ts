@@ -31,6 +31,7 @@ function check(value: unknown, path: string, depth: number, above: Set<object>):
     case "symbol":
     case "bigint":
       refuse(path, value === undefined ? "is undefined" : `is a ${typeof value}`);
+      break;
     case "object":
       if (value !== null) checkObject(value, path, depth, above);
       return;

@@ -96,7 +96,7 @@ function chunk(
       : sql`and m.key ${beyond} ${key}`;
     return sql`
       with m as materialized (
-        select m.*, ${by ? by.position(sql) : sql`0`} as position,
+        select m.*, ${by ? by.position(sql) : sql`0::bigint`} as position,
           row_number() over chunk as place, sum(m.bytes) over chunk - m.bytes as bytes_before
         from mutable m ${by ? joinAccess(sql) : sql``}
         where ${matches(sql, matching)} ${page.position ? following : sql``}

@@ -1,0 +1,441 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { CortexError } from "../../client/index.js";
+import { MutableStore, type UpdateResponse } from "../../gen/cortex/mutable/v1/mutable_pb.js";
+import { Raw } from "../support/raw.js";
+import { serve } from "../support/server.js";
+
+const s = serve();
+const ns = "ns";
+
+describe("update(fn)", () => {
+  it("stores what the updater makes of the value, keeping user, metadata and expiry", async () => {
+    await s.cortex.users.upsert("u");
+    const before = await s.cortex.mutable.set(
+      ns,
+      "k",
+      { n: 1 },
+      { userId: "u", metadata: { m: 1 }, ttlSeconds: 60 },
+    );
+    const after = await s.cortex.mutable.update(ns, "k", (value) => ({ ...value, n: value.n + 1 }));
+    expect(after).toMatchObject({
+      value: { n: 2 },
+      userId: "u",
+      metadata: { m: 1 },
+      createdAt: before.createdAt,
+    });
+    expect(after.expiresAt).toEqual(before.expiresAt);
+    expect(after.revision).not.toBe(before.revision);
+  });
+
+  it("fails for a missing key, naming the option that creates it", async () => {
+    await expect(s.cortex.mutable.update(ns, "missing", (n) => n + 1)).toFailWith("KEY_NOT_FOUND", {
+      key: "missing",
+    });
+    await expect(s.cortex.mutable.update(ns, "missing", (n) => n + 1)).rejects.toThrow(
+      "createIfMissing",
+    );
+    expect(await s.cortex.mutable.exists(ns, "missing")).toBe(false);
+  });
+
+  it("creates with createIfMissing, from null", async () => {
+    const seen: unknown[] = [];
+    const record = await s.cortex.mutable.update(
+      ns,
+      "created",
+      (n) => {
+        seen.push(n);
+        return (n || 0) + 1;
+      },
+      { createIfMissing: true },
+    );
+    expect(record.value).toBe(1);
+    expect(seen).toEqual([null]);
+  });
+
+  it("gives a stored null to the updater as null", async () => {
+    await s.cortex.mutable.set(ns, "null", null);
+    expect((await s.cortex.mutable.update(ns, "null", (n) => (n || 0) + 1)).value).toBe(1);
+  });
+
+  it("fails as UPDATE_FAILED with the updater's own error as cause, and writes nothing", async () => {
+    const { revision } = await s.cortex.mutable.set(ns, "stock", 0);
+    const boom = new Error("Out of stock");
+    const error = await s.cortex.mutable
+      .update(ns, "stock", () => {
+        throw boom;
+      })
+      .catch((e: unknown) => e);
+    expect(error).toBeInstanceOf(CortexError);
+    expect(error).toMatchObject({ code: "UPDATE_FAILED", cause: boom, retryable: false });
+    expect((await s.cortex.mutable.getRecord(ns, "stock"))?.revision).toBe(revision);
+  });
+
+  it("takes an async updater, and refuses what is not a function or returns nothing", async () => {
+    await s.cortex.mutable.set(ns, "async", 1);
+    expect((await s.cortex.mutable.update(ns, "async", async (n) => n + 1)).value).toBe(2);
+    await expect(s.cortex.mutable.update(ns, "async", 5 as never)).toFailWith("INVALID_UPDATER");
+    await expect(s.cortex.mutable.update(ns, "async", () => undefined)).toFailWith(
+      "INVALID_VALUE",
+      { path: "value" },
+    );
+    expect(await s.cortex.mutable.get(ns, "async")).toBe(2);
+  });
+
+  it("runs again when a rival writes in between", async () => {
+    await s.cortex.mutable.set(ns, "raced", 1);
+    let attempts = 0;
+    const record = await s.cortex.mutable.update(ns, "raced", async (n) => {
+      if (++attempts === 1) await s.cortex.mutable.set(ns, "raced", 10);
+      return n + 1;
+    });
+    expect([record.value, attempts]).toEqual([11, 2]);
+  });
+
+  it("runs again when a rival creates the key in between, and when one deletes it", async () => {
+    let attempts = 0;
+    const created = await s.cortex.mutable.update(
+      ns,
+      "raced-create",
+      async (n) => {
+        if (++attempts === 1) await s.cortex.mutable.set(ns, "raced-create", 10);
+        return (n ?? 0) + 1;
+      },
+      { createIfMissing: true },
+    );
+    expect([created.value, attempts]).toEqual([11, 2]);
+    await expect(
+      s.cortex.mutable.update(ns, "raced-create", async (n) => {
+        await s.cortex.mutable.delete(ns, "raced-create");
+        return n + 1;
+      }),
+    ).toFailWith("KEY_NOT_FOUND");
+  });
+
+  it("does not believe an updater that threw on a state another client has changed", async () => {
+    const rival = s.client();
+    await s.cortex.mutable.set(ns, "stale", 1);
+    // The second update starts from what the first committed (0), which the rival has replaced by then.
+    const first = s.cortex.mutable.update(ns, "stale", (n) => n - 1);
+    const second = s.cortex.mutable.update(ns, "stale", async (n) => {
+      if (n === 0) await rival.mutable.set(ns, "stale", 5);
+      if (n <= 0) throw new Error("Out of stock");
+      return n - 1;
+    });
+    expect((await first).value).toBe(0);
+    expect((await second).value).toBe(4);
+  });
+
+  it("loses none of ten thousand concurrent increments", async () => {
+    await s.cortex.mutable.set(ns, "hot", 0);
+    const clients = Array.from({ length: 2 }, () => s.client());
+    const updates = clients.flatMap((client) =>
+      Array.from({ length: 5000 }, () => client.mutable.update(ns, "hot", (n) => n + 1)),
+    );
+    await Promise.all(updates);
+    expect(await s.cortex.mutable.get(ns, "hot")).toBe(10_000);
+  }, 120_000);
+
+  it("stops when its signal aborts, and leaves the line to the next", async () => {
+    await s.cortex.mutable.set(ns, "line", 0);
+    const controller = new AbortController();
+    const stuck = s.cortex.mutable.update(
+      ns,
+      "line",
+      async (n) => {
+        controller.abort(new Error("enough"));
+        return n + 1;
+      },
+      { signal: controller.signal },
+    );
+    const next = s.cortex.mutable.update(ns, "line", (n) => n + 1);
+    await expect(stuck).toFailWith("CANCELLED");
+    expect((await next).value).toBe(1);
+  });
+});
+
+describe("increment and decrement", () => {
+  it("compute exactly: 0.1 + 0.2 is 0.3, and 49.99 a thousand times is 49990", async () => {
+    await s.cortex.mutable.set(ns, "exact", 0.1);
+    expect((await s.cortex.mutable.increment(ns, "exact", 0.2)).value).toBe(0.3);
+    await s.cortex.mutable.set(ns, "revenue", 0);
+    await Promise.all(
+      Array.from({ length: 1000 }, () => s.cortex.mutable.increment(ns, "revenue", 49.99)),
+    );
+    expect(await s.cortex.mutable.get(ns, "revenue")).toBe(49990);
+  });
+
+  it("take 1 by default, 0, negative amounts, decimal text and bigint; results may be negative", async () => {
+    await s.cortex.mutable.set(ns, "n", 5);
+    expect((await s.cortex.mutable.increment(ns, "n")).value).toBe(6);
+    expect((await s.cortex.mutable.increment(ns, "n", 0)).value).toBe(6);
+    expect((await s.cortex.mutable.decrement(ns, "n")).value).toBe(5);
+    expect((await s.cortex.mutable.decrement(ns, "n", 7)).value).toBe(-2);
+    expect((await s.cortex.mutable.increment(ns, "n", -0.5)).value).toBe(-2.5);
+    expect((await s.cortex.mutable.increment(ns, "n", "1e3")).value).toBe(997.5);
+    expect((await s.cortex.mutable.increment(ns, "n", 2n ** 60n)).value).toBe(
+      Number(2n ** 60n) + 997.5,
+    );
+    const [row] =
+      await s.sql`select value::text from mutable where namespace = ${ns} and key = 'n'`;
+    expect(row?.value).toBe("1152921504606847973.5");
+  });
+
+  it("count a stored null as 0, and refuse other values", async () => {
+    await s.cortex.mutable.set(ns, "was-null", null);
+    expect((await s.cortex.mutable.increment(ns, "was-null", 2)).value).toBe(2);
+    for (const [value, got] of [
+      ["5", "string"],
+      [true, "boolean"],
+      [[1], "array"],
+      [{ n: 1 }, "object"],
+    ] as const) {
+      const { revision } = await s.cortex.mutable.set(ns, "not-a-number", value);
+      await expect(s.cortex.mutable.increment(ns, "not-a-number")).toFailWith("VALUE_NOT_NUMERIC", {
+        got,
+      });
+      expect((await s.cortex.mutable.getRecord(ns, "not-a-number"))?.revision).toBe(revision);
+    }
+  });
+
+  it("create from 0 where createIfMissing says so", async () => {
+    await expect(s.cortex.mutable.increment(ns, "counter")).toFailWith("KEY_NOT_FOUND");
+    expect(
+      (await s.cortex.mutable.increment(ns, "counter", 5, { createIfMissing: true })).value,
+    ).toBe(5);
+    expect((await s.cortex.mutable.decrement(ns, "debt", 5, { createIfMissing: true })).value).toBe(
+      -5,
+    );
+    await Promise.all(
+      Array.from({ length: 64 }, () =>
+        s.cortex.mutable.increment(ns, "created-once", 1, { createIfMissing: true }),
+      ),
+    );
+    expect(await s.cortex.mutable.get(ns, "created-once")).toBe(64);
+  });
+
+  it("refuse an amount that is no decimal number in bounds", async () => {
+    await s.cortex.mutable.set(ns, "amounts", 1);
+    for (const amount of [
+      Number.NaN,
+      Number.POSITIVE_INFINITY,
+      "",
+      "abc",
+      "1e401",
+      "1e-401",
+      "0x10",
+      "1 ",
+      "NaN",
+      `1${"0".repeat(100)}`,
+    ])
+      await expect(s.cortex.mutable.increment(ns, "amounts", amount)).toFailWith("INVALID_AMOUNT");
+    for (const amount of ["1e400", "-1e400", `1${"0".repeat(99)}`, `-1${"0".repeat(98)}`])
+      await s.cortex.mutable.increment(ns, "amounts", amount);
+    expect(await s.cortex.mutable.get(ns, "amounts")).toBe(9e98);
+  });
+
+  it("refuse a stored number too long for exact arithmetic, and leave it", async () => {
+    const raw = new Raw(s.address);
+    const valueJson = `1e${"9".repeat(6)}`;
+    await raw.call(MutableStore.method.set, { namespace: ns, key: "huge", valueJson });
+    await expect(s.cortex.mutable.increment(ns, "huge")).toFailWith("NUMBER_OUT_OF_RANGE");
+    raw.close();
+  });
+
+  it("keep user, metadata and expiry, and take ifRevision", async () => {
+    const before = await s.cortex.mutable.set(ns, "kept", 1, {
+      metadata: { m: 1 },
+      ttlSeconds: 60,
+    });
+    const after = await s.cortex.mutable.increment(ns, "kept", 1, { ifRevision: before.revision });
+    expect(after).toMatchObject({ value: 2, metadata: { m: 1 }, expiresAt: before.expiresAt });
+    await expect(
+      s.cortex.mutable.increment(ns, "kept", 1, { ifRevision: before.revision }),
+    ).toFailWith("REVISION_MISMATCH", { current_revision: after.revision });
+    await expect(
+      s.cortex.mutable.increment(ns, "kept", 1, {
+        ifRevision: after.revision,
+        createIfMissing: true,
+      }),
+    ).toFailWith("INVALID_OPTIONS");
+  });
+});
+
+describe("append", () => {
+  it("appends at the end, also to an empty array, and keeps the elements to the letter", async () => {
+    const raw = new Raw(s.address);
+    await raw.call(MutableStore.method.set, {
+      namespace: ns,
+      key: "list",
+      valueJson: ' [ 1.0, "\\u0000" ] ',
+    });
+    await s.cortex.mutable.append(ns, "list", { x: [2] });
+    const [row] =
+      await s.sql`select value::text from mutable where namespace = ${ns} and key = 'list'`;
+    expect(row?.value).toBe(' [ 1.0, "\\u0000" ,{"x":[2]}]');
+    await raw.call(MutableStore.method.set, { namespace: ns, key: "empty", valueJson: " [ \n ] " });
+    expect((await s.cortex.mutable.append(ns, "empty", null)).value).toEqual([null]);
+    raw.close();
+  });
+
+  it("refuses what is not an array, and a missing key unless createIfMissing", async () => {
+    for (const [value, got] of [
+      [null, "null"],
+      ["[]", "string"],
+      [{ "0": 1 }, "object"],
+    ] as const) {
+      await s.cortex.mutable.set(ns, "no-array", value);
+      await expect(s.cortex.mutable.append(ns, "no-array", 1)).toFailWith("VALUE_NOT_ARRAY", {
+        got,
+      });
+    }
+    await expect(s.cortex.mutable.append(ns, "no-list", 1)).toFailWith("KEY_NOT_FOUND");
+    expect(
+      (await s.cortex.mutable.append(ns, "no-list", 1, { createIfMissing: true })).value,
+    ).toEqual([1]);
+    expect(
+      (await s.cortex.mutable.append(ns, "no-list", [2], { createIfMissing: true })).value,
+    ).toEqual([1, [2]]);
+  });
+
+  it("keeps every one of 200 concurrent elements", async () => {
+    await s.cortex.mutable.set(ns, "log", []);
+    await Promise.all(Array.from({ length: 200 }, (_, i) => s.cortex.mutable.append(ns, "log", i)));
+    const log = await s.cortex.mutable.get<number[]>(ns, "log");
+    expect(log?.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 200 }, (_, i) => i));
+  });
+});
+
+describe("merge", () => {
+  // The cases of RFC 7396, appendix A.
+  it.each([
+    ['{"a":"b"}', '{"a":"c"}', '{"a":"c"}'],
+    ['{"a":"b"}', '{"b":"c"}', '{"a":"b","b":"c"}'],
+    ['{"a":"b"}', '{"a":null}', "{}"],
+    ['{"a":"b","b":"c"}', '{"a":null}', '{"b":"c"}'],
+    ['{"a":["b"]}', '{"a":"c"}', '{"a":"c"}'],
+    ['{"a":"c"}', '{"a":["b"]}', '{"a":["b"]}'],
+    ['{"a":{"b":"c"}}', '{"a":{"b":"d","c":null}}', '{"a":{"b":"d"}}'],
+    ['{"a":[{"b":"c"}]}', '{"a":[1]}', '{"a":[1]}'],
+    ['["a","b"]', '["c","d"]', '["c","d"]'],
+    ['{"a":"b"}', '["c"]', '["c"]'],
+    ['{"a":"foo"}', "null", "null"],
+    ['{"a":"foo"}', '"bar"', '"bar"'],
+    ['{"e":null}', '{"a":1}', '{"e":null,"a":1}'],
+    ["[1,2]", '{"a":"b","c":null}', '{"a":"b"}'],
+    ["{}", '{"a":{"bb":{"ccc":null}}}', '{"a":{"bb":{}}}'],
+  ])("makes of %s by %s: %s", async (target, patch, result) => {
+    await s.cortex.mutable.set(ns, "merged", JSON.parse(target));
+    expect((await s.cortex.mutable.merge(ns, "merged", JSON.parse(patch))).value).toEqual(
+      JSON.parse(result),
+    );
+  });
+
+  it("agrees with the algorithm of the RFC on any documents, also through escapes the database cannot hold as text", async () => {
+    const key = fc.constantFrom(
+      "a",
+      "b",
+      "\u0000",
+      "\ue000",
+      "\ue0000000",
+      "\\u0000",
+      "é",
+      "__proto__",
+      "\u{1f389}",
+    );
+    const document = fc.letrec((tie) => ({
+      value: fc.oneof(
+        { maxDepth: 4 },
+        fc.constantFrom(null, 1, true, "\u0000", "\\", "\ue000_", "text"),
+        fc.array(tie("value"), { maxLength: 2 }),
+        fc.dictionary(key, tie("value"), { maxKeys: 4 }),
+      ),
+    })).value;
+    await s.cortex.mutable.set(ns, "rfc", {});
+    await fc.assert(
+      fc.asyncProperty(document, document, async (target, patch) => {
+        await s.cortex.mutable.set(ns, "rfc", target);
+        const { value } = await s.cortex.mutable.merge(ns, "rfc", patch);
+        expect(value).toEqual(mergePatch(plain(target), plain(patch)));
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it("keeps order and the spelling of numbers, and lets the last of repeated members count", async () => {
+    const raw = new Raw(s.address);
+    const { set, update } = MutableStore.method;
+    await raw.call(set, {
+      namespace: ns,
+      key: "letters",
+      valueJson: '{"z":1.00,"a":12345678901234567890,"z":2.0}',
+    });
+    const reply = await raw.call(update, {
+      namespace: ns,
+      key: "letters",
+      operation: { case: "merge", value: { patchJson: '{"m":1e2,"m":3e2}' } },
+    });
+    const { record } = reply as UpdateResponse;
+    expect(record?.valueJson.replaceAll(" ", "")).toBe(
+      '{"a":12345678901234567890,"z":2.0,"m":3e2}',
+    );
+    raw.close();
+  });
+
+  it("merges 64 different members at once without losing one, and creates from {} where asked", async () => {
+    await expect(s.cortex.mutable.merge(ns, "fields", { a: 1 })).toFailWith("KEY_NOT_FOUND");
+    await Promise.all(
+      Array.from({ length: 64 }, (_, i) =>
+        s.cortex.mutable.merge(ns, "fields", { [`f${i}`]: i }, { createIfMissing: true }),
+      ),
+    );
+    expect(Object.keys((await s.cortex.mutable.get(ns, "fields")) ?? {})).toHaveLength(64);
+    expect(
+      (await s.cortex.mutable.merge(ns, "pruned", { a: { b: null } }, { createIfMissing: true }))
+        .value,
+    ).toEqual({ a: {} });
+  });
+});
+
+describe("replace", () => {
+  it("replaces the value only, and creates with createIfMissing", async () => {
+    const raw = new Raw(s.address);
+    const before = await s.cortex.mutable.set(ns, "replaced", 1, {
+      metadata: { m: 1 },
+      ttlSeconds: 60,
+    });
+    const replace = (key: string, createIfMissing: boolean) =>
+      raw.call(MutableStore.method.update, {
+        namespace: ns,
+        key,
+        createIfMissing,
+        operation: { case: "replace", value: { valueJson: "[2]" } },
+      });
+    await replace("replaced", false);
+    expect(await s.cortex.mutable.getRecord(ns, "replaced")).toMatchObject({
+      value: [2],
+      metadata: { m: 1 },
+      expiresAt: before.expiresAt,
+    });
+    expect(await replace("not-there", false)).toMatchObject({ reason: "KEY_NOT_FOUND" });
+    await replace("not-there", true);
+    expect(await s.cortex.mutable.get(ns, "not-there")).toEqual([2]);
+    raw.close();
+  });
+});
+
+const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
+
+function mergePatch(target: unknown, patch: unknown): unknown {
+  if (typeof patch !== "object" || patch === null || Array.isArray(patch)) return patch;
+  const isObject = typeof target === "object" && target !== null && !Array.isArray(target);
+  const result = new Map<string, unknown>(isObject ? Object.entries(target) : []);
+  for (const [key, value] of Object.entries(patch)) {
+    if (value === null) result.delete(key);
+    else result.set(key, mergePatch(result.get(key), value));
+  }
+  // As JSON.parse makes objects: a member named __proto__ is a member.
+  return JSON.parse(
+    `{${[...result].map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`).join(",")}}`,
+  );
+}

@@ -1,0 +1,89 @@
+// Raw gRPC: what other languages and broken clients send. Messages are given as protobuf-es inits, or as bytes.
+
+import type { DescMessage, DescMethod, MessageShape } from "@bufbuild/protobuf";
+import {
+  create,
+  type DescMethodUnary,
+  fromBinary,
+  type MessageInitShape,
+  toBinary,
+} from "@bufbuild/protobuf";
+import { anyUnpack } from "@bufbuild/protobuf/wkt";
+import { Client, credentials, Metadata, type ServiceError } from "@grpc/grpc-js";
+import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
+import { StatusSchema } from "../../gen/google/rpc/status_pb.js";
+
+export interface Failure {
+  /** The gRPC status code. */
+  status: number;
+  message: string;
+  reason?: string;
+  domain?: string;
+  details?: Record<string, string>;
+}
+
+export class Raw {
+  readonly client: Client;
+  constructor(address: string) {
+    this.client = new Client(address, credentials.createInsecure(), {
+      "grpc.max_receive_message_length": -1,
+      "grpc.max_send_message_length": -1,
+    });
+  }
+
+  /** The response, or the failure. */
+  async call<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodUnary<I, O>,
+    request: MessageInitShape<I>,
+    headers: Record<string, string> = {},
+    options: { deadline?: Date } = {},
+  ): Promise<MessageShape<O> | Failure> {
+    const bytes = toBinary(method.input, create(method.input, request));
+    const reply = await this.bytes(method, Buffer.from(bytes), headers, options);
+    return Buffer.isBuffer(reply) ? fromBinary(method.output, reply) : reply;
+  }
+
+  /** Sends bytes as the request message of a unary or server-streaming method; the last response message, or the failure. */
+  bytes(
+    method: DescMethod,
+    bytes: Buffer,
+    headers: Record<string, string> = {},
+    options: { deadline?: Date } = {},
+  ): Promise<Buffer | Failure> {
+    const path = `/${method.parent.typeName}/${method.name}`;
+    const metadata = new Metadata();
+    for (const [name, value] of Object.entries(headers)) metadata.set(name, value);
+    const same = (buffer: Buffer) => buffer;
+    return new Promise((resolve) => {
+      if (method.methodKind === "unary") {
+        this.client.makeUnaryRequest(path, same, same, bytes, metadata, options, (error, reply) =>
+          resolve(error ? failure(error) : (reply as Buffer)),
+        );
+        return;
+      }
+      let last: Buffer = Buffer.alloc(0);
+      this.client
+        .makeServerStreamRequest(path, same, same, bytes, metadata, options)
+        .on("data", (message: Buffer) => {
+          last = message;
+        })
+        .on("error", (error: ServiceError) => resolve(failure(error)))
+        .on("end", () => resolve(last));
+    });
+  }
+
+  close(): void {
+    this.client.close();
+  }
+}
+
+function failure(error: ServiceError): Failure {
+  const [bytes] = error.metadata.get("grpc-status-details-bin");
+  const any = Buffer.isBuffer(bytes) ? fromBinary(StatusSchema, bytes).details[0] : undefined;
+  const info = any && anyUnpack(any, ErrorInfoSchema);
+  return {
+    status: error.code,
+    message: error.details,
+    ...(info && { reason: info.reason, domain: info.domain, details: { ...info.metadata } }),
+  };
+}
