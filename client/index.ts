@@ -29,7 +29,7 @@ export type { User, UserFilters, UserListResult, Users } from "./users.js";
 export interface CortexOptions {
   /** HOST:PORT of the server. Default: `CORTEX_ADDRESS`, or 127.0.0.1:50051. */
   address?: string | undefined;
-  /** The tenant whose data is read and written: printable ASCII up to 256 bytes. Default: `CORTEX_TENANT`, or the tenant "". */
+  /** The tenant whose data is read and written: printable ASCII up to 256 bytes, no comma, no space at its ends. Default: `CORTEX_TENANT`, or the tenant "". */
   tenantId?: string | undefined;
   /** Sent as `authorization: Bearer …`. Default: `CORTEX_TOKEN`, or none. */
   token?: string | undefined;
@@ -88,9 +88,12 @@ export class Cortex implements AsyncDisposable {
 
 /** Text that an HTTP header can carry. */
 function header(field: string, value: string | undefined): string | undefined {
-  if (value === undefined || (typeof value === "string" && /^[\x20-\x7e]*$/.test(value)))
-    return value;
-  throw invalid(field, "is not printable ASCII text");
+  if (
+    value === undefined ||
+    (typeof value === "string" && /^([\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?)?$/.test(value))
+  )
+    return value; // HTTP drops a header that begins or ends with a space: it would be another tenant
+  throw invalid(field, "is not printable ASCII text without spaces at its ends");
 }
 
 const invalid = (field: string, problem: string) =>

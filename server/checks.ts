@@ -7,6 +7,7 @@ export const userIdBytesMax = 256;
 export const tenantBytesMax = 256;
 export const metadataBytesMax = 64 * 1024;
 export const valueDepthMax = 1000;
+export const patchDepthMax = 100; // the database merges by recursion
 export const ttlSecondsMax = 3_155_760_000;
 export const amountCharsMax = 100;
 export const amountExponentMax = 400;
@@ -39,11 +40,11 @@ export function tenant(values: readonly (string | Buffer)[]): string {
   const [id = ""] = values;
   const refuse = (problem: string, details: Details = {}) =>
     new CortexError("INVALID_TENANT", { field: "x-tenant-id", problem, ...details });
-  if (values.length > 1) throw refuse("is given more than once");
   if (typeof id !== "string" || !/^[\x20-\x7e]*$/.test(id)) throw refuse("is not printable ASCII");
   if (id.length > tenantBytesMax)
     throw refuse("is too long", { limit: `${tenantBytesMax} bytes`, got: `${id.length}` });
-  if (id !== "" && id.trim() === "") throw refuse("is blank");
+  // HTTP joins a header that is given twice with a comma.
+  if (values.length > 1 || id.includes(",")) throw refuse("holds a comma, or is given twice");
   return id;
 }
 

@@ -135,7 +135,12 @@ function operationOf(operation: UpdateRequest["operation"], bytesMax: number): O
         ),
       );
     case "merge": {
-      const patch = check.json(operation.value.patchJson, "merge.patch_json", bytesMax);
+      const patch = check.json(
+        operation.value.patchJson,
+        "merge.patch_json",
+        bytesMax,
+        check.patchDepthMax,
+      );
       return {
         field: "merge.patch_json",
         accepts: (sql) => sql`true`,

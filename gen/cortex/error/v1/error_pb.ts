@@ -94,8 +94,8 @@ export enum ErrorReason {
   INVALID_USER_ID = 8,
 
   /**
-   * INVALID_ARGUMENT. The tenant id (`x-tenant-id`) is blank, given twice, longer than 256 bytes, or not
-   * printable ASCII. Metadata: `field`, `problem`, `limit`, `got`.
+   * INVALID_ARGUMENT. The tenant id (`x-tenant-id`) is longer than 256 bytes, is not printable ASCII, or holds a
+   * comma (as HTTP makes of a header given twice). Metadata: `field`, `problem`, `limit`, `got`.
    *
    * @generated from enum value: ERROR_REASON_INVALID_TENANT = 9;
    */

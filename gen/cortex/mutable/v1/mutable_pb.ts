@@ -614,7 +614,7 @@ export const AppendSchema: GenMessage<Append> = /*@__PURE__*/
  */
 export type Merge = Message<"cortex.mutable.v1.Merge"> & {
   /**
-   * The patch: any JSON value as text.
+   * The patch: any JSON value as text, nested at most 100 deep.
    *
    * @generated from field: string patch_json = 1;
    */

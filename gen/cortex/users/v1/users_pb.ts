@@ -329,7 +329,7 @@ export const Users: GenService<{
     output: typeof GetResponseSchema;
   },
   /**
-   * Lists users by id, ascending, bytewise.
+   * Lists users by id, ascending, bytewise. A page ends at the limit, or earlier where its profiles pass 1 MiB.
    *
    * Fails with INVALID_FILTER, INVALID_LIMIT, INVALID_OFFSET, INVALID_PAGE_TOKEN. Safe to repeat.
    *

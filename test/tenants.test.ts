@@ -1,0 +1,109 @@
+// Every RPC, tried from the wrong tenant: no data, no count, no change. The list of RPCs is the descriptor's, so that a new one
+// cannot be forgotten here.
+import type { DescMethodUnary } from "@bufbuild/protobuf";
+import { describe, expect, it } from "vitest";
+import type { Cortex } from "../client/index.js";
+import { MutableStore } from "../gen/cortex/mutable/v1/mutable_pb.js";
+import { Users } from "../gen/cortex/users/v1/users_pb.js";
+import { Raw } from "./support/raw.js";
+import { serve } from "./support/server.js";
+
+const s = serve({ allowPurgeAll: true });
+
+type Try = (stranger: Cortex) => Promise<unknown>;
+const far = new Date(Date.now() + 86_400_000);
+
+// What each RPC gives a tenant that has nothing, and whether it then writes a thing of its own.
+const mutable: Record<string, { attempt: Try; gives?: unknown; fails?: string }> = {
+  set: {
+    attempt: (c) => c.mutable.set("ns", "k", "theirs", { ifRevision: "1" }),
+    fails: "REVISION_MISMATCH",
+  },
+  get: { attempt: (c) => c.mutable.get("ns", "k"), gives: null },
+  getRecord: { attempt: (c) => c.mutable.getRecord("ns", "k"), gives: null },
+  exists: { attempt: (c) => c.mutable.exists("ns", "k"), gives: false },
+  delete: { attempt: async (c) => (await c.mutable.delete("ns", "k")).deleted, gives: false },
+  update: { attempt: (c) => c.mutable.increment("ns", "k"), fails: "KEY_NOT_FOUND" },
+  batchGet: { attempt: (c) => c.mutable.getMany("ns", ["k"]), gives: [null] },
+  batchSet: {
+    attempt: (c) => c.mutable.setMany("ns", [{ key: "k", value: 1, userId: "u" }]),
+    fails: "USER_NOT_FOUND",
+  },
+  list: { attempt: async (c) => (await c.mutable.list("ns")).total, gives: 0 },
+  count: { attempt: (c) => c.mutable.count("ns", { updatedBefore: far }), gives: 0 },
+  listNamespaces: { attempt: (c) => c.mutable.listNamespaces(), gives: [] },
+  purgeNamespace: {
+    attempt: async (c) => (await c.mutable.purgeNamespace("ns")).deleted,
+    gives: 0,
+  },
+  purgeMany: {
+    attempt: async (c) => (await c.mutable.purgeMany("ns", { lastAccessedBefore: far })).deleted,
+    gives: 0,
+  },
+  purgeAll: { attempt: async (c) => (await c.mutable.purgeAll()).deleted, gives: 0 },
+};
+const users: typeof mutable = {
+  create: {
+    attempt: async (c) => (await c.users.create("u", { theirs: 1 })).profile,
+    gives: { theirs: 1 },
+  },
+  upsert: {
+    attempt: async (c) => (await c.users.upsert("u", { theirs: 2 })).profile,
+    gives: { theirs: 2 },
+  },
+  get: { attempt: async (c) => (await c.users.get("u"))?.profile, gives: { theirs: 2 } },
+  list: { attempt: async (c) => (await c.users.list()).total, gives: 1 },
+};
+
+// "" is a tenant like any other; the rest are names that a careless statement would confuse.
+describe.each([
+  ["acme", ""],
+  ["", "acme"],
+  ["acme", "ACME"],
+  ["a", "a:b"],
+  ["a%", "a_"],
+  ["x' or '1'='1", "x"],
+  ["acme", "acme x"],
+])("data of tenant %j, tried from tenant %j", (ours, theirs) => {
+  it("is out of reach of every RPC", async () => {
+    const owner = s.client({ tenantId: ours });
+    const stranger = s.client({ tenantId: theirs });
+    await owner.users.upsert("u", { ours: 1 });
+    const record = await owner.mutable.set("ns", "k", 1, "u");
+    expect(Object.keys(mutable).sort()).toEqual(Object.keys(MutableStore.method).sort());
+    expect(Object.keys(users).sort()).toEqual(Object.keys(Users.method).sort());
+    for (const { attempt, gives, fails } of [...Object.values(mutable), ...Object.values(users)])
+      if (fails) await expect(attempt(stranger)).toFailWith(fails as never);
+      else expect(await attempt(stranger)).toEqual(gives);
+    expect(await owner.mutable.getRecord("ns", "k")).toEqual(record);
+    expect((await owner.users.get("u"))?.profile).toEqual({ ours: 1 });
+    await s.sql`delete from mutable`;
+    await s.sql`delete from users`;
+  });
+});
+
+it("a page token of one tenant is refused for another", async () => {
+  const [a, b] = [s.client({ tenantId: "a" }), s.client({ tenantId: "b" })];
+  for (const client of [a, b]) await client.mutable.setMany("ns", { k1: 1, k2: 2 });
+  const { nextPageToken } = await a.mutable.list("ns", { limit: 1 });
+  await expect(b.mutable.list("ns", { limit: 1, pageToken: nextPageToken })).toFailWith(
+    "INVALID_PAGE_TOKEN",
+  );
+});
+
+it("a tenant id is printable ASCII up to 256 bytes, given once", async () => {
+  const raw = new Raw(s.address);
+  const get = MutableStore.method.get as DescMethodUnary;
+  const request = { namespace: "ns", key: "k" };
+  expect(await raw.call(get, request, { "x-tenant-id": "x".repeat(256) })).not.toHaveProperty(
+    "reason",
+  );
+  for (const id of ["x".repeat(257), "a,b", "a, b"])
+    expect(await raw.call(get, request, { "x-tenant-id": id })).toMatchObject({
+      reason: "INVALID_TENANT",
+      details: { field: "x-tenant-id" },
+    });
+  for (const tenantId of ["é", "acme ", " acme", " ", "a\nb"])
+    expect(() => s.client({ tenantId })).toThrow("tenantId");
+  raw.close();
+});
