@@ -1,10 +1,8 @@
 // One Postgres for all test files: TEST_DATABASE_URL where it is set, else Testcontainers where a Docker engine answers, else the
 // embedded one. A template database is migrated once; each file clones it.
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import type { TestProject } from "vitest/node";
 import { connect, migrate } from "../../server/database.js";
+import { temporaryDirectory } from "./directory.js";
 
 declare module "vitest" {
   interface ProvidedContext {
@@ -48,14 +46,14 @@ async function container(): Promise<Postgres | undefined> {
 
 async function embedded(): Promise<Postgres> {
   const { startEmbedded } = await import("../../server/embedded.js");
-  const directory = await mkdtemp(join(tmpdir(), "cortex-test-"));
+  const directory = await temporaryDirectory();
   const log = { info: () => {}, warn: () => {} };
-  const postgres = await startEmbedded(directory, log);
+  const postgres = await startEmbedded(directory.path, log);
   return {
     url: postgres.url,
     async stop() {
       await postgres.stop();
-      await rm(directory, { recursive: true, force: true });
+      await directory.remove();
     },
   };
 }

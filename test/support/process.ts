@@ -1,0 +1,92 @@
+// The server as its users run it: a process of its own.
+import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process";
+import { join } from "node:path";
+
+export const root = join(import.meta.dirname, "..", "..");
+export const serverMain = join(root, "dist", "server", "main.js");
+
+export interface ServerProcess {
+  child: ChildProcess;
+  address: string;
+  /** What it wrote so far. */
+  out(): string;
+  err(): string;
+  /** Sends the signal and resolves with the exit code. */
+  end(signal?: NodeJS.Signals): Promise<number | null>;
+}
+
+/** Starts the server and waits for its ready line; fails with what it wrote if it ends before. */
+export async function spawnServer(
+  args: string[],
+  env: NodeJS.ProcessEnv = {},
+  options: SpawnOptions = {},
+): Promise<ServerProcess> {
+  const child = spawn(process.execPath, [serverMain, "--listen", "127.0.0.1:0", ...args], {
+    env: { ...cleanEnvironment(), ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+    ...options,
+  });
+  let out = "";
+  let err = "";
+  child.stderr?.on("data", (chunk) => {
+    err += chunk;
+  });
+  const address = await new Promise<string>((resolve, reject) => {
+    child.stdout?.on("data", (chunk) => {
+      out += chunk;
+      const ready = /^cortex-store listening on (\S+)$/m.exec(out);
+      if (ready?.[1]) resolve(ready[1]);
+    });
+    child.once("exit", (code) => reject(new Error(`the server ended with ${code}: ${out}${err}`)));
+  });
+  return {
+    child,
+    address,
+    out: () => out,
+    err: () => err,
+    end(signal = "SIGTERM") {
+      return new Promise((resolve) => {
+        if (child.exitCode !== null || child.signalCode !== null) return resolve(child.exitCode);
+        child.once("exit", (code) => resolve(code));
+        child.kill(signal);
+      });
+    },
+  };
+}
+
+/** Runs the server command to its end. */
+export function runServer(args: string[], env: NodeJS.ProcessEnv = {}, options: SpawnOptions = {}) {
+  return run(process.execPath, [serverMain, ...args], {
+    env: { ...cleanEnvironment(), ...env },
+    ...options,
+  });
+}
+
+export function run(
+  program: string,
+  args: string[],
+  options: SpawnOptions = {},
+): Promise<{ code: number | null; out: string; err: string }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], ...options });
+    let out = "";
+    let err = "";
+    child.stdout?.on("data", (chunk) => {
+      out += chunk;
+    });
+    child.stderr?.on("data", (chunk) => {
+      err += chunk;
+    });
+    child.once("error", reject);
+    child.once("close", (code) => resolve({ code, out, err }));
+  });
+}
+
+/** This environment without anything that configures a server or a client. */
+export function cleanEnvironment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(
+    Object.entries(process.env).filter(
+      ([name]) => !/^(CORTEX_|DATABASE_URL|PG|NODE_OPTIONS|VITEST)/.test(name),
+    ),
+  );
+}
