@@ -76,7 +76,7 @@ export class Lane {
   }
 
   async close(): Promise<void> {
-    await this.#sql.end({ timeout: 5 });
+    await this.#sql.end({ timeout: 1 });
   }
 
   async #turn(build: (sql: Sql) => Fragment, signal: AbortSignal): Promise<postgres.Row[]> {
@@ -200,6 +200,6 @@ export async function migrate(url: string): Promise<void> {
   } catch (error) {
     throw fromDatabase(error) ?? error;
   } finally {
-    await sql.end({ timeout: 5 });
+    await sql.end({ timeout: 1 });
   }
 }

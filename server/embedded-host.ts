@@ -122,7 +122,7 @@ function peerVersion(): string {
 async function tryOut(directory: string, user: User | undefined): Promise<string | undefined> {
   for (const program of ["postgres", "initdb", "pg_ctl"]) {
     const { code, output } = await execute(join(directory, "bin", program), ["--version"], user);
-    if (code !== 0) return output || `${program} ended with ${code}`;
+    if (code !== 0) return problemIn(output) || `${program} ended with ${code}`;
   }
   return undefined;
 }
@@ -169,6 +169,18 @@ export async function rootsPlace(home: string, user: User, log: Log): Promise<st
   }
 }
 
+/** The line of a program's output that says what is wrong, the most telling kind first. */
+export function problemIn(output: string): string {
+  const lines = output.split("\n").map((line) => line.trim());
+  const kinds = [
+    /No space|Read-only|denied|No such/,
+    /FATAL|PANIC/,
+    /[Ee]rror|annot|ould not/,
+    /./,
+  ];
+  return kinds.flatMap((kind) => lines.find((line) => kind.test(line)) ?? [])[0] ?? "";
+}
+
 /** Runs a program to its end, in no terminal's process group: Ctrl-C is for the server, which stops Postgres last. */
 export function execute(
   program: string,
@@ -190,8 +202,6 @@ export function execute(
     child.stdout.on("data", take);
     child.stderr.on("data", take);
     child.once("error", (error) => resolve({ code: -1, output: `${error.message}` }));
-    child.once("exit", (code) =>
-      resolve({ code: code ?? -1, output: output.trim().replace(/\s+/g, " ") }),
-    );
+    child.once("exit", (code) => resolve({ code: code ?? -1, output: output.trim() }));
   });
 }

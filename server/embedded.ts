@@ -26,6 +26,7 @@ import {
   execute,
   findBinaries,
   type Log,
+  problemIn,
   rootsPlace,
   type User,
   userFor,
@@ -161,7 +162,7 @@ class Postgres {
     );
     if (code === 0) return undefined;
     const tail = await readFile(log, "utf8").catch(() => "");
-    return `${output} ${tail.trim().split("\n").slice(-3).join(" ")}`.trim();
+    return problemIn(`${output}\n${tail.slice(-2000)}`);
   }
 
   /** Postgres refuses to start where the process id in its lock file lives on, even as another program (a new container, say). */
@@ -191,7 +192,10 @@ async function cluster(
 ): Promise<string> {
   const link = join(home, "postgres");
   try {
-    await mkdir(home, { recursive: true, mode: 0o700 });
+    await mkdir(dirname(home), { recursive: true });
+    await mkdir(home, { mode: 0o700 }).catch((error) => {
+      if (codeOf(error) !== "EEXIST") throw error;
+    });
   } catch (error) {
     throw new EmbeddedError(`the data directory ${home} cannot be made (${codeOf(error)})`);
   }
@@ -239,7 +243,7 @@ async function initialise(base: string, binaries: Binaries, user: User | undefin
     );
     if (code === 0) return staging;
     await rm(staging, { recursive: true, force: true });
-    throw new EmbeddedError(`no database can be made in ${base}: ${output}`);
+    throw new EmbeddedError(`no database can be made in ${base}: ${problemIn(output)}`);
   } catch (error) {
     if (error instanceof EmbeddedError) throw error;
     throw new EmbeddedError(`the data directory ${base} cannot be written (${codeOf(error)})`);

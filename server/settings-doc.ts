@@ -1,0 +1,9 @@
+// Prints docs/settings.md: `npm run settings`.
+import { settingsTable } from "./config.js";
+
+console.log(`# Settings of the server
+
+Printed by \`npm run settings\` from \`server/config.ts\`, as \`cortex-store --help\` is. A flag wins over its environment
+variable; an unknown flag or a bad value is one sentence and exit code 2.
+
+${settingsTable()}`);

@@ -1,0 +1,100 @@
+// Settings: flags, environment, help, and one sentence for what is wrong.
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { defaults, parseConfig, settings, settingsTable, UsageError } from "../server/config.js";
+import { root, runServer } from "./support/process.js";
+
+const parse = (argv: string[], env: NodeJS.ProcessEnv = {}) => parseConfig(argv, env, "0.0.0");
+
+describe("a setting", () => {
+  it("has its default, is set by its environment variable, and by its flag before that", () => {
+    expect(parse([])).toEqual(defaults);
+    expect(defaults).toMatchObject({
+      listen: "127.0.0.1:50051",
+      dataDir: ".cortex",
+      allowPurgeAll: false,
+      poolSize: 10,
+    });
+    const env = {
+      CORTEX_LISTEN: "0.0.0.0:1",
+      DATABASE_URL: "postgres://u@h/d",
+      CORTEX_ALLOW_PURGE_ALL: "true",
+      CORTEX_WORKERS: "",
+    };
+    expect(parse([], env)).toMatchObject({
+      listen: "0.0.0.0:1",
+      databaseUrl: "postgres://u@h/d",
+      allowPurgeAll: true,
+      workers: 1,
+    });
+    expect(parse(["--listen", "[::1]:2", "--allow-purge-all", "false"], env)).toMatchObject({
+      listen: "[::1]:2",
+      allowPurgeAll: false,
+    });
+    expect(parse(["--allow-purge-all"])).toMatchObject({ allowPurgeAll: true });
+  });
+
+  it.each([
+    [["--listen", "nowhere"], "--listen takes HOST:PORT"],
+    [["--listen", "127.0.0.1:70000"], "--listen takes HOST:PORT"],
+    [["--database-url", "mysql://x"], "--database-url takes a URL such as postgres://"],
+    [["--pool-size", "0"], "--pool-size takes a whole number from 1 to 1000"],
+    [["--pool-size", "1001"], "--pool-size takes a whole number from 1 to 1000"],
+    [["--workers", "two"], "--workers takes a whole number"],
+    [["--drain-seconds", "-1"], "--drain-seconds takes a number of seconds"],
+    [["--log-level", "loud"], "--log-level takes one of trace, debug"],
+    [["--allow-purge-all", "maybe"], "--allow-purge-all takes one of true, false"],
+    [["--value-bytes-max", "3000000"], "is more than half of --message-bytes-max"],
+    [["--data-dir"], "--data-dir"],
+    [["--no-such-flag"], "unknown option '--no-such-flag'"],
+    [["serve"], "too many arguments"],
+  ])("that is wrong is one sentence: %j", (argv, sentence) => {
+    expect(() => parse(argv)).toThrow(UsageError);
+    expect(() => parse(argv)).toThrow(sentence);
+  });
+
+  it("names its environment variable where the wrong value comes from there", () => {
+    expect(() => parse([], { CORTEX_POOL_SIZE: "many" })).toThrow(
+      'CORTEX_POOL_SIZE takes a whole number from 1 to 1000, not "many"',
+    );
+  });
+
+  it("never shows a password", () => {
+    expect(() => parse([], { DATABASE_URL: "postgres//u:secret@h" })).not.toThrow("secret");
+    expect(() => parse([], { DATABASE_URL: "postgres//u:secret@h" })).toThrow("DATABASE_URL");
+  });
+});
+
+describe("the command", () => {
+  it("exits 2 on a wrong flag, with one sentence on stderr", async () => {
+    expect(await runServer(["--nope"])).toEqual({
+      code: 2,
+      out: "",
+      err: "cortex-store: unknown option '--nope'\n",
+    });
+    const bad = await runServer([], { CORTEX_WORKERS: "0" });
+    expect([bad.code, bad.out, bad.err.split("\n").length]).toEqual([2, "", 2]);
+  });
+
+  it("prints every setting with --help, and its version", async () => {
+    const { code, out } = await runServer(["--help"]);
+    expect(code).toBe(0);
+    for (const { env } of Object.values(settings)) expect(out).toContain(env);
+    expect((await runServer(["--version"])).out).toMatch(/^\d+\.\d+\.\d+\n$/);
+  });
+
+  it("says in one sentence that its address is taken, or its database does not answer", async () => {
+    const url = "postgres://u:secret@127.0.0.1:1/d";
+    const gone = await runServer(["--database-url", url]);
+    expect(gone).toEqual({
+      code: 1,
+      out: "",
+      err: "cortex-store: the database of --database-url (DATABASE_URL) does not answer: ECONNREFUSED\n",
+    });
+  });
+
+  it("has its settings documented: docs/settings.md is what `npm run settings` prints", async () => {
+    expect(await readFile(join(root, "docs/settings.md"), "utf8")).toContain(settingsTable());
+  });
+});
