@@ -1,0 +1,242 @@
+// Each hot statement finds its rows by an index, however large the namespace: the plan of the very statement that the handler runs.
+
+import type { DescMessage, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { beforeAll, describe, expect, it } from "vitest";
+import { MutableStore, SortBy } from "../gen/cortex/mutable/v1/mutable_pb.js";
+import { AccessCounter } from "../server/access.js";
+import { defaults } from "../server/config.js";
+import type { Fragment, Run, Sql } from "../server/database.js";
+import { mutableStore } from "../server/mutable/service.js";
+import { sweep } from "../server/mutable/sweep.js";
+import type { Call } from "../server/rpc.js";
+import { serve, testLog } from "./support/server.js";
+
+const s = serve({ sweepSeconds: 3600 });
+const namespace = "big";
+const key = "store-0500:item-050";
+
+interface Plan {
+  "Node Type": string;
+  "Relation Name"?: string;
+  "Index Name"?: string;
+  "Index Cond"?: string;
+  Alias?: string;
+  Plans?: Plan[];
+}
+
+/** Ends a handler once its statement is explained. */
+class Explained extends Error {
+  constructor(readonly nodes: Plan[]) {
+    super();
+  }
+}
+
+const explaining =
+  (sql: Sql): Run =>
+  async (build) => {
+    const [row] = await sql`explain (format json) ${build(sql) as Fragment}`;
+    const nodes: Plan[] = [];
+    const walk = (plan: Plan) => {
+      nodes.push(plan);
+      plan.Plans?.forEach(walk);
+    };
+    walk(row?.["QUERY PLAN"][0].Plan);
+    throw new Explained(nodes);
+  };
+
+async function plan(work: (run: Run) => unknown): Promise<Plan[]> {
+  try {
+    const result = work(explaining(s.sql)) as Promise<unknown> | AsyncGenerator;
+    await ("next" in result ? result.next() : result);
+  } catch (error) {
+    if (error instanceof Explained) return error.nodes;
+    throw error;
+  }
+  throw new Error("no statement was run");
+}
+
+const call = (run: Run): Call => ({
+  tenant: "",
+  run,
+  bulk: run,
+  signal: new AbortController().signal,
+  config: defaults,
+  access: new AccessCounter(run, testLog),
+});
+
+const rpc = <I extends DescMessage>(
+  handler: (request: MessageShape<I>, call: Call) => unknown,
+  schema: I,
+  request: MessageInitShape<I>,
+) => plan((run) => handler(create(schema, request), call(run)));
+
+/** How the entries are found: the conditions of the index scans over `mutable`. */
+function found(nodes: Plan[]): string[] {
+  expect(nodes.filter((node) => node["Node Type"] === "Seq Scan" && node["Relation Name"])).toEqual(
+    [],
+  );
+  return nodes
+    .filter((node) => node["Index Name"]?.startsWith("mutable_") && node["Index Cond"])
+    .map((node) => `${node["Index Name"]} ${node["Index Cond"]}`);
+}
+
+const byKey = /^mutable_pkey .*tenant = .*namespace = .*key = /;
+const { method } = MutableStore;
+
+beforeAll(async () => {
+  await s.sql`insert into users (tenant, id, created_at, updated_at) select '', 'u' || n, now(), now() from generate_series(1, 100) n`;
+  for (const [name, keys] of [
+    [namespace, 100_000],
+    ["small", 1000],
+    ["other", 50_000],
+  ] as const)
+    await s.sql`
+      insert into mutable (tenant, namespace, key, value, user_id, created_at, updated_at, expire_at, revision, created_revision)
+      select '', ${name}, 'store-' || lpad((n / 100)::text, 4, '0') || ':item-' || lpad((n % 100)::text, 3, '0'), '{"quantity": 1}',
+        case when n % 100 = 0 then 'u' || (n / 100) % 100 + 1 end, now(), now(),
+        case when n % 50 = 0 then now() + n * interval '1 second' end, n, n
+      from generate_series(0, ${keys - 1}) n`;
+  await s.sql`
+    insert into mutable_access (tenant, namespace, key, created_revision, count, accessed_at)
+    select tenant, namespace, key, created_revision, 1, now() from mutable where namespace = ${namespace}`;
+  await s.sql`analyze`;
+}, 120_000);
+
+describe("one entry is found by its key in", () => {
+  const place = { namespace, key };
+  it.each<[string, () => Promise<Plan[]>]>([
+    ["Get", () => rpc(mutableStore.get, method.get.input, place)],
+    ["GetRecord", () => rpc(mutableStore.getRecord, method.getRecord.input, place)],
+    ["Exists", () => rpc(mutableStore.exists, method.exists.input, place)],
+    ["Delete", () => rpc(mutableStore.delete, method.delete.input, place)],
+    [
+      "Update",
+      () =>
+        rpc(mutableStore.update, method.update.input, {
+          ...place,
+          operation: { case: "increment", value: {} },
+        }),
+    ],
+    [
+      "Set with ifRevision",
+      () => rpc(mutableStore.set, method.set.input, { ...place, valueJson: "1", ifRevision: "5" }),
+    ],
+    [
+      "BatchGet",
+      () => rpc(mutableStore.batchGet, method.batchGet.input, { namespace, keys: [key, "x", "y"] }),
+    ],
+  ])("%s", async (_, explain) => {
+    expect(found(await explain())).toEqual(expect.arrayContaining([expect.stringMatching(byKey)]));
+  });
+});
+
+describe("writes read nothing they do not name", () => {
+  it.each<[string, () => Promise<Plan[]>]>([
+    ["Set", () => rpc(mutableStore.set, method.set.input, { namespace, key, valueJson: "1" })],
+    [
+      "BatchSet",
+      () =>
+        rpc(mutableStore.batchSet, method.batchSet.input, {
+          namespace,
+          entries: [
+            { key: "a", valueJson: "1" },
+            { key: "b", valueJson: "1" },
+          ],
+        }),
+    ],
+    [
+      "Update that creates",
+      () =>
+        rpc(mutableStore.update, method.update.input, {
+          namespace,
+          key,
+          createIfMissing: true,
+          operation: { case: "increment", value: {} },
+        }),
+    ],
+  ])("%s", async (_, explain) => {
+    const nodes = await explain();
+    found(nodes); // no sequential scan
+    expect(
+      nodes.filter((node) => node["Relation Name"] === "mutable" && node["Index Cond"]),
+    ).toEqual([]);
+  });
+});
+
+describe("a list reads its own range of the key", () => {
+  const range = /^mutable_pkey .*tenant = .*namespace = .*key >= .*key < /;
+  it.each(["store-0500:", "store-0999:item-09", "store-05"])(
+    "of the prefix %s",
+    async (keyPrefix) => {
+      const nodes = await rpc(mutableStore.list, method.list.input, {
+        namespace,
+        filter: { keyPrefix },
+      });
+      expect(found(nodes).filter((condition) => range.test(condition))).toHaveLength(2); // the page, and its total
+      expect(
+        nodes.some(
+          (node) =>
+            node["Node Type"] === "Sort" && node.Plans?.[0]?.["Relation Name"] === "mutable",
+        ),
+      ).toBe(false);
+    },
+  );
+
+  it("from where the page before ended, in both directions, without sorting", async () => {
+    for (const sortOrder of [1, 2]) {
+      const query = { namespace, limit: 100, total: false, sortOrder };
+      const first = s.client();
+      const { nextPageToken = "" } = await first.mutable.list(namespace, {
+        sortOrder: sortOrder === 1 ? "asc" : "desc",
+      });
+      const nodes = await rpc(mutableStore.list, method.list.input, {
+        ...query,
+        sortBy: SortBy.KEY,
+        pageToken: nextPageToken,
+      });
+      expect(found(nodes)).toEqual(
+        expect.arrayContaining([expect.stringMatching(sortOrder === 1 ? /key > / : /key < /)]),
+      );
+      expect(
+        nodes.filter(
+          (node) => node["Node Type"] === "WindowAgg" && node.Plans?.[0]?.["Node Type"] === "Sort",
+        ),
+      ).toEqual([]);
+    }
+  });
+
+  it("and Count and PurgeMany of a prefix likewise", async () => {
+    const filter = { keyPrefix: "store-0500:" };
+    expect(found(await rpc(mutableStore.count, method.count.input, { namespace, filter }))).toEqual(
+      [expect.stringMatching(range)],
+    );
+    expect(
+      found(await rpc(mutableStore.purgeMany, method.purgeMany.input, { namespace, filter })),
+    ).toEqual([expect.stringMatching(range)]);
+  });
+});
+
+it("a user's entries are found by the user", async () => {
+  const filter = { userId: "u7" };
+  expect(found(await rpc(mutableStore.count, method.count.input, { namespace, filter }))).toEqual([
+    expect.stringMatching(/^mutable_by_user .*user_id = /),
+  ]);
+});
+
+it("idle entries of a prefix are found by the prefix, their accesses by their key", async () => {
+  const filter = { keyPrefix: "store-0500:", lastAccessedBefore: timestampFromDate(new Date()) };
+  expect(found(await rpc(mutableStore.count, method.count.input, { namespace, filter }))).toEqual(
+    expect.arrayContaining([
+      expect.stringMatching(/^mutable_pkey .*key >= /),
+      expect.stringMatching(/^mutable_access_pkey .*key = /),
+    ]),
+  );
+});
+
+it("the sweep finds what has expired by the time it expires", async () => {
+  expect(found(await plan((run) => sweep(run)))).toEqual(
+    expect.arrayContaining([expect.stringMatching(/^mutable_by_expiry .*expire_at <= /)]),
+  );
+});
