@@ -41,6 +41,7 @@ const backoffMsMax = 1000;
 export class Caller {
   readonly #client: Client;
   readonly #metadata: Metadata;
+  #closed = false;
 
   constructor(
     readonly address: string,
@@ -61,6 +62,7 @@ export class Caller {
   }
 
   close(): void {
+    this.#closed = true;
     this.#client.close();
   }
 
@@ -148,6 +150,7 @@ export class Caller {
   /** Waits for a connection, so that what fails for want of one certainly never reached the server. */
   async #connected(deadline: Date, signal: AbortSignal | undefined): Promise<void> {
     if (signal?.aborted) throw cancelled(signal);
+    if (this.#closed) throw new CortexError("CANCELLED", "the client is closed");
     if (this.#client.getChannel().getConnectivityState(true) === connectivityState.READY) return;
     await abortable<void>(
       signal,

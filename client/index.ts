@@ -76,7 +76,7 @@ export class Cortex implements AsyncDisposable {
     this.users = new Users(this.#caller);
   }
 
-  /** Closes the connection. Calls in flight fail with CANCELLED or UNAVAILABLE. */
+  /** Closes the connection once the calls in flight are done; later calls fail with CANCELLED. */
   async close(): Promise<void> {
     this.#caller.close();
   }
