@@ -13,5 +13,6 @@ new Client(address, credentials.createInsecure()).makeUnaryRequest(
   { service: "" },
   new Metadata(),
   { deadline: new Date(Date.now() + 2500) },
-  (error, reply) => process.exit(!error && (reply as { status: string }).status === "SERVING" ? 0 : 1),
+  (error, reply) =>
+    process.exit(!error && (reply as { status: string }).status === "SERVING" ? 0 : 1),
 );
