@@ -1,0 +1,150 @@
+// Speeds, each as a ratio against something measured in the same run, alternating, because machines are noisy: npm run bench.
+// A Node client costs more than the server, so throughput here is that of client and server on one machine together.
+import { spawn } from "node:child_process";
+import { chmod, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Cortex } from "../client/index.js";
+import { connect, migrate } from "../server/database.js";
+import { startEmbedded } from "../server/embedded.js";
+
+const rounds = 5;
+const inFlight = 64;
+
+const directory = await mkdtemp(join(tmpdir(), "cortex-bench-"));
+await chmod(directory, 0o711);
+const log = { info: () => {}, warn: () => {} };
+const postgres = await startEmbedded(directory, log);
+await migrate(postgres.url);
+const sql = connect(postgres.url, { max: 10, max_pipeline: 0 });
+const server = spawn(
+  process.execPath,
+  [
+    join(import.meta.dirname, "../dist/server/main.js"),
+    "--listen",
+    "127.0.0.1:0",
+    "--database-url",
+    postgres.url,
+  ],
+  { stdio: ["ignore", "pipe", "inherit"] },
+);
+const address = await new Promise<string>((resolve) =>
+  server.stdout.once("data", (line: Buffer) =>
+    resolve(line.toString().trim().split(" ").at(-1) ?? ""),
+  ),
+);
+const cortex = new Cortex({ address, timeoutMs: 60_000 });
+try {
+  await lists();
+  await calls();
+} finally {
+  await cortex.close();
+  server.kill("SIGTERM");
+  await new Promise((resolve) => server.once("exit", resolve));
+  await sql.end();
+  await postgres.stop();
+  await rm(directory, { recursive: true, force: true });
+}
+
+/** A prefix of 100 keys, listed in a namespace of a million keys and in one of a thousand. */
+async function lists() {
+  for (const [namespace, keys] of [
+    ["million", 1_000_000],
+    ["thousand", 1000],
+  ] as const)
+    await sql`
+      insert into mutable (tenant, namespace, key, value, created_at, updated_at, revision, created_revision)
+      select '', ${namespace}, lpad((n / 100)::text, 6, '0') || ':' || n % 100, json_build_object('text', repeat('x', 190)), now(), now(), n, n
+      from generate_series(0, ${keys - 1}) n`;
+  await sql`vacuum analyze mutable`;
+  const list = (namespace: string) => async () => {
+    const { records } = await cortex.mutable.list(namespace, { keyPrefix: "000005:" });
+    if (records.length !== 100) throw new Error(`${records.length} records`);
+  };
+  await compare(
+    "list of a 100-key prefix, with total",
+    "among a million keys",
+    list("million"),
+    "among a thousand",
+    list("thousand"),
+    {
+      count: 300,
+      concurrency: 1,
+    },
+  );
+}
+
+/** Calls through client and server, against the same work done straight from Node with postgres.js. */
+async function calls() {
+  const value = { text: "x".repeat(195) };
+  const text = JSON.stringify(value);
+  await sql`create table plain (key text primary key, value json not null)`;
+  await sql`create table counter (key text primary key, value bigint not null)`;
+  await sql`insert into counter values ('hot', 0)`;
+  await cortex.mutable.set("bench", "hot", 0);
+  let n = 0;
+  const options = { count: 4000, concurrency: inFlight };
+  await compare(
+    "set",
+    "through the store",
+    () => cortex.mutable.set("bench", `k${n++ % 1000}`, value),
+    "plain upsert",
+    () =>
+      sql`insert into plain values (${`k${n++ % 1000}`}, ${text}::text::json) on conflict (key) do update set value = excluded.value`,
+    options,
+  );
+  await compare(
+    "get",
+    "through the store",
+    () => cortex.mutable.get("bench", `k${n++ % 1000}`),
+    "plain select",
+    () => sql`select value::text from plain where key = ${`k${n++ % 1000}`}`,
+    options,
+  );
+  await compare(
+    "increment of one hot key",
+    "through the store",
+    () => cortex.mutable.increment("bench", "hot"),
+    "plain update",
+    () => sql`update counter set value = value + 1 where key = 'hot' returning value`,
+    options,
+  );
+}
+
+type Work = () => PromiseLike<unknown>;
+
+async function compare(
+  what: string,
+  nameA: string,
+  a: Work,
+  nameB: string,
+  b: Work,
+  { count, concurrency }: { count: number; concurrency: number },
+) {
+  const [ratesA, ratesB]: [number[], number[]] = [[], []];
+  await rate(a, count / 2, concurrency); // warm
+  await rate(b, count / 2, concurrency);
+  for (let round = 0; round < rounds; round++) {
+    ratesA.push(await rate(a, count, concurrency));
+    ratesB.push(await rate(b, count, concurrency));
+  }
+  const [rateA, rateB] = [median(ratesA), median(ratesB)];
+  console.log(
+    `${what}: ${nameA} ${Math.round(rateA)}/s, ${nameB} ${Math.round(rateB)}/s, ratio ${(rateA / rateB).toFixed(2)}`,
+  );
+}
+
+async function rate(work: Work, count: number, concurrency: number): Promise<number> {
+  let left = count;
+  const start = performance.now();
+  await Promise.all(
+    Array.from({ length: concurrency }, async () => {
+      while (left-- > 0) await work();
+    }),
+  );
+  return (count / (performance.now() - start)) * 1000;
+}
+
+function median(numbers: number[]): number {
+  return numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
+}

@@ -1,0 +1,68 @@
+// Many keys in one namespace (a million in the campaign): scan gives each once, in constant memory of the server.
+import { readFile } from "node:fs/promises";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { Cortex } from "../client/index.js";
+import { connect } from "../server/database.js";
+import { type ServerProcess, spawnServer } from "./support/process.js";
+import { cloneDatabase } from "./support/server.js";
+
+const keys = Number(process.env.SCALE_KEYS ?? 50_000);
+let database: Awaited<ReturnType<typeof cloneDatabase>>;
+let server: ServerProcess;
+let cortex: Cortex;
+
+beforeAll(async () => {
+  database = await cloneDatabase();
+  const sql = connect(database.url, { max: 1 });
+  await sql`
+    insert into mutable (tenant, namespace, key, value, created_at, updated_at, revision, created_revision)
+    select '', 'scale', 'k' || lpad(n::text, 9, '0'), json_build_object('n', n, 'text', repeat('x', 180)), now(), now(), n, n
+    from generate_series(1, ${keys}) n`;
+  await sql`analyze mutable`;
+  await sql.end();
+  server = await spawnServer(["--database-url", database.url]);
+  cortex = new Cortex({ address: server.address, timeoutMs: 60_000 });
+}, 600_000);
+afterAll(async () => {
+  await cortex.close();
+  await server.end();
+  await database.drop();
+});
+
+/** Resident memory of the server, in MB. */
+async function memory(): Promise<number> {
+  const status = await readFile(`/proc/${server.child.pid}/status`, "utf8");
+  return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) / 1024;
+}
+
+it("scan gives every key once and in order, and the server's memory stays flat", async () => {
+  expect(await memory()).toBeLessThan(150); // an idle server
+  let seen = 0;
+  let early = 0;
+  let late = 0;
+  for await (const { key, value } of cortex.mutable.scan<{ n: number }>("scale")) {
+    seen++;
+    if (value.n !== seen)
+      expect([key, value.n]).toEqual([`k${String(seen).padStart(9, "0")}`, seen]);
+    if (seen % 5000 === 0) {
+      if (seen <= keys / 4) early = Math.max(early, await memory());
+      else late = Math.max(late, await memory());
+    }
+  }
+  expect(seen).toBe(keys);
+  if (process.env.SCALE_KEYS)
+    console.log({ keys, early: Math.round(early), late: Math.round(late) });
+  expect(late).toBeLessThan(early + 60); // garbage comes and goes; what is kept does not grow with the keys
+}, 1_800_000);
+
+it("lists, counts and pages with a total that is exact", async () => {
+  const page = await cortex.mutable.list("scale", { limit: 1000, sortOrder: "desc" });
+  expect([page.total, page.records[0]?.value.n, page.hasMore]).toEqual([keys, keys, true]);
+  expect(await cortex.mutable.count("scale", { keyPrefix: "k00000001" })).toBe(10);
+  expect(await cortex.mutable.listNamespaces()).toMatchObject([{ namespace: "scale", keys }]);
+});
+
+it("purges all of it in one call", async () => {
+  expect(await cortex.mutable.purgeNamespace("scale")).toMatchObject({ deleted: keys });
+  expect(await cortex.mutable.count("scale")).toBe(0);
+});

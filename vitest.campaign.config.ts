@@ -1,0 +1,10 @@
+// The long runs, with the figures the short forms in `npm test` stand for: npm run test:campaign.
+import { mergeConfig } from "vitest/config";
+import base from "./vitest.config.js";
+
+export default mergeConfig(base, {
+  test: {
+    testTimeout: 1_800_000,
+    env: { MODEL_RUNS: "2000", SCALE_KEYS: "1000000" },
+  },
+});
