@@ -13,9 +13,9 @@ import {
 import type {
   handleServerStreamingCall,
   handleUnaryCall,
-  Metadata,
   MethodDefinition,
   Server,
+  ServerUnaryCall,
   ServerWritableStream,
   UntypedHandleCall,
 } from "@grpc/grpc-js";
@@ -72,6 +72,10 @@ export class InFlight {
     const controller = new AbortController();
     this.#controllers.add(controller);
     return controller;
+  }
+
+  has(controller: AbortController): boolean {
+    return this.#controllers.has(controller);
   }
 
   close(controller: AbortController): void {
@@ -146,12 +150,14 @@ type Finish = (error?: CortexError) => void;
 function begin(
   method: DescMethod,
   context: Context,
-  grpc: { metadata: Metadata; once(event: "cancelled", listener: () => void): unknown },
+  grpc: ServerUnaryCall<unknown, Init> | ServerWritableStream<unknown, Init>,
 ): { call: (request: unknown) => Call; signal: AbortSignal; finish: Finish } {
   const { database, access, config, log, calls } = context;
   const controller = calls.open();
   const { signal } = controller;
-  grpc.once("cancelled", () => controller.abort());
+  // "cancelled" comes after every call, also after one that was answered.
+  grpc.once("cancelled", () => calls.has(controller) && controller.abort());
+  if (grpc.cancelled) controller.abort();
   const start = performance.now();
   let tenant: string | undefined;
   return {
