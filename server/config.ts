@@ -78,7 +78,7 @@ export const settings = {
     default: 10,
     arg: "n",
     parse: whole(1, 1000),
-    doc: "Connections to Postgres that each worker holds for calls; lists have 2 more of their own.",
+    doc: "Connections to Postgres that each worker holds for calls; lists and cancels have 4 more of their own.",
   }),
   workers: setting({
     env: "CORTEX_WORKERS",

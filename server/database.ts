@@ -16,7 +16,7 @@ export type Run = <T extends object>(
   refusals?: Refusals,
 ) => Promise<T[]>;
 
-// A statement that is running when its call ends gets this long to finish by itself: most do, and each cancel costs a connection.
+// A statement that is running when its call ends gets this long to finish by itself: most do.
 const cancelGraceMs = 50;
 const attemptsMax = 4;
 
@@ -39,15 +39,18 @@ export function connect(url: string, options: Options): Sql {
 
 export class Lane {
   readonly #sql: Sql;
+  /** Cancels statements: on a connection of its own, where the driver would open one for each. */
+  readonly #canceller: Sql;
   #free: number;
   readonly #waiting = new Set<() => void>();
 
   constructor(
     url: string,
-    readonly size: number,
-    statementSeconds: number,
+    size: number,
+    readonly statementSeconds: number,
   ) {
     this.#free = size;
+    this.#canceller = connect(url, { max: 1, idle_timeout: 60 });
     this.#sql = connect(url, {
       max: size,
       max_pipeline: 0, // one statement a connection at a time: none waits behind another's lock
@@ -76,7 +79,7 @@ export class Lane {
   }
 
   async close(): Promise<void> {
-    await this.#sql.end({ timeout: 1 });
+    await Promise.all([this.#sql.end({ timeout: 1 }), this.#canceller.end({ timeout: 1 })]);
   }
 
   async #turn(build: (sql: Sql) => Fragment, signal: AbortSignal): Promise<postgres.Row[]> {
@@ -120,7 +123,8 @@ export class Lane {
   async #execute(build: (sql: Sql) => Fragment, signal: AbortSignal): Promise<postgres.Row[]> {
     for (let attempt = 1; ; attempt++) {
       const query = build(this.#sql);
-      const stop = cancelOnAbort(query, signal);
+      const start = performance.now();
+      const stopWatching = this.#watch(query, signal);
       try {
         return await query;
       } catch (error) {
@@ -128,35 +132,37 @@ export class Lane {
         if (signal.aborted && code === "57014") throw new CortexError("CANCELLED");
         // Each of these rolled the statement back: a deadlock's victim, or one that a cancel meant for the connection's
         // earlier statement has hit. (A statement that ran into statement_timeout took its full time: it is not repeated.)
-        const again = code === "40P01" || code === "40001" || (code === "57014" && stop.soon());
+        const timedOut = performance.now() - start > this.statementSeconds * 900;
+        const again = code === "40P01" || code === "40001" || (code === "57014" && !timedOut);
         if (!again || attempt === attemptsMax) throw error;
       } finally {
-        stop.done();
+        stopWatching();
       }
     }
   }
-}
 
-function cancelOnAbort(query: Fragment, signal: AbortSignal) {
-  const start = performance.now();
-  let timer: NodeJS.Timeout | undefined;
-  // Only a statement on its way is cancelled: the driver would lose a connection it is still opening for one.
-  const cancel = () => {
-    if ((query as { active?: boolean }).active) query.cancel();
-    else timer = setTimeout(cancel, cancelGraceMs);
-  };
-  const abort = () => {
-    timer = setTimeout(cancel, cancelGraceMs);
-  };
-  signal.addEventListener("abort", abort, { once: true });
-  if (signal.aborted) abort();
-  return {
-    soon: () => performance.now() - start < 1000,
-    done() {
+  /** Cancels the statement when the signal aborts, until the returned function is called. */
+  #watch(query: Fragment, signal: AbortSignal): () => void {
+    let timer: NodeJS.Timeout | undefined;
+    // What the driver knows of a statement on its way, missing from its types. Only such a one is cancelled: the driver would
+    // lose a connection that it is still opening for a statement.
+    const driver = query as { active?: boolean; state?: { pid: number } };
+    const cancel = () => {
+      timer = setTimeout(cancel, cancelGraceMs);
+      if (!driver.active || !driver.state) return;
+      const { pid } = driver.state;
+      this.#canceller`select pg_cancel_backend(${pid}::int)`.catch(() => {}); // tried again until the statement has ended
+    };
+    const abort = () => {
+      timer = setTimeout(cancel, cancelGraceMs);
+    };
+    signal.addEventListener("abort", abort, { once: true });
+    if (signal.aborted) abort();
+    return () => {
       clearTimeout(timer);
       signal.removeEventListener("abort", abort);
-    },
-  };
+    };
+  }
 }
 
 /** The lanes of one server process. */

@@ -4,7 +4,6 @@ import cluster from "node:cluster";
 import { createRequire } from "node:module";
 import type { Logger } from "pino";
 import { type Config, Printed, parseConfig, UsageError } from "./config.js";
-import { EmbeddedError } from "./embedded-host.js";
 import { CortexError, codeOf } from "./errors.js";
 import { createLog } from "./log.js";
 import { start } from "./start.js";
@@ -22,7 +21,7 @@ async function main(): Promise<void> {
     if (cluster.isWorker) await serveAsWorker(config, log);
     else await serve(config, log);
   } catch (error) {
-    console.error(`cortex-store: ${explain(error, config)}`);
+    console.error(`cortex-store: ${explain(error)}`);
     log.debug({ err: error }, "start failed");
     process.exit(1);
   }
@@ -86,14 +85,10 @@ function stopSignal(): Promise<void> {
   });
 }
 
-function explain(error: unknown, config: Config): string {
-  if (error instanceof EmbeddedError) return error.message;
+function explain(error: unknown): string {
   if (error instanceof CortexError && error.reason === "DATABASE_UNAVAILABLE")
     return `the database of --database-url (DATABASE_URL) does not answer: ${codeOf(error.cause)}`;
-  const text = error instanceof Error ? error.message : String(error);
-  return /EADDRINUSE|EACCES|EADDRNOTAVAIL|ENOTFOUND|No address added/.test(text)
-    ? `cannot listen on ${config.listen}: ${text}`
-    : text;
+  return error instanceof Error ? error.message : String(error);
 }
 
 await main();

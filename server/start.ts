@@ -5,7 +5,7 @@ import {
   file_google_protobuf_any,
   file_google_protobuf_timestamp,
 } from "@bufbuild/protobuf/wkt";
-import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from "@grpc/grpc-js";
 import { ReflectionService } from "@grpc/reflection";
 import { HealthImplementation } from "grpc-health-check";
 import type { Logger } from "pino";
@@ -83,11 +83,17 @@ export async function start(config: Config, databaseUrl: string, log: Logger): P
   };
 }
 
+/** The address to serve on cannot be had; the message says which and why. */
+export class ListenError extends Error {}
+
 function bind(server: Server, listen: string): Promise<number> {
+  setLogVerbosity(logVerbosity.NONE); // what fails is said by us
   return new Promise((resolve, reject) => {
-    server.bindAsync(listen, ServerCredentials.createInsecure(), (error, port) =>
-      error ? reject(error) : resolve(port),
-    );
+    server.bindAsync(listen, ServerCredentials.createInsecure(), (error, port) => {
+      if (!error) return resolve(port);
+      const code = /\b(E[A-Z]{4,})\b/.exec(error.message)?.[1] ?? error.message; // grpc-js gives text only
+      reject(new ListenError(`cannot listen on ${listen}: ${code}`));
+    });
   });
 }
 

@@ -1,7 +1,8 @@
 // Settings: flags, environment, help, and one sentence for what is wrong.
 import { readFile } from "node:fs/promises";
+import { createServer } from "node:net";
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { describe, expect, inject, it } from "vitest";
 import { defaults, parseConfig, settings, settingsTable, UsageError } from "../server/config.js";
 import { root, runServer } from "./support/process.js";
 
@@ -84,7 +85,20 @@ describe("the command", () => {
     expect((await runServer(["--version"])).out).toMatch(/^\d+\.\d+\.\d+\n$/);
   });
 
-  it("says in one sentence that its address is taken, or its database does not answer", async () => {
+  it("says in one sentence that its address is taken", async () => {
+    const squatter = createServer();
+    await new Promise<void>((resolve) => squatter.listen(0, "127.0.0.1", resolve));
+    const listen = `127.0.0.1:${(squatter.address() as { port: number }).port}`;
+    const taken = await runServer(["--database-url", inject("postgresUrl"), "--listen", listen]);
+    expect(taken).toEqual({
+      code: 1,
+      out: "",
+      err: `cortex-store: cannot listen on ${listen}: EADDRINUSE\n`,
+    });
+    squatter.close();
+  });
+
+  it("says in one sentence that its database does not answer", async () => {
     const url = "postgres://u:secret@127.0.0.1:1/d";
     const gone = await runServer(["--database-url", url]);
     expect(gone).toEqual({
