@@ -51,6 +51,7 @@ export class Caller {
     this.#client = new Client(address, credentials.createInsecure(), {
       "grpc.max_receive_message_length": -1,
       "grpc.max_send_message_length": -1,
+      "grpc.use_local_subchannel_pool": 1, // a connection of its own: no other client's trouble is ours
       "grpc.initial_reconnect_backoff_ms": 100,
       "grpc.max_reconnect_backoff_ms": 1000,
       "grpc.keepalive_time_ms": 60_000,
@@ -224,6 +225,7 @@ function fromGrpc(error: ServiceError): CortexError {
   const details = { status: Status[error.code] ?? `${error.code}` };
   switch (error.code) {
     case Status.UNAVAILABLE:
+    case Status.INTERNAL: // without a reason it is not the server's: the connection broke
       return new CortexError("UNAVAILABLE", error.details, details, { cause: error });
     case Status.DEADLINE_EXCEEDED:
       return new CortexError("DEADLINE_EXCEEDED", "the call ran out of time", details);
