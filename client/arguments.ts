@@ -35,10 +35,28 @@ export function only<T extends object>(
   what: string,
 ): T {
   if (typeof given !== "object" || given === null) throw fail(code, what, "is not an object");
-  const stranger = Object.keys(given).find((name) => !known.includes(name));
+  const stranger = Object.entries(given).find(
+    ([name, value]) => value !== undefined && !known.includes(name),
+  )?.[0];
   if (stranger === undefined) return given;
   throw fail(code, stranger, `is not known here; ${what} takes ${known.join(", ")}`);
 }
+
+export function flag(value: unknown, field: string): boolean {
+  if (typeof value === "boolean") return value;
+  throw fail("INVALID_OPTIONS", field, `is not true or false: ${String(value)}`);
+}
+
+export function listed<T>(value: readonly T[], field: string): readonly T[] {
+  if (Array.isArray(value)) return value;
+  throw fail("INVALID_BATCH", field, "is not a list");
+}
+
+export const callNames = ["timeoutMs", "signal"];
+
+/** The options that every call takes, and no others. */
+export const callOptions = <T extends object>(given: T, what: string): T =>
+  only(given, callNames, "INVALID_OPTIONS", what);
 
 export function revisionText(value: unknown): string {
   if (

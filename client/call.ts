@@ -1,5 +1,4 @@
 // One way out: deadline, cancellation, retry of what is safe to repeat, and whatever fails as a CortexError.
-
 import { setTimeout as pause } from "node:timers/promises";
 import {
   create,
@@ -11,7 +10,8 @@ import {
   type MessageShape,
   toBinary,
 } from "@bufbuild/protobuf";
-import { anyUnpack, MethodOptions_IdempotencyLevel as Idempotency } from "@bufbuild/protobuf/wkt";
+import { configureTextEncoding, getTextEncoding } from "@bufbuild/protobuf/wire";
+import { MethodOptions_IdempotencyLevel as Idempotency } from "@bufbuild/protobuf/wkt";
 import {
   Client,
   type ClientReadableStream,
@@ -19,12 +19,8 @@ import {
   credentials,
   Metadata,
   type ServiceError,
-  status as Status,
 } from "@grpc/grpc-js";
-import { ErrorReason } from "../gen/cortex/error/v1/error_pb.js";
-import { ErrorInfoSchema } from "../gen/google/rpc/error_details_pb.js";
-import { StatusSchema } from "../gen/google/rpc/status_pb.js";
-import { CortexError, type ErrorCode } from "./error.js";
+import { CortexError, fromGrpc } from "./error.js";
 
 /** What any call takes. */
 export interface CallOptions {
@@ -33,6 +29,14 @@ export interface CallOptions {
   /** Ends the call early: it then fails with CANCELLED, and the signal's reason as `cause`. */
   signal?: AbortSignal | undefined;
 }
+
+// A byte order mark is text like any other: the decoder's default would drop it, and two keys would be one.
+const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
+const utf8Strict = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
+configureTextEncoding({
+  ...getTextEncoding(),
+  decodeUtf8: (bytes, strict) => (strict ? utf8Strict : utf8).decode(bytes),
+});
 
 const attemptsMax = 5;
 const backoffMs = 50;
@@ -55,9 +59,9 @@ export class Caller {
       "grpc.initial_reconnect_backoff_ms": 100,
       "grpc.max_reconnect_backoff_ms": 1000,
       "grpc.keepalive_time_ms": 60_000,
-      "grpc.enable_retries": 0, // retried here, where it is known what is safe to repeat
     });
-    this.#metadata = new Metadata();
+    // A call waits for the connection rather than fail for want of one, which could not be told from a lost reply.
+    this.#metadata = new Metadata({ waitForReady: true });
     for (const [name, value] of Object.entries(headers))
       if (value !== undefined) this.#metadata.set(name, value);
   }
@@ -75,55 +79,86 @@ export class Caller {
   ): Promise<MessageShape<O>> {
     return this.#retrying(method.idempotency, options, (deadline) => {
       let grpc: { cancel(): void } | undefined;
-      return abortable(
-        options.signal,
-        () => grpc?.cancel(),
-        (resolve, reject) => {
-          grpc = this.#client.makeUnaryRequest(
-            pathOf(method),
-            (message: MessageShape<I>) => Buffer.from(toBinary(method.input, message)),
-            (bytes: Buffer) => fromBinary(method.output, bytes),
-            encodable(method.input, request),
-            this.#metadata,
-            { deadline },
-            (error, response) => {
-              if (error) reject(fromGrpc(error));
-              else resolve(response as MessageShape<O>);
-            },
-          );
-        },
-      );
+      const cancel = () => grpc?.cancel();
+      return abortable(options.signal, cancel, (resolve, reject) => {
+        grpc = this.#client.makeUnaryRequest(
+          pathOf(method),
+          encoder(method.input),
+          decoder(method.output),
+          create(method.input, request),
+          this.#metadata,
+          { deadline },
+          (error, response) =>
+            error ? reject(fromGrpc(error)) : resolve(response as MessageShape<O>),
+        );
+      });
     });
   }
 
-  /** Calls a server-streaming RPC; its messages, all of them. The streams of this API are bounded (a list ends at its limit). */
+  /** Calls a server-streaming RPC; its messages, all of them: for streams that end soon, as a list does at its limit. */
   async stream<I extends DescMessage, O extends DescMessage>(
     method: DescMethodServerStreaming<I, O>,
     request: MessageInitShape<I>,
     options: CallOptions = {},
   ): Promise<MessageShape<O>[]> {
     return this.#retrying(method.idempotency, options, (deadline) => {
-      let grpc: ClientReadableStream<MessageShape<O>> | undefined;
-      return abortable(
-        options.signal,
-        () => grpc?.cancel(),
-        (resolve, reject) => {
-          const messages: MessageShape<O>[] = [];
-          grpc = this.#client
-            .makeServerStreamRequest(
-              pathOf(method),
-              (message: MessageShape<I>) => Buffer.from(toBinary(method.input, message)),
-              (bytes: Buffer) => fromBinary(method.output, bytes),
-              encodable(method.input, request),
-              this.#metadata,
-              { deadline },
-            )
-            .on("data", (message: MessageShape<O>) => messages.push(message))
-            .on("error", (error: ServiceError) => reject(fromGrpc(error)))
-            .on("end", () => resolve(messages));
-        },
-      );
+      let grpc: { cancel(): void } | undefined;
+      const cancel = () => grpc?.cancel();
+      return abortable(options.signal, cancel, (resolve, reject) => {
+        const messages: MessageShape<O>[] = [];
+        grpc = this.#open(method, request, { deadline })
+          .on("data", (message: MessageShape<O>) => messages.push(message))
+          .on("error", (error: ServiceError) => reject(fromGrpc(error)))
+          .on("end", () => resolve(messages));
+      });
     });
+  }
+
+  /**
+   * The messages of a server-streaming RPC as they are asked for, in bounded memory: the server sends on when they are taken.
+   * `timeoutMs` bounds the wait for each. After a failure that may be repeated it goes on with the request that `next` then gives.
+   */
+  async *messages<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodServerStreaming<I, O>,
+    next: () => MessageInitShape<I>,
+    { timeoutMs = this.timeoutMs, signal }: CallOptions = {},
+  ): AsyncGenerator<MessageShape<O>, void, undefined> {
+    const patience = () => new Date(Date.now() + checkTimeout(timeoutMs));
+    for (let failures = 0; ; ) {
+      let deadline = patience();
+      let grpc: ClientReadableStream<MessageShape<O>> | undefined;
+      try {
+        await this.#connected(deadline, signal);
+        grpc = this.#open(method, next(), {}).on("error", () => {}); // also once nobody reads on
+        const reading: AsyncIterator<MessageShape<O>> = grpc[Symbol.asyncIterator]();
+        for (;;) {
+          const { value, done } = await within(deadline, signal, reading.next());
+          if (done) return;
+          failures = 0;
+          yield value;
+          deadline = patience();
+        }
+      } catch (error) {
+        await backOff(error, ++failures, method.idempotency, deadline, signal);
+      } finally {
+        grpc?.cancel();
+      }
+    }
+  }
+
+  #open<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodServerStreaming<I, O>,
+    request: MessageInitShape<I>,
+    options: { deadline?: Date },
+  ): ClientReadableStream<MessageShape<O>> {
+    return this.#client.makeServerStreamRequest(
+      pathOf(method),
+      encoder(method.input),
+      decoder(method.output),
+      create(method.input, request),
+      this.#metadata,
+      options,
+    );
   }
 
   async #retrying<T>(
@@ -132,52 +167,73 @@ export class Caller {
     attempt: (deadline: Date) => Promise<T>,
   ): Promise<T> {
     const deadline = new Date(Date.now() + checkTimeout(timeoutMs));
-    for (let n = 1; ; n++) {
+    for (let failures = 0; ; ) {
       try {
         await this.#connected(deadline, signal);
         return await attempt(deadline);
       } catch (error) {
-        if (!(error instanceof CortexError) || n === attemptsMax || !repeatable(error, idempotency))
-          throw error;
-        const wait = Math.random() * Math.min(backoffMs * 2 ** n, backoffMsMax); // full jitter
-        if (Date.now() + wait >= deadline.getTime()) throw error;
-        await pause(wait, undefined, { signal }).catch(() => {
-          throw cancelled(signal);
-        });
+        await backOff(error, ++failures, idempotency, deadline, signal);
       }
     }
   }
 
-  /** Waits for a connection, so that what fails for want of one certainly never reached the server. */
+  /** Waits for a connection, so that what fails for want of one is known never to have reached the server. */
   async #connected(deadline: Date, signal: AbortSignal | undefined): Promise<void> {
+    if (signal !== undefined && !(signal instanceof AbortSignal)) {
+      const problem = "is not an AbortSignal";
+      throw new CortexError("INVALID_CONFIG", `signal ${problem}`, { field: "signal", problem });
+    }
     if (signal?.aborted) throw cancelled(signal);
     if (this.#closed) throw new CortexError("CANCELLED", "the client is closed");
     if (this.#client.getChannel().getConnectivityState(true) === connectivityState.READY) return;
-    await abortable<void>(
-      signal,
-      () => {},
-      (resolve, reject) => {
-        this.#client.waitForReady(deadline, (error) => {
-          if (!error) return resolve();
-          const message = `no server answers at ${this.address}`;
-          reject(new CortexError("UNAVAILABLE", message, { address: this.address, applied: "no" }));
-        });
-      },
-    );
+    await abortable<void>(signal, ignore, (resolve, reject) => {
+      this.#client.waitForReady(deadline, (error) => {
+        if (!error) return resolve();
+        const message = `no server answers at ${this.address}`;
+        reject(new CortexError("UNAVAILABLE", message, { address: this.address, applied: "no" }));
+      });
+    });
   }
 }
+
+const ignore = () => {};
 
 const pathOf = (method: DescMethodUnary | DescMethodServerStreaming) =>
   `/${method.parent.typeName}/${method.name}`;
 
-function encodable<I extends DescMessage>(schema: I, init: MessageInitShape<I>): MessageShape<I> {
-  return create(schema, init);
+const encoder =
+  <I extends DescMessage>(schema: I) =>
+  (message: MessageShape<I>) => {
+    const bytes = toBinary(schema, message);
+    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  };
+
+const decoder =
+  <O extends DescMessage>(schema: O) =>
+  (bytes: Buffer) =>
+    fromBinary(schema, bytes);
+
+export function checkTimeout(timeoutMs: unknown): number {
+  if (typeof timeoutMs === "number" && timeoutMs > 0 && timeoutMs <= 2 ** 31 - 1) return timeoutMs;
+  const problem = `is not a number of milliseconds above 0: ${String(timeoutMs)}`;
+  throw new CortexError("INVALID_CONFIG", `timeoutMs ${problem}`, { field: "timeoutMs", problem });
 }
 
-function checkTimeout(timeoutMs: number): number {
-  if (timeoutMs > 0 && timeoutMs <= 2 ** 31 - 1) return timeoutMs;
-  const problem = `is not a number of milliseconds above 0: ${timeoutMs}`;
-  throw new CortexError("INVALID_CONFIG", `timeoutMs ${problem}`, { field: "timeoutMs", problem });
+/** Waits before the next attempt; fails with the error where there is to be none. */
+async function backOff(
+  error: unknown,
+  failures: number,
+  idempotency: Idempotency,
+  deadline: Date,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const again =
+    error instanceof CortexError && failures < attemptsMax && repeatable(error, idempotency);
+  const wait = Math.random() * Math.min(backoffMs * 2 ** failures, backoffMsMax); // full jitter
+  if (!again || Date.now() + wait >= deadline.getTime()) throw error;
+  await pause(wait, undefined, { signal }).catch(() => {
+    throw cancelled(signal);
+  });
 }
 
 /** What may be sent again: what certainly was not applied, and what may be applied twice. */
@@ -189,7 +245,20 @@ function repeatable(error: CortexError, idempotency: Idempotency): boolean {
   );
 }
 
-function abortable<T>(
+/** What a stream gives next, unless the time is up or the caller gives up first. */
+function within<T>(deadline: Date, signal: AbortSignal | undefined, next: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  next.catch(ignore); // where the signal has aborted, nobody else looks at it
+  const given = abortable<T>(signal, ignore, (resolve, reject) => {
+    const late = new CortexError("DEADLINE_EXCEEDED", "the call ran out of time");
+    timer = setTimeout(() => reject(late), deadline.getTime() - Date.now());
+    next.then(resolve, (error: ServiceError) => reject(fromGrpc(error)));
+  });
+  return given.finally(() => clearTimeout(timer));
+}
+
+/** A promise that fails with CANCELLED when the signal aborts, whatever becomes of the work. */
+export function abortable<T>(
   signal: AbortSignal | undefined,
   cancel: () => void,
   run: (resolve: (value: T) => void, reject: (error: unknown) => void) => void,
@@ -213,27 +282,3 @@ function abortable<T>(
 
 const cancelled = (signal: AbortSignal | undefined) =>
   new CortexError("CANCELLED", "the call was cancelled", {}, { cause: signal?.reason });
-
-function fromGrpc(error: ServiceError): CortexError {
-  const [bytes] = error.metadata?.get("grpc-status-details-bin") ?? [];
-  if (Buffer.isBuffer(bytes)) {
-    const [any] = fromBinary(StatusSchema, bytes).details;
-    const info = any && anyUnpack(any, ErrorInfoSchema);
-    if (info && info.reason in ErrorReason)
-      return new CortexError(info.reason as ErrorCode, error.details, { ...info.metadata });
-  }
-  const details = { status: Status[error.code] ?? `${error.code}` };
-  switch (error.code) {
-    case Status.UNAVAILABLE:
-    case Status.INTERNAL: // without a reason it is not the server's: the connection broke
-      return new CortexError("UNAVAILABLE", error.details, details, { cause: error });
-    case Status.DEADLINE_EXCEEDED:
-      return new CortexError("DEADLINE_EXCEEDED", "the call ran out of time", details);
-    case Status.CANCELLED:
-      return new CortexError("CANCELLED", error.details, details);
-    default:
-      return new CortexError("UNKNOWN", `${details.status}: ${error.details}`, details, {
-        cause: error,
-      });
-  }
-}

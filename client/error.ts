@@ -1,4 +1,9 @@
-import type { ErrorReason } from "../gen/cortex/error/v1/error_pb.js";
+import { fromBinary } from "@bufbuild/protobuf";
+import { anyUnpack } from "@bufbuild/protobuf/wkt";
+import { type ServiceError, status as Status } from "@grpc/grpc-js";
+import { ErrorReason } from "../gen/cortex/error/v1/error_pb.js";
+import { type ErrorInfo, ErrorInfoSchema } from "../gen/google/rpc/error_details_pb.js";
+import { StatusSchema } from "../gen/google/rpc/status_pb.js";
 
 /** Why a call failed: the names of `cortex.error.v1.ErrorReason`, each documented there. */
 export type ErrorCode = Exclude<keyof typeof ErrorReason, "UNSPECIFIED">;
@@ -36,6 +41,41 @@ export class CortexError extends Error {
 const retryable = new Set<ErrorCode>([
   "UNAVAILABLE",
   "DATABASE_UNAVAILABLE",
+  "SHUTTING_DOWN",
   "CONFLICT",
   "DEADLINE_EXCEEDED",
 ]);
+
+/** Whatever grpc-js fails with, by the reason the server gave, else by its status. */
+export function fromGrpc(error: ServiceError): CortexError {
+  const info = infoOf(error);
+  if (info && info.reason in ErrorReason)
+    return new CortexError(info.reason as ErrorCode, error.details, { ...info.metadata });
+  const details = { status: Status[error.code] ?? `${error.code}` };
+  switch (error.code) {
+    case Status.UNAVAILABLE:
+    case Status.INTERNAL: // without a reason it is not the server's: the connection broke
+      return new CortexError("UNAVAILABLE", error.details, details, { cause: error });
+    case Status.DEADLINE_EXCEEDED:
+      return new CortexError("DEADLINE_EXCEEDED", "the call ran out of time", details);
+    case Status.CANCELLED:
+      return new CortexError("CANCELLED", error.details, details);
+    case Status.RESOURCE_EXHAUSTED: // the transport refuses a message far above the limit by itself
+      return new CortexError("MESSAGE_TOO_LARGE", error.details, details);
+    default: {
+      const message = `${details.status}: ${error.details}`;
+      return new CortexError("UNKNOWN", message, details, { cause: error });
+    }
+  }
+}
+
+/** The reason in the trailers; undefined where there is none that can be read. */
+function infoOf(error: ServiceError): ErrorInfo | undefined {
+  try {
+    const [bytes] = error.metadata.get("grpc-status-details-bin");
+    const [any] = Buffer.isBuffer(bytes) ? fromBinary(StatusSchema, bytes).details : [];
+    return any && anyUnpack(any, ErrorInfoSchema);
+  } catch {
+    return undefined; // another's trailer
+  }
+}

@@ -5,7 +5,7 @@ import {
   SortBy,
   SortOrder,
 } from "../gen/cortex/mutable/v1/mutable_pb.js";
-import { only, text, time, userIdText, whole } from "./arguments.js";
+import { flag, only, text, time, userIdText, whole } from "./arguments.js";
 import { CortexError } from "./error.js";
 
 /** Which entries of a namespace: those that match every filter given. */
@@ -74,17 +74,18 @@ export function listOf(
   namespace: string,
   filters: MutableFilters & MutableOrder & MutablePage,
 ): MessageInitShape<typeof ListRequestSchema> {
+  const filter = filterOf(filters, [...orderNames, ...pageNames]);
   const { limit, offset, pageToken, total } = filters;
   return {
     namespace,
-    filter: filterOf(filters, [...orderNames, ...pageNames]),
+    filter,
     ...orderOf(filters),
     ...(limit !== undefined && { limit: whole(limit, "limit", "INVALID_LIMIT") }),
     ...(offset !== undefined && { offset: whole(offset, "offset", "INVALID_OFFSET") }),
     ...(pageToken !== undefined && {
       pageToken: text(pageToken, "pageToken", "INVALID_PAGE_TOKEN"),
     }),
-    ...(total !== undefined && { total: total === true }),
+    ...(total !== undefined && { total: flag(total, "total") }),
   };
 }
 

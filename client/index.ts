@@ -1,6 +1,6 @@
 /** The client of the Cortex Store: the store that teams of AI agents share their state through. */
 import { only } from "./arguments.js";
-import { Caller } from "./call.js";
+import { Caller, checkTimeout } from "./call.js";
 import { CortexError } from "./error.js";
 import { Mutable } from "./mutable.js";
 import { Users } from "./users.js";
@@ -69,9 +69,7 @@ export class Cortex implements AsyncDisposable {
       authorization: token ? `Bearer ${token}` : undefined,
     };
     const timeoutMs = options.timeoutMs ?? 5000;
-    if (typeof timeoutMs !== "number" || !(timeoutMs > 0))
-      throw invalid("timeoutMs", "is not a number above 0");
-    this.#caller = new Caller(address, headers, timeoutMs);
+    this.#caller = new Caller(address, headers, checkTimeout(timeoutMs));
     this.mutable = new Mutable(this.#caller);
     this.users = new Users(this.#caller);
   }

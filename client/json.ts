@@ -42,26 +42,16 @@ function checkObject(value: object, path: string, depth: number, above: Set<obje
   if (above.has(value)) refuse(path, "is a cycle: it holds itself");
   if ("toJSON" in value && typeof value.toJSON === "function") {
     if (value instanceof Date && Number.isNaN(value.getTime())) refuse(path, "is an invalid Date");
+    if (depth > depthMax + 1) tooDeep(path, depth); // a toJSON without end
     above.add(value);
-    check(value.toJSON(), path, depth, above);
+    check(toJsonOf(value, path), path, depth + 1, above);
     above.delete(value);
     return;
   }
   const isArray = Array.isArray(value);
   const kind = Object.prototype.toString.call(value).slice(8, -1);
   if (!isArray && kind !== "Object") refuse(path, `is a ${kind}, which JSON cannot hold`);
-  if (depth > depthMax) {
-    const details = {
-      field: path.split(/[.[]/, 1)[0] ?? "value",
-      limit: `${depthMax}`,
-      got: `${depth}`,
-    };
-    throw new CortexError(
-      "VALUE_TOO_DEEP",
-      `${details.field} nests deeper than ${depthMax}`,
-      details,
-    );
-  }
+  if (depth > depthMax) tooDeep(path, depth);
   above.add(value);
   if (isArray)
     for (let i = 0; i < value.length; i++) check(value[i], `${path}[${i}]`, depth + 1, above);
@@ -74,6 +64,20 @@ function checkObject(value: object, path: string, depth: number, above: Set<obje
         above,
       );
   above.delete(value);
+}
+
+function toJsonOf(value: object, path: string): unknown {
+  try {
+    return (value as { toJSON(): unknown }).toJSON();
+  } catch (error) {
+    refuse(path, `cannot be turned into JSON: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+function tooDeep(path: string, depth: number): never {
+  const field = path.split(/[.[]/, 1)[0] ?? "value";
+  const details = { field, limit: `${depthMax}`, got: `${depth}` };
+  throw new CortexError("VALUE_TOO_DEEP", `${field} nests deeper than ${depthMax}`, details);
 }
 
 function refuse(path: string, problem: string): never {

@@ -2,7 +2,11 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { MutableStore, type UpdateRequestSchema } from "../gen/cortex/mutable/v1/mutable_pb.js";
 import {
   amountText,
+  callNames,
+  callOptions,
+  flag,
   keyText,
+  listed,
   namespaceText,
   only,
   revisionText,
@@ -114,7 +118,6 @@ export interface SetManyEntry extends EntryOptions {
 }
 
 const rpc = MutableStore.method;
-const callNames = ["timeoutMs", "signal"];
 const entryNames = ["userId", "metadata", "ttlSeconds"];
 const changeNames = ["createIfMissing", "ifRevision", ...callNames];
 const scanPage = 1000;
@@ -163,7 +166,7 @@ export class Mutable {
       {
         namespace: namespaceText(namespace),
         ...entryOf({ key, value, ...given }),
-        ifAbsent,
+        ifAbsent: flag(ifAbsent, "ifAbsent"),
         ...(ifRevision !== undefined && { ifRevision: revisionText(ifRevision) }),
       },
       given,
@@ -181,6 +184,7 @@ export class Mutable {
    * ```
    */
   async get<T = any>(namespace: string, key: string, options: CallOptions = {}): Promise<T | null> {
+    callOptions(options, "get");
     const request = { namespace: namespaceText(namespace), key: keyText(key) };
     const { valueJson } = await this.#caller.unary(rpc.get, request, options);
     return valueJson === undefined ? null : (JSON.parse(valueJson) as T);
@@ -196,6 +200,7 @@ export class Mutable {
     key: string,
     options: CallOptions = {},
   ): Promise<MutableRecord<T> | null> {
+    callOptions(options, "getRecord");
     const request = { namespace: namespaceText(namespace), key: keyText(key) };
     const { record } = await this.#caller.unary(rpc.getRecord, request, options);
     return record ? toRecord<T>(record) : null;
@@ -203,6 +208,7 @@ export class Mutable {
 
   /** Whether a key exists. Counts no access. */
   async exists(namespace: string, key: string, options: CallOptions = {}): Promise<boolean> {
+    callOptions(options, "exists");
     const request = { namespace: namespaceText(namespace), key: keyText(key) };
     return (await this.#caller.unary(rpc.exists, request, options)).exists;
   }
@@ -230,7 +236,13 @@ export class Mutable {
     only(options, ["createIfMissing", ...callNames], "INVALID_OPTIONS", "update");
     if (typeof updater !== "function")
       throw new CortexError("INVALID_UPDATER", "the updater is not a function");
-    return this.#updates.update(namespaceText(namespace), keyText(key), updater, options);
+    flag(options.createIfMissing ?? false, "createIfMissing");
+    return this.#updates.update({
+      namespace: namespaceText(namespace),
+      key: keyText(key),
+      updater,
+      options,
+    });
   }
 
   /**
@@ -310,7 +322,7 @@ export class Mutable {
       {
         namespace: namespaceText(namespace),
         key: keyText(key),
-        mustExist,
+        mustExist: flag(mustExist, "mustExist"),
         ...(ifRevision !== undefined && { ifRevision: revisionText(ifRevision) }),
       },
       options,
@@ -320,6 +332,7 @@ export class Mutable {
 
   /** Deletes a key, as `delete` does, with the counts of the other purges. */
   async purge(namespace: string, key: string, options: CallOptions = {}): Promise<PurgeKeyResult> {
+    callOptions(options, "purge");
     const { deleted, deletedAt } = await this.delete(namespace, key, options);
     const keys = deleted ? [key] : [];
     return { deleted, keysDeleted: keys.length, namespace, key, keys, dryRun: false, deletedAt };
@@ -349,6 +362,7 @@ export class Mutable {
     filters: MutableFilters & MutableOrder & MutablePage = {},
     options: CallOptions = {},
   ): Promise<Omit<MutableListResult<T>, "total"> & { total?: number }> {
+    callOptions(options, "list");
     const request = listOf(namespaceText(namespace), filters);
     const messages = await this.#caller.stream(rpc.list, request, options);
     const last = messages.at(-1);
@@ -365,6 +379,7 @@ export class Mutable {
   /**
    * Every record that matches, in constant memory, page by page: what is written meanwhile may or may not be among them, what is
    * not written meanwhile is there exactly once (sorted by key; by another order, what moves in it may come twice or not at all).
+   * `timeoutMs` bounds the wait for each message of about 100 records; a connection that breaks is made up for.
    *
    * ```ts
    * for await (const record of cortex.mutable.scan("inventory", { keyPrefix: "store-15:" })) …
@@ -375,13 +390,15 @@ export class Mutable {
     filters: MutableFilters & MutableOrder = {},
     options: CallOptions = {},
   ): AsyncGenerator<MutableRecord<T>, void, undefined> {
+    callOptions(options, "scan");
     const query = scanOf(namespaceText(namespace), filters);
     let pageToken = "";
     do {
-      const request = { ...query, pageToken, limit: scanPage, total: false };
-      const messages = await this.#caller.stream(rpc.list, request, options);
-      for (const { records } of messages) for (const record of records) yield toRecord<T>(record);
-      pageToken = messages.at(-1)?.nextPageToken ?? "";
+      const page = () => ({ ...query, pageToken, limit: scanPage, total: false });
+      for await (const message of this.#caller.messages(rpc.list, page, options)) {
+        for (const record of message.records) yield toRecord<T>(record);
+        pageToken = message.nextPageToken;
+      }
     } while (pageToken !== "");
   }
 
@@ -391,6 +408,7 @@ export class Mutable {
     filters: MutableFilters = {},
     options: CallOptions = {},
   ): Promise<number> {
+    callOptions(options, "count");
     const request = { namespace: namespaceText(namespace), filter: filterOf(filters) };
     return Number((await this.#caller.unary(rpc.count, request, options)).count);
   }
@@ -426,9 +444,10 @@ export class Mutable {
     keys: readonly string[],
     options: CallOptions = {},
   ): Promise<(T | null)[]> {
+    callOptions(options, "getMany");
     const request = {
       namespace: namespaceText(namespace),
-      keys: keys.map((key, i) => keyText(key, `keys[${i}]`)),
+      keys: listed(keys, "keys").map((key, i) => keyText(key, `keys[${i}]`)),
     };
     const { results } = await this.#caller.unary(rpc.batchGet, request, options);
     return results.map(({ record }) => (record ? (JSON.parse(record.valueJson) as T) : null));
@@ -446,6 +465,8 @@ export class Mutable {
     entries: Readonly<Record<string, unknown>> | readonly SetManyEntry[],
     options: CallOptions = {},
   ): Promise<MutableRecord[]> {
+    callOptions(options, "setMany");
+    if (typeof entries !== "object" || entries === null) listed(entries, "entries");
     const list: readonly SetManyEntry[] = Array.isArray(entries)
       ? (entries as readonly SetManyEntry[])
       : Object.entries(entries).map(([key, value]) => ({ key, value }));
@@ -463,7 +484,10 @@ export class Mutable {
   /** Deletes every entry of a namespace, all of them or none. `timeoutMs` is 60 seconds unless given. */
   async purgeNamespace(namespace: string, options: PurgeOptions = {}): Promise<PurgeResult> {
     only(options, ["dryRun", ...callNames], "INVALID_OPTIONS", "purgeNamespace");
-    const request = { namespace: namespaceText(namespace), dryRun: options.dryRun ?? false };
+    const request = {
+      namespace: namespaceText(namespace),
+      dryRun: flag(options.dryRun ?? false, "dryRun"),
+    };
     const purged = await this.#caller.unary(rpc.purgeNamespace, request, patient(options));
     return toPurgeResult(namespace, purged);
   }
@@ -482,7 +506,7 @@ export class Mutable {
     const request = {
       namespace: namespaceText(namespace),
       filter: filterOf(filters),
-      dryRun: options.dryRun ?? false,
+      dryRun: flag(options.dryRun ?? false, "dryRun"),
     };
     const purged = await this.#caller.unary(rpc.purgeMany, request, patient(options));
     return toPurgeResult(namespace, purged);
@@ -495,7 +519,7 @@ export class Mutable {
    */
   async purgeAll(options: PurgeOptions = {}): Promise<{ deleted: number; dryRun: boolean }> {
     only(options, ["dryRun", ...callNames], "INVALID_OPTIONS", "purgeAll");
-    const request = { dryRun: options.dryRun ?? false };
+    const request = { dryRun: flag(options.dryRun ?? false, "dryRun") };
     const { deleted, dryRun } = await this.#caller.unary(rpc.purgeAll, request, patient(options));
     return { deleted: Number(deleted), dryRun };
   }
@@ -514,7 +538,7 @@ export class Mutable {
         namespace: namespaceText(namespace),
         key: keyText(key),
         operation,
-        createIfMissing,
+        createIfMissing: flag(createIfMissing, "createIfMissing"),
         ...(ifRevision !== undefined && { ifRevision: revisionText(ifRevision) }),
       },
       options,
@@ -537,7 +561,7 @@ function entryOf({ key, value, userId, metadata, ttlSeconds }: SetManyEntry, pre
     key: keyText(key, `${prefix}key`),
     valueJson: toJson(value, `${prefix}value`),
     ...(userId === null && { clearUserId: true }),
-    ...(typeof userId !== "object" &&
+    ...(userId !== null &&
       userId !== undefined && { userId: userIdText(userId, `${prefix}userId`) }),
     ...(metadata === null && { clearMetadata: true }),
     ...(metadata !== null &&

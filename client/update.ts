@@ -2,7 +2,7 @@
 // key take turns, each starting from what the one before committed: they do not conflict with each other, and cost one call each.
 import { setTimeout as pause } from "node:timers/promises";
 import { MutableStore } from "../gen/cortex/mutable/v1/mutable_pb.js";
-import type { Caller, CallOptions } from "./call.js";
+import { abortable, type Caller, type CallOptions } from "./call.js";
 import { CortexError } from "./error.js";
 import { toJson } from "./json.js";
 import { type MutableRecord, toRecord } from "./records.js";
@@ -13,6 +13,14 @@ export interface UpdateOptions extends CallOptions {
 }
 
 export type Updater<T = any> = (current: T) => T | Promise<T>;
+
+/** One update: what is to be done, and until when. */
+interface Update<T> {
+  namespace: string;
+  key: string;
+  updater: Updater<T>;
+  options: UpdateOptions;
+}
 
 /** What was last seen under a key; no JSON: nothing. */
 interface Seen {
@@ -35,105 +43,98 @@ export class Updates {
   readonly #lines = new Map<string, Line>();
   constructor(readonly caller: Caller) {}
 
-  async update<T>(
-    namespace: string,
-    key: string,
-    updater: Updater<T>,
-    options: UpdateOptions,
-  ): Promise<MutableRecord<T>> {
-    const id = `${namespace}\0${key}`;
+  async update<T>(update: Update<T>): Promise<MutableRecord<T>> {
+    const { signal } = update.options;
+    const id = `${update.namespace}\0${update.key}`;
     const line = this.#lines.get(id) ?? { waiting: 0, last: Promise.resolve(), seen: undefined };
     this.#lines.set(id, line);
     line.waiting++;
-    const turn = line.last.then(() => this.#take(line, namespace, key, updater, options));
-    line.last = turn.catch(() => {
-      line.seen = undefined; // whatever failed, the next one reads for itself
+    const turn = line.last.then(() => {
+      signal?.throwIfAborted(); // its caller has been told already
+      return this.#take(line, update);
     });
-    try {
-      return await turn;
-    } finally {
-      if (--line.waiting === 0) this.#lines.delete(id);
-    }
+    line.last = turn
+      .catch(() => {
+        line.seen = undefined; // whatever failed, the next one reads for itself
+      })
+      .finally(() => {
+        if (--line.waiting === 0) this.#lines.delete(id);
+      });
+    return abortable(
+      signal,
+      () => {},
+      (resolve, reject) => turn.then(resolve, reject),
+    );
   }
 
-  async #take<T>(
-    line: Line,
-    namespace: string,
-    key: string,
-    updater: Updater<T>,
-    options: UpdateOptions,
-  ): Promise<MutableRecord<T>> {
-    const timeoutMs = options.timeoutMs ?? this.caller.timeoutMs;
+  async #take<T>(line: Line, update: Update<T>): Promise<MutableRecord<T>> {
+    const timeoutMs = update.options.timeoutMs ?? this.caller.timeoutMs;
     const deadline = Date.now() + timeoutMs;
-    let seen = line.seen ?? (await this.#read(namespace, key, options));
+    let seen = line.seen ?? (await this.#read(update));
     for (let attempt = 1; ; attempt++) {
-      try {
-        const value = await compute(seen, namespace, key, updater, options);
-        const record = await this.#commit<T>(namespace, key, value, seen, options);
+      const value = await compute(seen, update, deadline).catch((error: unknown) => ({ error }));
+      if (typeof value !== "string") {
+        // What an updater makes of a state that is no longer current does not count.
+        if (seen.fresh) throw value.error;
+        const { revision } = seen;
+        seen = await this.#read(update);
+        if (seen.revision === revision) throw value.error;
+        continue;
+      }
+      const record = await this.#commit<T>(update, value, seen);
+      if (record) {
         line.seen = { json: value, revision: record.revision, fresh: false };
         return record;
-      } catch (error) {
-        // What the updater made of a state that is no longer current does not count.
-        const conflict =
-          error instanceof CortexError &&
-          (error.code === "REVISION_MISMATCH" || error.code === "KEY_EXISTS");
-        if (!conflict && seen.fresh) throw error;
-        const before = seen;
-        seen = await this.#read(namespace, key, options);
-        if (!conflict && seen.revision === before.revision) throw error;
       }
       if (Date.now() >= deadline)
         throw new CortexError(
           "DEADLINE_EXCEEDED",
-          `others wrote ${JSON.stringify(key)} first, ${attempt} times in ${timeoutMs} ms; nothing was written`,
+          `others wrote ${JSON.stringify(update.key)} first, ${attempt} times in ${timeoutMs} ms; nothing was written`,
           { attempts: `${attempt}` },
         );
       await pause(Math.random() * Math.min(conflictPauseMs * attempt, conflictPauseMsMax));
+      seen = await this.#read(update);
     }
   }
 
-  async #read(namespace: string, key: string, options: CallOptions): Promise<Seen> {
-    const { record } = await this.caller.unary(
-      MutableStore.method.getRecord,
-      { namespace, key },
-      options,
-    );
+  async #read<T>({ namespace, key, options }: Update<T>): Promise<Seen> {
+    const request = { namespace, key };
+    const { record } = await this.caller.unary(MutableStore.method.getRecord, request, options);
     return { json: record?.valueJson, revision: record?.revision ?? "0", fresh: true };
   }
 
+  /** The record as committed; undefined where someone else was first. Any other failure may have been applied. */
   async #commit<T>(
-    namespace: string,
-    key: string,
+    { namespace, key, options }: Update<T>,
     valueJson: string,
     { json, revision }: Seen,
-    options: CallOptions,
-  ): Promise<MutableRecord<T>> {
+  ): Promise<MutableRecord<T> | undefined> {
     const { set, update } = MutableStore.method;
-    const { record } =
+    const place = { namespace, key };
+    const operation = { case: "replace" as const, value: { valueJson } };
+    const { caller } = this;
+    const committed =
       json === undefined
-        ? await this.caller.unary(set, { namespace, key, valueJson, ifAbsent: true }, options)
-        : await this.caller.unary(
-            update,
-            {
-              namespace,
-              key,
-              operation: { case: "replace", value: { valueJson } },
-              ifRevision: revision,
-            },
-            options,
-          );
-    return toRecord<T>(record);
+        ? caller.unary(set, { ...place, valueJson, ifAbsent: true }, options)
+        : caller.unary(update, { ...place, operation, ifRevision: revision }, options);
+    const response = await committed.catch((error: unknown) => {
+      const conflict = error instanceof CortexError && conflicts.has(error.code);
+      if (!conflict) throw error;
+      return undefined;
+    });
+    return response && toRecord<T>(response.record);
   }
 }
 
+const conflicts = new Set(["REVISION_MISMATCH", "KEY_EXISTS"]);
+
+/** The next value as JSON text. */
 async function compute<T>(
   { json }: Seen,
-  namespace: string,
-  key: string,
-  updater: Updater<T>,
-  { createIfMissing }: UpdateOptions,
+  { namespace, key, updater, options }: Update<T>,
+  deadline: number,
 ): Promise<string> {
-  if (json === undefined && !createIfMissing)
+  if (json === undefined && !options.createIfMissing)
     throw new CortexError(
       "KEY_NOT_FOUND",
       `nothing is stored under ${JSON.stringify(namespace)} / ${JSON.stringify(key)}; { createIfMissing: true } creates it`,
@@ -141,15 +142,39 @@ async function compute<T>(
     );
   let next: T;
   try {
-    next = await updater(json === undefined ? (null as T) : (JSON.parse(json) as T));
+    const made = updater(json === undefined ? (null as T) : (JSON.parse(json) as T));
+    next = made instanceof Promise ? await inTime(made, deadline, options.signal) : made;
   } catch (error) {
+    if (error instanceof Late) throw error.cause;
     const said = error instanceof Error ? error.message : String(error);
-    throw new CortexError(
-      "UPDATE_FAILED",
-      `the updater threw: ${said}`,
-      { namespace, key },
-      { cause: error },
-    );
+    const message = `the updater threw: ${said}`;
+    throw new CortexError("UPDATE_FAILED", message, { namespace, key }, { cause: error });
   }
   return toJson(next);
+}
+
+/** An updater that did not end in time: its line goes on without it. */
+class Late extends Error {}
+
+function inTime<T>(
+  work: Promise<T>,
+  deadline: number,
+  signal: AbortSignal | undefined,
+): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const bounded = abortable<T>(
+    signal,
+    () => {},
+    (resolve, reject) => {
+      const message = "the updater did not end in time; nothing was written";
+      const late = new CortexError("DEADLINE_EXCEEDED", message);
+      timer = setTimeout(() => reject(new Late("", { cause: late })), deadline - Date.now());
+      work.then(resolve, reject);
+    },
+  );
+  return bounded
+    .catch((error: unknown) => {
+      throw signal?.aborted ? new Late("", { cause: error }) : error;
+    })
+    .finally(() => clearTimeout(timer));
 }

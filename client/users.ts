@@ -2,7 +2,7 @@ import {
   type User as UserMessage,
   Users as UsersService,
 } from "../gen/cortex/users/v1/users_pb.js";
-import { only, text, userIdText, whole } from "./arguments.js";
+import { callOptions, only, text, userIdText, whole } from "./arguments.js";
 import type { Caller, CallOptions } from "./call.js";
 import { objectToJson } from "./json.js";
 import { toDate } from "./records.js";
@@ -56,6 +56,7 @@ export class Users {
     profile?: Record<string, unknown>,
     options: CallOptions = {},
   ): Promise<User> {
+    callOptions(options, "create");
     const { user } = await this.#caller.unary(rpc.create, requestOf(id, profile), options);
     return toUser(user);
   }
@@ -66,12 +67,14 @@ export class Users {
     profile?: Record<string, unknown>,
     options: CallOptions = {},
   ): Promise<User> {
+    callOptions(options, "upsert");
     const { user } = await this.#caller.unary(rpc.upsert, requestOf(id, profile), options);
     return toUser(user);
   }
 
   /** Reads a user; null where nobody has the id. */
   async get(id: string, options: CallOptions = {}): Promise<User | null> {
+    callOptions(options, "get");
     const { user } = await this.#caller.unary(rpc.get, { id: userIdText(id, "id") }, options);
     return user ? toUser(user) : null;
   }
@@ -82,6 +85,7 @@ export class Users {
    * @throws INVALID_FILTER, INVALID_LIMIT, INVALID_OFFSET.
    */
   async list(filters: UserFilters = {}, options: CallOptions = {}): Promise<UserListResult> {
+    callOptions(options, "list");
     only(filters, ["idPrefix", "limit", "offset"], "INVALID_FILTER", "the filter");
     const { idPrefix } = filters;
     const limit = whole(filters.limit ?? 100, "limit", "INVALID_LIMIT");

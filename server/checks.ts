@@ -15,7 +15,7 @@ export const limitMax = 1000;
 export const batchEntriesMax = 1000;
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
-const control = /[\u0000-\u001f\u007f-\u009f]/;
+export const control = /[\u0000-\u001f\u007f-\u009f]/;
 
 function name(reason: Reason, field: string, text: string, bytesMax: number): string {
   const bytes = Buffer.byteLength(text);
@@ -37,10 +37,11 @@ export const userId = (text: string, field = "user_id") =>
 
 /** The tenant of a call, from its metadata; none given is the tenant "". */
 export function tenant(values: readonly (string | Buffer)[]): string {
-  const [id = ""] = values;
+  const id = `${values[0] ?? ""}`;
   const refuse = (problem: string, details: Details = {}) =>
     new CortexError("INVALID_TENANT", { field: "x-tenant-id", problem, ...details });
-  if (typeof id !== "string" || !/^[\x20-\x7e]*$/.test(id)) throw refuse("is not printable ASCII");
+  if (values.some((value) => typeof value !== "string" || !/^[\x20-\x7e]*$/.test(value)))
+    throw refuse("is not printable ASCII, or has spaces at its ends");
   if (id.length > tenantBytesMax)
     throw refuse("is too long", { limit: `${tenantBytesMax} bytes`, got: `${id.length}` });
   // HTTP joins a header that is given twice with a comma.
@@ -60,8 +61,10 @@ export function json(
     throw new CortexError("VALUE_TOO_LARGE", { field, limit: `${bytesMax}`, got: `${bytes}` });
   try {
     JSON.parse(text);
-  } catch {
-    const problem = text === "" ? "is empty, not JSON" : "is not JSON";
+  } catch (error) {
+    // Of the parser's message only the place: the rest quotes the value.
+    const place = /position (\d+)/.exec(String(error))?.[1];
+    const problem = `is ${text === "" ? "empty, " : ""}not JSON${place ? ` (at character ${place})` : ""}`;
     throw new CortexError("INVALID_VALUE", { field, problem });
   }
   const depth = text.length > depthMax ? depthOf(text) : 0; // shorter text cannot nest that deep
@@ -107,7 +110,7 @@ export function jsonObject(text: string, field: string): string {
 }
 
 export function ttlSeconds(seconds: number, field = "ttl_seconds"): number {
-  if (seconds > 0 && seconds <= ttlSecondsMax) return seconds;
+  if (seconds > 0 && seconds <= ttlSecondsMax) return Math.max(seconds, 0.001);
   const limit = `above 0, at most ${ttlSecondsMax} seconds`;
   throw new CortexError("INVALID_TTL", {
     field,
@@ -167,11 +170,11 @@ export function offset(n: number | undefined, pageToken: string): number {
 
 /** A prefix or any other text to filter by: at least one byte. */
 export function filterText(text: string, field: string): string {
-  if (text !== "") return text;
-  throw new CortexError("INVALID_FILTER", {
-    field,
-    problem: "is empty: leave it out to filter by nothing",
-  });
+  const refuse = (problem: string) => new CortexError("INVALID_FILTER", { field, problem });
+  if (text === "") throw refuse("is empty: leave it out to filter by nothing");
+  if (control.test(text)) throw refuse("holds a control character");
+  if (Buffer.byteLength(text) > keyBytesMax) throw refuse(`is longer than ${keyBytesMax} bytes`);
+  return text;
 }
 
 export function exclusive(first: [string, boolean], second: [string, boolean]): void {

@@ -2,7 +2,7 @@
 // back; a call whose signal aborts leaves the queue, or has its statement cancelled, so that it holds no connection and no lock.
 import { readdir, readFile } from "node:fs/promises";
 import postgres from "postgres";
-import { CortexError, codeOf, fromDatabase } from "./errors.js";
+import { type CortexError, codeOf, fromDatabase } from "./errors.js";
 
 export type Sql = postgres.Sql;
 export type Fragment = postgres.PendingQuery<postgres.Row[]>;
@@ -63,7 +63,7 @@ export class Lane {
     });
   }
 
-  /** Runs statements under a signal. */
+  /** Runs statements under a signal, whose reason they fail with when it aborts. */
   run(signal: AbortSignal): Run {
     return async <T extends object>(
       build: (sql: Sql) => Fragment,
@@ -92,7 +92,7 @@ export class Lane {
   }
 
   async #take(signal: AbortSignal): Promise<void> {
-    if (signal.aborted) throw new CortexError("CANCELLED");
+    signal.throwIfAborted();
     if (this.#free > 0) {
       this.#free--;
       return;
@@ -104,7 +104,7 @@ export class Lane {
       };
       const leave = () => {
         this.#waiting.delete(turn);
-        reject(new CortexError("CANCELLED"));
+        reject(signal.reason);
       };
       signal.addEventListener("abort", leave, { once: true });
       this.#waiting.add(turn);
@@ -126,10 +126,12 @@ export class Lane {
       const start = performance.now();
       const stopWatching = this.#watch(query, signal);
       try {
-        return await query;
+        // Where a statement failed after its first rows, the driver (3.4.9) numbers the rows of the connection's next result
+        // from there: what comes is whole, behind as many holes. filter() leaves holes out.
+        return (await query).filter(() => true);
       } catch (error) {
         const code = codeOf(error);
-        if (signal.aborted && code === "57014") throw new CortexError("CANCELLED");
+        if (code === "57014") signal.throwIfAborted(); // cancelled, so rolled back
         // Each of these rolled the statement back: a deadlock's victim, or one that a cancel meant for the connection's
         // earlier statement has hit. (A statement that ran into statement_timeout took its full time: it is not repeated.)
         const timedOut = performance.now() - start > this.statementSeconds * 900;
@@ -165,6 +167,12 @@ export class Lane {
   }
 }
 
+const bulkSize = 2;
+
+/** How many connections to Postgres all workers together may hold, with some to spare for people. */
+export const connectionsOf = ({ workers, poolSize }: { workers: number; poolSize: number }) =>
+  workers * (poolSize + bulkSize + 2) + 20;
+
 /** The lanes of one server process. */
 export class Database {
   /** Calls of one short statement. */
@@ -174,7 +182,7 @@ export class Database {
 
   constructor(url: string, poolSize: number, statementSeconds: number) {
     this.calls = new Lane(url, poolSize, statementSeconds);
-    this.bulk = new Lane(url, 2, statementSeconds);
+    this.bulk = new Lane(url, bulkSize, statementSeconds);
   }
 
   async close(): Promise<void> {

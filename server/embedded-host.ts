@@ -1,6 +1,7 @@
 // What the host gives the embedded Postgres: binaries that run, and, for root, a user and a place that user can reach. (Postgres
 // refuses to run as root, and a user that is not root cannot reach anything under a home of mode 0700.)
 import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
 import {
   chmod,
   chown,
@@ -14,7 +15,7 @@ import {
   symlink,
 } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { arch, platform } from "node:os";
+import { arch, platform, tmpdir } from "node:os";
 import { basename, dirname, join, relative } from "node:path";
 import { codeOf } from "./errors.js";
 
@@ -35,6 +36,8 @@ export interface Binaries {
   directory: string;
   major: string;
 }
+
+const socketPathBytesMax = 100; // sockaddr_un takes 104 to 108
 
 /** Where root keeps what the user `postgres` must reach. */
 const sharedPlace = "/var/lib/cortex-store";
@@ -202,6 +205,16 @@ export function execute(
     child.stdout.on("data", take);
     child.stderr.on("data", take);
     child.once("error", (error) => resolve({ code: -1, output: `${error.message}` }));
-    child.once("exit", (code) => resolve({ code: code ?? -1, output: output.trim() }));
+    child.once("close", (code) => resolve({ code: code ?? -1, output: output.trim() }));
   });
+}
+
+/** The directory to connect by: the data directory, or where its path is too long for a socket, a short link to it. */
+export async function socketDirectory(data: string) {
+  if (Buffer.byteLength(join(data, ".s.PGSQL.5432")) <= socketPathBytesMax)
+    return { path: data, remove: async () => {} };
+  const name = createHash("sha256").update(data).digest("hex").slice(0, 8);
+  const short = await mkdtemp(join(tmpdir(), `cortex-${name}-`));
+  await symlink(data, join(short, "d"));
+  return { path: join(short, "d"), remove: () => rm(short, { recursive: true, force: true }) };
 }

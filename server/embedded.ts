@@ -3,7 +3,6 @@
 //
 // One server at a time: it holds an advisory lock in the database it started. A Postgres that outlived its server (kill -9) has
 // no such lock and is adopted; a Postgres that dies under a living server is started again.
-import { createHash } from "node:crypto";
 import {
   chmod,
   chown,
@@ -16,7 +15,6 @@ import {
   rm,
   symlink,
 } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { connect, type Sql } from "./database.js";
@@ -28,6 +26,7 @@ import {
   type Log,
   problemIn,
   rootsPlace,
+  socketDirectory,
   type User,
   userFor,
 } from "./embedded-host.js";
@@ -41,13 +40,12 @@ export interface Embedded {
 const ownerLock = 0x6f776e; // "own"
 const recoverySecondsMax = 60; // after a crash Postgres first replays what it had acknowledged
 const retrySecondsMax = 10; // the remains of a killed Postgres are in the way for a second
-const socketPathBytesMax = 100; // sockaddr_un takes 104 to 108
+const goneSecondsMax = 1; // the connection of a killed server outlives it for a moment
 
 const postgresSettings = {
   listen_addresses: "''",
   unix_socket_directories: ".",
   unix_socket_permissions: "0700",
-  max_connections: "300",
   timezone: "UTC",
   log_timezone: "UTC",
   lc_messages: "C",
@@ -59,14 +57,25 @@ const postgresSettings = {
   log_checkpoints: "off",
 };
 
-export async function startEmbedded(dataDir: string, log: Log): Promise<Embedded> {
+/** Brings up the Postgres of the data directory, for so many connections. */
+export async function startEmbedded(
+  dataDir: string,
+  log: Log,
+  connections = 100,
+): Promise<Embedded> {
   const user = await userFor();
   const binaries = await findBinaries(user, log);
   const data = await cluster(resolve(dataDir), binaries, user, log);
   const socket = await socketDirectory(data);
-  const url = `postgres://cortex@localhost/postgres?host=${encodeURIComponent(socket.path)}`;
-  const postgres = new Postgres(data, url, binaries, user, log);
-  await postgres.ensure();
+  const url = `postgres://cortex@localhost:5432/postgres?host=${encodeURIComponent(socket.path)}`;
+  const postgres = new Postgres(data, url, binaries, user, log, connections);
+  try {
+    await postgres.ensure();
+  } catch (error) {
+    await postgres.stop();
+    await socket.remove();
+    throw error;
+  }
   return {
     url,
     async stop() {
@@ -78,6 +87,8 @@ export async function startEmbedded(dataDir: string, log: Log): Promise<Embedded
 
 class Postgres {
   #owner: Sql | undefined;
+  #launched = false;
+  #recovering: Promise<void> | undefined;
   #stopping = false;
 
   constructor(
@@ -86,57 +97,71 @@ class Postgres {
     readonly binaries: Binaries,
     readonly user: User | undefined,
     readonly log: Log,
+    readonly connections: number,
   ) {}
 
   /** Has a Postgres running on the data directory, and this process as its owner. */
   async ensure(): Promise<void> {
-    const deadline = performance.now() + retrySecondsMax * 1000;
+    const start = performance.now();
+    const past = (seconds: number) => performance.now() - start > seconds * 1000;
     for (;;) {
-      if (await this.#own()) return;
-      const problem = await this.#launch();
-      if (this.#stopping) return;
-      if (problem && performance.now() > deadline)
-        throw new EmbeddedError(`the embedded Postgres does not start: ${problem}`);
-      if (problem) await pause(200);
+      const owner = await this.#own();
+      if (owner === "us" || this.#stopping) return;
+      if (owner === "another") {
+        if (past(goneSecondsMax))
+          throw new EmbeddedError(
+            `another cortex-store server uses the data directory ${dirname(this.data)}: stop it, or give this one another --data-dir, or give both one --database-url`,
+          );
+      } else {
+        const problem = await this.#launch();
+        if (problem === undefined) continue;
+        if (past(retrySecondsMax))
+          throw new EmbeddedError(`the embedded Postgres does not start: ${problem}`);
+      }
+      await pause(200);
     }
   }
 
   async stop(): Promise<void> {
     this.#stopping = true;
+    await this.#recovering;
+    const ours = this.#owner !== undefined || this.#launched;
     await this.#owner?.end({ timeout: 1 });
-    await this.#control("stop", "--mode=fast", "--wait", "--timeout=30");
+    if (ours) await this.#control("stop", "--mode=fast", "--wait", "--timeout=30");
   }
 
-  /** Connects and takes the owner's lock; false where no Postgres answers. */
-  async #own(): Promise<boolean> {
+  /** Connects and takes the owner's lock. */
+  async #own(): Promise<"us" | "another" | "nobody"> {
     const sql = connect(this.url, {
       max: 1,
       connect_timeout: 5,
       max_lifetime: null,
-      onclose: () => void this.#lost(sql),
+      onclose: () => this.#lost(sql),
     });
     try {
       const [row] = await sql`select pg_try_advisory_lock(${ownerLock}) as owner`;
       if (row?.owner) {
         this.#owner = sql;
-        return true;
+        return "us";
       }
     } catch (error) {
       void sql.end({ timeout: 0 });
       if (codeOf(error) === undefined) throw error;
-      return false;
+      return "nobody"; // no Postgres answers
     }
     await sql.end({ timeout: 1 });
-    throw new EmbeddedError(
-      `another cortex-store server uses the data directory ${dirname(this.data)}: stop it, or give this one another --data-dir, or give both one --database-url`,
-    );
+    return "another";
   }
 
-  async #lost(sql: Sql): Promise<void> {
+  #lost(sql: Sql): void {
     if (this.#stopping || this.#owner !== sql) return;
     this.#owner = undefined;
     void sql.end({ timeout: 0 });
     this.log.warn({}, "the embedded Postgres went away: starting it again");
+    this.#recovering = this.#recover();
+  }
+
+  async #recover(): Promise<void> {
     while (!this.#stopping) {
       try {
         await this.ensure();
@@ -151,16 +176,19 @@ class Postgres {
   /** Starts Postgres unless one is there already; the problem, if it did not come up. */
   async #launch(): Promise<string | undefined> {
     await this.#removeStaleLock();
-    const settings = Object.entries(postgresSettings).map(([name, value]) => `-c ${name}=${value}`);
+    const settings = Object.entries({ ...postgresSettings, max_connections: this.connections });
     const log = join(this.data, "server.log");
     const { code, output } = await this.#control(
       "start",
       "--wait",
       `--timeout=${recoverySecondsMax}`,
       `--log=${log}`,
-      `--options=${settings.join(" ")}`,
+      `--options=${settings.map(([name, value]) => `-c ${name}=${value}`).join(" ")}`,
     );
-    if (code === 0) return undefined;
+    if (code === 0) {
+      this.#launched = true;
+      return undefined;
+    }
     const tail = await readFile(log, "utf8").catch(() => "");
     return problemIn(`${output}\n${tail.slice(-2000)}`);
   }
@@ -265,14 +293,4 @@ function alive(pid: number): boolean {
   } catch (error) {
     return codeOf(error) === "EPERM";
   }
-}
-
-/** The directory to connect by: the data directory, or where its path is too long for a socket, a short link to it. */
-async function socketDirectory(data: string) {
-  if (Buffer.byteLength(join(data, ".s.PGSQL.5432")) <= socketPathBytesMax)
-    return { path: data, remove: async () => {} };
-  const name = createHash("sha256").update(data).digest("hex").slice(0, 8);
-  const short = await mkdtemp(join(tmpdir(), `cortex-${name}-`));
-  await symlink(data, join(short, "d"));
-  return { path: join(short, "d"), remove: () => rm(short, { recursive: true, force: true }) };
 }

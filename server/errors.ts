@@ -24,7 +24,9 @@ const badField = (d: Details) =>
     d.got ? `${d.limit ? ", " : " ("}got ${d.got})` : d.limit ? ")" : ""
   }`;
 const at = (d: Details) => `${quote(d.namespace)} / ${quote(d.key)}`;
-const quote = (text: string | undefined) => JSON.stringify(text ?? "");
+// Short in the sentence, which travels percent-encoded in a header; whole in the metadata.
+const quote = (text = "") =>
+  JSON.stringify(text.length > 100 ? `${text.slice(0, 100).toWellFormed()}…` : text);
 
 const table: Record<Reason, [code: Code, sentence: (details: Details) => string]> = {
   MALFORMED_REQUEST: [Code.INVALID_ARGUMENT, (d) => `the request cannot be decoded: ${d.problem}`],
@@ -92,7 +94,11 @@ const table: Record<Reason, [code: Code, sentence: (details: Details) => string]
     (d) =>
       `the reply would be too large (limit ${d.limit} bytes, got ${d.got}): ask for fewer keys`,
   ],
-  DATABASE_FULL: [Code.RESOURCE_EXHAUSTED, () => "the database has no space left"],
+  DATABASE_FULL: [
+    Code.RESOURCE_EXHAUSTED,
+    () => "the database has no space left, or cannot write its files",
+  ],
+  SHUTTING_DOWN: [Code.UNAVAILABLE, () => "the server stopped before the call was done"],
   DATABASE_UNAVAILABLE: [Code.UNAVAILABLE, () => "the database does not answer"],
   CONFLICT: [Code.ABORTED, () => "the database resolved a conflict against this call: repeat it"],
   DEADLINE_EXCEEDED: [Code.DEADLINE_EXCEEDED, () => "the call ran out of time"],
@@ -103,12 +109,16 @@ const table: Record<Reason, [code: Code, sentence: (details: Details) => string]
 /** A failure with a reason the caller can act on. Everything a handler refuses is one of these. */
 export class CortexError extends Error {
   override readonly name = "CortexError";
+  readonly details: Details;
   constructor(
     readonly reason: Reason,
-    readonly details: Details = {},
+    details: Details = {},
     options?: ErrorOptions,
   ) {
-    super(table[reason][1](details), options);
+    // Neither a header nor a protobuf string can carry half of a surrogate pair.
+    const whole = Object.entries(details).map(([name, value]) => [name, value.toWellFormed()]);
+    super(table[reason][1](Object.fromEntries(whole)).toWellFormed(), options);
+    this.details = Object.fromEntries(whole);
   }
 }
 

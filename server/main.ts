@@ -4,6 +4,7 @@ import cluster from "node:cluster";
 import { createRequire } from "node:module";
 import type { Logger } from "pino";
 import { type Config, Printed, parseConfig, UsageError } from "./config.js";
+import { connectionsOf } from "./database.js";
 import { CortexError, codeOf } from "./errors.js";
 import { createLog } from "./log.js";
 import { start } from "./start.js";
@@ -59,7 +60,7 @@ async function serve(config: Config, log: Logger): Promise<void> {
 /** Loaded only when it is needed: whoever brings a database needs no embedded one. */
 async function startPostgres(config: Config, log: Logger) {
   const { startEmbedded } = await import("./embedded.js");
-  return startEmbedded(config.dataDir, log);
+  return startEmbedded(config.dataDir, log, connectionsOf(config));
 }
 
 async function serveAsWorker(config: Config, log: Logger): Promise<void> {

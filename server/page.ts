@@ -1,5 +1,6 @@
 // Page tokens: where a list goes on, bound to the query it belongs to. A token says nothing its holder could not ask for.
 import { createHash } from "node:crypto";
+import { control } from "./checks.js";
 import { CortexError } from "./errors.js";
 
 /** What identifies a query: everything that decides which records come, and in which order. */
@@ -21,7 +22,7 @@ export function positionOf(token: string, query: Query, length: number): string[
   if (
     !Array.isArray(parts) ||
     parts.length !== length + 1 ||
-    !parts.every((part) => typeof part === "string")
+    !parts.every((part) => typeof part === "string" && !control.test(part))
   )
     throw refuse("is not a token this server gave");
   const [of, ...position] = parts as string[];
@@ -30,8 +31,10 @@ export function positionOf(token: string, query: Query, length: number): string[
 }
 
 function decode(token: string): unknown {
+  const bytes = Buffer.from(token, "base64url");
+  if (bytes.toString("base64url") !== token) return undefined;
   try {
-    return JSON.parse(Buffer.from(token, "base64url").toString("utf8"));
+    return JSON.parse(bytes.toString("utf8"));
   } catch {
     return undefined;
   }

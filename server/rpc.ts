@@ -10,14 +10,16 @@ import {
   type MessageShape,
   toBinary,
 } from "@bufbuild/protobuf";
-import type {
-  handleServerStreamingCall,
-  handleUnaryCall,
-  MethodDefinition,
-  Server,
-  ServerUnaryCall,
-  ServerWritableStream,
-  UntypedHandleCall,
+import { configureTextEncoding, getTextEncoding } from "@bufbuild/protobuf/wire";
+import {
+  type handleServerStreamingCall,
+  type handleUnaryCall,
+  Metadata,
+  type MethodDefinition,
+  type Server,
+  type ServerUnaryCall,
+  type ServerWritableStream,
+  type UntypedHandleCall,
 } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import type { AccessCounter } from "./access.js";
@@ -25,6 +27,24 @@ import * as check from "./checks.js";
 import type { Config } from "./config.js";
 import type { Database, Run } from "./database.js";
 import { CortexError, fromDatabase, toStatus, unforeseen } from "./errors.js";
+
+// A byte order mark is text like any other: the decoder's default would drop it, and two keys would be one.
+const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
+const utf8Strict = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
+configureTextEncoding({
+  ...getTextEncoding(),
+  decodeUtf8: (bytes, strict) => (strict ? utf8Strict : utf8).decode(bytes),
+});
+
+// grpc-js drops a header that is not printable ASCII, so a call that names such a tenant would be one of the tenant "".
+const tenantHeader = "x-tenant-id";
+const fromHttp2Headers = Metadata.fromHttp2Headers;
+Metadata.fromHttp2Headers = (headers) => {
+  const metadata = fromHttp2Headers(headers);
+  if (headers[tenantHeader] && metadata.get(tenantHeader).length === 0)
+    metadata.set(`${tenantHeader}-bin`, Buffer.from("dropped"));
+  return metadata;
+};
 
 /** What a handler works with: all of it belongs to this one call. */
 export interface Call {
@@ -91,8 +111,10 @@ export class InFlight {
     });
   }
 
+  /** Ends them all: each was cancelled before it changed anything, or answers. */
   abort(): void {
-    for (const controller of this.#controllers) controller.abort();
+    const reason = new CortexError("SHUTTING_DOWN", { applied: "no" });
+    for (const controller of this.#controllers) controller.abort(reason);
   }
 }
 
@@ -156,14 +178,18 @@ function begin(
   const controller = calls.open();
   const { signal } = controller;
   // "cancelled" comes after every call, also after one that was answered.
-  grpc.once("cancelled", () => calls.has(controller) && controller.abort());
-  if (grpc.cancelled) controller.abort();
+  const gone = () => calls.has(controller) && controller.abort(new CortexError("CANCELLED"));
+  grpc.once("cancelled", gone);
+  if (grpc.cancelled) gone();
   const start = performance.now();
   let tenant: string | undefined;
   return {
     signal,
     call(request) {
-      tenant = check.tenant(grpc.metadata.get("x-tenant-id"));
+      tenant = check.tenant([
+        ...grpc.metadata.get(tenantHeader),
+        ...grpc.metadata.get(`${tenantHeader}-bin`),
+      ]);
       if (request instanceof CortexError) throw request;
       return {
         tenant,
@@ -194,7 +220,7 @@ function begin(
 
 function reasonOf(error: unknown, signal: AbortSignal): CortexError {
   if (error instanceof CortexError) return error;
-  if (signal.aborted) return new CortexError("CANCELLED", {}, { cause: error });
+  if (signal.aborted) return signal.reason;
   return fromDatabase(error) ?? unforeseen(error);
 }
 
@@ -226,7 +252,7 @@ function serverStream(
     const { call, signal, finish } = begin(method, context, grpc);
     try {
       for await (const message of handler(grpc.request, call(grpc.request))) {
-        if (signal.aborted) throw new CortexError("CANCELLED");
+        signal.throwIfAborted();
         if (!grpc.write(message)) await drained(grpc, signal);
       }
       grpc.end();
@@ -244,7 +270,7 @@ function drained(grpc: ServerWritableStream<unknown, Init>, signal: AbortSignal)
   return new Promise((resolve, reject) => {
     const stop = () => {
       grpc.off("drain", go);
-      reject(new CortexError("CANCELLED"));
+      reject(signal.reason);
     };
     const go = () => {
       signal.removeEventListener("abort", stop);

@@ -36,10 +36,10 @@ export interface Running {
 export async function start(config: Config, databaseUrl: string, log: Logger): Promise<Running> {
   await migrate(databaseUrl);
   const database = new Database(databaseUrl, config.poolSize, config.statementSeconds);
-  const forever = new AbortController().signal;
-  const access = new AccessCounter(database.calls.run(forever), log);
+  const access = new AccessCounter(database.calls.run(new AbortController().signal), log);
   const context: Context = { database, access, config, log, calls: new InFlight() };
 
+  setLogVerbosity(logVerbosity.NONE); // grpc-js prints headers it does not like, tokens among them
   const server = new Server({
     // Above our own limit, so that a message a little too large is refused with its reason.
     "grpc.max_receive_message_length": config.messageBytesMax * 4,
@@ -62,12 +62,12 @@ export async function start(config: Config, databaseUrl: string, log: Logger): P
     throw error;
   }
   setHealth(health, "SERVING");
-  const sweeping = every(config.sweepSeconds * 1000, async () => {
+  const sweeping = every(config.sweepSeconds * 1000, async (signal) => {
     try {
-      const count = await sweep(database.bulk.run(forever));
+      const count = await sweep(database.bulk.run(signal));
       if (count > 0) log.debug({ count }, "expired entries swept");
     } catch (error) {
-      log.warn({ err: error }, "the sweep failed and will be tried again");
+      if (!signal.aborted) log.warn({ err: error }, "the sweep failed and will be tried again");
     }
   });
 
@@ -87,7 +87,6 @@ export async function start(config: Config, databaseUrl: string, log: Logger): P
 export class ListenError extends Error {}
 
 function bind(server: Server, listen: string): Promise<number> {
-  setLogVerbosity(logVerbosity.NONE); // what fails is said by us
   return new Promise((resolve, reject) => {
     server.bindAsync(listen, ServerCredentials.createInsecure(), (error, port) => {
       if (!error) return resolve(port);
@@ -123,16 +122,18 @@ function within(ms: number, done: Promise<void>): Promise<void> {
   });
 }
 
-function every(ms: number, work: () => Promise<void>) {
+function every(ms: number, work: (signal: AbortSignal) => Promise<void>) {
+  const controller = new AbortController();
   let running: Promise<void> | undefined;
   const timer = setInterval(() => {
-    running ??= work().finally(() => {
+    running ??= work(controller.signal).finally(() => {
       running = undefined;
     });
   }, ms);
   return {
     async stop() {
       clearInterval(timer);
+      controller.abort();
       await running;
     },
   };

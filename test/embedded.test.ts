@@ -33,12 +33,19 @@ afterAll(async () => {
 
 describe("the data directory", () => {
   it("is private to its user, UTF-8, and of no machine's locale", async () => {
-    const server = await launch("locale", { LC_ALL: "xx_YY.ISO-8859-9", LANG: "tr_TR" });
+    const server = await launch("locale", {
+      LC_ALL: "xx_YY.ISO-8859-9",
+      LANG: "tr_TR",
+      PGPORT: "5433",
+    });
     expect((await stat(place("locale/postgres"))).mode & 0o777).toBe(0o700);
     await use(server, (cortex) => cortex.mutable.setMany("ns", { I: 1, i: 1, ı: 1, é: 1 }));
-    const sql = connect(`postgres://cortex@localhost/postgres?host=${place("locale/postgres")}`, {
-      max: 1,
-    });
+    const sql = connect(
+      `postgres://cortex@localhost:5432/postgres?host=${place("locale/postgres")}`,
+      {
+        max: 1,
+      },
+    );
     const [settings] = await sql`
       select current_setting('server_encoding') as encoding, datlocprovider as provider, datcollate as collation,
         upper('ié') as upper from pg_database where datname = current_database()`;

@@ -74,7 +74,7 @@ describe("what is past a limit", () => {
     [
       "a value that is not JSON",
       { valueJson: "{a: 1}" },
-      refused("INVALID_VALUE", { field: "value_json", problem: "is not JSON" }),
+      refused("INVALID_VALUE", { field: "value_json", problem: "is not JSON (at character 1)" }),
     ],
     ["two JSON values", { valueJson: "1 2" }, refused("INVALID_VALUE")],
     ["NaN", { valueJson: "NaN" }, refused("INVALID_VALUE")],
@@ -210,7 +210,7 @@ describe("an operation", () => {
     const before = await s.cortex.mutable.getRecord("ops", "k");
     expect(await patch({ case: "append", value: { valueJson: "123456" } })).toEqual(
       refused("VALUE_TOO_LARGE", {
-        field: "append.value_json",
+        field: "result",
         limit: `${mib}`,
         got: `${mib + 1}`,
       }),
@@ -222,7 +222,7 @@ describe("an operation", () => {
     await s.cortex.mutable.set("ops", "k", { a: "x".repeat(mib - 100) });
     expect(
       await patch({ case: "merge", value: { patchJson: JSON.stringify({ b: "y".repeat(200) }) } }),
-    ).toEqual(refused("VALUE_TOO_LARGE", { field: "merge.patch_json", limit: `${mib}` }));
+    ).toEqual(refused("VALUE_TOO_LARGE", { field: "result", limit: `${mib}` }));
   });
 
   it("merges a patch nested 100 deep, not 101", async () => {
@@ -234,6 +234,77 @@ describe("an operation", () => {
     expect(await patch({ case: "merge", value: { patchJson: nested } })).not.toHaveProperty(
       "reason",
     );
+  });
+});
+
+describe("text that is easily bent", () => {
+  it("with a byte order mark is a name of its own, and no JSON", async () => {
+    await s.cortex.mutable.set("bom", "k", "plain");
+    await s.cortex.mutable.set("bom", "\ufeffk", "marked");
+    await s.cortex.mutable.set("\ufeffbom", "k", "elsewhere");
+    expect(await s.cortex.mutable.getMany("bom", ["k", "\ufeffk"])).toEqual(["plain", "marked"]);
+    const { records } = await s.cortex.mutable.list("bom");
+    expect(records.map(({ key }) => key)).toEqual(["k", "\ufeffk"]);
+    expect(await raw.call(set, { ...sound, valueJson: "\ufeff1" })).toEqual(
+      refused("INVALID_VALUE"),
+    );
+    for (const namespace of ["bom", "\ufeffbom"]) await s.cortex.mutable.purgeNamespace(namespace);
+  });
+
+  it("cut within a surrogate pair does not break the answer that quotes it", async () => {
+    await s.cortex.mutable.set("ops", "k", 1);
+    const amount = `a${"😀".repeat(60)}`;
+    await expect(s.cortex.mutable.increment("ops", "k", amount)).toFailWith("INVALID_AMOUNT");
+    const key = `k${"😀".repeat(200)}`;
+    await expect(s.cortex.mutable.increment("ops", key)).toFailWith("KEY_NOT_FOUND", { key });
+  });
+
+  it("with a control character, or longer than any name, is no filter and no page token", async () => {
+    for (const text of ["a\0", "a\n", "k".repeat(1025), "k".repeat(1_000_000)]) {
+      await expect(s.cortex.mutable.list("ns", { keyPrefix: text })).toFailWith("INVALID_FILTER");
+      await expect(s.cortex.mutable.count("ns", { keyPrefix: text })).toFailWith("INVALID_FILTER");
+      await expect(s.cortex.mutable.purgeMany("ns", { keyPrefix: text })).toFailWith(
+        "INVALID_FILTER",
+      );
+      await expect(s.cortex.mutable.listNamespaces({ prefix: text })).toFailWith("INVALID_FILTER");
+      await expect(s.cortex.users.list({ idPrefix: text })).toFailWith("INVALID_FILTER");
+    }
+    await s.cortex.mutable.setMany("tokens", { a: 1, b: 2 });
+    const { nextPageToken = "" } = await s.cortex.mutable.list("tokens", { limit: 1 });
+    const [hash] = JSON.parse(Buffer.from(nextPageToken, "base64url").toString());
+    const forged = Buffer.from(JSON.stringify([hash, "0", "a\0b"])).toString("base64url");
+    for (const pageToken of [forged, `${nextPageToken}!!`])
+      await expect(s.cortex.mutable.list("tokens", { pageToken })).toFailWith("INVALID_PAGE_TOKEN");
+    await s.cortex.mutable.purgeNamespace("tokens");
+  });
+
+  it("a time to the nanosecond parts entries as it says", async () => {
+    const { count } = MutableStore.method;
+    const { updatedAt } = await s.cortex.mutable.set("nanos", "k", 1);
+    const time = (nanos: bigint) => {
+      const all = BigInt(updatedAt.getTime()) * 1_000_000n + nanos;
+      return { seconds: all / 1_000_000_000n, nanos: Number(all % 1_000_000_000n) };
+    };
+    const counted = async (filter: object) =>
+      ((await raw.call(count, { namespace: "nanos", filter })) as { count: bigint }).count;
+    expect(await counted({ updatedBefore: time(400_000n) })).toBe(1n);
+    expect(await counted({ updatedBefore: time(0n) })).toBe(0n);
+    expect(await counted({ updatedAfter: time(-400_000n) })).toBe(1n);
+    expect(await counted({ updatedAfter: time(0n) })).toBe(0n);
+    expect(await counted({ lastAccessedBefore: time(1000n) })).toBe(1n);
+    expect(await counted({ updatedBefore: { seconds: 253402300799n, nanos: 999_999_999 } })).toBe(
+      1n,
+    );
+    for (const updatedAfter of [
+      { seconds: 253402300800n, nanos: 0 },
+      { seconds: -62135596801n, nanos: 0 },
+      { seconds: 0n, nanos: 1_000_000_000 },
+      { seconds: 0n, nanos: -1 },
+    ])
+      expect(await raw.call(count, { namespace: "nanos", filter: { updatedAfter } })).toEqual(
+        refused("INVALID_FILTER"),
+      );
+    await s.cortex.mutable.purgeNamespace("nanos");
   });
 });
 
@@ -323,6 +394,72 @@ describe("a message", () => {
     expect(await raw.bytes(method, Buffer.alloc(0))).toMatchObject({
       status: status.UNIMPLEMENTED,
     });
+  });
+});
+
+describe("the client refuses what JavaScript lets through", () => {
+  const mutable = () => s.cortex.mutable;
+  const throwing = {
+    toJSON: () => {
+      throw new Error("no");
+    },
+  };
+  const endless = (): object => ({ toJSON: endless });
+  it.each<[string, () => Promise<unknown>, string]>([
+    [
+      "a user that is an object",
+      () => mutable().set("ns", "k", 1, { userId: { id: "ann" } as never }),
+      "INVALID_USER_ID",
+    ],
+    [
+      "a user that is a list",
+      () => mutable().setMany("ns", [{ key: "k", value: 1, userId: ["ann"] as never }]),
+      "INVALID_USER_ID",
+    ],
+    [
+      "a flag that is text",
+      () => mutable().increment("ns", "k", 1, { createIfMissing: "false" as never }),
+      "INVALID_OPTIONS",
+    ],
+    [
+      "a total that is text",
+      () => mutable().list("ns", { total: "yes" as never }),
+      "INVALID_OPTIONS",
+    ],
+    [
+      "a timeout that is text",
+      () => mutable().get("ns", "k", { timeoutMs: "500" as never }),
+      "INVALID_CONFIG",
+    ],
+    [
+      "a timeout that is a bigint",
+      () => mutable().get("ns", "k", { timeoutMs: 10n as never }),
+      "INVALID_CONFIG",
+    ],
+    [
+      "a signal that is none",
+      () => mutable().get("ns", "k", { signal: {} as never }),
+      "INVALID_CONFIG",
+    ],
+    ["options that are null", () => mutable().get("ns", "k", null as never), "INVALID_OPTIONS"],
+    [
+      "options of another call",
+      () => mutable().setMany("ns", { k: 1 }, { ttlSeconds: 60 } as never),
+      "INVALID_OPTIONS",
+    ],
+    ["keys that are no list", () => mutable().getMany("ns", "abc" as never), "INVALID_BATCH"],
+    ["entries that are null", () => mutable().setMany("ns", null as never), "INVALID_BATCH"],
+    ["filters that are null", () => mutable().list("ns", null as never), "INVALID_FILTER"],
+    ["a toJSON that throws", () => mutable().set("ns", "k", throwing), "INVALID_VALUE"],
+    ["a toJSON without end", () => mutable().set("ns", "k", endless()), "VALUE_TOO_DEEP"],
+  ])("%s", async (_, call, code) => {
+    await expect(call()).toFailWith(code as never);
+    expect(await s.cortex.mutable.exists("ns", "k")).toBe(false);
+  });
+
+  it("but takes an option that is undefined", async () => {
+    const filters = { keyPrefix: "k", limit: undefined } as object;
+    expect(await s.cortex.mutable.count("ns", filters)).toBe(0);
   });
 });
 

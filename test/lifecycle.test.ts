@@ -1,4 +1,5 @@
 // The server as a process: ready line, second start, drain, kill -9, workers, health, reflection.
+import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { Client, credentials } from "@grpc/grpc-js";
@@ -146,6 +147,26 @@ describe("a drain", () => {
     )
       await pause(5);
   }
+});
+
+describe("npm start", () => {
+  it("ends the server when it is ended itself", async () => {
+    const env = { ...cleanEnvironment(), DATABASE_URL: database.url, CORTEX_LISTEN: "127.0.0.1:0" };
+    const npm = spawn("npm", ["start", "--ignore-scripts"], {
+      cwd: root,
+      env,
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+    let out = "";
+    npm.stdout.on("data", (chunk) => {
+      out += chunk;
+    });
+    while (!out.includes("listening on")) await pause(20);
+    const address = /listening on (\S+)/.exec(out)?.[1] ?? "";
+    npm.kill("SIGTERM");
+    while ((await health(address)) === "SERVING") await pause(20);
+    expect(await health(address)).toBe("code 14"); // UNAVAILABLE: nobody is there
+  });
 });
 
 describe("workers", () => {

@@ -16,7 +16,7 @@ create table mutable (
   created_revision bigint           not null, -- names the life of the entry: what belongs to an earlier life of the key does not match
   primary key (tenant, namespace, key),
   constraint mutable_user foreign key (tenant, user_id) references users (tenant, id)
-) with (fillfactor = 80); -- room for updates in place (HOT): no index holds what a write changes
+) with (fillfactor = 80); -- room for updates in place (HOT): no index holds what a write changes, but expiry and user
 
 create index mutable_by_user on mutable (tenant, user_id) where user_id is not null;
 create index mutable_by_expiry on mutable (expire_at) where expire_at is not null;
@@ -34,12 +34,16 @@ create table mutable_access (
 );
 
 -- JSON merge patch (RFC 7396) on text: the order of members and the spelling of numbers stay. Lexing JSON in Postgres fails on
--- escapes it cannot hold as text (\u0000, half a surrogate pair), so these travel through it under a private-use character.
+-- escapes it cannot hold as text (\u0000, half a surrogate pair), so these travel through it under the private-use character
+-- U+E000, which itself becomes U+E000 and "_". Whole pairs are set aside while the halves are looked for.
 create function json_escapes_hide(value text) returns text language sql immutable strict parallel safe as $$
   select case when value ~ '\\u|\uE000' then
-    regexp_replace(
+    regexp_replace(regexp_replace(regexp_replace(regexp_replace(
       replace(value, U&'\E000', U&'\E000_'),
-      '(?<!\\)((?:\\\\)*)\\u(0000|[dD][89a-fA-F][0-9a-fA-F]{2})', U&'\\1\E000\\2', 'g')
+      '(?<!\\)((?:\\\\)*)\\u[eE]000', U&'\\1\E000_', 'g'),
+      '(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})', U&'\\1\E000p\\2\\3', 'g'),
+      '(?<!\\)((?:\\\\)*)\\u(0000|[dD][89a-fA-F][0-9a-fA-F]{2})', U&'\\1\E000\\2', 'g'),
+      '\uE000p(.{4})(.{4})', '\\u\1\\u\2', 'g')
   else value end
 $$;
 
@@ -64,12 +68,12 @@ begin
               order by key, place desc),
       new as (select distinct on (key) key, value, place from json_each(patch) with ordinality as member (key, value, place)
               order by key, place desc)
-    select coalesce(
-      json_object_agg(
-        coalesce(old.key, new.key),
-        case when new.key is null then old.value else json_merge(coalesce(old.value, 'null'), new.value) end
-        order by old.place nulls last, new.place),
-      '{}')
+    select '{' || coalesce(
+      string_agg(
+        to_json(coalesce(old.key, new.key))::text || ':'
+          || case when new.key is null then old.value else json_merge(coalesce(old.value, 'null'), new.value) end::text,
+        ',' order by old.place nulls last, new.place),
+      '') || '}'
     from old full join new on old.key = new.key
     where new.key is null or json_typeof(new.value) <> 'null');
 end

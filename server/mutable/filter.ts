@@ -1,5 +1,5 @@
 // Which entries of a namespace: the same in List, Count and PurgeMany.
-import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Filter } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import * as check from "../checks.js";
 import type { Fragment, Sql } from "../database.js";
@@ -32,9 +32,9 @@ export function checkFilter(
       userId === undefined
         ? undefined
         : check.userId(check.filterText(userId, "filter.user_id"), "filter.user_id"),
-    updatedAfter: time(filter?.updatedAfter, "filter.updated_after"),
-    updatedBefore: time(filter?.updatedBefore, "filter.updated_before"),
-    lastAccessedBefore: time(filter?.lastAccessedBefore, "filter.last_accessed_before"),
+    updatedAfter: time(filter?.updatedAfter, "filter.updated_after", Math.floor),
+    updatedBefore: time(filter?.updatedBefore, "filter.updated_before", Math.ceil),
+    lastAccessedBefore: time(filter?.lastAccessedBefore, "filter.last_accessed_before", Math.ceil),
   };
 }
 
@@ -42,15 +42,19 @@ export function checkFilter(
 const earliest = Date.parse("0001-01-01T00:00:00.000Z");
 const latest = Date.parse("9999-12-31T23:59:59.999Z");
 
-function time(timestamp: Timestamp | undefined, field: string): Date | undefined {
+/** A bound in whole milliseconds, as the times of entries are: rounded so that it parts them as the exact time does. */
+function time(
+  timestamp: Timestamp | undefined,
+  field: string,
+  round: (ms: number) => number,
+): Date | undefined {
   if (!timestamp) return undefined;
-  const ms = timestampMs(timestamp);
-  if (ms >= earliest && ms <= latest && timestamp.nanos >= 0 && timestamp.nanos < 1e9)
-    return new Date(ms);
-  throw new CortexError("INVALID_FILTER", {
-    field,
-    problem: "is not a time of the years 1 to 9999",
-  });
+  const seconds = Number(timestamp.seconds);
+  const { nanos } = timestamp;
+  if (seconds >= earliest / 1000 && seconds * 1000 <= latest && nanos >= 0 && nanos < 1e9)
+    return new Date(Math.min(seconds * 1000 + round(nanos / 1e6), latest));
+  const problem = "is not a time of the years 1 to 9999";
+  throw new CortexError("INVALID_FILTER", { field, problem });
 }
 
 /** Whether any filter is set: without one the whole namespace matches. */

@@ -1,5 +1,5 @@
 // Pages by keyset. Nothing is held between two messages: each chunk is one statement that goes on after the last record, so a
-// reader that stalls holds no connection. A chunk is what the limit still allows, cut where its values pass listBytesMax.
+// reader that stalls holds no connection. A chunk is what the limit still allows, cut where its records pass listBytesMax.
 import { type ListRequest, SortBy, SortOrder } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import * as check from "../checks.js";
 import type { Fragment, Run, Sql } from "../database.js";
@@ -97,7 +97,7 @@ function chunk(
     return sql`
       with m as materialized (
         select m.*, ${by ? by.position(sql) : sql`0::bigint`} as position,
-          row_number() over chunk as place, sum(m.bytes) over chunk - m.bytes as bytes_before
+          row_number() over chunk as place, sum(${size(sql)}) over chunk - ${size(sql)} as bytes_before
         from mutable m ${by ? joinAccess(sql) : sql``}
         where ${matches(sql, matching)} ${page.position ? following : sql``}
         window chunk as (order by ${order} rows unbounded preceding)
@@ -112,6 +112,10 @@ function chunk(
       order by m.place`;
   });
 }
+
+/** About what a record takes on the wire. */
+const size = (sql: Sql): Fragment =>
+  sql`(m.bytes + octet_length(m.metadata::text) + octet_length(m.key) + 200)`;
 
 function sortOf({ sortBy, sortOrder }: ListRequest): Sort {
   const refuse = (field: string, got: number) =>

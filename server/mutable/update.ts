@@ -9,7 +9,6 @@ import { at, live, now, type Row, toRecord, written } from "./entry.js";
 import { atRevision, look, type Place, until } from "./refuse.js";
 
 interface Operation {
-  field: string;
   /** Whether the operation takes the value of `m`. */
   accepts: (sql: Sql) => Fragment;
   /** The value of `m` after the operation, where it accepts. */
@@ -82,7 +81,7 @@ function changeOrCreate(run: Run, change: Change): Promise<Row[]> {
         value = case when ${live(sql)} then ${operation.next(sql)} else excluded.value end,
         ${kept("user_id")(sql)}, ${kept("metadata")(sql)}, ${kept("created_at")(sql)}, ${kept("expire_at")(sql)},
         ${kept("created_revision")(sql)},
-        updated_at = ${now(sql)},
+        updated_at = case when ${live(sql)} then ${now(sql)} else excluded.updated_at end,
         revision = nextval('revision')
       where case when ${live(sql)} then ${possible(sql, change)} else true end`,
     ),
@@ -113,7 +112,7 @@ async function refusal(run: Run, change: Change): Promise<CortexError | undefine
     return new CortexError(operation.refusal, { namespace, key, got: found.type });
   if ((found.bytes ?? 0) <= valueBytesMax) return undefined;
   return new CortexError("VALUE_TOO_LARGE", {
-    field: operation.field,
+    field: "result",
     limit: `${valueBytesMax}`,
     got: `${found.bytes}`,
   });
@@ -142,7 +141,6 @@ function operationOf(operation: UpdateRequest["operation"], bytesMax: number): O
         check.patchDepthMax,
       );
       return {
-        field: "merge.patch_json",
         accepts: (sql) => sql`true`,
         next: (sql) => sql`json_merge_patch(m.value, ${patch}::text::json)`,
         initial: (sql) => sql`json_merge_patch('{}', ${patch}::text::json)`,
@@ -152,7 +150,6 @@ function operationOf(operation: UpdateRequest["operation"], bytesMax: number): O
     case "replace": {
       const value = check.json(operation.value.valueJson, "replace.value_json", bytesMax);
       return {
-        field: "replace.value_json",
         accepts: (sql) => sql`true`,
         next: (sql) => sql`${value}::text::json`,
         initial: (sql) => sql`${value}::text::json`,
@@ -169,7 +166,6 @@ function sum(field: string, amount = "1", sign: (sql: Sql) => Fragment): Operati
   const add = (sql: Sql, to: Fragment) =>
     sql`trim_scale(${to} ${sign(sql)} ${exact}::text::numeric)::text::json`;
   return {
-    field,
     accepts: (sql) => sql`json_typeof(m.value) in ('number', 'null')`,
     next: (sql) =>
       add(sql, sql`case json_typeof(m.value) when 'null' then 0 else m.value::text::numeric end`),
@@ -181,7 +177,6 @@ function sum(field: string, amount = "1", sign: (sql: Sql) => Fragment): Operati
 // On the text, so that the elements that are there stay to the letter.
 function append(element: string): Operation {
   return {
-    field: "append.value_json",
     accepts: (sql) => sql`json_typeof(m.value) = 'array'`,
     next: (sql) => sql`(
       left(rtrim(m.value::text, E' \\t\\n\\r'), -1)

@@ -87,7 +87,7 @@ export function upsert(run: Run, writes: Write[], { ifAbsent = false } = {}): Pr
           user_id = case when ${live(sql)} and ${kept(sql, writes, "userId")} then m.user_id else excluded.user_id end,
           metadata = case when ${live(sql)} and ${kept(sql, writes, "metadata")} then m.metadata else excluded.metadata end,
           created_at = case when ${live(sql)} then m.created_at else excluded.created_at end,
-          updated_at = ${now(sql)},
+          updated_at = case when ${live(sql)} then ${now(sql)} else excluded.updated_at end,
           expire_at = ${now(sql)} + (excluded.expire_at - excluded.created_at),
           revision = nextval('revision'),
           created_revision = case when ${live(sql)} then m.created_revision else excluded.created_revision end

@@ -1,6 +1,9 @@
 import { setTimeout as pause } from "node:timers/promises";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { Client, credentials, Metadata } from "@grpc/grpc-js";
 import { beforeAll, describe, expect, it } from "vitest";
 import type { MutableRecord } from "../../client/index.js";
+import { MutableStore } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import { serve } from "../support/server.js";
 
 const s = serve();
@@ -186,6 +189,25 @@ describe("list", () => {
     const rest = await s.cortex.mutable.list("large", { offset: 2 });
     expect(rest.records.map(({ value }) => value[0])).toEqual(["2", "3", "4", "5"]);
     expect(rest.hasMore).toBe(false);
+  });
+
+  it("counts metadata in the size of its messages", async () => {
+    const metadata = { text: "x".repeat(60_000) };
+    for (let i = 0; i < 60; i++) await s.cortex.mutable.set("heavy", `k${i + 10}`, i, { metadata });
+    const sizes: number[] = [];
+    const client = new Client(s.address, credentials.createInsecure());
+    const { list } = MutableStore.method;
+    const request = Buffer.from(toBinary(list.input, create(list.input, { namespace: "heavy" })));
+    const same = (bytes: Buffer) => bytes;
+    const path = `/${MutableStore.typeName}/List`;
+    const stream = client.makeServerStreamRequest(path, same, same, request, new Metadata());
+    for await (const message of stream) sizes.push(message.length);
+    client.close();
+    expect(sizes.length).toBeGreaterThan(3);
+    expect(Math.max(...sizes)).toBeLessThan(1.2 * 1024 * 1024);
+    expect((await s.cortex.mutable.list("heavy")).records.map(({ value }) => value)).toEqual(
+      Array.from({ length: 60 }, (_, i) => i),
+    );
   });
 
   it("takes a limit of 1 and of 1000, and refuses 0, -1 and 1001", async () => {

@@ -136,6 +136,51 @@ describe("update(fn)", () => {
     expect(await s.cortex.mutable.get(ns, "hot")).toBe(10_000);
   }, 120_000);
 
+  it("is bounded where its updater is not: it fails in time, and the next goes on", async () => {
+    await s.cortex.mutable.set(ns, "endless", 0);
+    const endless = s.cortex.mutable.update(ns, "endless", () => new Promise(() => {}), {
+      timeoutMs: 200,
+    });
+    const next = s.cortex.mutable.update(ns, "endless", (n) => n + 1);
+    await expect(endless).toFailWith("DEADLINE_EXCEEDED");
+    expect((await next).value).toBe(1);
+    const nested = s.cortex.mutable.update(
+      ns,
+      "endless",
+      async (n) => n + (await s.cortex.mutable.update(ns, "endless", (m) => m + 1)).value,
+      { timeoutMs: 200 },
+    );
+    await expect(nested).toFailWith("DEADLINE_EXCEEDED");
+  });
+
+  it("leaves the line at once when its signal aborts while it waits", async () => {
+    await s.cortex.mutable.set(ns, "queue", 0);
+    let release = () => {};
+    const first = s.cortex.mutable.update(
+      ns,
+      "queue",
+      (n) =>
+        new Promise<number>((resolve) => {
+          release = () => resolve(n + 1);
+        }),
+    );
+    let ran = false;
+    const waiting = s.cortex.mutable.update(
+      ns,
+      "queue",
+      (n) => {
+        ran = true;
+        return n + 1;
+      },
+      { signal: AbortSignal.timeout(50) },
+    );
+    await expect(waiting).toFailWith("CANCELLED");
+    release();
+    expect((await first).value).toBe(1);
+    expect((await s.cortex.mutable.update(ns, "queue", (n) => n + 1)).value).toBe(2);
+    expect(ran).toBe(false);
+  });
+
   it("stops when its signal aborts, and leaves the line to the next", async () => {
     await s.cortex.mutable.set(ns, "line", 0);
     const controller = new AbortController();
@@ -360,6 +405,71 @@ describe("merge", () => {
       }),
       { numRuns: 300 },
     );
+  });
+
+  it("finds a member however its name is escaped, and keeps names as they are", async () => {
+    const raw = new Raw(s.address);
+    const { set, update } = MutableStore.method;
+    const merged = async (valueJson: string, patchJson: string) => {
+      await raw.call(set, { namespace: ns, key: "escaped", valueJson });
+      const operation = { case: "merge" as const, value: { patchJson } };
+      const reply = await raw.call(update, { namespace: ns, key: "escaped", operation });
+      return JSON.parse((reply as UpdateResponse).record?.valueJson ?? "");
+    };
+    expect(await merged('{"😀":1}', '{"\\uD83D\\uDE00":null}')).toEqual({});
+    expect(await merged('{"\\ud83d\\ude00":1,"z":2}', '{"😀":null}')).toEqual({ z: 2 });
+    expect(await merged('{"\\ud83d\\ude00":1,"😀":2}', '{"\\ud83d\\ude00":3}')).toEqual({
+      "😀": 3,
+    });
+    expect(await merged('{"\\uE0000000":"a"}', '{"z":1}')).toEqual({ "\ue0000000": "a", z: 1 });
+    expect(await merged('{"\\ue000_":1,"\\ue000p":2}', '{"z":1}')).toEqual({
+      "\ue000_": 1,
+      "\ue000p": 2,
+      z: 1,
+    });
+    expect(await merged('{"\\\\ud83d\\ude00":1}', '{"z":1}')).toEqual({ "\\ud83d\ude00": 1, z: 1 });
+    // Any document, with any of its characters escaped.
+    const unit = fc.constantFrom(
+      "a",
+      "\\",
+      "\u0000",
+      "\ue000",
+      "p",
+      "_",
+      "0",
+      "\ud83d",
+      "\ude00",
+      "😀",
+    );
+    const text = fc.string({ unit, maxLength: 6 });
+    const escaped = (value: unknown, pattern: boolean[]) => {
+      let i = 0;
+      return JSON.stringify(value).replace(/[^\x20-\x7e]/g, (char) =>
+        pattern[i++ % pattern.length]
+          ? `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`
+          : char,
+      );
+    };
+    const documents = fc.dictionary(text, fc.oneof(text, fc.constant(null)), { maxKeys: 4 });
+    const patterns = fc.array(fc.boolean(), { minLength: 1 });
+    await fc.assert(
+      fc.asyncProperty(documents, documents, patterns, async (target, patch, pattern) => {
+        const [old, change] = [escaped(target, pattern), escaped(patch, pattern)];
+        fc.pre(old.isWellFormed() && change.isWellFormed());
+        expect(await merged(old, change)).toEqual(mergePatch(plain(target), plain(patch)));
+      }),
+      { numRuns: 300 },
+    );
+    raw.close();
+  });
+
+  it("writes a result no larger than it need be", async () => {
+    const members = Object.fromEntries(Array.from({ length: 50_000 }, (_, i) => [`k${i}`, i % 10]));
+    await s.cortex.mutable.set(ns, "compact", members);
+    const bytes = () => s.sql`select bytes from mutable where key = 'compact'`;
+    const before = await bytes();
+    await s.cortex.mutable.merge(ns, "compact", { k0: 5 });
+    expect(await bytes()).toEqual(before);
   });
 
   it("keeps order and the spelling of numbers, and lets the last of repeated members count", async () => {

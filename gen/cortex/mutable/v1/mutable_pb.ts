@@ -93,7 +93,8 @@ export type Record = Message<"cortex.mutable.v1.Record"> & {
   expireTime?: Timestamp | undefined;
 
   /**
-   * Names this state of the entry: every write gives a new, higher one, also after a delete. For `if_revision`.
+   * Names this state of the entry: every write gives one that was never used before, also after a delete, and a higher one
+   * while the entry lives. For `if_revision`.
    *
    * @generated from field: int64 revision = 11 [jstype = JS_STRING];
    */
@@ -1433,7 +1434,7 @@ export const SortOrderSchema: GenEnum<SortOrder> = /*@__PURE__*/
  * Times are the database's, in whole milliseconds. An entry whose `expire_time` has come is absent to every RPC at once.
  *
  * Every RPC may fail with INVALID_TENANT, MALFORMED_REQUEST, MESSAGE_TOO_LARGE, DEADLINE_EXCEEDED, CANCELLED,
- * DATABASE_UNAVAILABLE, DATABASE_FULL, CONFLICT or DATABASE_ERROR besides the reasons it names (cortex.error.v1.ErrorReason).
+ * DATABASE_UNAVAILABLE, DATABASE_FULL, CONFLICT, SHUTTING_DOWN or DATABASE_ERROR besides the reasons it names (cortex.error.v1.ErrorReason).
  * A failed call has changed nothing, unless it failed with DEADLINE_EXCEEDED, CANCELLED or DATABASE_UNAVAILABLE
  * (`applied: unknown`), after which a write may have been applied.
  *
@@ -1540,8 +1541,8 @@ export const MutableStore: GenService<{
   /**
    * Stores several keys of a namespace, all of them or none. Each entry means what it means in Set.
    *
-   * Fails with INVALID_BATCH (more than 1000 entries, a key twice) and with the reasons of Set; the metadata of the error
-   * names the entry in `field`. Repeating it is not safe: a repeat may undo a later write.
+   * Fails with INVALID_BATCH (more than 1000 entries, a key twice) and with the reasons of Set; where an entry is not valid,
+   * the metadata of the error names it in `field`. Repeating it is not safe: a repeat may undo a later write.
    *
    * @generated from rpc cortex.mutable.v1.MutableStore.BatchSet
    */

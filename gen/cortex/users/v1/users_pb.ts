@@ -286,8 +286,8 @@ export const ListResponseSchema: GenMessage<ListResponse> = /*@__PURE__*/
  * Users of a tenant. An entry that names a user (`user_id`) must name one that exists here. The tenant comes from the
  * gRPC metadata `x-tenant-id`; none given is the tenant with the empty name, a tenant like any other.
  *
- * Every RPC may fail with INVALID_TENANT, MALFORMED_REQUEST, MESSAGE_TOO_LARGE, DEADLINE_EXCEEDED,
- * DATABASE_UNAVAILABLE, DATABASE_FULL or DATABASE_ERROR besides the reasons it names.
+ * Every RPC may fail with INVALID_TENANT, MALFORMED_REQUEST, MESSAGE_TOO_LARGE, DEADLINE_EXCEEDED, CANCELLED,
+ * CONFLICT, SHUTTING_DOWN, DATABASE_UNAVAILABLE, DATABASE_FULL or DATABASE_ERROR besides the reasons it names.
  *
  * @generated from service cortex.users.v1.Users
  */
