@@ -145,7 +145,7 @@ async function serverOrStart(): Promise<() => Promise<void>> {
       resolve();
     });
     server.once("exit", (code) => reject(new Error(`the server ended with ${code}`)));
-  });
+  }).catch(() => process.exit(1)); // it has said why
   return async () => {
     server.kill("SIGTERM");
     await ended;

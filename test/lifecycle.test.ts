@@ -6,9 +6,11 @@ import { Client, credentials } from "@grpc/grpc-js";
 import { service as healthService } from "grpc-health-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Cortex } from "../client/index.js";
+import { MutableStore } from "../gen/cortex/mutable/v1/mutable_pb.js";
 import { connect, type Sql } from "../server/database.js";
 import { temporaryDirectory } from "./support/directory.js";
 import { cleanEnvironment, root, run, type ServerProcess, spawnServer } from "./support/process.js";
+import { Raw } from "./support/raw.js";
 import { cloneDatabase } from "./support/server.js";
 
 type Transaction = Parameters<Parameters<Sql["begin"]>[1]>[0];
@@ -103,6 +105,13 @@ describe("a drain", () => {
   it("says NOT_SERVING, lets calls in flight finish, and exits 0", async () => {
     const { server, cortex } = await launch([...external(), "--drain-seconds", "20"]);
     expect(await health(server.address)).toBe("SERVING");
+    const containerCheck = async () =>
+      (
+        await run(process.execPath, [join(root, "dist/server/health.js")], {
+          env: { ...cleanEnvironment(), CORTEX_LISTEN: server.address },
+        })
+      ).code;
+    expect(await containerCheck()).toBe(0);
     expect(await health(server.address, "cortex.mutable.v1.MutableStore")).toBe("SERVING");
     expect(await health(server.address, "nobody.knows.This")).toBe("code 5");
     await cortex.mutable.set("drain", "k", 1);
@@ -120,6 +129,7 @@ describe("a drain", () => {
     await sql.end();
     expect(await inFlight).toMatchObject({ value: 2 });
     expect(await ended).toBe(0);
+    expect(await containerCheck()).toBe(1);
   });
 
   it("is bounded: what does not finish in time is cancelled", async () => {
@@ -128,10 +138,14 @@ describe("a drain", () => {
     const sql = connect(database.url, { max: 1 });
     await sql.begin(async (tx) => {
       await tx`select from mutable where namespace = 'bounded' for update`;
-      const stuck = cortex.mutable.increment("bounded", "k").catch((error: unknown) => error);
+      const raw = new Raw(server.address);
+      const operation = { case: "increment" as const, value: {} };
+      const request = { namespace: "bounded", key: "k", operation };
+      const stuck = raw.call(MutableStore.method.update, request);
       await waiting(tx);
       expect(await server.end("SIGTERM")).toBe(0);
-      expect(await stuck).toBeInstanceOf(Error);
+      expect(await stuck).toMatchObject({ reason: "SHUTTING_DOWN", details: { applied: "no" } });
+      raw.close();
     });
     const [row] = await sql`select value::text from mutable where namespace = 'bounded'`;
     expect(row?.value).toBe("1");
