@@ -167,6 +167,9 @@ export class Lane {
   }
 }
 
+/** The database's time in whole milliseconds, read where it stands: of a row that was waited for, after the wait. */
+export const now = (sql: Sql): Fragment => sql`date_trunc('milliseconds', clock_timestamp())`;
+
 const bulkSize = 2;
 
 /** How many connections to Postgres all workers together may hold, with some to spare for people. */

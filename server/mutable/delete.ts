@@ -1,10 +1,10 @@
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { DeleteRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import * as check from "../checks.js";
-import type { Run } from "../database.js";
+import { now, type Run } from "../database.js";
 import { CortexError } from "../errors.js";
 import type { Call } from "../rpc.js";
-import { at, now } from "./entry.js";
+import { at } from "./entry.js";
 import { atRevision, look, type Place, until } from "./refuse.js";
 
 interface Deletion {

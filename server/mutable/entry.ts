@@ -36,9 +36,6 @@ export const joinAccess = (sql: Sql): Fragment =>
 export const live = (sql: Sql): Fragment =>
   sql`(m.expire_at is null or m.expire_at > statement_timestamp())`;
 
-/** Whole milliseconds, read when the row is locked: the times of an entry never run backwards. */
-export const now = (sql: Sql): Fragment => sql`date_trunc('milliseconds', clock_timestamp())`;
-
 export const at = (sql: Sql, tenant: string, namespace: string, key: string): Fragment =>
   sql`m.tenant = ${tenant} and m.namespace = ${namespace} and m.key = ${key} and ${live(sql)}`;
 

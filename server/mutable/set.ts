@@ -1,9 +1,9 @@
 import type { SetRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import * as check from "../checks.js";
-import type { Run } from "../database.js";
+import { now, type Run } from "../database.js";
 import { CortexError } from "../errors.js";
 import type { Call } from "../rpc.js";
-import { at, now, type Row, toRecord, written } from "./entry.js";
+import { at, type Row, toRecord, written } from "./entry.js";
 import { atRevision, look, until } from "./refuse.js";
 import { checkWrite, unknownUser, upsert, type Write } from "./write.js";
 

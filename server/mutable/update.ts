@@ -2,10 +2,10 @@
 // cannot take, or whose result would be too large, is not touched.
 import type { UpdateRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import * as check from "../checks.js";
-import type { Fragment, Run, Sql } from "../database.js";
+import { type Fragment, now, type Run, type Sql } from "../database.js";
 import { CortexError, type Reason } from "../errors.js";
 import type { Call } from "../rpc.js";
-import { at, live, now, type Row, toRecord, written } from "./entry.js";
+import { at, live, type Row, toRecord, written } from "./entry.js";
 import { atRevision, look, type Place, until } from "./refuse.js";
 
 interface Operation {

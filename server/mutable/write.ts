@@ -1,9 +1,11 @@
 // What Set and BatchSet store: a checked entry, and the one statement that creates or overwrites entries.
 
+import type { Message } from "@bufbuild/protobuf";
+import type { BatchSetEntry } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import * as check from "../checks.js";
-import type { Fragment, Refusals, Run, Sql } from "../database.js";
+import { type Fragment, now, type Refusals, type Run, type Sql } from "../database.js";
 import { CortexError } from "../errors.js";
-import { live, now, type Row, written } from "./entry.js";
+import { live, type Row, written } from "./entry.js";
 import type { Place } from "./refuse.js";
 
 /** An entry to store. A user or metadata of undefined stays as it was; null clears it. */
@@ -14,15 +16,8 @@ export interface Write extends Place {
   ttlSeconds: number | undefined;
 }
 
-interface WriteMessage {
-  key: string;
-  valueJson: string;
-  userId?: string | undefined;
-  clearUserId: boolean;
-  metadataJson?: string | undefined;
-  clearMetadata: boolean;
-  ttlSeconds?: number | undefined;
-}
+/** The fields that SetRequest and BatchSetEntry share. */
+type WriteMessage = Omit<BatchSetEntry, keyof Message>;
 
 export function checkWrite(
   tenant: string,

@@ -1,8 +1,9 @@
 import type { CreateRequest } from "../../gen/cortex/users/v1/users_pb.js";
 import * as check from "../checks.js";
+import { now } from "../database.js";
 import { CortexError } from "../errors.js";
 import type { Call } from "../rpc.js";
-import { columns, now, toUser, type UserRow } from "./user.js";
+import { columns, toUser, type UserRow } from "./user.js";
 
 export async function create(request: CreateRequest, { tenant, run }: Call) {
   const id = check.userId(request.id, "id");

@@ -14,8 +14,6 @@ export interface UserRow {
 export const columns = (sql: Sql): Fragment =>
   sql`u.id, u.profile::text as profile, u.created_at, u.updated_at`;
 
-export const now = (sql: Sql): Fragment => sql`date_trunc('milliseconds', clock_timestamp())`;
-
 export function toUser(row: UserRow): MessageInitShape<typeof UserSchema> {
   return {
     id: row.id,
