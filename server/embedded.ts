@@ -108,6 +108,7 @@ class Postgres {
       const owner = await this.#own();
       if (owner === "us" || this.#stopping) return;
       if (owner === "another") {
+        this.#launched = false; // it is theirs now
         if (past(goneSecondsMax))
           throw new EmbeddedError(
             `another cortex-store server uses the data directory ${dirname(this.data)}: stop it, or give this one another --data-dir, or give both one --database-url`,

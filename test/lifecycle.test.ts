@@ -163,6 +163,36 @@ describe("a drain", () => {
   }
 });
 
+describe("a restart", () => {
+  it("that is graceful fails no call and applies none twice", async () => {
+    let server = await spawnServer(external());
+    const cortex = new Cortex({ address: server.address, timeoutMs: 20_000 });
+    clients.push(cortex);
+    await cortex.mutable.set("restart", "n", 0);
+    let restarting = true;
+    let acknowledged = 0;
+    const loops = Array.from({ length: 8 }, async () => {
+      while (restarting) {
+        await cortex.mutable.increment("restart", "n");
+        acknowledged++;
+      }
+    });
+    const fiftyMore = async () => {
+      for (const enough = acknowledged + 50; acknowledged < enough; ) await pause(5);
+    };
+    for (let i = 0; i < 3; i++) {
+      await fiftyMore();
+      expect(await server.end("SIGTERM")).toBe(0);
+      server = await spawnServer([...external(), "--listen", server.address]);
+    }
+    servers.push(server);
+    await fiftyMore();
+    restarting = false;
+    await Promise.all(loops);
+    expect(await cortex.mutable.get("restart", "n")).toBe(acknowledged);
+  });
+});
+
 describe("npm start", () => {
   it("ends the server when it is ended itself", async () => {
     const env = { ...cleanEnvironment(), DATABASE_URL: database.url, CORTEX_LISTEN: "127.0.0.1:0" };
@@ -206,6 +236,39 @@ describe("workers", () => {
       .filter(Boolean);
     await server.end("SIGKILL");
     for (const pid of workers) while ((await run("kill", ["-0", pid])).code === 0) await pause(20);
+  });
+});
+
+describe("the log", () => {
+  it("is a JSON line for each call at debug, without values, metadata or passwords", async () => {
+    const url = new URL(database.url);
+    url.password = "hidden-password";
+    const { server, cortex } = await launch(["--database-url", url.href, "--log-level", "debug"]);
+    await cortex.mutable.set("logged", "k", "hidden-value", { metadata: { m: "hidden-metadata" } });
+    await expect(cortex.mutable.increment("logged", "k")).toFailWith("VALUE_NOT_NUMERIC");
+    await expect(cortex.mutable.set("logged", "k", 1, "nobody")).toFailWith("USER_NOT_FOUND");
+    expect(await server.end()).toBe(0);
+    const lines = server
+      .err()
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    const rpc = "cortex.mutable.v1.MutableStore/Update";
+    expect(lines).toContainEqual(
+      expect.objectContaining({
+        rpc,
+        tenant: "",
+        outcome: "VALUE_NOT_NUMERIC",
+        ms: expect.any(Number),
+      }),
+    );
+    expect(server.err()).not.toContain("hidden");
+  });
+
+  it("is readable where --log-format pretty asks for it", async () => {
+    const { server } = await launch([...external(), "--log-format", "pretty"]);
+    expect(await server.end()).toBe(0);
+    expect(server.err()).toMatch(/INFO.*stopping/);
   });
 });
 

@@ -13,6 +13,7 @@ const messageRecordsMax = 100;
 const listBytesMax = 1024 * 1024;
 
 interface Sort {
+  name: string;
   descending: boolean;
   /** What goes before the key; undefined sorts by key alone. */
   by: By | undefined;
@@ -35,7 +36,7 @@ interface Chunk extends Row {
 export async function* list(request: ListRequest, { tenant, bulk, access }: Call) {
   const matching = checkFilter(tenant, request.namespace, request.filter);
   const sort = sortOf(request);
-  const query: Query = [...queryOf(matching), request.sortBy, request.sortOrder];
+  const query: Query = [...queryOf(matching), sort.name, `${sort.descending}`];
   const limit = check.limit(request.limit, 100);
   let skip = check.offset(request.offset, request.pageToken);
   let position = positionOf(request.pageToken, query, 2);
@@ -125,11 +126,11 @@ function sortOf({ sortBy, sortOrder }: ListRequest): Sort {
   switch (sortBy) {
     case SortBy.UNSPECIFIED:
     case SortBy.KEY:
-      return { descending, by: undefined };
+      return { name: "key", descending, by: undefined };
     case SortBy.UPDATE_TIME:
-      return { descending, by: byUpdateTime };
+      return { name: "update_time", descending, by: byUpdateTime };
     case SortBy.ACCESS_COUNT:
-      return { descending, by: byAccessCount };
+      return { name: "access_count", descending, by: byAccessCount };
     default:
       throw refuse("sort_by", sortBy satisfies never);
   }
