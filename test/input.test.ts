@@ -383,6 +383,7 @@ describe("a message", () => {
       { numRuns: 1500 },
     );
     expect(await s.cortex.mutable.exists("still", "there")).toBe(false);
+    await s.sql`delete from mutable`; // what a frame that happened to be sound has stored
   });
 
   it("to an unknown method is UNIMPLEMENTED", async () => {

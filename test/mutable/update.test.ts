@@ -401,7 +401,7 @@ describe("merge", () => {
       fc.asyncProperty(document, document, async (target, patch) => {
         await s.cortex.mutable.set(ns, "rfc", target);
         const { value } = await s.cortex.mutable.merge(ns, "rfc", patch);
-        expect(value).toEqual(mergePatch(plain(target), plain(patch)));
+        expect(value).toEqual(mergePatch(target, patch));
       }),
       { numRuns: 300 },
     );
@@ -414,6 +414,7 @@ describe("merge", () => {
       await raw.call(set, { namespace: ns, key: "escaped", valueJson });
       const operation = { case: "merge" as const, value: { patchJson } };
       const reply = await raw.call(update, { namespace: ns, key: "escaped", operation });
+      expect(reply).toHaveProperty("record.valueJson"); // shows the failure, if it is one
       return JSON.parse((reply as UpdateResponse).record?.valueJson ?? "");
     };
     expect(await merged('{"😀":1}', '{"\\uD83D\\uDE00":null}')).toEqual({});
@@ -456,7 +457,7 @@ describe("merge", () => {
       fc.asyncProperty(documents, documents, patterns, async (target, patch, pattern) => {
         const [old, change] = [escaped(target, pattern), escaped(patch, pattern)];
         fc.pre(old.isWellFormed() && change.isWellFormed());
-        expect(await merged(old, change)).toEqual(mergePatch(plain(target), plain(patch)));
+        expect(await merged(old, change)).toEqual(mergePatch(target, patch));
       }),
       { numRuns: 300 },
     );
@@ -534,8 +535,6 @@ describe("replace", () => {
   });
 });
 
-const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
-
 function mergePatch(target: unknown, patch: unknown): unknown {
   if (typeof patch !== "object" || patch === null || Array.isArray(patch)) return patch;
   const isObject = typeof target === "object" && target !== null && !Array.isArray(target);
@@ -544,8 +543,5 @@ function mergePatch(target: unknown, patch: unknown): unknown {
     if (value === null) result.delete(key);
     else result.set(key, mergePatch(result.get(key), value));
   }
-  // As JSON.parse makes objects: a member named __proto__ is a member.
-  return JSON.parse(
-    `{${[...result].map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`).join(",")}}`,
-  );
+  return Object.fromEntries(result); // also a member named __proto__ is a member
 }

@@ -28,6 +28,7 @@ export class Raw {
     this.client = new Client(address, credentials.createInsecure(), {
       "grpc.max_receive_message_length": -1,
       "grpc.max_send_message_length": -1,
+      "grpc.use_local_subchannel_pool": 1,
     });
   }
 
