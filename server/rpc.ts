@@ -218,10 +218,9 @@ function begin(
   };
 }
 
-function reasonOf(error: unknown, signal: AbortSignal): CortexError {
-  if (error instanceof CortexError) return error;
-  if (signal.aborted) return signal.reason;
-  return fromDatabase(error) ?? unforeseen(error);
+/** An aborted call fails with its signal's reason where it was thrown; a lost connection stays one: it may have written. */
+function reasonOf(error: unknown): CortexError {
+  return error instanceof CortexError ? error : (fromDatabase(error) ?? unforeseen(error));
 }
 
 function unary(
@@ -230,13 +229,13 @@ function unary(
   context: Context,
 ): handleUnaryCall<unknown, Init> {
   return async (grpc, reply) => {
-    const { call, signal, finish } = begin(method, context, grpc);
+    const { call, finish } = begin(method, context, grpc);
     try {
       const response = await handler(grpc.request, call(grpc.request));
       reply(null, response);
       finish();
     } catch (error) {
-      const reason = reasonOf(error, signal);
+      const reason = reasonOf(error);
       reply(toStatus(reason));
       finish(reason);
     }
@@ -258,7 +257,7 @@ function serverStream(
       grpc.end();
       finish();
     } catch (error) {
-      const reason = reasonOf(error, signal);
+      const reason = reasonOf(error);
       grpc.emit("error", toStatus(reason));
       finish(reason);
     }
