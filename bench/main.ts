@@ -5,8 +5,9 @@ import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Cortex } from "../client/index.js";
-import { connect, migrate } from "../server/database.js";
+import { connect } from "../server/connection.js";
 import { startEmbedded } from "../server/embedded.js";
+import { migrate } from "../server/migrate.js";
 
 const rounds = 5;
 const inFlight = 64;

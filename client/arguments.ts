@@ -54,6 +54,12 @@ export function listed<T>(value: readonly T[], field: string): readonly T[] {
 
 export const callNames = ["timeoutMs", "signal"];
 
+export const writeNames = [...callNames, "requestId"];
+
+/** The options that every write takes, and no others. */
+export const writeOptions = <T extends object>(given: T, what: string): T =>
+  only(given, writeNames, "INVALID_OPTIONS", what);
+
 /** The options that every call takes, and no others. */
 export const callOptions = <T extends object>(given: T, what: string): T =>
   only(given, callNames, "INVALID_OPTIONS", what);

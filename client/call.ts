@@ -1,8 +1,10 @@
 // One way out: deadline, cancellation, retry of what is safe to repeat, and whatever fails as a CortexError.
-import { setTimeout as pause } from "node:timers/promises";
+import { randomUUID } from "node:crypto";
 import {
   create,
   type DescMessage,
+  type DescMethod,
+  type DescMethodBiDiStreaming,
   type DescMethodServerStreaming,
   type DescMethodUnary,
   fromBinary,
@@ -20,7 +22,9 @@ import {
   Metadata,
   type ServiceError,
 } from "@grpc/grpc-js";
+import { text } from "./arguments.js";
 import { CortexError, fromGrpc } from "./error.js";
+import { abortable, backOff, cancelled, checkTimeout, within } from "./retry.js";
 
 /** What any call takes. */
 export interface CallOptions {
@@ -30,6 +34,15 @@ export interface CallOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** What any write takes. */
+export interface WriteOptions extends CallOptions {
+  /**
+   * Names this write, 1 to 128 bytes: the same write under the same id is made once, however often it is sent, also by another
+   * process, for 24 hours. Default: a new one, under which this call repeats what it does not know to have arrived.
+   */
+  requestId?: string | undefined;
+}
+
 // A byte order mark is text like any other: the decoder's default would drop it, and two keys would be one.
 const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 const utf8Strict = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
@@ -37,10 +50,6 @@ configureTextEncoding({
   ...getTextEncoding(),
   decodeUtf8: (bytes, strict) => (strict ? utf8Strict : utf8).decode(bytes),
 });
-
-const attemptsMax = 5;
-const backoffMs = 50;
-const backoffMsMax = 1000;
 
 export class Caller {
   readonly #client: Client;
@@ -71,13 +80,32 @@ export class Caller {
     this.#client.close();
   }
 
+  /** Calls an RPC that writes, under a request id, so that it can be repeated where its reply is lost. */
+  async write<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodUnary<I, O>,
+    request: MessageInitShape<I>,
+    { requestId = randomUUID(), ...options }: WriteOptions = {},
+  ): Promise<MessageShape<O>> {
+    const named = { ...request, requestId: text(requestId, "requestId", "INVALID_REQUEST_ID") };
+    return this.#unary(method, named as MessageInitShape<I>, options, Idempotency.IDEMPOTENT);
+  }
+
   /** Calls a unary RPC. */
-  async unary<I extends DescMessage, O extends DescMessage>(
+  unary<I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,
     request: MessageInitShape<I>,
     options: CallOptions = {},
   ): Promise<MessageShape<O>> {
-    return this.#retrying(method.idempotency, options, (deadline) => {
+    return this.#unary(method, request, options, method.idempotency);
+  }
+
+  async #unary<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodUnary<I, O>,
+    request: MessageInitShape<I>,
+    options: CallOptions,
+    idempotency: Idempotency,
+  ): Promise<MessageShape<O>> {
+    return this.#retrying(idempotency, options, (deadline) => {
       let grpc: { cancel(): void } | undefined;
       const cancel = () => grpc?.cancel();
       return abortable(options.signal, cancel, (resolve, reject) => {
@@ -146,6 +174,32 @@ export class Caller {
     }
   }
 
+  /** Opens a call in which both sides send messages, each of the caller's answered by one. */
+  async conversation<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodBiDiStreaming<I, O>,
+    deadline: Date,
+    signal: AbortSignal | undefined,
+  ): Promise<Conversation<MessageInitShape<I>, MessageShape<O>>> {
+    await this.#connected(deadline, signal);
+    const grpc = this.#client.makeBidiStreamRequest(
+      pathOf(method),
+      encoder(method.input),
+      decoder(method.output),
+      this.#metadata,
+      { deadline },
+    );
+    grpc.on("error", ignore); // also once nobody reads on
+    const reading: AsyncIterator<MessageShape<O>> = grpc[Symbol.asyncIterator]();
+    return {
+      send: (message) => grpc.write(create(method.input, message)),
+      async next() {
+        const { value, done } = await within(deadline, signal, reading.next());
+        return done ? undefined : value;
+      },
+      close: () => grpc.cancel(),
+    };
+  }
+
   #open<I extends DescMessage, O extends DescMessage>(
     method: DescMethodServerStreaming<I, O>,
     request: MessageInitShape<I>,
@@ -196,10 +250,17 @@ export class Caller {
   }
 }
 
+export interface Conversation<Request, Response> {
+  send(message: Request): void;
+  /** The next answer; undefined at the end. */
+  next(): Promise<Response | undefined>;
+  /** Ends it, whatever it is at. */
+  close(): void;
+}
+
 const ignore = () => {};
 
-const pathOf = (method: DescMethodUnary | DescMethodServerStreaming) =>
-  `/${method.parent.typeName}/${method.name}`;
+const pathOf = (method: DescMethod) => `/${method.parent.typeName}/${method.name}`;
 
 const encoder =
   <I extends DescMessage>(schema: I) =>
@@ -212,73 +273,3 @@ const decoder =
   <O extends DescMessage>(schema: O) =>
   (bytes: Buffer) =>
     fromBinary(schema, bytes);
-
-export function checkTimeout(timeoutMs: unknown): number {
-  if (typeof timeoutMs === "number" && timeoutMs > 0 && timeoutMs <= 2 ** 31 - 1) return timeoutMs;
-  const problem = `is not a number of milliseconds above 0: ${String(timeoutMs)}`;
-  throw new CortexError("INVALID_CONFIG", `timeoutMs ${problem}`, { field: "timeoutMs", problem });
-}
-
-/** Waits before the next attempt; fails with the error where there is to be none. */
-async function backOff(
-  error: unknown,
-  failures: number,
-  idempotency: Idempotency,
-  deadline: Date,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const again =
-    error instanceof CortexError && failures < attemptsMax && repeatable(error, idempotency);
-  const wait = Math.random() * Math.min(backoffMs * 2 ** failures, backoffMsMax); // full jitter
-  if (!again || Date.now() + wait >= deadline.getTime()) throw error;
-  await pause(wait, undefined, { signal }).catch(() => {
-    throw cancelled(signal);
-  });
-}
-
-/** What may be sent again: what certainly was not applied, and what may be applied twice. */
-function repeatable(error: CortexError, idempotency: Idempotency): boolean {
-  if (error.code === "CONFLICT" || error.details.applied === "no") return true;
-  return (
-    (error.code === "UNAVAILABLE" || error.code === "DATABASE_UNAVAILABLE") &&
-    idempotency !== Idempotency.IDEMPOTENCY_UNKNOWN
-  );
-}
-
-/** What a stream gives next, unless the time is up or the caller gives up first. */
-function within<T>(deadline: Date, signal: AbortSignal | undefined, next: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  next.catch(ignore); // where the signal has aborted, nobody else looks at it
-  const given = abortable<T>(signal, ignore, (resolve, reject) => {
-    const late = new CortexError("DEADLINE_EXCEEDED", "the call ran out of time");
-    timer = setTimeout(() => reject(late), deadline.getTime() - Date.now());
-    next.then(resolve, (error: ServiceError) => reject(fromGrpc(error)));
-  });
-  return given.finally(() => clearTimeout(timer));
-}
-
-/** A promise that fails with CANCELLED when the signal aborts, whatever becomes of the work. */
-export function abortable<T>(
-  signal: AbortSignal | undefined,
-  cancel: () => void,
-  run: (resolve: (value: T) => void, reject: (error: unknown) => void) => void,
-): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const abort = () => {
-      reject(cancelled(signal));
-      cancel();
-    };
-    if (signal?.aborted) return abort();
-    signal?.addEventListener("abort", abort, { once: true });
-    const done =
-      <A>(settle: (value: A) => void) =>
-      (value: A) => {
-        signal?.removeEventListener("abort", abort);
-        settle(value);
-      };
-    run(done(resolve), done(reject));
-  });
-}
-
-const cancelled = (signal: AbortSignal | undefined) =>
-  new CortexError("CANCELLED", "the call was cancelled", {}, { cause: signal?.reason });

@@ -8,6 +8,13 @@ import { StatusSchema } from "../gen/google/rpc/status_pb.js";
 /** Why a call failed: the names of `cortex.error.v1.ErrorReason`, each documented there. */
 export type ErrorCode = Exclude<keyof typeof ErrorReason, "UNSPECIFIED">;
 
+/** Text under the names that are documented with each reason. */
+export interface ErrorDetails {
+  readonly [name: string]: any;
+  /** Of TRANSACTION_FAILED: which operation could not be, from 0. */
+  readonly operationIndex?: number;
+}
+
 /**
  * What every call of the client throws.
  *
@@ -21,14 +28,14 @@ export class CortexError extends Error {
   /** The reason, for a program: `KEY_NOT_FOUND`, `REVISION_MISMATCH`, … */
   readonly code: ErrorCode;
   /** The offending field, the limit, what was got: the keys are documented with each reason. */
-  readonly details: Readonly<Record<string, string>>;
+  readonly details: ErrorDetails;
   /** Whether the same call may succeed later, without anything being changed about it. It may have been applied: see `code`. */
   readonly retryable: boolean;
 
   constructor(
     code: ErrorCode,
     message: string = code,
-    details: Record<string, string> = {},
+    details: ErrorDetails = {},
     options?: ErrorOptions,
   ) {
     super(message, options);
@@ -50,7 +57,7 @@ const retryable = new Set<ErrorCode>([
 export function fromGrpc(error: ServiceError): CortexError {
   const info = infoOf(error);
   if (info && info.reason in ErrorReason)
-    return new CortexError(info.reason as ErrorCode, error.details, { ...info.metadata });
+    return new CortexError(info.reason as ErrorCode, error.details, detailsOf(info));
   const details = { status: Status[error.code] ?? `${error.code}` };
   switch (error.code) {
     case Status.UNAVAILABLE:
@@ -67,6 +74,11 @@ export function fromGrpc(error: ServiceError): CortexError {
       return new CortexError("UNKNOWN", message, details, { cause: error });
     }
   }
+}
+
+function detailsOf({ metadata }: ErrorInfo): ErrorDetails {
+  const { operation_index: index } = metadata;
+  return { ...metadata, ...(index !== undefined && { operationIndex: Number(index) }) };
 }
 
 /** The reason in the trailers; undefined where there is none that can be read. */

@@ -1,19 +1,20 @@
 /** The client of the Cortex Store: the store that teams of AI agents share their state through. */
 import { only } from "./arguments.js";
-import { Caller, checkTimeout } from "./call.js";
+import { Caller } from "./call.js";
 import { CortexError } from "./error.js";
 import { Mutable } from "./mutable.js";
+import { checkTimeout } from "./retry.js";
 import { Users } from "./users.js";
 
-export type { CallOptions } from "./call.js";
-export { CortexError, type ErrorCode } from "./error.js";
+export type { CallOptions, WriteOptions } from "./call.js";
+export { CortexError, type ErrorCode, type ErrorDetails } from "./error.js";
 export type { MutableFilters, MutableOrder, MutablePage } from "./filters.js";
+export type { Mutable } from "./mutable.js";
 export type {
   ChangeOptions,
   DeleteOptions,
   DeleteResult,
   EntryOptions,
-  Mutable,
   MutableListResult,
   NamespaceSummary,
   PurgeKeyResult,
@@ -21,8 +22,14 @@ export type {
   PurgeResult,
   SetManyEntry,
   SetOptions,
-} from "./mutable.js";
+} from "./options.js";
 export type { MutableRecord } from "./records.js";
+export type {
+  Operation,
+  Transaction,
+  TransactionOptions,
+  TransactionResult,
+} from "./transaction.js";
 export type { UpdateOptions, Updater } from "./update.js";
 export type { User, UserFilters, UserListResult, Users } from "./users.js";
 

@@ -11,9 +11,12 @@ import {
   only,
   revisionText,
   text,
-  userIdText,
+  writeNames,
+  writeOptions,
 } from "./arguments.js";
-import type { Caller, CallOptions } from "./call.js";
+import type { Caller, CallOptions, WriteOptions } from "./call.js";
+import { Contention } from "./contention.js";
+import { entryNames, entryOf } from "./entries.js";
 import { CortexError } from "./error.js";
 import {
   filterOf,
@@ -23,103 +26,31 @@ import {
   type MutablePage,
   scanOf,
 } from "./filters.js";
-import { objectToJson, toJson } from "./json.js";
+import { toJson } from "./json.js";
+import type {
+  ChangeOptions,
+  DeleteOptions,
+  DeleteResult,
+  MutableListResult,
+  NamespaceSummary,
+  PurgeKeyResult,
+  PurgeOptions,
+  PurgeResult,
+  SetManyEntry,
+  SetOptions,
+} from "./options.js";
 import { type MutableRecord, toDate, toRecord } from "./records.js";
+import {
+  type Operation,
+  type Transaction,
+  type TransactionOptions,
+  type TransactionResult,
+  Transactions,
+} from "./transaction.js";
 import { type UpdateOptions, type Updater, Updates } from "./update.js";
 
-/** What an entry carries besides its value. */
-export interface EntryOptions {
-  /** The user the entry belongs to; must exist. Undefined: as it was. null: nobody. */
-  userId?: string | null | undefined;
-  /** Any JSON object up to 64 KiB. Undefined: as it was. null: `{}`. */
-  metadata?: Record<string, unknown> | null | undefined;
-  /** Seconds until the entry expires: above 0, at most 100 years. Undefined: it does not expire, whatever was set before. */
-  ttlSeconds?: number | undefined;
-}
-
-export interface SetOptions extends EntryOptions, CallOptions {
-  /** Store only if the entry is at this revision, else REVISION_MISMATCH. */
-  ifRevision?: string | undefined;
-  /** Store only if the key does not exist, else KEY_EXISTS. */
-  ifAbsent?: boolean | undefined;
-}
-
-export interface ChangeOptions extends CallOptions {
-  /** Whether a missing key is created: from 0, `[]` or `{}`. Default: it is KEY_NOT_FOUND. */
-  createIfMissing?: boolean | undefined;
-  /** Change only if the entry is at this revision, else REVISION_MISMATCH. */
-  ifRevision?: string | undefined;
-}
-
-export interface DeleteOptions extends CallOptions {
-  /** Whether a missing key is KEY_NOT_FOUND. Default: it is `deleted: false`. */
-  mustExist?: boolean | undefined;
-  /** Delete only if the entry is at this revision, else REVISION_MISMATCH. */
-  ifRevision?: string | undefined;
-}
-
-export interface PurgeOptions extends CallOptions {
-  /** Whether to count only, and delete nothing. */
-  dryRun?: boolean | undefined;
-}
-
-export interface DeleteResult {
-  /** Whether there was something to delete. */
-  deleted: boolean;
-  namespace: string;
-  key: string;
-  /** When that was decided. */
-  deletedAt: Date;
-}
-
-export interface PurgeResult {
-  /** How many keys were (with dryRun: would be) deleted. */
-  deleted: number;
-  /** The same number. */
-  keysDeleted: number;
-  namespace: string;
-  /** The first 1000 of the keys, by key. */
-  keys: string[];
-  dryRun: boolean;
-}
-
-/** What purging one key gives. */
-export interface PurgeKeyResult extends Omit<PurgeResult, "deleted"> {
-  /** Whether there was something to delete. */
-  deleted: boolean;
-  key: string;
-  deletedAt: Date;
-}
-
-export interface MutableListResult<T = any> {
-  records: MutableRecord<T>[];
-  /** How many entries match in all. */
-  total: number;
-  limit: number;
-  offset: number;
-  /** Whether more entries match after these. */
-  hasMore: boolean;
-  /** Where to go on (`pageToken`); undefined where hasMore is false. */
-  nextPageToken?: string;
-}
-
-export interface NamespaceSummary {
-  namespace: string;
-  /** How many entries it holds. */
-  keys: number;
-  /** How many bytes their values are, as UTF-8 JSON text. */
-  bytes: number;
-}
-
-/** An entry of the list form of `setMany`. */
-export interface SetManyEntry extends EntryOptions {
-  key: string;
-  value: unknown;
-}
-
 const rpc = MutableStore.method;
-const entryNames = ["userId", "metadata", "ttlSeconds"];
-const changeNames = ["createIfMissing", "ifRevision", ...callNames];
+const changeNames = ["createIfMissing", "ifRevision", ...writeNames];
 const scanPage = 1000;
 const purgeTimeoutMs = 60_000;
 
@@ -132,10 +63,13 @@ const purgeTimeoutMs = 60_000;
 export class Mutable {
   readonly #caller: Caller;
   readonly #updates: Updates;
+  readonly #transactions: Transactions;
 
   constructor(caller: Caller) {
     this.#caller = caller;
-    this.#updates = new Updates(caller);
+    const contention = new Contention();
+    this.#updates = new Updates(caller, contention);
+    this.#transactions = new Transactions(caller, contention);
   }
 
   /**
@@ -159,9 +93,9 @@ export class Mutable {
     options: string | null | SetOptions = {},
   ): Promise<MutableRecord<T>> {
     const given = typeof options === "string" || options === null ? { userId: options } : options;
-    only(given, [...entryNames, "ifRevision", "ifAbsent", ...callNames], "INVALID_OPTIONS", "set");
+    only(given, [...entryNames, "ifRevision", "ifAbsent", ...writeNames], "INVALID_OPTIONS", "set");
     const { ifRevision, ifAbsent = false } = given;
-    const { record } = await this.#caller.unary(
+    const { record } = await this.#caller.write(
       rpc.set,
       {
         namespace: namespaceText(namespace),
@@ -215,7 +149,8 @@ export class Mutable {
 
   /**
    * Changes a value by a function of it, atomically: the result is stored only if nobody wrote in between, else the function runs
-   * again on what they wrote. So it may run several times, and must have no side effects. User, metadata and expiry stay.
+   * again on what they wrote, and after some such losses under a lock. So it may run several times, and must have no side effects.
+   * User, metadata and expiry stay.
    * `timeoutMs` counts from this update's turn: updates that one client makes to one key are made one after the other.
    *
    * @param updater Gets the current value, gives the new one; may be async.
@@ -315,9 +250,9 @@ export class Mutable {
    * @throws KEY_NOT_FOUND (mustExist), REVISION_MISMATCH (ifRevision).
    */
   async delete(namespace: string, key: string, options: DeleteOptions = {}): Promise<DeleteResult> {
-    only(options, ["mustExist", "ifRevision", ...callNames], "INVALID_OPTIONS", "delete");
+    only(options, ["mustExist", "ifRevision", ...writeNames], "INVALID_OPTIONS", "delete");
     const { mustExist = false, ifRevision } = options;
-    const { deleted, deleteTime } = await this.#caller.unary(
+    const { deleted, deleteTime } = await this.#caller.write(
       rpc.delete,
       {
         namespace: namespaceText(namespace),
@@ -331,11 +266,41 @@ export class Mutable {
   }
 
   /** Deletes a key, as `delete` does, with the counts of the other purges. */
-  async purge(namespace: string, key: string, options: CallOptions = {}): Promise<PurgeKeyResult> {
-    callOptions(options, "purge");
+  async purge(namespace: string, key: string, options: WriteOptions = {}): Promise<PurgeKeyResult> {
+    writeOptions(options, "purge");
     const { deleted, deletedAt } = await this.delete(namespace, key, options);
     const keys = deleted ? [key] : [];
     return { deleted, keysDeleted: keys.length, namespace, key, keys, dryRun: false, deletedAt };
+  }
+
+  /**
+   * Changes several keys, all of them or none, as if nobody else were there: nobody sees a part of it, and nothing that it read
+   * has changed when it is committed.
+   *
+   * The callback reads with `tx.get` and writes with `tx.set`, `tx.update`, `tx.delete`, without waiting; it sees its own writes.
+   * It runs again as what it reads arrives, and when somebody else wrote what it has read (after some such losses under locks), so
+   * it must have no side effects. Nothing is written until it is done; if it throws, nothing is.
+   *
+   * @param work The callback; or a list of operations `{ op, namespace, key, … }`, later ones see earlier ones.
+   * @param options `timeoutMs` for all of it, `maxAttempts` (default 10), `requestId` (of a list), `signal`.
+   * @returns `{ success, operationsExecuted, results }`: for each write its record, or `{ deleted, namespace, key }`.
+   * @throws TRANSACTION_FAILED: the callback threw (its error is the `cause`), or an operation could not be
+   * (`details.operationIndex`, from 0, and `details.reason`), or others were first in every attempt. TRANSACTION_TIMEOUT.
+   * INVALID_OPERATIONS where a list is empty or malformed.
+   *
+   * ```ts
+   * await cortex.mutable.transaction((tx) => {
+   *   if (tx.get("inventory", "a") < 10) throw new Error("not enough");
+   *   tx.update("inventory", "a", (n) => n - 10);
+   *   tx.update("inventory", "b", (n) => n + 10);
+   * });
+   * ```
+   */
+  async transaction(
+    work: ((tx: Transaction) => void | Promise<void>) | readonly Operation[],
+    options: TransactionOptions = {},
+  ): Promise<TransactionResult> {
+    return this.#transactions.run(work, options);
   }
 
   /**
@@ -463,9 +428,9 @@ export class Mutable {
   async setMany(
     namespace: string,
     entries: Readonly<Record<string, unknown>> | readonly SetManyEntry[],
-    options: CallOptions = {},
+    options: WriteOptions = {},
   ): Promise<MutableRecord[]> {
-    callOptions(options, "setMany");
+    writeOptions(options, "setMany");
     if (typeof entries !== "object" || entries === null) listed(entries, "entries");
     const list: readonly SetManyEntry[] = Array.isArray(entries)
       ? (entries as readonly SetManyEntry[])
@@ -477,18 +442,18 @@ export class Mutable {
         return entryOf(entry, `entries[${i}].`);
       }),
     };
-    const { records } = await this.#caller.unary(rpc.batchSet, request, options);
+    const { records } = await this.#caller.write(rpc.batchSet, request, options);
     return records.map((record) => toRecord(record));
   }
 
   /** Deletes every entry of a namespace, all of them or none. `timeoutMs` is 60 seconds unless given. */
   async purgeNamespace(namespace: string, options: PurgeOptions = {}): Promise<PurgeResult> {
-    only(options, ["dryRun", ...callNames], "INVALID_OPTIONS", "purgeNamespace");
+    only(options, ["dryRun", ...writeNames], "INVALID_OPTIONS", "purgeNamespace");
     const request = {
       namespace: namespaceText(namespace),
       dryRun: flag(options.dryRun ?? false, "dryRun"),
     };
-    const purged = await this.#caller.unary(rpc.purgeNamespace, request, patient(options));
+    const purged = await this.#caller.write(rpc.purgeNamespace, request, patient(options));
     return toPurgeResult(namespace, purged);
   }
 
@@ -502,13 +467,13 @@ export class Mutable {
     filters: MutableFilters,
     options: PurgeOptions = {},
   ): Promise<PurgeResult> {
-    only(options, ["dryRun", ...callNames], "INVALID_OPTIONS", "purgeMany");
+    only(options, ["dryRun", ...writeNames], "INVALID_OPTIONS", "purgeMany");
     const request = {
       namespace: namespaceText(namespace),
       filter: filterOf(filters),
       dryRun: flag(options.dryRun ?? false, "dryRun"),
     };
-    const purged = await this.#caller.unary(rpc.purgeMany, request, patient(options));
+    const purged = await this.#caller.write(rpc.purgeMany, request, patient(options));
     return toPurgeResult(namespace, purged);
   }
 
@@ -518,9 +483,9 @@ export class Mutable {
    * @throws PURGE_ALL_DISABLED, unless the server was started with `--allow-purge-all`.
    */
   async purgeAll(options: PurgeOptions = {}): Promise<{ deleted: number; dryRun: boolean }> {
-    only(options, ["dryRun", ...callNames], "INVALID_OPTIONS", "purgeAll");
+    only(options, ["dryRun", ...writeNames], "INVALID_OPTIONS", "purgeAll");
     const request = { dryRun: flag(options.dryRun ?? false, "dryRun") };
-    const { deleted, dryRun } = await this.#caller.unary(rpc.purgeAll, request, patient(options));
+    const { deleted, dryRun } = await this.#caller.write(rpc.purgeAll, request, patient(options));
     return { deleted: Number(deleted), dryRun };
   }
 
@@ -532,7 +497,7 @@ export class Mutable {
   ): Promise<MutableRecord<T>> {
     only(options, changeNames, "INVALID_OPTIONS", operation.case ?? "update");
     const { createIfMissing = false, ifRevision } = options;
-    const { record } = await this.#caller.unary(
+    const { record } = await this.#caller.write(
       rpc.update,
       {
         namespace: namespaceText(namespace),
@@ -547,28 +512,10 @@ export class Mutable {
   }
 }
 
-const patient = (options: CallOptions): CallOptions => ({
+const patient = (options: WriteOptions): WriteOptions => ({
+  ...options,
   timeoutMs: options.timeoutMs ?? purgeTimeoutMs,
-  signal: options.signal,
 });
-
-function entryOf({ key, value, userId, metadata, ttlSeconds }: SetManyEntry, prefix = "") {
-  if (ttlSeconds !== undefined && typeof ttlSeconds !== "number")
-    throw new CortexError("INVALID_TTL", `${prefix}ttlSeconds is not a number`, {
-      field: `${prefix}ttlSeconds`,
-    });
-  return {
-    key: keyText(key, `${prefix}key`),
-    valueJson: toJson(value, `${prefix}value`),
-    ...(userId === null && { clearUserId: true }),
-    ...(userId !== null &&
-      userId !== undefined && { userId: userIdText(userId, `${prefix}userId`) }),
-    ...(metadata === null && { clearMetadata: true }),
-    ...(metadata !== null &&
-      metadata !== undefined && { metadataJson: objectToJson(metadata, `${prefix}metadata`) }),
-    ...(ttlSeconds !== undefined && { ttlSeconds }),
-  };
-}
 
 function toPurgeResult(
   namespace: string,

@@ -2,8 +2,8 @@ import {
   type User as UserMessage,
   Users as UsersService,
 } from "../gen/cortex/users/v1/users_pb.js";
-import { callOptions, only, text, userIdText, whole } from "./arguments.js";
-import type { Caller, CallOptions } from "./call.js";
+import { callOptions, only, text, userIdText, whole, writeOptions } from "./arguments.js";
+import type { Caller, CallOptions, WriteOptions } from "./call.js";
 import { objectToJson } from "./json.js";
 import { toDate } from "./records.js";
 
@@ -54,10 +54,10 @@ export class Users {
   async create(
     id: string,
     profile?: Record<string, unknown>,
-    options: CallOptions = {},
+    options: WriteOptions = {},
   ): Promise<User> {
-    callOptions(options, "create");
-    const { user } = await this.#caller.unary(rpc.create, requestOf(id, profile), options);
+    writeOptions(options, "create");
+    const { user } = await this.#caller.write(rpc.create, requestOf(id, profile), options);
     return toUser(user);
   }
 
@@ -65,10 +65,10 @@ export class Users {
   async upsert(
     id: string,
     profile?: Record<string, unknown>,
-    options: CallOptions = {},
+    options: WriteOptions = {},
   ): Promise<User> {
-    callOptions(options, "upsert");
-    const { user } = await this.#caller.unary(rpc.upsert, requestOf(id, profile), options);
+    writeOptions(options, "upsert");
+    const { user } = await this.#caller.write(rpc.upsert, requestOf(id, profile), options);
     return toUser(user);
   }
 

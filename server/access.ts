@@ -1,6 +1,6 @@
 // Accesses are counted in memory and written in one statement a second (decision 9). A clean stop writes the rest; a crash
 // loses at most the last second. An entry whose row is locked is skipped and tried again: counting waits for nobody.
-import type { Run } from "./database.js";
+import type { Run } from "./connection.js";
 
 interface Access {
   tenant: string;

@@ -5,6 +5,8 @@ export const namespaceBytesMax = 256;
 export const keyBytesMax = 1024;
 export const userIdBytesMax = 256;
 export const tenantBytesMax = 256;
+export const requestIdBytesMax = 128;
+export const operationsMax = 500;
 export const metadataBytesMax = 64 * 1024;
 export const valueDepthMax = 1000;
 export const patchDepthMax = 100; // the database merges by recursion
@@ -34,6 +36,9 @@ export const namespace = (text: string, field = "namespace") =>
 export const key = (text: string, field = "key") => name("INVALID_KEY", field, text, keyBytesMax);
 export const userId = (text: string, field = "user_id") =>
   name("INVALID_USER_ID", field, text, userIdBytesMax);
+
+export const requestId = (text: string, field = "request_id") =>
+  name("INVALID_REQUEST_ID", field, text, requestIdBytesMax);
 
 /** The tenant of a call, from its metadata; none given is the tenant "". */
 export function tenant(values: readonly (string | Buffer)[]): string {
@@ -133,6 +138,18 @@ export function amount(text: string, field: string): string {
     field,
     problem: `is not a decimal number of at most ${amountCharsMax} characters with an exponent within ±${amountExponentMax}`,
     got: text.slice(0, amountCharsMax),
+  });
+}
+
+/** The time a transaction asks for, within what the server allows. */
+export function transactionSeconds(seconds: number | undefined, secondsMax: number): number {
+  if (seconds === undefined) return secondsMax;
+  if (seconds > 0 && seconds <= secondsMax) return seconds;
+  throw new CortexError("INVALID_OPTIONS", {
+    field: "begin.timeout_seconds",
+    problem: "is out of range",
+    limit: `above 0, at most ${secondsMax} seconds`,
+    got: `${seconds}`,
   });
 }
 

@@ -17,7 +17,7 @@ import {
 } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { connect, type Sql } from "./database.js";
+import { connect, type Sql } from "./connection.js";
 import {
   type Binaries,
   EmbeddedError,

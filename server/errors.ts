@@ -103,6 +103,25 @@ const table: Record<Reason, [code: Code, sentence: (details: Details) => string]
   CONFLICT: [Code.ABORTED, () => "the database resolved a conflict against this call: repeat it"],
   DEADLINE_EXCEEDED: [Code.DEADLINE_EXCEEDED, () => "the call ran out of time"],
   CANCELLED: [Code.CANCELLED, () => "the caller gave up"],
+  TRANSACTION_FAILED: [
+    Code.FAILED_PRECONDITION,
+    (d) =>
+      `${d.operation_index === undefined ? `precondition ${d.precondition_index}` : `operation ${d.operation_index}`} of the transaction failed (${d.reason}), so nothing of it was done: ${d.problem}`,
+  ],
+  TRANSACTION_TIMEOUT: [
+    Code.DEADLINE_EXCEEDED,
+    (d) => `the transaction ${d.problem} (limit ${d.limit} seconds); it was rolled back`,
+  ],
+  REQUEST_ID_REUSED: [
+    Code.ALREADY_EXISTS,
+    (d) => `the request id ${quote(d.request_id)} was used for another request`,
+  ],
+  INVALID_REQUEST_ID: [Code.INVALID_ARGUMENT, badField],
+  INVALID_OPERATIONS: [Code.INVALID_ARGUMENT, badField],
+  INVALID_TRANSACTION: [
+    Code.FAILED_PRECONDITION,
+    (d) => `the transaction was rolled back: ${d.problem}`,
+  ],
   DATABASE_ERROR: [Code.INTERNAL, (d) => `an unexpected failure; the log has it as ${d.error_id}`],
 };
 

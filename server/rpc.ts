@@ -1,60 +1,53 @@
 // Handlers -> grpc-js. A handler is an async function (a stream: an async generator) from request to response; it throws reasons.
 // Decoding, the tenant, the deadline, errors, back-pressure and the log of calls are here, once.
 import {
-  create,
   type DescMessage,
   type DescMethod,
   type DescService,
   fromBinary,
   type MessageInitShape,
   type MessageShape,
-  toBinary,
 } from "@bufbuild/protobuf";
-import { configureTextEncoding, getTextEncoding } from "@bufbuild/protobuf/wire";
-import {
-  type handleServerStreamingCall,
-  type handleUnaryCall,
-  Metadata,
-  type MethodDefinition,
-  type Server,
-  type ServerUnaryCall,
-  type ServerWritableStream,
-  type UntypedHandleCall,
+import type {
+  handleBidiStreamingCall,
+  handleServerStreamingCall,
+  handleUnaryCall,
+  MethodDefinition,
+  Server,
+  ServerDuplexStream,
+  ServerUnaryCall,
+  ServerWritableStream,
+  UntypedHandleCall,
 } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import type { AccessCounter } from "./access.js";
 import * as check from "./checks.js";
 import type { Config } from "./config.js";
-import type { Database, Run } from "./database.js";
+import type { Run } from "./connection.js";
+import type { Database } from "./database.js";
 import { CortexError, fromDatabase, toStatus, unforeseen } from "./errors.js";
-
-// A byte order mark is text like any other: the decoder's default would drop it, and two keys would be one.
-const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
-const utf8Strict = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
-configureTextEncoding({
-  ...getTextEncoding(),
-  decodeUtf8: (bytes, strict) => (strict ? utf8Strict : utf8).decode(bytes),
-});
-
-// grpc-js drops a header that is not printable ASCII, so a call that names such a tenant would be one of the tenant "".
-const tenantHeader = "x-tenant-id";
-const fromHttp2Headers = Metadata.fromHttp2Headers;
-Metadata.fromHttp2Headers = (headers) => {
-  const metadata = fromHttp2Headers(headers);
-  if (headers[tenantHeader] && metadata.get(tenantHeader).length === 0)
-    metadata.set(`${tenantHeader}-bin`, Buffer.from("dropped"));
-  return metadata;
-};
+import type { InFlight } from "./in-flight.js";
+import type { Locks } from "./locks.js";
+import type { Shared, Shares } from "./share.js";
+import type { Transactions } from "./transactions.js";
+import { decode, encoder, tenantHeader } from "./wire.js";
 
 /** What a handler works with: all of it belongs to this one call. */
 export interface Call {
   tenant: string;
   /** Aborts when the caller has gone or its deadline has passed. */
   signal: AbortSignal;
+  /** Ends the call with a reason, whatever it is waiting for. */
+  fail(reason: CortexError): void;
   /** Runs one short statement under the signal. */
   run: Run;
   /** Runs one long statement under the signal, apart from the short ones. */
   bulk: Run;
+  /** Runs one of a kind of statement that calls share. */
+  share<Asked, Reply>(shared: Shared<Asked, Reply>, asked: Asked): Promise<Reply>;
+  /** Keys that are locked for long. */
+  locks: Locks;
+  transactions: Transactions;
   access: AccessCounter;
   config: Config;
 }
@@ -67,55 +60,29 @@ export type Handlers<S extends DescService> = {
   }
     ? Kind extends "unary"
       ? (request: MessageShape<I>, call: Call) => Promise<MessageInitShape<O>>
-      : (request: MessageShape<I>, call: Call) => AsyncGenerator<MessageInitShape<O>>
+      : Kind extends "server_streaming"
+        ? (request: MessageShape<I>, call: Call) => AsyncGenerator<MessageInitShape<O>>
+        : (
+            requests: AsyncIterator<MessageShape<I>>,
+            call: Call,
+          ) => AsyncGenerator<MessageInitShape<O>>
     : never;
 };
 
 type Init = MessageInitShape<DescMessage>;
 type Unary = (request: unknown, call: Call) => Promise<Init>;
 type Stream = (request: unknown, call: Call) => AsyncGenerator<Init>;
+type Conversation = (requests: AsyncIterator<unknown>, call: Call) => AsyncGenerator<Init>;
+type Readable = ServerWritableStream<unknown, Init> | ServerDuplexStream<unknown, Init>;
 
 export interface Context {
   database: Database;
+  shares: Shares;
+  locks: Locks;
   access: AccessCounter;
   config: Config;
   log: Logger;
   calls: InFlight;
-}
-
-/** The calls in flight, for the drain. */
-export class InFlight {
-  readonly #controllers = new Set<AbortController>();
-  #idle: (() => void) | undefined;
-
-  open(): AbortController {
-    const controller = new AbortController();
-    this.#controllers.add(controller);
-    return controller;
-  }
-
-  has(controller: AbortController): boolean {
-    return this.#controllers.has(controller);
-  }
-
-  close(controller: AbortController): void {
-    this.#controllers.delete(controller);
-    if (this.#controllers.size === 0) this.#idle?.();
-  }
-
-  /** Resolves when no call is in flight. */
-  drained(): Promise<void> {
-    if (this.#controllers.size === 0) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.#idle = resolve;
-    });
-  }
-
-  /** Ends them all: each was cancelled before it changed anything, or answers. */
-  abort(): void {
-    const reason = new CortexError("SHUTTING_DOWN", { applied: "no" });
-    for (const controller of this.#controllers) controller.abort(reason);
-  }
 }
 
 /** Serves a service: every method of its descriptor, none by hand. */
@@ -144,26 +111,11 @@ export function addService<S extends DescService>(
     implementation[method.localName] =
       method.methodKind === "unary"
         ? unary(method, handler as unknown as Unary, context)
-        : serverStream(method, handler as unknown as Stream, context);
+        : method.methodKind === "server_streaming"
+          ? serverStream(method, handler as unknown as Stream, context)
+          : conversation(method, handler as unknown as Conversation, context);
   }
   server.addService(definition, implementation);
-}
-
-const encoder = (schema: DescMessage) => (init: Init) => {
-  const bytes = toBinary(schema, create(schema, init));
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-};
-
-// grpc-js answers INTERNAL where decoding throws, so what cannot be decoded travels to the handler as its refusal.
-function decode(schema: DescMessage, bytes: Buffer, bytesMax: number): unknown {
-  if (bytes.length > bytesMax)
-    return new CortexError("MESSAGE_TOO_LARGE", { limit: `${bytesMax}`, got: `${bytes.length}` });
-  try {
-    return fromBinary(schema, bytes);
-  } catch (error) {
-    const problem = error instanceof Error ? error.message : "it is not a message";
-    return new CortexError("MALFORMED_REQUEST", { problem });
-  }
 }
 
 type Finish = (error?: CortexError) => void;
@@ -172,14 +124,14 @@ type Finish = (error?: CortexError) => void;
 function begin(
   method: DescMethod,
   context: Context,
-  grpc: ServerUnaryCall<unknown, Init> | ServerWritableStream<unknown, Init>,
+  grpc: ServerUnaryCall<unknown, Init> | Readable,
 ): { call: (request: unknown) => Call; signal: AbortSignal; finish: Finish } {
-  const { database, access, config, log, calls } = context;
+  const { database, shares, locks, access, config, log, calls } = context;
   const controller = calls.open();
   const { signal } = controller;
   // "cancelled" comes after every call, also after one that was answered.
   const gone = () => calls.has(controller) && controller.abort(new CortexError("CANCELLED"));
-  grpc.once("cancelled", gone);
+  (grpc as ServerUnaryCall<unknown, Init>).once("cancelled", gone); // as on any kind of call
   if (grpc.cancelled) gone();
   const start = performance.now();
   let tenant: string | undefined;
@@ -194,6 +146,10 @@ function begin(
       return {
         tenant,
         signal,
+        fail: (reason) => controller.abort(reason),
+        share: (shared, asked) => shares.of(shared).ask(asked, signal),
+        locks,
+        transactions: database.transactions,
         access,
         config,
         run: database.calls.run(signal),
@@ -249,23 +205,53 @@ function serverStream(
 ): handleServerStreamingCall<unknown, Init> {
   return async (grpc) => {
     const { call, signal, finish } = begin(method, context, grpc);
-    try {
-      for await (const message of handler(grpc.request, call(grpc.request))) {
-        signal.throwIfAborted();
-        if (!grpc.write(message)) await drained(grpc, signal);
-      }
-      grpc.end();
-      finish();
-    } catch (error) {
-      const reason = reasonOf(error);
-      grpc.emit("error", toStatus(reason));
-      finish(reason);
-    }
+    await send(grpc, signal, finish, () => handler(grpc.request, call(grpc.request)));
   };
 }
 
+function conversation(
+  method: DescMethod,
+  handler: Conversation,
+  context: Context,
+): handleBidiStreamingCall<unknown, Init> {
+  return async (grpc) => {
+    const { call, signal, finish } = begin(method, context, grpc);
+    await send(grpc, signal, finish, () => handler(received(grpc), call(undefined)));
+  };
+}
+
+/** Sends what a handler gives, as fast as it is read. */
+async function send(
+  grpc: Readable,
+  signal: AbortSignal,
+  finish: Finish,
+  open: () => AsyncGenerator<Init>,
+): Promise<void> {
+  try {
+    for await (const message of open()) {
+      signal.throwIfAborted();
+      if (!grpc.write(message)) await drained(grpc, signal);
+    }
+    grpc.end();
+    finish();
+  } catch (error) {
+    const reason = reasonOf(error);
+    grpc.emit("error", toStatus(reason));
+    finish(reason);
+  }
+}
+
+/** The messages of the caller as they are asked for. */
+async function* received(grpc: ServerDuplexStream<unknown, Init>): AsyncGenerator<unknown> {
+  // The end of the caller's side is not the end of ours: the iterator would destroy both.
+  for await (const message of grpc.iterator({ destroyOnReturn: false })) {
+    if (message instanceof CortexError) throw message;
+    yield message;
+  }
+}
+
 /** Waits until the reader has caught up; on a call that has ended `drain` never comes, so the signal ends the wait too. */
-function drained(grpc: ServerWritableStream<unknown, Init>, signal: AbortSignal): Promise<void> {
+function drained(grpc: Readable, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const stop = () => {
       grpc.off("drain", go);

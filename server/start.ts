@@ -19,10 +19,15 @@ import { file_google_rpc_error_details } from "../gen/google/rpc/error_details_p
 import { file_google_rpc_status } from "../gen/google/rpc/status_pb.js";
 import { AccessCounter } from "./access.js";
 import type { Config } from "./config.js";
-import { Database, migrate } from "./database.js";
+import { Database } from "./database.js";
+import { InFlight } from "./in-flight.js";
+import { Locks } from "./locks.js";
+import { migrate } from "./migrate.js";
 import { mutableStore } from "./mutable/service.js";
 import { sweep } from "./mutable/sweep.js";
-import { addService, type Context, InFlight } from "./rpc.js";
+import { forgetReplies } from "./request.js";
+import { addService, type Context } from "./rpc.js";
+import { Shares } from "./share.js";
 import { users } from "./users/service.js";
 
 export interface Running {
@@ -35,9 +40,17 @@ export interface Running {
 /** Serves on config.listen over the Postgres of the URL, whose schema is up to date when this resolves. */
 export async function start(config: Config, databaseUrl: string, log: Logger): Promise<Running> {
   await migrate(databaseUrl);
-  const database = new Database(databaseUrl, config.poolSize, config.statementSeconds);
+  const database = new Database(databaseUrl, config);
   const access = new AccessCounter(database.calls.run(new AbortController().signal), log);
-  const context: Context = { database, access, config, log, calls: new InFlight() };
+  const context: Context = {
+    database,
+    shares: new Shares(database.shared),
+    locks: new Locks(),
+    access,
+    config,
+    log,
+    calls: new InFlight(),
+  };
 
   setLogVerbosity(logVerbosity.NONE); // grpc-js prints headers it does not like, tokens among them
   const server = new Server({
@@ -65,7 +78,9 @@ export async function start(config: Config, databaseUrl: string, log: Logger): P
   const sweeping = every(config.sweepSeconds * 1000, async (signal) => {
     try {
       const count = await sweep(database.bulk.run(signal));
-      if (count > 0) log.debug({ count }, "expired entries swept");
+      const replies = await forgetReplies(database.bulk.run(signal), config.requestSeconds);
+      if (count + replies > 0)
+        log.debug({ count, replies }, "expired entries and old replies swept");
     } catch (error) {
       if (!signal.aborted) log.warn({ err: error }, "the sweep failed and will be tried again");
     }

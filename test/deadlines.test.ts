@@ -36,20 +36,22 @@ describe("a call that waits for a lock", () => {
   });
 
   it("leaves the queue for a connection, and is not applied later", async () => {
-    await s.cortex.mutable.setMany("queue", { locked: 1, other: 1 });
+    const { users, mutable } = s.cortex;
+    await users.create("locked");
+    await mutable.set("queue", "k", 1);
     await s.sql.begin(async (tx) => {
-      await tx`select from mutable where namespace = 'queue' and key = 'locked' for update`;
-      const stuck = [1, 2].map(() => s.cortex.mutable.increment("queue", "locked"));
+      await tx`select from users where id = 'locked' for update`;
+      const stuck = [1, 2].map(() => users.upsert("locked", {}));
       await until(async () => (await running()) === 2); // the whole pool
-      const late = s.cortex.mutable.increment("queue", "other", 1, { timeoutMs: 100 });
+      const late = users.create("late", {}, { timeoutMs: 100 });
       await expect(late).toFailWith("DEADLINE_EXCEEDED");
-      // Lists go another way: they are served meanwhile.
-      expect(await s.cortex.mutable.count("queue")).toBe(2);
-      await tx`select 1`;
+      // Lists, and what shares statements, go another way: they are served meanwhile.
+      expect(await mutable.count("queue")).toBe(1);
+      expect((await mutable.increment("queue", "k")).value).toBe(2);
       void Promise.all(stuck);
     });
-    await until(async () => (await s.cortex.mutable.get("queue", "locked")) === 3);
-    expect(await s.cortex.mutable.get("queue", "other")).toBe(1);
+    await until(async () => (await running()) === 0);
+    expect(await users.get("late")).toBeNull();
   });
 
   it("does not disturb others by its end: a thousand calls with 1 ms to live, among patient ones", async () => {

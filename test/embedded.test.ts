@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Cortex } from "../client/index.js";
-import { connect } from "../server/database.js";
+import { connect } from "../server/connection.js";
 import { temporaryDirectory } from "./support/directory.js";
 import { run, runServer, type ServerProcess, spawnServer } from "./support/process.js";
 

@@ -7,7 +7,7 @@ import { service as healthService } from "grpc-health-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Cortex } from "../client/index.js";
 import { MutableStore } from "../gen/cortex/mutable/v1/mutable_pb.js";
-import { connect, type Sql } from "../server/database.js";
+import { connect, type Sql } from "../server/connection.js";
 import { temporaryDirectory } from "./support/directory.js";
 import { cleanEnvironment, root, run, type ServerProcess, spawnServer } from "./support/process.js";
 import { Raw } from "./support/raw.js";
@@ -154,12 +154,11 @@ describe("a drain", () => {
 
   /** Until a statement of the server waits for the lock of this transaction. */
   async function waiting(tx: Sql | Transaction) {
-    while (
-      (
-        await tx`select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`
-      ).length === 0
-    )
-      await pause(5);
+    const found = async () => {
+      await tx`select pg_stat_clear_snapshot()`; // or a transaction sees for ever what it saw first
+      return tx`select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`;
+    };
+    while ((await found()).length === 0) await pause(5);
   }
 });
 

@@ -3,17 +3,24 @@
 import type { DescMessage, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { MutableStore, SortBy } from "../gen/cortex/mutable/v1/mutable_pb.js";
 import { AccessCounter } from "../server/access.js";
 import { defaults } from "../server/config.js";
-import type { Fragment, Run, Sql } from "../server/database.js";
+import { connect, type Fragment, type Run, type Sql } from "../server/connection.js";
+import { sharedSession } from "../server/database.js";
+import { Locks } from "../server/locks.js";
 import { mutableStore } from "../server/mutable/service.js";
 import { sweep } from "../server/mutable/sweep.js";
 import type { Call } from "../server/rpc.js";
 import { serve, testLog } from "./support/server.js";
 
 const s = serve({ sweepSeconds: 3600 });
+let sharedSql: Sql;
+beforeAll(() => {
+  sharedSql = connect(s.databaseUrl, { max: 1, connection: sharedSession });
+});
+afterAll(() => sharedSql.end());
 const namespace = "big";
 const key = "store-0500:item-050";
 
@@ -57,10 +64,18 @@ async function plan(work: (run: Run) => unknown): Promise<Plan[]> {
   throw new Error("no statement was run");
 }
 
+const never = () => {
+  throw new Error("not here");
+};
+
 const call = (run: Run): Call => ({
   tenant: "",
   run,
   bulk: run,
+  share: async (shared, asked) => (await shared.run(explaining(sharedSql), [asked]))[0] as never,
+  fail: never,
+  locks: new Locks(),
+  transactions: undefined as never,
   signal: new AbortController().signal,
   config: defaults,
   access: new AccessCounter(run, testLog),
@@ -85,7 +100,37 @@ function found(nodes: Plan[]): string[] {
 const byKey = /^mutable_pkey .*tenant = .*namespace = .*key = /;
 const { method } = MutableStore;
 
+// What goes through a shared statement, each kind of it.
+const place = { namespace, key };
+const increment = { case: "increment" as const, value: {} };
+const value = { case: "set" as const, value: { valueJson: "1", userId: "u1" } };
+const shared: Record<string, () => Promise<Plan[]>> = {
+  Get: () => rpc(mutableStore.get, method.get.input, place),
+  Set: () => rpc(mutableStore.set, method.set.input, { ...place, valueJson: "1", userId: "u1" }),
+  Update: () => rpc(mutableStore.update, method.update.input, { ...place, operation: increment }),
+  "Update with a request id": () =>
+    rpc(mutableStore.update, method.update.input, {
+      ...place,
+      operation: increment,
+      requestId: "r",
+    }),
+  Delete: () => rpc(mutableStore.delete, method.delete.input, place),
+  Commit: () =>
+    rpc(mutableStore.commit, method.commit.input, {
+      preconditions: [{ ...place, condition: { case: "exists", value: true } }],
+      operations: [
+        { ...place, operation: value },
+        { ...place, operation: { case: "delete", value: {} } },
+        { namespace, key: "other", operation: increment },
+      ],
+      requestId: "r",
+    }),
+};
+const whileEmpty = new Map<string, Plan[]>();
+
 beforeAll(async () => {
+  await s.sql`vacuum analyze`;
+  for (const [name, explain] of Object.entries(shared)) whileEmpty.set(name, await explain());
   await s.sql`insert into users (tenant, id, created_at, updated_at) select '', 'u' || n, now(), now() from generate_series(1, 100) n`;
   for (const [name, keys] of [
     [namespace, 100_000],
@@ -105,24 +150,9 @@ beforeAll(async () => {
 }, 120_000);
 
 describe("one entry is found by its key in", () => {
-  const place = { namespace, key };
   it.each<[string, () => Promise<Plan[]>]>([
-    ["Get", () => rpc(mutableStore.get, method.get.input, place)],
     ["GetRecord", () => rpc(mutableStore.getRecord, method.getRecord.input, place)],
     ["Exists", () => rpc(mutableStore.exists, method.exists.input, place)],
-    ["Delete", () => rpc(mutableStore.delete, method.delete.input, place)],
-    [
-      "Update",
-      () =>
-        rpc(mutableStore.update, method.update.input, {
-          ...place,
-          operation: { case: "increment", value: {} },
-        }),
-    ],
-    [
-      "Set with ifRevision",
-      () => rpc(mutableStore.set, method.set.input, { ...place, valueJson: "1", ifRevision: "5" }),
-    ],
     [
       "BatchGet",
       () => rpc(mutableStore.batchGet, method.batchGet.input, { namespace, keys: [key, "x", "y"] }),
@@ -132,38 +162,30 @@ describe("one entry is found by its key in", () => {
   });
 });
 
-describe("writes read nothing they do not name", () => {
-  it.each<[string, () => Promise<Plan[]>]>([
-    ["Set", () => rpc(mutableStore.set, method.set.input, { namespace, key, valueJson: "1" })],
-    [
-      "BatchSet",
-      () =>
-        rpc(mutableStore.batchSet, method.batchSet.input, {
-          namespace,
-          entries: [
-            { key: "a", valueJson: "1" },
-            { key: "b", valueJson: "1" },
-          ],
-        }),
-    ],
-    [
-      "Update that creates",
-      () =>
-        rpc(mutableStore.update, method.update.input, {
-          namespace,
-          key,
-          createIfMissing: true,
-          operation: { case: "increment", value: {} },
-        }),
-    ],
-  ])("%s", async (_, explain) => {
-    const nodes = await explain();
-    found(nodes); // no sequential scan
-    expect(
-      nodes.filter((node) => node["Relation Name"] === "mutable" && node["Index Cond"]),
-    ).toEqual([]);
+describe("a shared statement looks up whatever it touches by the whole of its primary key", () => {
+  it.each(Object.keys(shared))("%s", async (name) => {
+    expect(lookups((await shared[name]?.()) ?? [])).toEqual([]);
+  });
+
+  it.each(Object.keys(shared))("%s, also if it was planned while the tables were empty", (name) => {
+    expect(lookups(whileEmpty.get(name) ?? [])).toEqual([]);
   });
 });
+
+/** The scans of tables that are not a lookup of one row. */
+function lookups(nodes: Plan[]): string[] {
+  const whole: Record<string, RegExp> = {
+    mutable: /tenant = .*namespace = .*key = /,
+    mutable_access: /tenant = .*namespace = .*key = /,
+    request: /tenant = .*id = /,
+    users: /tenant = .*id = /,
+  };
+  const scans = nodes.filter((node) => node["Relation Name"] && /Scan/.test(node["Node Type"]));
+  expect(scans).not.toEqual([]);
+  return scans
+    .filter((node) => !whole[node["Relation Name"] ?? ""]?.test(node["Index Cond"] ?? ""))
+    .map((node) => `${node["Node Type"]} of ${node["Relation Name"]} by ${node["Index Cond"]}`);
+}
 
 describe("a list reads its own range of the key", () => {
   const range = /^mutable_pkey .*tenant = .*namespace = .*key >= .*key < /;

@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { Cortex } from "../client/index.js";
-import { connect } from "../server/database.js";
+import { connect } from "../server/connection.js";
 import { type ServerProcess, spawnServer } from "./support/process.js";
 import { cloneDatabase } from "./support/server.js";
 

@@ -6,12 +6,12 @@ import { describe, expect, it } from "vitest";
 import type { Cortex } from "../client/index.js";
 import { MutableStore } from "../gen/cortex/mutable/v1/mutable_pb.js";
 import { Users } from "../gen/cortex/users/v1/users_pb.js";
-import { Raw } from "./support/raw.js";
+import { Raw, RawTransaction } from "./support/raw.js";
 import { serve } from "./support/server.js";
 
 const s = serve({ allowPurgeAll: true });
 
-type Try = (stranger: Cortex) => Promise<unknown>;
+type Try = (stranger: Cortex, tenant: string) => Promise<unknown>;
 const far = new Date(Date.now() + 86_400_000);
 
 // What each RPC gives a tenant that has nothing, and whether it then writes a thing of its own.
@@ -30,6 +30,11 @@ const mutable: Record<string, { attempt: Try; gives?: unknown; fails?: string }>
     attempt: (c) => c.mutable.setMany("ns", [{ key: "k", value: 1, userId: "u" }]),
     fails: "USER_NOT_FOUND",
   },
+  commit: {
+    attempt: (c) => c.mutable.transaction([{ op: "update", namespace: "ns", key: "k", value: 1 }]),
+    fails: "TRANSACTION_FAILED",
+  },
+  transact: { attempt: readLocked, gives: [undefined, 0] },
   list: { attempt: async (c) => (await c.mutable.list("ns")).total, gives: 0 },
   count: { attempt: (c) => c.mutable.count("ns", { updatedBefore: far }), gives: 0 },
   listNamespaces: { attempt: (c) => c.mutable.listNamespaces(), gives: [] },
@@ -56,6 +61,22 @@ const users: typeof mutable = {
   list: { attempt: async (c) => (await c.users.list()).total, gives: 1 },
 };
 
+/** What a transaction that locks what it reads sees of the key, and how many it lists. */
+async function readLocked(_: Cortex, tenant: string): Promise<unknown> {
+  const transaction = new RawTransaction(s.address, { "x-tenant-id": tenant });
+  await transaction.ask({ case: "begin", value: {} });
+  const read = await transaction.ask({
+    case: "read",
+    value: { keys: [{ namespace: "ns", key: "k" }] },
+  });
+  const list = await transaction.ask({ case: "list", value: { namespace: "ns" } });
+  transaction.close();
+  return [
+    read.case === "read" ? read.value.results[0]?.record : read,
+    list.case === "list" ? list.value.records.length : list,
+  ];
+}
+
 // "" is a tenant like any other; the rest are names that a careless statement would confuse.
 describe.each([
   ["acme", ""],
@@ -74,8 +95,8 @@ describe.each([
     expect(Object.keys(mutable).sort()).toEqual(Object.keys(MutableStore.method).sort());
     expect(Object.keys(users).sort()).toEqual(Object.keys(Users.method).sort());
     for (const { attempt, gives, fails } of [...Object.values(mutable), ...Object.values(users)])
-      if (fails) await expect(attempt(stranger)).toFailWith(fails as never);
-      else expect(await attempt(stranger)).toEqual(gives);
+      if (fails) await expect(attempt(stranger, theirs)).toFailWith(fails as never);
+      else expect(await attempt(stranger, theirs)).toEqual(gives);
     expect(await owner.mutable.getRecord("ns", "k")).toEqual(record);
     expect((await owner.users.get("u"))?.profile).toEqual({ ours: 1 });
     await s.sql`delete from mutable`;

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
-import { connect } from "../server/database.js";
+import { connect } from "../server/connection.js";
 import { serve } from "./support/server.js";
 
 describe("an expired key", () => {
@@ -51,9 +51,9 @@ describe("an expired key", () => {
     await expect(s.cortex.mutable.delete("writes", "dead", { mustExist: true })).toFailWith(
       "KEY_NOT_FOUND",
     );
-    expect((await s.cortex.mutable.delete("writes", "dead")).deleted).toBe(false);
     const [before] =
       await s.sql`select revision, created_at from mutable where namespace = 'writes' and key = 'dead'`;
+    expect((await s.cortex.mutable.delete("writes", "dead")).deleted).toBe(false);
     await expect(
       s.cortex.mutable.set("writes", "dead", 1, { ifRevision: before?.revision }),
     ).toFailWith("REVISION_MISMATCH", { current_revision: "0" });

@@ -1,7 +1,9 @@
 import type { BatchGetRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import * as check from "../checks.js";
+import type { Run } from "../connection.js";
 import { CortexError } from "../errors.js";
 import type { Call } from "../rpc.js";
+import type { Place } from "./apply.js";
 import { columns, joinAccess, live, type Row, toRecord } from "./entry.js";
 
 // What a record takes on the wire besides its value and metadata, at most: names, times, numbers.
@@ -13,14 +15,22 @@ export async function batchGet(request: BatchGetRequest, { tenant, run, access, 
   const keys = request.keys.map((key, i) => check.key(key, `keys[${i}]`));
   if (keys.length === 0) return {};
   await access.settle(tenant, namespace);
-  const bytesMax = config.messageBytesMax;
+  const places = keys.map((key) => ({ tenant, namespace, key }));
+  return { results: await readAll(run, places, config.messageBytesMax) };
+}
+
+/** The entries of the places, which are one tenant's, as of one moment. */
+export async function readAll(run: Run, places: Place[], bytesMax: number) {
+  const { tenant = "" } = places[0] ?? {};
   // The size is summed before a value is read: a reply that would be too large is one row without values.
   const rows = await run<Row & { reply_bytes: string; place: string | null }>(
     (sql) => sql`
       with m as materialized (
         select m.*, asked.place
-        from unnest(${keys}::text[]) with ordinality as asked (key, place)
-        join mutable m on m.tenant = ${tenant} and m.namespace = ${namespace} and m.key = asked.key and ${live(sql)}
+        from unnest(
+          ${places.map((p) => p.namespace)}::text[], ${places.map((p) => p.key)}::text[]
+        ) with ordinality as asked (namespace, key, place)
+        join mutable m on m.tenant = ${tenant} and m.namespace = asked.namespace and m.key = asked.key and ${live(sql)}
       ), reply as (
         select coalesce(sum(bytes + octet_length(metadata::text) + ${overheadBytes}::int), 0) as bytes from m
       )
@@ -31,10 +41,8 @@ export async function batchGet(request: BatchGetRequest, { tenant, run, access, 
   if (Number(bytes) > bytesMax)
     throw new CortexError("REPLY_TOO_LARGE", { limit: `${bytesMax}`, got: `${bytes}` });
   const records = new Map(rows.map((row) => [Number(row.place), row]));
-  return {
-    results: keys.map((_, i) => {
-      const row = records.get(i + 1);
-      return row ? { record: toRecord(row) } : {};
-    }),
-  };
+  return places.map((_, i) => {
+    const row = records.get(i + 1);
+    return row ? { record: toRecord(row) } : {};
+  });
 }

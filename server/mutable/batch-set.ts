@@ -1,29 +1,31 @@
 import type { BatchSetRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import * as check from "../checks.js";
 import { CortexError } from "../errors.js";
+import { requestKey } from "../request.js";
 import type { Call } from "../rpc.js";
+import { unitOf } from "./apply.js";
 import { toRecord } from "./entry.js";
-import { checkWrite, upsert } from "./write.js";
+import { place, setOperation } from "./operation.js";
+import { write } from "./write.js";
 
-export async function batchSet(request: BatchSetRequest, { tenant, run, config }: Call) {
+export async function batchSet(request: BatchSetRequest, call: Call) {
+  const { tenant, config } = call;
   const namespace = check.namespace(request.namespace);
   check.batch("entries", request.entries.length);
-  const writes = request.entries.map((entry, i) =>
-    checkWrite(tenant, namespace, entry, config.valueBytesMax, `entries[${i}].`),
-  );
-  if (writes.length === 0) return {};
-  const places = new Map(writes.map(({ key }, i) => [key, i]));
-  const again = writes.findIndex(({ key }, i) => places.get(key) !== i);
+  const operations = request.entries.map((entry, i) => {
+    const prefix = `entries[${i}].`;
+    const at = place(tenant, { namespace, key: entry.key }, prefix);
+    return setOperation(at, entry, config, prefix);
+  });
+  if (operations.length === 0) return {};
+  const places = new Map(operations.map(({ key }, i) => [key, i]));
+  const again = operations.findIndex(({ key }, i) => places.get(key) !== i);
   if (again >= 0)
     throw new CortexError("INVALID_BATCH", {
-      field: `entries[${places.get(writes[again]?.key ?? "")}].key`,
+      field: `entries[${places.get(operations[again]?.key ?? "")}].key`,
       problem: `names the key of entries[${again}] again`,
     });
-  const rows = new Map((await upsert(run, writes)).map((row) => [row.key, row]));
-  return {
-    records: writes.flatMap(({ key }) => {
-      const row = rows.get(key);
-      return row ? [toRecord(row)] : [];
-    }),
-  };
+  const key = requestKey(request.requestId, "BatchSet", operations);
+  const results = await write(call, unitOf(tenant, operations, key, config));
+  return { records: results.flatMap(({ row }) => (row ? [toRecord(row)] : [])) };
 }

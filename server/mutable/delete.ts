@@ -1,52 +1,29 @@
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { DeleteRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import * as check from "../checks.js";
-import { now, type Run } from "../database.js";
-import { CortexError } from "../errors.js";
+import { requestKey } from "../request.js";
 import type { Call } from "../rpc.js";
-import { at } from "./entry.js";
-import { atRevision, look, type Place, until } from "./refuse.js";
+import { type Operation, unitOf } from "./apply.js";
+import { place } from "./operation.js";
+import { write } from "./write.js";
 
-interface Deletion {
-  deleted: boolean;
-  at: Date;
-}
-
-export async function deleteKey(request: DeleteRequest, { tenant, run }: Call) {
-  const namespace = check.namespace(request.namespace);
-  const key = check.key(request.key);
-  const place = { tenant, namespace, key };
-  const { mustExist } = request;
-  const ifRevision =
-    request.ifRevision === undefined ? undefined : check.revision(request.ifRevision);
-
-  const { deleted, at } = await until(
-    async () => {
-      const done = await remove(run, place, ifRevision);
-      return done.deleted || (!mustExist && ifRevision === undefined) ? done : undefined;
-    },
-    async () => {
-      const found = await look(run, place);
-      if (!found && mustExist) return new CortexError("KEY_NOT_FOUND", { namespace, key });
-      return ifRevision === undefined ? undefined : atRevision(place, ifRevision, found);
-    },
-  );
-  return { deleted, namespace, key, deleteTime: timestampFromDate(at) };
-}
-
-async function remove(
-  run: Run,
-  { tenant, namespace, key }: Place,
-  revision: string | undefined,
-): Promise<Deletion> {
-  const [done] = await run<Deletion>(
-    (sql) => sql`
-      with gone as (
-        delete from mutable m where ${at(sql, tenant, namespace, key)}
-          ${revision === undefined ? sql`` : sql`and m.revision = ${revision}`}
-        returning 1
-      )
-      select exists (select from gone) as deleted, ${now(sql)} as at`,
-  );
-  return done as Deletion;
+export async function deleteKey(request: DeleteRequest, call: Call) {
+  const { tenant, config } = call;
+  const { mustExist, ifRevision } = request;
+  const at = place(tenant, request);
+  const operation: Operation = {
+    ...at,
+    kind: "delete",
+    expects: mustExist ? "present" : undefined,
+    ifRevision: ifRevision === undefined ? undefined : check.revision(ifRevision),
+  };
+  const key = requestKey(request.requestId, "Delete", operation);
+  const [result] = await write(call, unitOf(tenant, [operation], key, config));
+  const { namespace, key: name } = at;
+  return {
+    deleted: result?.deleted ?? false,
+    namespace,
+    key: name,
+    deleteTime: result && timestampFromDate(result.at),
+  };
 }

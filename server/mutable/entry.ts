@@ -3,7 +3,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { RecordSchema } from "../../gen/cortex/mutable/v1/mutable_pb.js";
-import type { Fragment, Sql } from "../database.js";
+import type { Fragment, Sql } from "../connection.js";
 
 export interface Row {
   namespace: string;

@@ -2,7 +2,7 @@
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Filter } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import * as check from "../checks.js";
-import type { Fragment, Sql } from "../database.js";
+import type { Fragment, Sql } from "../connection.js";
 import { CortexError } from "../errors.js";
 import { afterPrefix, type Query } from "../page.js";
 import { accessOf, live } from "./entry.js";

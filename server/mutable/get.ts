@@ -1,17 +1,51 @@
 import type { GetRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
-import * as check from "../checks.js";
+import type { Run } from "../connection.js";
 import type { Call } from "../rpc.js";
-import { at } from "./entry.js";
+import type { Shared } from "../share.js";
+import type { Place } from "./apply.js";
+import { live, at as one } from "./entry.js";
+import { place } from "./operation.js";
 
-export async function get(request: GetRequest, { tenant, run, access }: Call) {
-  const namespace = check.namespace(request.namespace);
-  const key = check.key(request.key);
-  const [found] = await run<{ value: string; revision: string; created_revision: string }>(
-    (sql) => sql`
-      select m.value::text as value, m.revision, m.created_revision
-      from mutable m where ${at(sql, tenant, namespace, key)}`,
-  );
+interface Found {
+  /** null: too large to be shared. */
+  value: string | null;
+  revision: string;
+  created_revision: string;
+}
+
+const sharedBytesMax = 64 * 1024; // a larger value is read by itself: a batch of them would fill the memory
+
+const reads: Shared<Place, Found | undefined> = { run: find, weight: () => 1, touches: () => [] };
+
+export async function get(request: GetRequest, { tenant, share, run, access }: Call) {
+  const at = place(tenant, request);
+  const found = await share(reads, at);
   if (!found) return {};
-  access.count(tenant, namespace, key, found.created_revision);
-  return { valueJson: found.value, revision: found.revision };
+  access.count(tenant, at.namespace, at.key, found.created_revision);
+  if (found.value !== null) return { valueJson: found.value, revision: found.revision };
+  const [large] = await run<{ value: string; revision: string }>(
+    (sql) => sql`
+      select m.value::text as value, m.revision from mutable m
+      where ${one(sql, tenant, at.namespace, at.key)}`,
+  );
+  return large ? { valueJson: large.value, revision: large.revision } : {};
+}
+
+async function find(run: Run, places: Place[]): Promise<(Found | undefined)[]> {
+  const rows = await run<Found & { number: string }>(
+    (sql) => sql`
+      select asked.number, m.*
+      from unnest(
+        ${places.map((p) => p.tenant)}::text[], ${places.map((p) => p.namespace)}::text[], ${places.map((p) => p.key)}::text[]
+      ) with ordinality as asked (tenant, namespace, key, number)
+      cross join lateral (
+        select case when m.bytes <= ${sharedBytesMax} then m.value::text end as value, m.revision, m.created_revision
+        from mutable m
+        where m.tenant = asked.tenant and m.namespace = asked.namespace and m.key = asked.key and ${live(sql)}
+        offset 0 -- looked up one by one, whatever the statistics say
+      ) as m`,
+  );
+  const found: (Found | undefined)[] = places.map(() => undefined);
+  for (const row of rows) found[Number(row.number) - 1] = row;
+  return found;
 }

@@ -2,7 +2,7 @@
 // reader that stalls holds no connection. A chunk is what the limit still allows, cut where its records pass listBytesMax.
 import { type ListRequest, SortBy, SortOrder } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import * as check from "../checks.js";
-import type { Fragment, Run, Sql } from "../database.js";
+import type { Fragment, Run, Sql } from "../connection.js";
 import { CortexError } from "../errors.js";
 import { pageToken, positionOf, type Query } from "../page.js";
 import type { Call } from "../rpc.js";

@@ -1,17 +1,16 @@
 import type { PurgeAllRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import { CortexError } from "../errors.js";
+import { once, requestKey } from "../request.js";
 import type { Call } from "../rpc.js";
 import { live } from "./entry.js";
+import { purging } from "./purge.js";
 
-export async function purgeAll({ dryRun }: PurgeAllRequest, { tenant, bulk, config }: Call) {
+export async function purgeAll({ dryRun, requestId }: PurgeAllRequest, call: Call) {
+  const { tenant, bulk, config } = call;
   if (!config.allowPurgeAll) throw new CortexError("PURGE_ALL_DISABLED");
-  const [row] = await bulk<{ deleted: string }>(
-    (sql) => sql`
-      with gone as (
-        ${dryRun ? sql`select 1` : sql`delete`} from mutable m where m.tenant = ${tenant} and ${live(sql)}
-        ${dryRun ? sql`` : sql`returning 1`}
-      )
-      select count(*) as deleted from gone`,
+  const request = requestKey(requestId, "PurgeAll", dryRun);
+  const purged = await once<{ deleted: number }>(bulk, tenant, request, (sql) =>
+    purging(sql, (sql) => sql`m.tenant = ${tenant} and ${live(sql)}`, dryRun),
   );
-  return { deleted: BigInt(row?.deleted ?? 0), dryRun };
+  return { deleted: BigInt(purged?.deleted ?? 0), dryRun };
 }

@@ -4,12 +4,13 @@ import type { Call } from "../rpc.js";
 import { checkFilter, filters } from "./filter.js";
 import { purge } from "./purge.js";
 
-export async function purgeMany(request: PurgeManyRequest, { tenant, bulk, access }: Call) {
+export async function purgeMany(request: PurgeManyRequest, call: Call) {
+  const { tenant, access } = call;
   const matching = checkFilter(tenant, request.namespace, request.filter);
   if (!filters(matching)) {
     const problem = "is empty: PurgeNamespace deletes a whole namespace";
     throw new CortexError("INVALID_FILTER", { field: "filter", problem });
   }
   if (matching.lastAccessedBefore) await access.settle(tenant, matching.namespace);
-  return purge(bulk, matching, request.dryRun);
+  return purge(call, "PurgeMany", matching, request);
 }

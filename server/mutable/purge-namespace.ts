@@ -3,6 +3,7 @@ import type { Call } from "../rpc.js";
 import { checkFilter } from "./filter.js";
 import { purge } from "./purge.js";
 
-export async function purgeNamespace(request: PurgeNamespaceRequest, { tenant, bulk }: Call) {
-  return purge(bulk, checkFilter(tenant, request.namespace, undefined), request.dryRun);
+export async function purgeNamespace(request: PurgeNamespaceRequest, call: Call) {
+  const matching = checkFilter(call.tenant, request.namespace, undefined);
+  return purge(call, "PurgeNamespace", matching, request);
 }

@@ -1,17 +1,36 @@
-// What PurgeNamespace and PurgeMany do: one statement, so that all of it is deleted or none.
-import type { Run } from "../database.js";
+// What the purges do: one statement, so that all of it is deleted or none.
+import type { Fragment, Sql } from "../connection.js";
+import { once, requestKey, type Work } from "../request.js";
+import type { Call } from "../rpc.js";
 import { type Matching, matches } from "./filter.js";
 
 const keysShownMax = 1000;
 
-export async function purge(run: Run, matching: Matching, dryRun: boolean) {
-  const [row] = await run<{ deleted: string; keys: string[] }>(
-    (sql) => sql`
-      with gone as materialized (
-        ${dryRun ? sql`select m.key` : sql`delete`} from mutable m where ${matches(sql, matching)}
-        ${dryRun ? sql`` : sql`returning m.key`}
-      )
-      select count(*) as deleted, array(select key from gone order by key limit ${keysShownMax}) as keys from gone`,
-  );
-  return { deleted: BigInt(row?.deleted ?? 0), keys: row?.keys ?? [], dryRun };
+interface Purged {
+  deleted: number;
+  keys: string[];
 }
+
+/** Deletes what matches, or says what it would delete. */
+export async function purge(
+  { tenant, bulk }: Call,
+  rpc: string,
+  matching: Matching,
+  { requestId, dryRun }: { requestId?: string | undefined; dryRun: boolean },
+) {
+  const request = requestKey(requestId, rpc, [matching, dryRun]);
+  const purged = await once<Purged>(bulk, tenant, request, (sql) =>
+    purging(sql, (sql) => matches(sql, matching), dryRun),
+  );
+  return { deleted: BigInt(purged?.deleted ?? 0), keys: purged?.keys ?? [], dryRun };
+}
+
+export const purging = (sql: Sql, which: (sql: Sql) => Fragment, dryRun: boolean): Work => ({
+  steps: sql`gone as materialized (
+    ${dryRun ? sql`select m.key` : sql`delete`} from mutable m where ${which(sql)}
+    ${dryRun ? sql`` : sql`returning m.key`})`,
+  reply: sql`
+    select '{}'::text[] as user_ids, json_build_object(
+      'deleted', count(*), 'keys', array(select key from gone order by key limit ${keysShownMax})) as reply
+    from gone`,
+});

@@ -1,59 +1,41 @@
-// A conditional write that changed no row is explained by a second look. If by then the condition holds, the write is tried
-// again: a call is refused only for what was true at some moment while it ran.
-import type { Fragment, Run, Sql } from "../database.js";
-import { CortexError } from "../errors.js";
-import { at } from "./entry.js";
+// What a refusal of the database tells the caller.
+import { CortexError, type Details, type Reason } from "../errors.js";
+import type { Operation, Refusal, Unit } from "./apply.js";
 
-export interface Place {
-  tenant: string;
-  namespace: string;
-  key: string;
-}
+const kinds = {
+  REVISION_MISMATCH: ({ ifRevision = "" }, { revision }) => ({
+    expected_revision: ifRevision,
+    current_revision: revision,
+  }),
+  KEY_EXISTS: (_, { revision }) => ({ current_revision: revision }),
+  KEY_NOT_FOUND: ({ kind }) =>
+    kind === "delete" || kind === "check"
+      ? {}
+      : { hint: "createIfMissing (create_if_missing) creates it" },
+  VALUE_NOT_NUMERIC: (_, { type }) => ({ got: type ?? "" }),
+  VALUE_NOT_ARRAY: (_, { type }) => ({ got: type ?? "" }),
+} satisfies Partial<Record<Reason, (operation: Operation, refusal: Refusal) => Details>>;
 
-export async function until<T>(
-  attempt: () => Promise<T | undefined>,
-  refusal: () => Promise<CortexError | undefined>,
-): Promise<T> {
-  for (;;) {
-    const done = await attempt();
-    if (done !== undefined) return done;
-    const reason = await refusal();
-    if (reason) throw reason;
+export function refusalOf({ operations, valueBytesMax }: Unit, refusal: Refusal): CortexError {
+  const operation = operations[refusal.index] as Operation;
+  const { namespace, key } = operation;
+  const got = `${refusal.bytes}`;
+  switch (refusal.reason) {
+    case "VALUE_TOO_LARGE":
+      return new CortexError("VALUE_TOO_LARGE", {
+        field: "result",
+        limit: `${valueBytesMax}`,
+        got,
+      });
+    case "REPLY_TOO_LARGE":
+      return new CortexError("REPLY_TOO_LARGE", { limit: got, got: `more than ${got}` });
+    case "NUMBER_OUT_OF_RANGE":
+      return new CortexError("NUMBER_OUT_OF_RANGE");
+    case "USER_NOT_FOUND":
+      return new CortexError("USER_NOT_FOUND", { user_id: operation.userId ?? "" });
+    default: {
+      const reason = refusal.reason as keyof typeof kinds;
+      return new CortexError(reason, { namespace, key, ...kinds[reason](operation, refusal) });
+    }
   }
-}
-
-export interface Look {
-  revision: string;
-  type: string;
-  accepted: boolean | null;
-  bytes: number | null;
-}
-
-/** What is under the key now; with the columns that an operation asks about. */
-export async function look(
-  run: Run,
-  { tenant, namespace, key }: Place,
-  more: (sql: Sql) => Fragment = (sql) => sql``,
-): Promise<Look | undefined> {
-  const [found] = await run<Look>(
-    (sql) => sql`
-      select m.revision, json_typeof(m.value) as type ${more(sql)}
-      from mutable m where ${at(sql, tenant, namespace, key)}`,
-  );
-  return found;
-}
-
-/** REVISION_MISMATCH, unless the entry is at the revision after all. */
-export function atRevision(
-  { namespace, key }: Place,
-  expected: string,
-  found: Look | undefined,
-): CortexError | undefined {
-  if (found?.revision === expected) return undefined;
-  return new CortexError("REVISION_MISMATCH", {
-    namespace,
-    key,
-    expected_revision: expected,
-    current_revision: found?.revision ?? "0",
-  });
 }

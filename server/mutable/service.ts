@@ -2,6 +2,7 @@ import type { MutableStore } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import type { Handlers } from "../rpc.js";
 import { batchGet } from "./batch-get.js";
 import { batchSet } from "./batch-set.js";
+import { commit } from "./commit.js";
 import { count } from "./count.js";
 import { deleteKey } from "./delete.js";
 import { exists } from "./exists.js";
@@ -13,6 +14,7 @@ import { purgeAll } from "./purge-all.js";
 import { purgeMany } from "./purge-many.js";
 import { purgeNamespace } from "./purge-namespace.js";
 import { set } from "./set.js";
+import { transact } from "./transact.js";
 import { update } from "./update.js";
 
 export const mutableStore = {
@@ -24,6 +26,8 @@ export const mutableStore = {
   update,
   batchGet,
   batchSet,
+  commit,
+  transact,
   list,
   count,
   listNamespaces,

@@ -1,5 +1,5 @@
 // Reclaims the space of expired entries, in bounded statements, one server at a time (an advisory lock of the transaction).
-import type { Run } from "../database.js";
+import type { Run } from "../connection.js";
 
 const sweepLock = 0x73776570; // "swep"
 const batchMax = 1000;

@@ -1,6 +1,6 @@
 import type { ListRequest } from "../../gen/cortex/users/v1/users_pb.js";
 import * as check from "../checks.js";
-import type { Sql } from "../database.js";
+import type { Sql } from "../connection.js";
 import { afterPrefix, pageToken, positionOf } from "../page.js";
 import type { Call } from "../rpc.js";
 import { columns, toUser, type UserRow } from "./user.js";

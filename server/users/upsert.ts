@@ -1,21 +1,24 @@
 import type { UpsertRequest } from "../../gen/cortex/users/v1/users_pb.js";
 import * as check from "../checks.js";
-import { now } from "../database.js";
+import { now } from "../connection.js";
+import { once, requestKey } from "../request.js";
 import type { Call } from "../rpc.js";
-import { columns, toUser, type UserRow } from "./user.js";
+import { type KeptUser, kept, toUser } from "./user.js";
 
 export async function upsert(request: UpsertRequest, { tenant, run }: Call) {
   const id = check.userId(request.id, "id");
   const given = request.profileJson !== undefined;
   const profile = check.jsonObject(request.profileJson ?? "{}", "profile_json");
-  const [row] = await run<UserRow>(
-    (sql) => sql`
-      insert into users as u (tenant, id, profile, created_at, updated_at)
-      select ${tenant}, ${id}, ${profile}::text::json, at, at from (select ${now(sql)} as at) as clock
-      on conflict (tenant, id) do update set
-        profile = ${given ? sql`excluded.profile` : sql`u.profile`},
-        updated_at = ${given ? now(sql) : sql`u.updated_at`}
-      returning ${columns(sql)}`,
-  );
-  return { user: row && toUser(row) };
+  const key = requestKey(request.requestId, "Users/Upsert", [id, request.profileJson]);
+  const user = await once<KeptUser>(run, tenant, key, (sql) => ({
+    steps: sql`u as (
+        insert into users as u (tenant, id, profile, created_at, updated_at)
+        select ${tenant}, ${id}, ${profile}::text::json, at, at from (select ${now(sql)} as at) as clock
+        on conflict (tenant, id) do update set
+          profile = ${given ? sql`excluded.profile` : sql`u.profile`},
+          updated_at = ${given ? now(sql) : sql`u.updated_at`}
+        returning *)`,
+    reply: kept(sql),
+  }));
+  return { user: user && toUser(user) };
 }

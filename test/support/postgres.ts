@@ -1,7 +1,8 @@
 // One Postgres for all test files: TEST_DATABASE_URL where it is set, else Testcontainers where a Docker engine answers, else the
 // embedded one. A template database is migrated once; each file clones it.
 import type { TestProject } from "vitest/node";
-import { connect, migrate } from "../../server/database.js";
+import { connect } from "../../server/connection.js";
+import { migrate } from "../../server/migrate.js";
 import { temporaryDirectory } from "./directory.js";
 
 declare module "vitest" {

@@ -9,7 +9,19 @@ import {
   toBinary,
 } from "@bufbuild/protobuf";
 import { anyUnpack } from "@bufbuild/protobuf/wkt";
-import { Client, credentials, Metadata, type ServiceError } from "@grpc/grpc-js";
+import {
+  Client,
+  type ClientDuplexStream,
+  credentials,
+  Metadata,
+  type ServiceError,
+} from "@grpc/grpc-js";
+import {
+  MutableStore,
+  type TransactRequestSchema,
+  type TransactResponse,
+  type TransactResponseSchema,
+} from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
 import { StatusSchema } from "../../gen/google/rpc/status_pb.js";
 
@@ -75,6 +87,63 @@ export class Raw {
 
   close(): void {
     this.client.close();
+  }
+}
+
+type Asked = NonNullable<MessageInitShape<typeof TransactRequestSchema>["message"]>;
+type Answered = MessageShape<typeof TransactResponseSchema>["message"];
+
+/** The caller's side of Transact, one message at a time. A failure is thrown, as a Failure. */
+export class RawTransaction {
+  readonly raw: Raw;
+  readonly stream: ClientDuplexStream<
+    MessageInitShape<typeof TransactRequestSchema>,
+    TransactResponse
+  >;
+  readonly #answers: AsyncIterator<TransactResponse>;
+
+  constructor(
+    address: string,
+    headers: Record<string, string> = {},
+    options: { deadline?: Date } = {},
+  ) {
+    this.raw = new Raw(address);
+    const metadata = new Metadata();
+    for (const [name, value] of Object.entries(headers)) metadata.set(name, value);
+    const { input, output, name } = MutableStore.method.transact;
+    this.stream = this.raw.client.makeBidiStreamRequest(
+      `/${MutableStore.typeName}/${name}`,
+      (message) => Buffer.from(toBinary(input, create(input, message))),
+      (bytes: Buffer) => fromBinary(output, bytes),
+      metadata,
+      options,
+    );
+    this.stream.on("error", () => {});
+    this.#answers = this.stream[Symbol.asyncIterator]();
+  }
+
+  send(message: Asked): void {
+    this.stream.write({ message });
+  }
+
+  /** The next answer; undefined at the end of the stream. */
+  async next(): Promise<Answered | undefined> {
+    try {
+      const { done, value } = await this.#answers.next();
+      return done ? undefined : value.message;
+    } catch (error) {
+      throw failure(error as ServiceError);
+    }
+  }
+
+  async ask(message: Asked): Promise<Answered> {
+    this.send(message);
+    return (await this.next()) ?? { case: undefined };
+  }
+
+  close(): void {
+    this.stream.cancel();
+    this.raw.close();
   }
 }
 

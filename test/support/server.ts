@@ -4,7 +4,7 @@ import pino from "pino";
 import { afterAll, beforeAll, inject } from "vitest";
 import { Cortex, type CortexOptions } from "../../client/index.js";
 import { type Config, defaults } from "../../server/config.js";
-import { connect, type Sql } from "../../server/database.js";
+import { connect, type Sql } from "../../server/connection.js";
 import { type Running, start } from "../../server/start.js";
 import { databaseUrl, templateName } from "./postgres.js";
 

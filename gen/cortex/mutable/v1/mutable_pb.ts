@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file cortex/mutable/v1/mutable.proto.
  */
 export const file_cortex_mutable_v1_mutable: GenFile = /*@__PURE__*/
-  fileDesc("Ch9jb3J0ZXgvbXV0YWJsZS92MS9tdXRhYmxlLnByb3RvEhFjb3J0ZXgubXV0YWJsZS52MSLqAgoGUmVjb3JkEhEKCW5hbWVzcGFjZRgBIAEoCRILCgNrZXkYAiABKAkSEgoKdmFsdWVfanNvbhgDIAEoCRIUCgd1c2VyX2lkGAQgASgJSACIAQESFQoNbWV0YWRhdGFfanNvbhgFIAEoCRIvCgtjcmVhdGVfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLdXBkYXRlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhQKDGFjY2Vzc19jb3VudBgIIAEoAxI0ChBsYXN0X2FjY2Vzc190aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtleHBpcmVfdGltZRgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFAoIcmV2aXNpb24YCyABKANCAjABQgoKCF91c2VyX2lkIqoCCgpTZXRSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRILCgNrZXkYAiABKAkSEgoKdmFsdWVfanNvbhgDIAEoCRIUCgd1c2VyX2lkGAQgASgJSACIAQESFQoNY2xlYXJfdXNlcl9pZBgFIAEoCBIaCg1tZXRhZGF0YV9qc29uGAYgASgJSAGIAQESFgoOY2xlYXJfbWV0YWRhdGEYByABKAgSGAoLdHRsX3NlY29uZHMYCCABKAFIAogBARIcCgtpZl9yZXZpc2lvbhgJIAEoA0ICMAFIA4gBARIRCglpZl9hYnNlbnQYCiABKAhCCgoIX3VzZXJfaWRCEAoOX21ldGFkYXRhX2pzb25CDgoMX3R0bF9zZWNvbmRzQg4KDF9pZl9yZXZpc2lvbiI4CgtTZXRSZXNwb25zZRIpCgZyZWNvcmQYASABKAsyGS5jb3J0ZXgubXV0YWJsZS52MS5SZWNvcmQiLAoKR2V0UmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSCwoDa2V5GAIgASgJIksKC0dldFJlc3BvbnNlEhcKCnZhbHVlX2pzb24YASABKAlIAIgBARIUCghyZXZpc2lvbhgCIAEoA0ICMAFCDQoLX3ZhbHVlX2pzb24iMgoQR2V0UmVjb3JkUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSCwoDa2V5GAIgASgJIk4KEUdldFJlY29yZFJlc3BvbnNlEi4KBnJlY29yZBgBIAEoCzIZLmNvcnRleC5tdXRhYmxlLnYxLlJlY29yZEgAiAEBQgkKB19yZWNvcmQiLwoNRXhpc3RzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSCwoDa2V5GAIgASgJIiAKDkV4aXN0c1Jlc3BvbnNlEg4KBmV4aXN0cxgBIAEoCCJxCg1EZWxldGVSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRILCgNrZXkYAiABKAkSEgoKbXVzdF9leGlzdBgDIAEoCBIcCgtpZl9yZXZpc2lvbhgEIAEoA0ICMAFIAIgBAUIOCgxfaWZfcmV2aXNpb24icgoORGVsZXRlUmVzcG9uc2USDwoHZGVsZXRlZBgBIAEoCBIRCgluYW1lc3BhY2UYAiABKAkSCwoDa2V5GAMgASgJEi8KC2RlbGV0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLyAgoNVXBkYXRlUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSCwoDa2V5GAIgASgJEjEKCWluY3JlbWVudBgDIAEoCzIcLmNvcnRleC5tdXRhYmxlLnYxLkluY3JlbWVudEgAEjEKCWRlY3JlbWVudBgEIAEoCzIcLmNvcnRleC5tdXRhYmxlLnYxLkRlY3JlbWVudEgAEisKBmFwcGVuZBgFIAEoCzIZLmNvcnRleC5tdXRhYmxlLnYxLkFwcGVuZEgAEikKBW1lcmdlGAYgASgLMhguY29ydGV4Lm11dGFibGUudjEuTWVyZ2VIABItCgdyZXBsYWNlGAcgASgLMhouY29ydGV4Lm11dGFibGUudjEuUmVwbGFjZUgAEhkKEWNyZWF0ZV9pZl9taXNzaW5nGAggASgIEhwKC2lmX3JldmlzaW9uGAkgASgDQgIwAUgBiAEBQgsKCW9wZXJhdGlvbkIOCgxfaWZfcmV2aXNpb24iKwoJSW5jcmVtZW50EhMKBmFtb3VudBgBIAEoCUgAiAEBQgkKB19hbW91bnQiKwoJRGVjcmVtZW50EhMKBmFtb3VudBgBIAEoCUgAiAEBQgkKB19hbW91bnQiHAoGQXBwZW5kEhIKCnZhbHVlX2pzb24YASABKAkiGwoFTWVyZ2USEgoKcGF0Y2hfanNvbhgBIAEoCSIdCgdSZXBsYWNlEhIKCnZhbHVlX2pzb24YASABKAkiOwoOVXBkYXRlUmVzcG9uc2USKQoGcmVjb3JkGAEgASgLMhkuY29ydGV4Lm11dGFibGUudjEuUmVjb3JkIjIKD0JhdGNoR2V0UmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDAoEa2V5cxgCIAMoCSJGChBCYXRjaEdldFJlc3BvbnNlEjIKB3Jlc3VsdHMYASADKAsyIS5jb3J0ZXgubXV0YWJsZS52MS5CYXRjaEdldFJlc3VsdCJLCg5CYXRjaEdldFJlc3VsdBIuCgZyZWNvcmQYASABKAsyGS5jb3J0ZXgubXV0YWJsZS52MS5SZWNvcmRIAIgBAUIJCgdfcmVjb3JkIlcKD0JhdGNoU2V0UmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSMQoHZW50cmllcxgCIAMoCzIgLmNvcnRleC5tdXRhYmxlLnYxLkJhdGNoU2V0RW50cnki2QEKDUJhdGNoU2V0RW50cnkSCwoDa2V5GAEgASgJEhIKCnZhbHVlX2pzb24YAiABKAkSFAoHdXNlcl9pZBgDIAEoCUgAiAEBEhUKDWNsZWFyX3VzZXJfaWQYBCABKAgSGgoNbWV0YWRhdGFfanNvbhgFIAEoCUgBiAEBEhYKDmNsZWFyX21ldGFkYXRhGAYgASgIEhgKC3R0bF9zZWNvbmRzGAcgASgBSAKIAQFCCgoIX3VzZXJfaWRCEAoOX21ldGFkYXRhX2pzb25CDgoMX3R0bF9zZWNvbmRzIj4KEEJhdGNoU2V0UmVzcG9uc2USKgoHcmVjb3JkcxgBIAMoCzIZLmNvcnRleC5tdXRhYmxlLnYxLlJlY29yZCLzAQoGRmlsdGVyEhcKCmtleV9wcmVmaXgYASABKAlIAIgBARIUCgd1c2VyX2lkGAIgASgJSAGIAQESMQoNdXBkYXRlZF9hZnRlchgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMgoOdXBkYXRlZF9iZWZvcmUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjgKFGxhc3RfYWNjZXNzZWRfYmVmb3JlGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEINCgtfa2V5X3ByZWZpeEIKCghfdXNlcl9pZCKZAgoLTGlzdFJlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEikKBmZpbHRlchgCIAEoCzIZLmNvcnRleC5tdXRhYmxlLnYxLkZpbHRlchISCgVsaW1pdBgDIAEoBUgAiAEBEhMKBm9mZnNldBgEIAEoBUgBiAEBEhIKCnBhZ2VfdG9rZW4YBSABKAkSKgoHc29ydF9ieRgGIAEoDjIZLmNvcnRleC5tdXRhYmxlLnYxLlNvcnRCeRIwCgpzb3J0X29yZGVyGAcgASgOMhwuY29ydGV4Lm11dGFibGUudjEuU29ydE9yZGVyEhIKBXRvdGFsGAggASgISAKIAQFCCAoGX2xpbWl0QgkKB19vZmZzZXRCCAoGX3RvdGFsIoMBCgxMaXN0UmVzcG9uc2USKgoHcmVjb3JkcxgBIAMoCzIZLmNvcnRleC5tdXRhYmxlLnYxLlJlY29yZBISCgV0b3RhbBgCIAEoA0gAiAEBEhAKCGhhc19tb3JlGAMgASgIEhcKD25leHRfcGFnZV90b2tlbhgEIAEoCUIICgZfdG90YWwiTAoMQ291bnRSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIpCgZmaWx0ZXIYAiABKAsyGS5jb3J0ZXgubXV0YWJsZS52MS5GaWx0ZXIiHgoNQ291bnRSZXNwb25zZRINCgVjb3VudBgBIAEoAyJpChVMaXN0TmFtZXNwYWNlc1JlcXVlc3QSEwoGcHJlZml4GAEgASgJSACIAQESEgoFbGltaXQYAiABKAVIAYgBARISCgpwYWdlX3Rva2VuGAMgASgJQgkKB19wcmVmaXhCCAoGX2xpbWl0ImoKFkxpc3ROYW1lc3BhY2VzUmVzcG9uc2USNwoKbmFtZXNwYWNlcxgBIAMoCzIjLmNvcnRleC5tdXRhYmxlLnYxLk5hbWVzcGFjZVN1bW1hcnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIkIKEE5hbWVzcGFjZVN1bW1hcnkSEQoJbmFtZXNwYWNlGAEgASgJEgwKBGtleXMYAiABKAMSDQoFYnl0ZXMYAyABKAMiOwoVUHVyZ2VOYW1lc3BhY2VSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgdkcnlfcnVuGAIgASgIIkgKFlB1cmdlTmFtZXNwYWNlUmVzcG9uc2USDwoHZGVsZXRlZBgBIAEoAxIMCgRrZXlzGAIgAygJEg8KB2RyeV9ydW4YAyABKAgiYQoQUHVyZ2VNYW55UmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSKQoGZmlsdGVyGAIgASgLMhkuY29ydGV4Lm11dGFibGUudjEuRmlsdGVyEg8KB2RyeV9ydW4YAyABKAgiQwoRUHVyZ2VNYW55UmVzcG9uc2USDwoHZGVsZXRlZBgBIAEoAxIMCgRrZXlzGAIgAygJEg8KB2RyeV9ydW4YAyABKAgiIgoPUHVyZ2VBbGxSZXF1ZXN0Eg8KB2RyeV9ydW4YASABKAgiNAoQUHVyZ2VBbGxSZXNwb25zZRIPCgdkZWxldGVkGAEgASgDEg8KB2RyeV9ydW4YAiABKAgqZQoGU29ydEJ5EhcKE1NPUlRfQllfVU5TUEVDSUZJRUQQABIPCgtTT1JUX0JZX0tFWRABEhcKE1NPUlRfQllfVVBEQVRFX1RJTUUQAhIYChRTT1JUX0JZX0FDQ0VTU19DT1VOVBADKlAKCVNvcnRPcmRlchIaChZTT1JUX09SREVSX1VOU1BFQ0lGSUVEEAASEgoOU09SVF9PUkRFUl9BU0MQARITCg9TT1JUX09SREVSX0RFU0MQAjK+CQoMTXV0YWJsZVN0b3JlEkQKA1NldBIdLmNvcnRleC5tdXRhYmxlLnYxLlNldFJlcXVlc3QaHi5jb3J0ZXgubXV0YWJsZS52MS5TZXRSZXNwb25zZRJJCgNHZXQSHS5jb3J0ZXgubXV0YWJsZS52MS5HZXRSZXF1ZXN0Gh4uY29ydGV4Lm11dGFibGUudjEuR2V0UmVzcG9uc2UiA5ACAhJbCglHZXRSZWNvcmQSIy5jb3J0ZXgubXV0YWJsZS52MS5HZXRSZWNvcmRSZXF1ZXN0GiQuY29ydGV4Lm11dGFibGUudjEuR2V0UmVjb3JkUmVzcG9uc2UiA5ACARJSCgZFeGlzdHMSIC5jb3J0ZXgubXV0YWJsZS52MS5FeGlzdHNSZXF1ZXN0GiEuY29ydGV4Lm11dGFibGUudjEuRXhpc3RzUmVzcG9uc2UiA5ACARJNCgZEZWxldGUSIC5jb3J0ZXgubXV0YWJsZS52MS5EZWxldGVSZXF1ZXN0GiEuY29ydGV4Lm11dGFibGUudjEuRGVsZXRlUmVzcG9uc2USTQoGVXBkYXRlEiAuY29ydGV4Lm11dGFibGUudjEuVXBkYXRlUmVxdWVzdBohLmNvcnRleC5tdXRhYmxlLnYxLlVwZGF0ZVJlc3BvbnNlElgKCEJhdGNoR2V0EiIuY29ydGV4Lm11dGFibGUudjEuQmF0Y2hHZXRSZXF1ZXN0GiMuY29ydGV4Lm11dGFibGUudjEuQmF0Y2hHZXRSZXNwb25zZSIDkAIBElMKCEJhdGNoU2V0EiIuY29ydGV4Lm11dGFibGUudjEuQmF0Y2hTZXRSZXF1ZXN0GiMuY29ydGV4Lm11dGFibGUudjEuQmF0Y2hTZXRSZXNwb25zZRJOCgRMaXN0Eh4uY29ydGV4Lm11dGFibGUudjEuTGlzdFJlcXVlc3QaHy5jb3J0ZXgubXV0YWJsZS52MS5MaXN0UmVzcG9uc2UiA5ACATABEk8KBUNvdW50Eh8uY29ydGV4Lm11dGFibGUudjEuQ291bnRSZXF1ZXN0GiAuY29ydGV4Lm11dGFibGUudjEuQ291bnRSZXNwb25zZSIDkAIBEmoKDkxpc3ROYW1lc3BhY2VzEiguY29ydGV4Lm11dGFibGUudjEuTGlzdE5hbWVzcGFjZXNSZXF1ZXN0GikuY29ydGV4Lm11dGFibGUudjEuTGlzdE5hbWVzcGFjZXNSZXNwb25zZSIDkAIBEmUKDlB1cmdlTmFtZXNwYWNlEiguY29ydGV4Lm11dGFibGUudjEuUHVyZ2VOYW1lc3BhY2VSZXF1ZXN0GikuY29ydGV4Lm11dGFibGUudjEuUHVyZ2VOYW1lc3BhY2VSZXNwb25zZRJWCglQdXJnZU1hbnkSIy5jb3J0ZXgubXV0YWJsZS52MS5QdXJnZU1hbnlSZXF1ZXN0GiQuY29ydGV4Lm11dGFibGUudjEuUHVyZ2VNYW55UmVzcG9uc2USUwoIUHVyZ2VBbGwSIi5jb3J0ZXgubXV0YWJsZS52MS5QdXJnZUFsbFJlcXVlc3QaIy5jb3J0ZXgubXV0YWJsZS52MS5QdXJnZUFsbFJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("Ch9jb3J0ZXgvbXV0YWJsZS92MS9tdXRhYmxlLnByb3RvEhFjb3J0ZXgubXV0YWJsZS52MSLqAgoGUmVjb3JkEhEKCW5hbWVzcGFjZRgBIAEoCRILCgNrZXkYAiABKAkSEgoKdmFsdWVfanNvbhgDIAEoCRIUCgd1c2VyX2lkGAQgASgJSACIAQESFQoNbWV0YWRhdGFfanNvbhgFIAEoCRIvCgtjcmVhdGVfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLdXBkYXRlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhQKDGFjY2Vzc19jb3VudBgIIAEoAxI0ChBsYXN0X2FjY2Vzc190aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtleHBpcmVfdGltZRgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFAoIcmV2aXNpb24YCyABKANCAjABQgoKCF91c2VyX2lkItICCgpTZXRSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRILCgNrZXkYAiABKAkSEgoKdmFsdWVfanNvbhgDIAEoCRIUCgd1c2VyX2lkGAQgASgJSACIAQESFQoNY2xlYXJfdXNlcl9pZBgFIAEoCBIaCg1tZXRhZGF0YV9qc29uGAYgASgJSAGIAQESFgoOY2xlYXJfbWV0YWRhdGEYByABKAgSGAoLdHRsX3NlY29uZHMYCCABKAFIAogBARIcCgtpZl9yZXZpc2lvbhgJIAEoA0ICMAFIA4gBARIRCglpZl9hYnNlbnQYCiABKAgSFwoKcmVxdWVzdF9pZBgLIAEoCUgEiAEBQgoKCF91c2VyX2lkQhAKDl9tZXRhZGF0YV9qc29uQg4KDF90dGxfc2Vjb25kc0IOCgxfaWZfcmV2aXNpb25CDQoLX3JlcXVlc3RfaWQiOAoLU2V0UmVzcG9uc2USKQoGcmVjb3JkGAEgASgLMhkuY29ydGV4Lm11dGFibGUudjEuUmVjb3JkIiwKCkdldFJlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEgsKA2tleRgCIAEoCSJLCgtHZXRSZXNwb25zZRIXCgp2YWx1ZV9qc29uGAEgASgJSACIAQESFAoIcmV2aXNpb24YAiABKANCAjABQg0KC192YWx1ZV9qc29uIjIKEEdldFJlY29yZFJlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEgsKA2tleRgCIAEoCSJOChFHZXRSZWNvcmRSZXNwb25zZRIuCgZyZWNvcmQYASABKAsyGS5jb3J0ZXgubXV0YWJsZS52MS5SZWNvcmRIAIgBAUIJCgdfcmVjb3JkIi8KDUV4aXN0c1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEgsKA2tleRgCIAEoCSIgCg5FeGlzdHNSZXNwb25zZRIOCgZleGlzdHMYASABKAgimQEKDURlbGV0ZVJlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEgsKA2tleRgCIAEoCRISCgptdXN0X2V4aXN0GAMgASgIEhwKC2lmX3JldmlzaW9uGAQgASgDQgIwAUgAiAEBEhcKCnJlcXVlc3RfaWQYBSABKAlIAYgBAUIOCgxfaWZfcmV2aXNpb25CDQoLX3JlcXVlc3RfaWQicgoORGVsZXRlUmVzcG9uc2USDwoHZGVsZXRlZBgBIAEoCBIRCgluYW1lc3BhY2UYAiABKAkSCwoDa2V5GAMgASgJEi8KC2RlbGV0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKaAwoNVXBkYXRlUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSCwoDa2V5GAIgASgJEjEKCWluY3JlbWVudBgDIAEoCzIcLmNvcnRleC5tdXRhYmxlLnYxLkluY3JlbWVudEgAEjEKCWRlY3JlbWVudBgEIAEoCzIcLmNvcnRleC5tdXRhYmxlLnYxLkRlY3JlbWVudEgAEisKBmFwcGVuZBgFIAEoCzIZLmNvcnRleC5tdXRhYmxlLnYxLkFwcGVuZEgAEikKBW1lcmdlGAYgASgLMhguY29ydGV4Lm11dGFibGUudjEuTWVyZ2VIABItCgdyZXBsYWNlGAcgASgLMhouY29ydGV4Lm11dGFibGUudjEuUmVwbGFjZUgAEhkKEWNyZWF0ZV9pZl9taXNzaW5nGAggASgIEhwKC2lmX3JldmlzaW9uGAkgASgDQgIwAUgBiAEBEhcKCnJlcXVlc3RfaWQYCiABKAlIAogBAUILCglvcGVyYXRpb25CDgoMX2lmX3JldmlzaW9uQg0KC19yZXF1ZXN0X2lkIisKCUluY3JlbWVudBITCgZhbW91bnQYASABKAlIAIgBAUIJCgdfYW1vdW50IisKCURlY3JlbWVudBITCgZhbW91bnQYASABKAlIAIgBAUIJCgdfYW1vdW50IhwKBkFwcGVuZBISCgp2YWx1ZV9qc29uGAEgASgJIhsKBU1lcmdlEhIKCnBhdGNoX2pzb24YASABKAkiHQoHUmVwbGFjZRISCgp2YWx1ZV9qc29uGAEgASgJIjsKDlVwZGF0ZVJlc3BvbnNlEikKBnJlY29yZBgBIAEoCzIZLmNvcnRleC5tdXRhYmxlLnYxLlJlY29yZCIyCg9CYXRjaEdldFJlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEgwKBGtleXMYAiADKAkiRgoQQmF0Y2hHZXRSZXNwb25zZRIyCgdyZXN1bHRzGAEgAygLMiEuY29ydGV4Lm11dGFibGUudjEuQmF0Y2hHZXRSZXN1bHQiSwoOQmF0Y2hHZXRSZXN1bHQSLgoGcmVjb3JkGAEgASgLMhkuY29ydGV4Lm11dGFibGUudjEuUmVjb3JkSACIAQFCCQoHX3JlY29yZCJ/Cg9CYXRjaFNldFJlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEjEKB2VudHJpZXMYAiADKAsyIC5jb3J0ZXgubXV0YWJsZS52MS5CYXRjaFNldEVudHJ5EhcKCnJlcXVlc3RfaWQYAyABKAlIAIgBAUINCgtfcmVxdWVzdF9pZCLZAQoNQmF0Y2hTZXRFbnRyeRILCgNrZXkYASABKAkSEgoKdmFsdWVfanNvbhgCIAEoCRIUCgd1c2VyX2lkGAMgASgJSACIAQESFQoNY2xlYXJfdXNlcl9pZBgEIAEoCBIaCg1tZXRhZGF0YV9qc29uGAUgASgJSAGIAQESFgoOY2xlYXJfbWV0YWRhdGEYBiABKAgSGAoLdHRsX3NlY29uZHMYByABKAFIAogBAUIKCghfdXNlcl9pZEIQCg5fbWV0YWRhdGFfanNvbkIOCgxfdHRsX3NlY29uZHMiPgoQQmF0Y2hTZXRSZXNwb25zZRIqCgdyZWNvcmRzGAEgAygLMhkuY29ydGV4Lm11dGFibGUudjEuUmVjb3JkIqEBCg1Db21taXRSZXF1ZXN0EjYKDXByZWNvbmRpdGlvbnMYASADKAsyHy5jb3J0ZXgubXV0YWJsZS52MS5QcmVjb25kaXRpb24SMAoKb3BlcmF0aW9ucxgCIAMoCzIcLmNvcnRleC5tdXRhYmxlLnYxLk9wZXJhdGlvbhIXCgpyZXF1ZXN0X2lkGAMgASgJSACIAQFCDQoLX3JlcXVlc3RfaWQiZQoMUHJlY29uZGl0aW9uEhEKCW5hbWVzcGFjZRgBIAEoCRILCgNrZXkYAiABKAkSFgoIcmV2aXNpb24YAyABKANCAjABSAASEAoGZXhpc3RzGAQgASgISABCCwoJY29uZGl0aW9uIqYDCglPcGVyYXRpb24SEQoJbmFtZXNwYWNlGAEgASgJEgsKA2tleRgCIAEoCRIuCgNzZXQYAyABKAsyHy5jb3J0ZXgubXV0YWJsZS52MS5TZXRPcGVyYXRpb25IABI0CgZkZWxldGUYBCABKAsyIi5jb3J0ZXgubXV0YWJsZS52MS5EZWxldGVPcGVyYXRpb25IABIxCglpbmNyZW1lbnQYBSABKAsyHC5jb3J0ZXgubXV0YWJsZS52MS5JbmNyZW1lbnRIABIxCglkZWNyZW1lbnQYBiABKAsyHC5jb3J0ZXgubXV0YWJsZS52MS5EZWNyZW1lbnRIABIrCgZhcHBlbmQYByABKAsyGS5jb3J0ZXgubXV0YWJsZS52MS5BcHBlbmRIABIpCgVtZXJnZRgIIAEoCzIYLmNvcnRleC5tdXRhYmxlLnYxLk1lcmdlSAASLQoHcmVwbGFjZRgJIAEoCzIaLmNvcnRleC5tdXRhYmxlLnYxLlJlcGxhY2VIABIZChFjcmVhdGVfaWZfbWlzc2luZxgKIAEoCEILCglvcGVyYXRpb24iywEKDFNldE9wZXJhdGlvbhISCgp2YWx1ZV9qc29uGAEgASgJEhQKB3VzZXJfaWQYAiABKAlIAIgBARIVCg1jbGVhcl91c2VyX2lkGAMgASgIEhoKDW1ldGFkYXRhX2pzb24YBCABKAlIAYgBARIWCg5jbGVhcl9tZXRhZGF0YRgFIAEoCBIYCgt0dGxfc2Vjb25kcxgGIAEoAUgCiAEBQgoKCF91c2VyX2lkQhAKDl9tZXRhZGF0YV9qc29uQg4KDF90dGxfc2Vjb25kcyIRCg9EZWxldGVPcGVyYXRpb24iRQoOQ29tbWl0UmVzcG9uc2USMwoHcmVzdWx0cxgBIAMoCzIiLmNvcnRleC5tdXRhYmxlLnYxLk9wZXJhdGlvblJlc3VsdCJ+Cg9PcGVyYXRpb25SZXN1bHQSKwoGcmVjb3JkGAEgASgLMhkuY29ydGV4Lm11dGFibGUudjEuUmVjb3JkSAASNAoHZGVsZXRlZBgCIAEoCzIhLmNvcnRleC5tdXRhYmxlLnYxLkRlbGV0ZVJlc3BvbnNlSABCCAoGcmVzdWx0ItICCg9UcmFuc2FjdFJlcXVlc3QSMQoFYmVnaW4YASABKAsyIC5jb3J0ZXgubXV0YWJsZS52MS5UcmFuc2FjdEJlZ2luSAASLwoEcmVhZBgCIAEoCzIfLmNvcnRleC5tdXRhYmxlLnYxLlRyYW5zYWN0UmVhZEgAEi8KBGxpc3QYAyABKAsyHy5jb3J0ZXgubXV0YWJsZS52MS5UcmFuc2FjdExpc3RIABIxCgV3cml0ZRgEIAEoCzIgLmNvcnRleC5tdXRhYmxlLnYxLlRyYW5zYWN0V3JpdGVIABIzCgZjb21taXQYBSABKAsyIS5jb3J0ZXgubXV0YWJsZS52MS5UcmFuc2FjdENvbW1pdEgAEjcKCHJvbGxiYWNrGAYgASgLMiMuY29ydGV4Lm11dGFibGUudjEuVHJhbnNhY3RSb2xsYmFja0gAQgkKB21lc3NhZ2UiaQoNVHJhbnNhY3RCZWdpbhIcCg90aW1lb3V0X3NlY29uZHMYASABKAFIAIgBARIXCgpyZXF1ZXN0X2lkGAIgASgJSAGIAQFCEgoQX3RpbWVvdXRfc2Vjb25kc0INCgtfcmVxdWVzdF9pZCI5CgxUcmFuc2FjdFJlYWQSKQoEa2V5cxgBIAMoCzIbLmNvcnRleC5tdXRhYmxlLnYxLkVudHJ5S2V5IioKCEVudHJ5S2V5EhEKCW5hbWVzcGFjZRgBIAEoCRILCgNrZXkYAiABKAkiZwoMVHJhbnNhY3RMaXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIXCgprZXlfcHJlZml4GAIgASgJSACIAQESEgoFbGltaXQYAyABKAVIAYgBAUINCgtfa2V5X3ByZWZpeEIICgZfbGltaXQiQQoNVHJhbnNhY3RXcml0ZRIwCgpvcGVyYXRpb25zGAEgAygLMhwuY29ydGV4Lm11dGFibGUudjEuT3BlcmF0aW9uIjgKDlRyYW5zYWN0Q29tbWl0EhcKCnJlcXVlc3RfaWQYASABKAlIAIgBAUINCgtfcmVxdWVzdF9pZCISChBUcmFuc2FjdFJvbGxiYWNrIu4CChBUcmFuc2FjdFJlc3BvbnNlEjEKBWJlZ3VuGAEgASgLMiAuY29ydGV4Lm11dGFibGUudjEuVHJhbnNhY3RCZWd1bkgAEjUKBHJlYWQYAiABKAsyJS5jb3J0ZXgubXV0YWJsZS52MS5UcmFuc2FjdFJlYWRSZXN1bHRIABI1CgRsaXN0GAMgASgLMiUuY29ydGV4Lm11dGFibGUudjEuVHJhbnNhY3RMaXN0UmVzdWx0SAASNQoHd3JpdHRlbhgEIAEoCzIiLmNvcnRleC5tdXRhYmxlLnYxLlRyYW5zYWN0V3JpdHRlbkgAEjkKCWNvbW1pdHRlZBgFIAEoCzIkLmNvcnRleC5tdXRhYmxlLnYxLlRyYW5zYWN0Q29tbWl0dGVkSAASPAoLcm9sbGVkX2JhY2sYBiABKAsyJS5jb3J0ZXgubXV0YWJsZS52MS5UcmFuc2FjdFJvbGxlZEJhY2tIAEIJCgdtZXNzYWdlIg8KDVRyYW5zYWN0QmVndW4iSAoSVHJhbnNhY3RSZWFkUmVzdWx0EjIKB3Jlc3VsdHMYASADKAsyIS5jb3J0ZXgubXV0YWJsZS52MS5CYXRjaEdldFJlc3VsdCJAChJUcmFuc2FjdExpc3RSZXN1bHQSKgoHcmVjb3JkcxgBIAMoCzIZLmNvcnRleC5tdXRhYmxlLnYxLlJlY29yZCJGCg9UcmFuc2FjdFdyaXR0ZW4SMwoHcmVzdWx0cxgBIAMoCzIiLmNvcnRleC5tdXRhYmxlLnYxLk9wZXJhdGlvblJlc3VsdCJIChFUcmFuc2FjdENvbW1pdHRlZBIzCgdyZXN1bHRzGAEgAygLMiIuY29ydGV4Lm11dGFibGUudjEuT3BlcmF0aW9uUmVzdWx0IhQKElRyYW5zYWN0Um9sbGVkQmFjayLzAQoGRmlsdGVyEhcKCmtleV9wcmVmaXgYASABKAlIAIgBARIUCgd1c2VyX2lkGAIgASgJSAGIAQESMQoNdXBkYXRlZF9hZnRlchgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMgoOdXBkYXRlZF9iZWZvcmUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjgKFGxhc3RfYWNjZXNzZWRfYmVmb3JlGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEINCgtfa2V5X3ByZWZpeEIKCghfdXNlcl9pZCKZAgoLTGlzdFJlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEikKBmZpbHRlchgCIAEoCzIZLmNvcnRleC5tdXRhYmxlLnYxLkZpbHRlchISCgVsaW1pdBgDIAEoBUgAiAEBEhMKBm9mZnNldBgEIAEoBUgBiAEBEhIKCnBhZ2VfdG9rZW4YBSABKAkSKgoHc29ydF9ieRgGIAEoDjIZLmNvcnRleC5tdXRhYmxlLnYxLlNvcnRCeRIwCgpzb3J0X29yZGVyGAcgASgOMhwuY29ydGV4Lm11dGFibGUudjEuU29ydE9yZGVyEhIKBXRvdGFsGAggASgISAKIAQFCCAoGX2xpbWl0QgkKB19vZmZzZXRCCAoGX3RvdGFsIoMBCgxMaXN0UmVzcG9uc2USKgoHcmVjb3JkcxgBIAMoCzIZLmNvcnRleC5tdXRhYmxlLnYxLlJlY29yZBISCgV0b3RhbBgCIAEoA0gAiAEBEhAKCGhhc19tb3JlGAMgASgIEhcKD25leHRfcGFnZV90b2tlbhgEIAEoCUIICgZfdG90YWwiTAoMQ291bnRSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIpCgZmaWx0ZXIYAiABKAsyGS5jb3J0ZXgubXV0YWJsZS52MS5GaWx0ZXIiHgoNQ291bnRSZXNwb25zZRINCgVjb3VudBgBIAEoAyJpChVMaXN0TmFtZXNwYWNlc1JlcXVlc3QSEwoGcHJlZml4GAEgASgJSACIAQESEgoFbGltaXQYAiABKAVIAYgBARISCgpwYWdlX3Rva2VuGAMgASgJQgkKB19wcmVmaXhCCAoGX2xpbWl0ImoKFkxpc3ROYW1lc3BhY2VzUmVzcG9uc2USNwoKbmFtZXNwYWNlcxgBIAMoCzIjLmNvcnRleC5tdXRhYmxlLnYxLk5hbWVzcGFjZVN1bW1hcnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIkIKEE5hbWVzcGFjZVN1bW1hcnkSEQoJbmFtZXNwYWNlGAEgASgJEgwKBGtleXMYAiABKAMSDQoFYnl0ZXMYAyABKAMiYwoVUHVyZ2VOYW1lc3BhY2VSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgdkcnlfcnVuGAIgASgIEhcKCnJlcXVlc3RfaWQYAyABKAlIAIgBAUINCgtfcmVxdWVzdF9pZCJIChZQdXJnZU5hbWVzcGFjZVJlc3BvbnNlEg8KB2RlbGV0ZWQYASABKAMSDAoEa2V5cxgCIAMoCRIPCgdkcnlfcnVuGAMgASgIIokBChBQdXJnZU1hbnlSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIpCgZmaWx0ZXIYAiABKAsyGS5jb3J0ZXgubXV0YWJsZS52MS5GaWx0ZXISDwoHZHJ5X3J1bhgDIAEoCBIXCgpyZXF1ZXN0X2lkGAQgASgJSACIAQFCDQoLX3JlcXVlc3RfaWQiQwoRUHVyZ2VNYW55UmVzcG9uc2USDwoHZGVsZXRlZBgBIAEoAxIMCgRrZXlzGAIgAygJEg8KB2RyeV9ydW4YAyABKAgiSgoPUHVyZ2VBbGxSZXF1ZXN0Eg8KB2RyeV9ydW4YASABKAgSFwoKcmVxdWVzdF9pZBgCIAEoCUgAiAEBQg0KC19yZXF1ZXN0X2lkIjQKEFB1cmdlQWxsUmVzcG9uc2USDwoHZGVsZXRlZBgBIAEoAxIPCgdkcnlfcnVuGAIgASgIKmUKBlNvcnRCeRIXChNTT1JUX0JZX1VOU1BFQ0lGSUVEEAASDwoLU09SVF9CWV9LRVkQARIXChNTT1JUX0JZX1VQREFURV9USU1FEAISGAoUU09SVF9CWV9BQ0NFU1NfQ09VTlQQAypQCglTb3J0T3JkZXISGgoWU09SVF9PUkRFUl9VTlNQRUNJRklFRBAAEhIKDlNPUlRfT1JERVJfQVNDEAESEwoPU09SVF9PUkRFUl9ERVNDEAIy5goKDE11dGFibGVTdG9yZRJECgNTZXQSHS5jb3J0ZXgubXV0YWJsZS52MS5TZXRSZXF1ZXN0Gh4uY29ydGV4Lm11dGFibGUudjEuU2V0UmVzcG9uc2USSQoDR2V0Eh0uY29ydGV4Lm11dGFibGUudjEuR2V0UmVxdWVzdBoeLmNvcnRleC5tdXRhYmxlLnYxLkdldFJlc3BvbnNlIgOQAgISWwoJR2V0UmVjb3JkEiMuY29ydGV4Lm11dGFibGUudjEuR2V0UmVjb3JkUmVxdWVzdBokLmNvcnRleC5tdXRhYmxlLnYxLkdldFJlY29yZFJlc3BvbnNlIgOQAgESUgoGRXhpc3RzEiAuY29ydGV4Lm11dGFibGUudjEuRXhpc3RzUmVxdWVzdBohLmNvcnRleC5tdXRhYmxlLnYxLkV4aXN0c1Jlc3BvbnNlIgOQAgESTQoGRGVsZXRlEiAuY29ydGV4Lm11dGFibGUudjEuRGVsZXRlUmVxdWVzdBohLmNvcnRleC5tdXRhYmxlLnYxLkRlbGV0ZVJlc3BvbnNlEk0KBlVwZGF0ZRIgLmNvcnRleC5tdXRhYmxlLnYxLlVwZGF0ZVJlcXVlc3QaIS5jb3J0ZXgubXV0YWJsZS52MS5VcGRhdGVSZXNwb25zZRJYCghCYXRjaEdldBIiLmNvcnRleC5tdXRhYmxlLnYxLkJhdGNoR2V0UmVxdWVzdBojLmNvcnRleC5tdXRhYmxlLnYxLkJhdGNoR2V0UmVzcG9uc2UiA5ACARJTCghCYXRjaFNldBIiLmNvcnRleC5tdXRhYmxlLnYxLkJhdGNoU2V0UmVxdWVzdBojLmNvcnRleC5tdXRhYmxlLnYxLkJhdGNoU2V0UmVzcG9uc2USTQoGQ29tbWl0EiAuY29ydGV4Lm11dGFibGUudjEuQ29tbWl0UmVxdWVzdBohLmNvcnRleC5tdXRhYmxlLnYxLkNvbW1pdFJlc3BvbnNlElcKCFRyYW5zYWN0EiIuY29ydGV4Lm11dGFibGUudjEuVHJhbnNhY3RSZXF1ZXN0GiMuY29ydGV4Lm11dGFibGUudjEuVHJhbnNhY3RSZXNwb25zZSgBMAESTgoETGlzdBIeLmNvcnRleC5tdXRhYmxlLnYxLkxpc3RSZXF1ZXN0Gh8uY29ydGV4Lm11dGFibGUudjEuTGlzdFJlc3BvbnNlIgOQAgEwARJPCgVDb3VudBIfLmNvcnRleC5tdXRhYmxlLnYxLkNvdW50UmVxdWVzdBogLmNvcnRleC5tdXRhYmxlLnYxLkNvdW50UmVzcG9uc2UiA5ACARJqCg5MaXN0TmFtZXNwYWNlcxIoLmNvcnRleC5tdXRhYmxlLnYxLkxpc3ROYW1lc3BhY2VzUmVxdWVzdBopLmNvcnRleC5tdXRhYmxlLnYxLkxpc3ROYW1lc3BhY2VzUmVzcG9uc2UiA5ACARJlCg5QdXJnZU5hbWVzcGFjZRIoLmNvcnRleC5tdXRhYmxlLnYxLlB1cmdlTmFtZXNwYWNlUmVxdWVzdBopLmNvcnRleC5tdXRhYmxlLnYxLlB1cmdlTmFtZXNwYWNlUmVzcG9uc2USVgoJUHVyZ2VNYW55EiMuY29ydGV4Lm11dGFibGUudjEuUHVyZ2VNYW55UmVxdWVzdBokLmNvcnRleC5tdXRhYmxlLnYxLlB1cmdlTWFueVJlc3BvbnNlElMKCFB1cmdlQWxsEiIuY29ydGV4Lm11dGFibGUudjEuUHVyZ2VBbGxSZXF1ZXN0GiMuY29ydGV4Lm11dGFibGUudjEuUHVyZ2VBbGxSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * An entry as stored.
@@ -184,6 +184,13 @@ export type SetRequest = Message<"cortex.mutable.v1.SetRequest"> & {
    * @generated from field: bool if_absent = 10;
    */
   ifAbsent: boolean;
+
+  /**
+   * Names this request, so that it is applied once however often it is sent: see the service. Unset: each time it is sent.
+   *
+   * @generated from field: optional string request_id = 11;
+   */
+  requestId?: string | undefined;
 };
 
 /**
@@ -401,6 +408,13 @@ export type DeleteRequest = Message<"cortex.mutable.v1.DeleteRequest"> & {
    * @generated from field: optional int64 if_revision = 4 [jstype = JS_STRING];
    */
   ifRevision?: string | undefined;
+
+  /**
+   * Names this request, so that it is applied once however often it is sent: see the service. Unset: each time it is sent.
+   *
+   * @generated from field: optional string request_id = 5;
+   */
+  requestId?: string | undefined;
 };
 
 /**
@@ -533,6 +547,13 @@ export type UpdateRequest = Message<"cortex.mutable.v1.UpdateRequest"> & {
    * @generated from field: optional int64 if_revision = 9 [jstype = JS_STRING];
    */
   ifRevision?: string | undefined;
+
+  /**
+   * Names this request, so that it is applied once however often it is sent: see the service. Unset: each time it is sent.
+   *
+   * @generated from field: optional string request_id = 10;
+   */
+  requestId?: string | undefined;
 };
 
 /**
@@ -760,6 +781,13 @@ export type BatchSetRequest = Message<"cortex.mutable.v1.BatchSetRequest"> & {
    * @generated from field: repeated cortex.mutable.v1.BatchSetEntry entries = 2;
    */
   entries: BatchSetEntry[];
+
+  /**
+   * Names this request, so that it is applied once however often it is sent: see the service. Unset: each time it is sent.
+   *
+   * @generated from field: optional string request_id = 3;
+   */
+  requestId?: string | undefined;
 };
 
 /**
@@ -854,6 +882,744 @@ export const BatchSetResponseSchema: GenMessage<BatchSetResponse> = /*@__PURE__*
   messageDesc(file_cortex_mutable_v1_mutable, 23);
 
 /**
+ * What Commit takes: preconditions and operations, at most 500 together.
+ *
+ * @generated from message cortex.mutable.v1.CommitRequest
+ */
+export type CommitRequest = Message<"cortex.mutable.v1.CommitRequest"> & {
+  /**
+   * What must hold before; checked first.
+   *
+   * @generated from field: repeated cortex.mutable.v1.Precondition preconditions = 1;
+   */
+  preconditions: Precondition[];
+
+  /**
+   * What is done, in order. None: the preconditions are checked, as of one moment.
+   *
+   * @generated from field: repeated cortex.mutable.v1.Operation operations = 2;
+   */
+  operations: Operation[];
+
+  /**
+   * Names this request, so that it is applied once however often it is sent: see the service. Unset: each time it is sent.
+   *
+   * @generated from field: optional string request_id = 3;
+   */
+  requestId?: string | undefined;
+};
+
+/**
+ * Describes the message cortex.mutable.v1.CommitRequest.
+ * Use `create(CommitRequestSchema)` to create a new message.
+ */
+export const CommitRequestSchema: GenMessage<CommitRequest> = /*@__PURE__*/
+  messageDesc(file_cortex_mutable_v1_mutable, 24);
+
+/**
+ * What must hold of a key before a commit.
+ *
+ * @generated from message cortex.mutable.v1.Precondition
+ */
+export type Precondition = Message<"cortex.mutable.v1.Precondition"> & {
+  /**
+   * The namespace.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * The key.
+   *
+   * @generated from field: string key = 2;
+   */
+  key: string;
+
+  /**
+   * What must hold. Unset: INVALID_OPERATIONS.
+   *
+   * @generated from oneof cortex.mutable.v1.Precondition.condition
+   */
+  condition: {
+    /**
+     * The entry is at this revision (above 0).
+     *
+     * @generated from field: int64 revision = 3 [jstype = JS_STRING];
+     */
+    value: string;
+    case: "revision";
+  } | {
+    /**
+     * True: the key exists. False: it does not.
+     *
+     * @generated from field: bool exists = 4;
+     */
+    value: boolean;
+    case: "exists";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message cortex.mutable.v1.Precondition.
+ * Use `create(PreconditionSchema)` to create a new message.
+ */
+export const PreconditionSchema: GenMessage<Precondition> = /*@__PURE__*/
+  messageDesc(file_cortex_mutable_v1_mutable, 25);
+
+/**
+ * One operation of a transaction.
+ *
+ * @generated from message cortex.mutable.v1.Operation
+ */
+export type Operation = Message<"cortex.mutable.v1.Operation"> & {
+  /**
+   * The namespace.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * The key.
+   *
+   * @generated from field: string key = 2;
+   */
+  key: string;
+
+  /**
+   * What to do. Unset: INVALID_OPERATIONS.
+   *
+   * @generated from oneof cortex.mutable.v1.Operation.operation
+   */
+  operation: {
+    /**
+     * Stores a value, whether or not the key exists.
+     *
+     * @generated from field: cortex.mutable.v1.SetOperation set = 3;
+     */
+    value: SetOperation;
+    case: "set";
+  } | {
+    /**
+     * Deletes the key. A missing key fails the transaction with KEY_NOT_FOUND.
+     *
+     * @generated from field: cortex.mutable.v1.DeleteOperation delete = 4;
+     */
+    value: DeleteOperation;
+    case: "delete";
+  } | {
+    /**
+     * Adds to a number.
+     *
+     * @generated from field: cortex.mutable.v1.Increment increment = 5;
+     */
+    value: Increment;
+    case: "increment";
+  } | {
+    /**
+     * Subtracts from a number.
+     *
+     * @generated from field: cortex.mutable.v1.Decrement decrement = 6;
+     */
+    value: Decrement;
+    case: "decrement";
+  } | {
+    /**
+     * Appends to an array.
+     *
+     * @generated from field: cortex.mutable.v1.Append append = 7;
+     */
+    value: Append;
+    case: "append";
+  } | {
+    /**
+     * Merges into an object.
+     *
+     * @generated from field: cortex.mutable.v1.Merge merge = 8;
+     */
+    value: Merge;
+    case: "merge";
+  } | {
+    /**
+     * Replaces the value, keeping user, metadata and expiry.
+     *
+     * @generated from field: cortex.mutable.v1.Replace replace = 9;
+     */
+    value: Replace;
+    case: "replace";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * For increment to replace: whether a missing key is created, as in UpdateRequest. Unset: it is KEY_NOT_FOUND.
+   *
+   * @generated from field: bool create_if_missing = 10;
+   */
+  createIfMissing: boolean;
+};
+
+/**
+ * Describes the message cortex.mutable.v1.Operation.
+ * Use `create(OperationSchema)` to create a new message.
+ */
+export const OperationSchema: GenMessage<Operation> = /*@__PURE__*/
+  messageDesc(file_cortex_mutable_v1_mutable, 26);
+
+/**
+ * What a set of a transaction stores; each field means what it means in SetRequest.
+ *
+ * @generated from message cortex.mutable.v1.SetOperation
+ */
+export type SetOperation = Message<"cortex.mutable.v1.SetOperation"> & {
+  /**
+   * Any JSON value as text.
+   *
+   * @generated from field: string value_json = 1;
+   */
+  valueJson: string;
+
+  /**
+   * The user the entry belongs to; must exist. Unset: as it was.
+   *
+   * @generated from field: optional string user_id = 2;
+   */
+  userId?: string | undefined;
+
+  /**
+   * Whether the entry shall belong to nobody. Not together with user_id.
+   *
+   * @generated from field: bool clear_user_id = 3;
+   */
+  clearUserId: boolean;
+
+  /**
+   * A JSON object as text, at most 64 KiB. Unset: as it was, or `{}`.
+   *
+   * @generated from field: optional string metadata_json = 4;
+   */
+  metadataJson?: string | undefined;
+
+  /**
+   * Whether the metadata shall become `{}`. Not together with metadata_json.
+   *
+   * @generated from field: bool clear_metadata = 5;
+   */
+  clearMetadata: boolean;
+
+  /**
+   * Seconds until the entry expires: above 0, at most 3 155 760 000. Unset: the entry does not expire.
+   *
+   * @generated from field: optional double ttl_seconds = 6;
+   */
+  ttlSeconds?: number | undefined;
+};
+
+/**
+ * Describes the message cortex.mutable.v1.SetOperation.
+ * Use `create(SetOperationSchema)` to create a new message.
+ */
+export const SetOperationSchema: GenMessage<SetOperation> = /*@__PURE__*/
+  messageDesc(file_cortex_mutable_v1_mutable, 27);
+
+/**
+ * A delete of a transaction.
+ *
+ * @generated from message cortex.mutable.v1.DeleteOperation
+ */
+export type DeleteOperation = Message<"cortex.mutable.v1.DeleteOperation"> & {
+};
+
+/**
+ * Describes the message cortex.mutable.v1.DeleteOperation.
+ * Use `create(DeleteOperationSchema)` to create a new message.
+ */
+export const DeleteOperationSchema: GenMessage<DeleteOperation> = /*@__PURE__*/
+  messageDesc(file_cortex_mutable_v1_mutable, 28);
+
+/**
+ * What Commit gives.
+ *
+ * @generated from message cortex.mutable.v1.CommitResponse
+ */
+export type CommitResponse = Message<"cortex.mutable.v1.CommitResponse"> & {
+  /**
+   * One result for each operation of the request, in its order.
+   *
+   * @generated from field: repeated cortex.mutable.v1.OperationResult results = 1;
+   */
+  results: OperationResult[];
+};
+
+/**
+ * Describes the message cortex.mutable.v1.CommitResponse.
+ * Use `create(CommitResponseSchema)` to create a new message.
+ */
+export const CommitResponseSchema: GenMessage<CommitResponse> = /*@__PURE__*/
+  messageDesc(file_cortex_mutable_v1_mutable, 29);
+
+/**
+ * What one operation of a transaction gave.
+ *
+ * @generated from message cortex.mutable.v1.OperationResult
+ */
+export type OperationResult = Message<"cortex.mutable.v1.OperationResult"> & {
+  /**
+   * What was done.
+   *
+   * @generated from oneof cortex.mutable.v1.OperationResult.result
+   */
+  result: {
+    /**
+     * The entry as this operation left it.
+     *
+     * @generated from field: cortex.mutable.v1.Record record = 1;
+     */
+    value: Record;
+    case: "record";
+  } | {
+    /**
+     * What a delete gives.
+     *
+     * @generated from field: cortex.mutable.v1.DeleteResponse deleted = 2;
+     */
+    value: DeleteResponse;
+    case: "deleted";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message cortex.mutable.v1.OperationResult.
+ * Use `create(OperationResultSchema)` to create a new message.
+ */
+export const OperationResultSchema: GenMessage<OperationResult> = /*@__PURE__*/
+  messageDesc(file_cortex_mutable_v1_mutable, 30);
+
+/**
+ * One message of the caller's side of Transact.
+ *
+ * @generated from message cortex.mutable.v1.TransactRequest
+ */
+export type TransactRequest = Message<"cortex.mutable.v1.TransactRequest"> & {
+  /**
+   * What to do next. Unset: INVALID_TRANSACTION.
+   *
+   * @generated from oneof cortex.mutable.v1.TransactRequest.message
+   */
+  message: {
+    /**
+     * Begins: the first message, once.
+     *
+     * @generated from field: cortex.mutable.v1.TransactBegin begin = 1;
+     */
+    value: TransactBegin;
+    case: "begin";
+  } | {
+    /**
+     * Reads and locks keys.
+     *
+     * @generated from field: cortex.mutable.v1.TransactRead read = 2;
+     */
+    value: TransactRead;
+    case: "read";
+  } | {
+    /**
+     * Lists a prefix, and keeps it as it is.
+     *
+     * @generated from field: cortex.mutable.v1.TransactList list = 3;
+     */
+    value: TransactList;
+    case: "list";
+  } | {
+    /**
+     * Applies operations.
+     *
+     * @generated from field: cortex.mutable.v1.TransactWrite write = 4;
+     */
+    value: TransactWrite;
+    case: "write";
+  } | {
+    /**
+     * Commits: the last message.
+     *
+     * @generated from field: cortex.mutable.v1.TransactCommit commit = 5;
+     */
+    value: TransactCommit;
+    case: "commit";
+  } | {
+    /**
+     * Rolls back: the last message.
+     *
+     * @generated from field: cortex.mutable.v1.TransactRollback rollback = 6;
+     */
+    value: TransactRollback;
+    case: "rollback";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message cortex.mutable.v1.TransactRequest.
+ * Use `create(TransactRequestSchema)` to create a new message.
+ */
+export const TransactRequestSchema: GenMessage<TransactRequest> = /*@__PURE__*/
+  messageDesc(file_cortex_mutable_v1_mutable, 31);
+
+/**
+ * Begins a transaction. The database's part begins with the first key that is locked.
+ *
+ * @generated from message cortex.mutable.v1.TransactBegin
+ */
+export type TransactBegin = Message<"cortex.mutable.v1.TransactBegin"> & {
+  /**
+   * Seconds the transaction may last: above 0, at most the server's limit. Unset: the server's limit (30).
+   *
+   * @generated from field: optional double timeout_seconds = 1;
+   */
+  timeoutSeconds?: number | undefined;
+
+  /**
+   * The `request_id` of a commit whose answer was lost. Where it was committed, `begin` is answered by its `committed` at once, and
+   * the stream ends; where not, the transaction begins.
+   *
+   * @generated from field: optional string request_id = 2;
+   */
+  requestId?: string | undefined;
+};
+
+/**
+ * Describes the message cortex.mutable.v1.TransactBegin.
+ * Use `create(TransactBeginSchema)` to create a new message.
+ */
+export const TransactBeginSchema: GenMessage<TransactBegin> = /*@__PURE__*/
+  messageDesc(file_cortex_mutable_v1_mutable, 32);
+
+/**
+ * Reads keys as of now and locks them in one order, whether or not they exist.
+ *
+ * @generated from message cortex.mutable.v1.TransactRead
+ */
+export type TransactRead = Message<"cortex.mutable.v1.TransactRead"> & {
+  /**
+   * The keys: 1 to 500, in any order.
+   *
+   * @generated from field: repeated cortex.mutable.v1.EntryKey keys = 1;
+   */
+  keys: EntryKey[];
+};
+
+/**
+ * Describes the message cortex.mutable.v1.TransactRead.
+ * Use `create(TransactReadSchema)` to create a new message.
+ */
+export const TransactReadSchema: GenMessage<TransactRead> = /*@__PURE__*/
+  messageDesc(file_cortex_mutable_v1_mutable, 33);
+
+/**
+ * The name of an entry.
+ *
+ * @generated from message cortex.mutable.v1.EntryKey
+ */
+export type EntryKey = Message<"cortex.mutable.v1.EntryKey"> & {
+  /**
+   * The namespace.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * The key.
+   *
+   * @generated from field: string key = 2;
+   */
+  key: string;
+};
+
+/**
+ * Describes the message cortex.mutable.v1.EntryKey.
+ * Use `create(EntryKeySchema)` to create a new message.
+ */
+export const EntryKeySchema: GenMessage<EntryKey> = /*@__PURE__*/
+  messageDesc(file_cortex_mutable_v1_mutable, 34);
+
+/**
+ * Lists the entries of a prefix by key and locks them. Until the transaction ends, nobody creates a key in the namespace (all
+ * of it: the lock is coarser than the prefix), so that the same list again gives the same keys.
+ *
+ * @generated from message cortex.mutable.v1.TransactList
+ */
+export type TransactList = Message<"cortex.mutable.v1.TransactList"> & {
+  /**
+   * The namespace.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * Only keys that begin with these bytes. Unset: all of the namespace. Empty: INVALID_FILTER.
+   *
+   * @generated from field: optional string key_prefix = 2;
+   */
+  keyPrefix?: string | undefined;
+
+  /**
+   * How many records at most: 1 to 1000. Unset: 100. More than that, and it fails with REPLY_TOO_LARGE: a transaction that
+   * goes by a part of what it asked for would be wrong.
+   *
+   * @generated from field: optional int32 limit = 3;
+   */
+  limit?: number | undefined;
+};
+
+/**
+ * Describes the message cortex.mutable.v1.TransactList.
+ * Use `create(TransactListSchema)` to create a new message.
+ */
+export const TransactListSchema: GenMessage<TransactList> = /*@__PURE__*/
+  messageDesc(file_cortex_mutable_v1_mutable, 35);
+
+/**
+ * Applies operations, in order.
+ *
+ * @generated from message cortex.mutable.v1.TransactWrite
+ */
+export type TransactWrite = Message<"cortex.mutable.v1.TransactWrite"> & {
+  /**
+   * The operations: at least one; at most 500 in a transaction.
+   *
+   * @generated from field: repeated cortex.mutable.v1.Operation operations = 1;
+   */
+  operations: Operation[];
+};
+
+/**
+ * Describes the message cortex.mutable.v1.TransactWrite.
+ * Use `create(TransactWriteSchema)` to create a new message.
+ */
+export const TransactWriteSchema: GenMessage<TransactWrite> = /*@__PURE__*/
+  messageDesc(file_cortex_mutable_v1_mutable, 36);
+
+/**
+ * Commits the transaction.
+ *
+ * @generated from message cortex.mutable.v1.TransactCommit
+ */
+export type TransactCommit = Message<"cortex.mutable.v1.TransactCommit"> & {
+  /**
+   * Names this commit, so that it is made once, and `begin` can ask for it: see the service. A transaction of other operations must
+   * have another id. Unset: it cannot be asked for.
+   *
+   * @generated from field: optional string request_id = 1;
+   */
+  requestId?: string | undefined;
+};
+
+/**
+ * Describes the message cortex.mutable.v1.TransactCommit.
+ * Use `create(TransactCommitSchema)` to create a new message.
+ */
+export const TransactCommitSchema: GenMessage<TransactCommit> = /*@__PURE__*/
+  messageDesc(file_cortex_mutable_v1_mutable, 37);
+
+/**
+ * Rolls the transaction back.
+ *
+ * @generated from message cortex.mutable.v1.TransactRollback
+ */
+export type TransactRollback = Message<"cortex.mutable.v1.TransactRollback"> & {
+};
+
+/**
+ * Describes the message cortex.mutable.v1.TransactRollback.
+ * Use `create(TransactRollbackSchema)` to create a new message.
+ */
+export const TransactRollbackSchema: GenMessage<TransactRollback> = /*@__PURE__*/
+  messageDesc(file_cortex_mutable_v1_mutable, 38);
+
+/**
+ * One message of the server's side of Transact: the answer to the message of the caller at the same place.
+ *
+ * @generated from message cortex.mutable.v1.TransactResponse
+ */
+export type TransactResponse = Message<"cortex.mutable.v1.TransactResponse"> & {
+  /**
+   * The answer.
+   *
+   * @generated from oneof cortex.mutable.v1.TransactResponse.message
+   */
+  message: {
+    /**
+     * To begin.
+     *
+     * @generated from field: cortex.mutable.v1.TransactBegun begun = 1;
+     */
+    value: TransactBegun;
+    case: "begun";
+  } | {
+    /**
+     * To read.
+     *
+     * @generated from field: cortex.mutable.v1.TransactReadResult read = 2;
+     */
+    value: TransactReadResult;
+    case: "read";
+  } | {
+    /**
+     * To list.
+     *
+     * @generated from field: cortex.mutable.v1.TransactListResult list = 3;
+     */
+    value: TransactListResult;
+    case: "list";
+  } | {
+    /**
+     * To write.
+     *
+     * @generated from field: cortex.mutable.v1.TransactWritten written = 4;
+     */
+    value: TransactWritten;
+    case: "written";
+  } | {
+    /**
+     * To commit, after which the stream ends; and to the begin of a transaction that was committed before.
+     *
+     * @generated from field: cortex.mutable.v1.TransactCommitted committed = 5;
+     */
+    value: TransactCommitted;
+    case: "committed";
+  } | {
+    /**
+     * To rollback, after which the stream ends.
+     *
+     * @generated from field: cortex.mutable.v1.TransactRolledBack rolled_back = 6;
+     */
+    value: TransactRolledBack;
+    case: "rolledBack";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message cortex.mutable.v1.TransactResponse.
+ * Use `create(TransactResponseSchema)` to create a new message.
+ */
+export const TransactResponseSchema: GenMessage<TransactResponse> = /*@__PURE__*/
+  messageDesc(file_cortex_mutable_v1_mutable, 39);
+
+/**
+ * The transaction has begun.
+ *
+ * @generated from message cortex.mutable.v1.TransactBegun
+ */
+export type TransactBegun = Message<"cortex.mutable.v1.TransactBegun"> & {
+};
+
+/**
+ * Describes the message cortex.mutable.v1.TransactBegun.
+ * Use `create(TransactBegunSchema)` to create a new message.
+ */
+export const TransactBegunSchema: GenMessage<TransactBegun> = /*@__PURE__*/
+  messageDesc(file_cortex_mutable_v1_mutable, 40);
+
+/**
+ * What was read.
+ *
+ * @generated from message cortex.mutable.v1.TransactReadResult
+ */
+export type TransactReadResult = Message<"cortex.mutable.v1.TransactReadResult"> & {
+  /**
+   * One result for each key of the request, in its order.
+   *
+   * @generated from field: repeated cortex.mutable.v1.BatchGetResult results = 1;
+   */
+  results: BatchGetResult[];
+};
+
+/**
+ * Describes the message cortex.mutable.v1.TransactReadResult.
+ * Use `create(TransactReadResultSchema)` to create a new message.
+ */
+export const TransactReadResultSchema: GenMessage<TransactReadResult> = /*@__PURE__*/
+  messageDesc(file_cortex_mutable_v1_mutable, 41);
+
+/**
+ * What was listed.
+ *
+ * @generated from message cortex.mutable.v1.TransactListResult
+ */
+export type TransactListResult = Message<"cortex.mutable.v1.TransactListResult"> & {
+  /**
+   * The entries, by key.
+   *
+   * @generated from field: repeated cortex.mutable.v1.Record records = 1;
+   */
+  records: Record[];
+};
+
+/**
+ * Describes the message cortex.mutable.v1.TransactListResult.
+ * Use `create(TransactListResultSchema)` to create a new message.
+ */
+export const TransactListResultSchema: GenMessage<TransactListResult> = /*@__PURE__*/
+  messageDesc(file_cortex_mutable_v1_mutable, 42);
+
+/**
+ * What was written, as far as the transaction itself can see.
+ *
+ * @generated from message cortex.mutable.v1.TransactWritten
+ */
+export type TransactWritten = Message<"cortex.mutable.v1.TransactWritten"> & {
+  /**
+   * One result for each operation, in order.
+   *
+   * @generated from field: repeated cortex.mutable.v1.OperationResult results = 1;
+   */
+  results: OperationResult[];
+};
+
+/**
+ * Describes the message cortex.mutable.v1.TransactWritten.
+ * Use `create(TransactWrittenSchema)` to create a new message.
+ */
+export const TransactWrittenSchema: GenMessage<TransactWritten> = /*@__PURE__*/
+  messageDesc(file_cortex_mutable_v1_mutable, 43);
+
+/**
+ * The transaction is committed.
+ *
+ * @generated from message cortex.mutable.v1.TransactCommitted
+ */
+export type TransactCommitted = Message<"cortex.mutable.v1.TransactCommitted"> & {
+  /**
+   * The results of all its operations, in order.
+   *
+   * @generated from field: repeated cortex.mutable.v1.OperationResult results = 1;
+   */
+  results: OperationResult[];
+};
+
+/**
+ * Describes the message cortex.mutable.v1.TransactCommitted.
+ * Use `create(TransactCommittedSchema)` to create a new message.
+ */
+export const TransactCommittedSchema: GenMessage<TransactCommitted> = /*@__PURE__*/
+  messageDesc(file_cortex_mutable_v1_mutable, 44);
+
+/**
+ * The transaction is rolled back: nothing was changed.
+ *
+ * @generated from message cortex.mutable.v1.TransactRolledBack
+ */
+export type TransactRolledBack = Message<"cortex.mutable.v1.TransactRolledBack"> & {
+};
+
+/**
+ * Describes the message cortex.mutable.v1.TransactRolledBack.
+ * Use `create(TransactRolledBackSchema)` to create a new message.
+ */
+export const TransactRolledBackSchema: GenMessage<TransactRolledBack> = /*@__PURE__*/
+  messageDesc(file_cortex_mutable_v1_mutable, 45);
+
+/**
  * Which entries of a namespace: those that match every field that is set.
  *
  * @generated from message cortex.mutable.v1.Filter
@@ -900,7 +1666,7 @@ export type Filter = Message<"cortex.mutable.v1.Filter"> & {
  * Use `create(FilterSchema)` to create a new message.
  */
 export const FilterSchema: GenMessage<Filter> = /*@__PURE__*/
-  messageDesc(file_cortex_mutable_v1_mutable, 24);
+  messageDesc(file_cortex_mutable_v1_mutable, 46);
 
 /**
  * What List takes.
@@ -971,7 +1737,7 @@ export type ListRequest = Message<"cortex.mutable.v1.ListRequest"> & {
  * Use `create(ListRequestSchema)` to create a new message.
  */
 export const ListRequestSchema: GenMessage<ListRequest> = /*@__PURE__*/
-  messageDesc(file_cortex_mutable_v1_mutable, 25);
+  messageDesc(file_cortex_mutable_v1_mutable, 47);
 
 /**
  * What List gives: one message of its stream.
@@ -1013,7 +1779,7 @@ export type ListResponse = Message<"cortex.mutable.v1.ListResponse"> & {
  * Use `create(ListResponseSchema)` to create a new message.
  */
 export const ListResponseSchema: GenMessage<ListResponse> = /*@__PURE__*/
-  messageDesc(file_cortex_mutable_v1_mutable, 26);
+  messageDesc(file_cortex_mutable_v1_mutable, 48);
 
 /**
  * What Count takes.
@@ -1041,7 +1807,7 @@ export type CountRequest = Message<"cortex.mutable.v1.CountRequest"> & {
  * Use `create(CountRequestSchema)` to create a new message.
  */
 export const CountRequestSchema: GenMessage<CountRequest> = /*@__PURE__*/
-  messageDesc(file_cortex_mutable_v1_mutable, 27);
+  messageDesc(file_cortex_mutable_v1_mutable, 49);
 
 /**
  * What Count gives.
@@ -1062,7 +1828,7 @@ export type CountResponse = Message<"cortex.mutable.v1.CountResponse"> & {
  * Use `create(CountResponseSchema)` to create a new message.
  */
 export const CountResponseSchema: GenMessage<CountResponse> = /*@__PURE__*/
-  messageDesc(file_cortex_mutable_v1_mutable, 28);
+  messageDesc(file_cortex_mutable_v1_mutable, 50);
 
 /**
  * What ListNamespaces takes.
@@ -1097,7 +1863,7 @@ export type ListNamespacesRequest = Message<"cortex.mutable.v1.ListNamespacesReq
  * Use `create(ListNamespacesRequestSchema)` to create a new message.
  */
 export const ListNamespacesRequestSchema: GenMessage<ListNamespacesRequest> = /*@__PURE__*/
-  messageDesc(file_cortex_mutable_v1_mutable, 29);
+  messageDesc(file_cortex_mutable_v1_mutable, 51);
 
 /**
  * What ListNamespaces gives: one page.
@@ -1125,7 +1891,7 @@ export type ListNamespacesResponse = Message<"cortex.mutable.v1.ListNamespacesRe
  * Use `create(ListNamespacesResponseSchema)` to create a new message.
  */
 export const ListNamespacesResponseSchema: GenMessage<ListNamespacesResponse> = /*@__PURE__*/
-  messageDesc(file_cortex_mutable_v1_mutable, 30);
+  messageDesc(file_cortex_mutable_v1_mutable, 52);
 
 /**
  * A namespace and its size.
@@ -1160,7 +1926,7 @@ export type NamespaceSummary = Message<"cortex.mutable.v1.NamespaceSummary"> & {
  * Use `create(NamespaceSummarySchema)` to create a new message.
  */
 export const NamespaceSummarySchema: GenMessage<NamespaceSummary> = /*@__PURE__*/
-  messageDesc(file_cortex_mutable_v1_mutable, 31);
+  messageDesc(file_cortex_mutable_v1_mutable, 53);
 
 /**
  * What PurgeNamespace takes.
@@ -1181,6 +1947,13 @@ export type PurgeNamespaceRequest = Message<"cortex.mutable.v1.PurgeNamespaceReq
    * @generated from field: bool dry_run = 2;
    */
   dryRun: boolean;
+
+  /**
+   * Names this request, so that it is applied once however often it is sent: see the service. Unset: each time it is sent.
+   *
+   * @generated from field: optional string request_id = 3;
+   */
+  requestId?: string | undefined;
 };
 
 /**
@@ -1188,7 +1961,7 @@ export type PurgeNamespaceRequest = Message<"cortex.mutable.v1.PurgeNamespaceReq
  * Use `create(PurgeNamespaceRequestSchema)` to create a new message.
  */
 export const PurgeNamespaceRequestSchema: GenMessage<PurgeNamespaceRequest> = /*@__PURE__*/
-  messageDesc(file_cortex_mutable_v1_mutable, 32);
+  messageDesc(file_cortex_mutable_v1_mutable, 54);
 
 /**
  * What PurgeNamespace gives.
@@ -1223,7 +1996,7 @@ export type PurgeNamespaceResponse = Message<"cortex.mutable.v1.PurgeNamespaceRe
  * Use `create(PurgeNamespaceResponseSchema)` to create a new message.
  */
 export const PurgeNamespaceResponseSchema: GenMessage<PurgeNamespaceResponse> = /*@__PURE__*/
-  messageDesc(file_cortex_mutable_v1_mutable, 33);
+  messageDesc(file_cortex_mutable_v1_mutable, 55);
 
 /**
  * What PurgeMany takes.
@@ -1251,6 +2024,13 @@ export type PurgeManyRequest = Message<"cortex.mutable.v1.PurgeManyRequest"> & {
    * @generated from field: bool dry_run = 3;
    */
   dryRun: boolean;
+
+  /**
+   * Names this request, so that it is applied once however often it is sent: see the service. Unset: each time it is sent.
+   *
+   * @generated from field: optional string request_id = 4;
+   */
+  requestId?: string | undefined;
 };
 
 /**
@@ -1258,7 +2038,7 @@ export type PurgeManyRequest = Message<"cortex.mutable.v1.PurgeManyRequest"> & {
  * Use `create(PurgeManyRequestSchema)` to create a new message.
  */
 export const PurgeManyRequestSchema: GenMessage<PurgeManyRequest> = /*@__PURE__*/
-  messageDesc(file_cortex_mutable_v1_mutable, 34);
+  messageDesc(file_cortex_mutable_v1_mutable, 56);
 
 /**
  * What PurgeMany gives.
@@ -1293,7 +2073,7 @@ export type PurgeManyResponse = Message<"cortex.mutable.v1.PurgeManyResponse"> &
  * Use `create(PurgeManyResponseSchema)` to create a new message.
  */
 export const PurgeManyResponseSchema: GenMessage<PurgeManyResponse> = /*@__PURE__*/
-  messageDesc(file_cortex_mutable_v1_mutable, 35);
+  messageDesc(file_cortex_mutable_v1_mutable, 57);
 
 /**
  * What PurgeAll takes.
@@ -1307,6 +2087,13 @@ export type PurgeAllRequest = Message<"cortex.mutable.v1.PurgeAllRequest"> & {
    * @generated from field: bool dry_run = 1;
    */
   dryRun: boolean;
+
+  /**
+   * Names this request, so that it is applied once however often it is sent: see the service. Unset: each time it is sent.
+   *
+   * @generated from field: optional string request_id = 2;
+   */
+  requestId?: string | undefined;
 };
 
 /**
@@ -1314,7 +2101,7 @@ export type PurgeAllRequest = Message<"cortex.mutable.v1.PurgeAllRequest"> & {
  * Use `create(PurgeAllRequestSchema)` to create a new message.
  */
 export const PurgeAllRequestSchema: GenMessage<PurgeAllRequest> = /*@__PURE__*/
-  messageDesc(file_cortex_mutable_v1_mutable, 36);
+  messageDesc(file_cortex_mutable_v1_mutable, 58);
 
 /**
  * What PurgeAll gives.
@@ -1342,7 +2129,7 @@ export type PurgeAllResponse = Message<"cortex.mutable.v1.PurgeAllResponse"> & {
  * Use `create(PurgeAllResponseSchema)` to create a new message.
  */
 export const PurgeAllResponseSchema: GenMessage<PurgeAllResponse> = /*@__PURE__*/
-  messageDesc(file_cortex_mutable_v1_mutable, 37);
+  messageDesc(file_cortex_mutable_v1_mutable, 59);
 
 /**
  * What a list is sorted by. Ties go by key, in the same direction.
@@ -1433,6 +2220,12 @@ export const SortOrderSchema: GenEnum<SortOrder> = /*@__PURE__*/
  *
  * Times are the database's, in whole milliseconds. An entry whose `expire_time` has come is absent to every RPC at once.
  *
+ * Exactly once: every RPC that writes takes a `request_id`, 1 to 128 bytes of UTF-8 without control characters, best a UUID. The
+ * reply is stored with the write, in the same transaction, and kept for 24 hours (a setting of the server). The same request
+ * under the same id gives that reply again and does nothing, whichever server it reaches; another request under it fails with
+ * REQUEST_ID_REUSED. A request that failed has changed nothing and left its id free. Ids belong to the tenant. So whoever lost
+ * a reply sends the same request again, under the same id.
+ *
  * Every RPC may fail with INVALID_TENANT, MALFORMED_REQUEST, MESSAGE_TOO_LARGE, DEADLINE_EXCEEDED, CANCELLED,
  * DATABASE_UNAVAILABLE, DATABASE_FULL, CONFLICT, SHUTTING_DOWN or DATABASE_ERROR besides the reasons it names (cortex.error.v1.ErrorReason).
  * A failed call has changed nothing, unless it failed with DEADLINE_EXCEEDED, CANCELLED or DATABASE_UNAVAILABLE
@@ -1449,8 +2242,8 @@ export const MutableStore: GenService<{
    *
    * Fails with INVALID_NAMESPACE, INVALID_KEY, INVALID_VALUE, VALUE_TOO_LARGE, VALUE_TOO_DEEP, INVALID_USER_ID,
    * INVALID_METADATA, INVALID_TTL, INVALID_REVISION, INVALID_OPTIONS, USER_NOT_FOUND, KEY_EXISTS (with `if_absent`),
-   * REVISION_MISMATCH (with `if_revision`). Repeating it is not safe: a repeat may undo a later write; with `if_revision`
-   * or `if_absent` the repeat of an applied call fails.
+   * REVISION_MISMATCH (with `if_revision`), INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to repeat with `request_id`; without,
+   * a repeat may undo a later write, and with `if_revision` or `if_absent` the repeat of an applied call fails.
    *
    * @generated from rpc cortex.mutable.v1.MutableStore.Set
    */
@@ -1500,7 +2293,8 @@ export const MutableStore: GenService<{
    * Deletes a key. A missing key is `deleted: false`, not an error, unless `must_exist` is set.
    *
    * Fails with INVALID_NAMESPACE, INVALID_KEY, INVALID_REVISION, KEY_NOT_FOUND (with `must_exist`), REVISION_MISMATCH (with
-   * `if_revision`). Repeating it is not safe: a repeat may delete what was created in between.
+   * `if_revision`), INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to repeat with `request_id`; without, a repeat may delete what
+   * was created in between.
    *
    * @generated from rpc cortex.mutable.v1.MutableStore.Delete
    */
@@ -1515,8 +2309,8 @@ export const MutableStore: GenService<{
    *
    * Fails with INVALID_NAMESPACE, INVALID_KEY, INVALID_OPERATION, INVALID_AMOUNT, INVALID_VALUE, VALUE_TOO_LARGE,
    * VALUE_TOO_DEEP, INVALID_REVISION, INVALID_OPTIONS, KEY_NOT_FOUND (unless `create_if_missing`), REVISION_MISMATCH (with
-   * `if_revision`), VALUE_NOT_NUMERIC, VALUE_NOT_ARRAY, NUMBER_OUT_OF_RANGE. Repeating it is not safe: an increment or an
-   * append would happen twice.
+   * `if_revision`), VALUE_NOT_NUMERIC, VALUE_NOT_ARRAY, NUMBER_OUT_OF_RANGE, INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to
+   * repeat with `request_id`; without, an increment or an append would happen twice.
    *
    * @generated from rpc cortex.mutable.v1.MutableStore.Update
    */
@@ -1542,7 +2336,7 @@ export const MutableStore: GenService<{
    * Stores several keys of a namespace, all of them or none. Each entry means what it means in Set.
    *
    * Fails with INVALID_BATCH (more than 1000 entries, a key twice) and with the reasons of Set; where an entry is not valid,
-   * the metadata of the error names it in `field`. Repeating it is not safe: a repeat may undo a later write.
+   * the metadata of the error names it in `field`. Safe to repeat with `request_id`; without, a repeat may undo a later write.
    *
    * @generated from rpc cortex.mutable.v1.MutableStore.BatchSet
    */
@@ -1550,6 +2344,46 @@ export const MutableStore: GenService<{
     methodKind: "unary";
     input: typeof BatchSetRequestSchema;
     output: typeof BatchSetResponseSchema;
+  },
+  /**
+   * Applies operations to any keys of the tenant, all of them or none, if all preconditions hold. The preconditions are checked
+   * against the entries as they were before; the operations run in order, later ones see what earlier ones did. Nobody sees a
+   * part of it, and nobody writes in between: Commit is strictly serializable.
+   *
+   * Fails with INVALID_OPERATIONS (neither operation nor precondition, more than 500 of them together, one that is malformed),
+   * INVALID_REQUEST_ID, REQUEST_ID_REUSED; and with TRANSACTION_FAILED, whose metadata names the operation (`operation_index`,
+   * from 0) or precondition (`precondition_index`) that could not be, and its own `reason`: KEY_NOT_FOUND, REVISION_MISMATCH,
+   * KEY_EXISTS, VALUE_NOT_NUMERIC, VALUE_NOT_ARRAY, VALUE_TOO_LARGE, NUMBER_OUT_OF_RANGE, USER_NOT_FOUND, REPLY_TOO_LARGE, or
+   * the INVALID_… of a field. Safe to repeat with `request_id`.
+   *
+   * @generated from rpc cortex.mutable.v1.MutableStore.Commit
+   */
+  commit: {
+    methodKind: "unary";
+    input: typeof CommitRequestSchema;
+    output: typeof CommitResponseSchema;
+  },
+  /**
+   * A transaction that reads before it knows what to write. The caller sends `begin`, then any number of `read`, `list` and
+   * `write`, then `commit` (or `rollback`); each message is answered by one of the same name, in order. What was read, listed
+   * or written is locked until the end, also a key that does not exist: others who write it wait, others who read see it as it
+   * was before. The transaction sees its own writes. It is strictly serializable; nothing of it is visible before `commit` is
+   * answered, and however else the stream ends, it is rolled back at once.
+   *
+   * It may last 30 seconds in all and 5 seconds between messages (settings of the server). A caller that waits for a key that
+   * another transaction holds waits its turn in the server's memory. Transactions that wait for each other in a circle are
+   * found: one fails with CONFLICT, has changed nothing, and is best begun again.
+   *
+   * Fails with INVALID_TRANSACTION (a message out of order), TRANSACTION_TIMEOUT, TRANSACTION_FAILED (a write, as in Commit),
+   * CONFLICT, INVALID_OPERATIONS, INVALID_NAMESPACE, INVALID_KEY, INVALID_FILTER, INVALID_LIMIT, INVALID_REQUEST_ID,
+   * REPLY_TOO_LARGE. Safe to repeat with `request_id`.
+   *
+   * @generated from rpc cortex.mutable.v1.MutableStore.Transact
+   */
+  transact: {
+    methodKind: "bidi_streaming";
+    input: typeof TransactRequestSchema;
+    output: typeof TransactResponseSchema;
   },
   /**
    * Lists the entries of a namespace that match a filter. One response message carries at most 100 records and about 1 MiB;
@@ -1592,7 +2426,8 @@ export const MutableStore: GenService<{
   /**
    * Deletes every entry of a namespace, all of them or none.
    *
-   * Fails with INVALID_NAMESPACE. Repeating it is not safe: a repeat deletes what was stored in between.
+   * Fails with INVALID_NAMESPACE, INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to repeat with `request_id`; without, a repeat
+   * deletes what was stored in between.
    *
    * @generated from rpc cortex.mutable.v1.MutableStore.PurgeNamespace
    */
@@ -1604,8 +2439,8 @@ export const MutableStore: GenService<{
   /**
    * Deletes the entries of a namespace that match a filter, all of them or none.
    *
-   * Fails with INVALID_NAMESPACE, INVALID_FILTER (also where the filter is empty: that is PurgeNamespace), INVALID_USER_ID.
-   * Repeating it is not safe: a repeat deletes what matches by then.
+   * Fails with INVALID_NAMESPACE, INVALID_FILTER (also where the filter is empty: that is PurgeNamespace), INVALID_USER_ID,
+   * INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to repeat with `request_id`; without, a repeat deletes what matches by then.
    *
    * @generated from rpc cortex.mutable.v1.MutableStore.PurgeMany
    */
@@ -1617,7 +2452,8 @@ export const MutableStore: GenService<{
   /**
    * Deletes every entry of the tenant. Only where the server was started with `--allow-purge-all`.
    *
-   * Fails with PURGE_ALL_DISABLED. Repeating it is not safe: a repeat deletes what was stored in between.
+   * Fails with PURGE_ALL_DISABLED, INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to repeat with `request_id`; without, a repeat
+   * deletes what was stored in between.
    *
    * @generated from rpc cortex.mutable.v1.MutableStore.PurgeAll
    */

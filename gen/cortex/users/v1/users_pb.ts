@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file cortex/users/v1/users.proto.
  */
 export const file_cortex_users_v1_users: GenFile = /*@__PURE__*/
-  fileDesc("Chtjb3J0ZXgvdXNlcnMvdjEvdXNlcnMucHJvdG8SD2NvcnRleC51c2Vycy52MSKKAQoEVXNlchIKCgJpZBgBIAEoCRIUCgxwcm9maWxlX2pzb24YAiABKAkSLwoLY3JlYXRlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJHCg1DcmVhdGVSZXF1ZXN0EgoKAmlkGAEgASgJEhkKDHByb2ZpbGVfanNvbhgCIAEoCUgAiAEBQg8KDV9wcm9maWxlX2pzb24iNQoOQ3JlYXRlUmVzcG9uc2USIwoEdXNlchgBIAEoCzIVLmNvcnRleC51c2Vycy52MS5Vc2VyIkcKDVVwc2VydFJlcXVlc3QSCgoCaWQYASABKAkSGQoMcHJvZmlsZV9qc29uGAIgASgJSACIAQFCDwoNX3Byb2ZpbGVfanNvbiI1Cg5VcHNlcnRSZXNwb25zZRIjCgR1c2VyGAEgASgLMhUuY29ydGV4LnVzZXJzLnYxLlVzZXIiGAoKR2V0UmVxdWVzdBIKCgJpZBgBIAEoCSJACgtHZXRSZXNwb25zZRIoCgR1c2VyGAEgASgLMhUuY29ydGV4LnVzZXJzLnYxLlVzZXJIAIgBAUIHCgVfdXNlciKFAQoLTGlzdFJlcXVlc3QSFgoJaWRfcHJlZml4GAEgASgJSACIAQESEgoFbGltaXQYAiABKAVIAYgBARITCgZvZmZzZXQYAyABKAVIAogBARISCgpwYWdlX3Rva2VuGAQgASgJQgwKCl9pZF9wcmVmaXhCCAoGX2xpbWl0QgkKB19vZmZzZXQibgoMTGlzdFJlc3BvbnNlEiQKBXVzZXJzGAEgAygLMhUuY29ydGV4LnVzZXJzLnYxLlVzZXISDQoFdG90YWwYAiABKAMSEAoIaGFzX21vcmUYAyABKAgSFwoPbmV4dF9wYWdlX3Rva2VuGAQgASgJMrMCCgVVc2VycxJJCgZDcmVhdGUSHi5jb3J0ZXgudXNlcnMudjEuQ3JlYXRlUmVxdWVzdBofLmNvcnRleC51c2Vycy52MS5DcmVhdGVSZXNwb25zZRJOCgZVcHNlcnQSHi5jb3J0ZXgudXNlcnMudjEuVXBzZXJ0UmVxdWVzdBofLmNvcnRleC51c2Vycy52MS5VcHNlcnRSZXNwb25zZSIDkAICEkUKA0dldBIbLmNvcnRleC51c2Vycy52MS5HZXRSZXF1ZXN0GhwuY29ydGV4LnVzZXJzLnYxLkdldFJlc3BvbnNlIgOQAgESSAoETGlzdBIcLmNvcnRleC51c2Vycy52MS5MaXN0UmVxdWVzdBodLmNvcnRleC51c2Vycy52MS5MaXN0UmVzcG9uc2UiA5ACAWIGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("Chtjb3J0ZXgvdXNlcnMvdjEvdXNlcnMucHJvdG8SD2NvcnRleC51c2Vycy52MSKKAQoEVXNlchIKCgJpZBgBIAEoCRIUCgxwcm9maWxlX2pzb24YAiABKAkSLwoLY3JlYXRlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJvCg1DcmVhdGVSZXF1ZXN0EgoKAmlkGAEgASgJEhkKDHByb2ZpbGVfanNvbhgCIAEoCUgAiAEBEhcKCnJlcXVlc3RfaWQYAyABKAlIAYgBAUIPCg1fcHJvZmlsZV9qc29uQg0KC19yZXF1ZXN0X2lkIjUKDkNyZWF0ZVJlc3BvbnNlEiMKBHVzZXIYASABKAsyFS5jb3J0ZXgudXNlcnMudjEuVXNlciJvCg1VcHNlcnRSZXF1ZXN0EgoKAmlkGAEgASgJEhkKDHByb2ZpbGVfanNvbhgCIAEoCUgAiAEBEhcKCnJlcXVlc3RfaWQYAyABKAlIAYgBAUIPCg1fcHJvZmlsZV9qc29uQg0KC19yZXF1ZXN0X2lkIjUKDlVwc2VydFJlc3BvbnNlEiMKBHVzZXIYASABKAsyFS5jb3J0ZXgudXNlcnMudjEuVXNlciIYCgpHZXRSZXF1ZXN0EgoKAmlkGAEgASgJIkAKC0dldFJlc3BvbnNlEigKBHVzZXIYASABKAsyFS5jb3J0ZXgudXNlcnMudjEuVXNlckgAiAEBQgcKBV91c2VyIoUBCgtMaXN0UmVxdWVzdBIWCglpZF9wcmVmaXgYASABKAlIAIgBARISCgVsaW1pdBgCIAEoBUgBiAEBEhMKBm9mZnNldBgDIAEoBUgCiAEBEhIKCnBhZ2VfdG9rZW4YBCABKAlCDAoKX2lkX3ByZWZpeEIICgZfbGltaXRCCQoHX29mZnNldCJuCgxMaXN0UmVzcG9uc2USJAoFdXNlcnMYASADKAsyFS5jb3J0ZXgudXNlcnMudjEuVXNlchINCgV0b3RhbBgCIAEoAxIQCghoYXNfbW9yZRgDIAEoCBIXCg9uZXh0X3BhZ2VfdG9rZW4YBCABKAkyswIKBVVzZXJzEkkKBkNyZWF0ZRIeLmNvcnRleC51c2Vycy52MS5DcmVhdGVSZXF1ZXN0Gh8uY29ydGV4LnVzZXJzLnYxLkNyZWF0ZVJlc3BvbnNlEk4KBlVwc2VydBIeLmNvcnRleC51c2Vycy52MS5VcHNlcnRSZXF1ZXN0Gh8uY29ydGV4LnVzZXJzLnYxLlVwc2VydFJlc3BvbnNlIgOQAgISRQoDR2V0EhsuY29ydGV4LnVzZXJzLnYxLkdldFJlcXVlc3QaHC5jb3J0ZXgudXNlcnMudjEuR2V0UmVzcG9uc2UiA5ACARJICgRMaXN0EhwuY29ydGV4LnVzZXJzLnYxLkxpc3RSZXF1ZXN0Gh0uY29ydGV4LnVzZXJzLnYxLkxpc3RSZXNwb25zZSIDkAIBYgZwcm90bzM", [file_google_protobuf_timestamp]);
 
 /**
  * A user.
@@ -77,6 +77,13 @@ export type CreateRequest = Message<"cortex.users.v1.CreateRequest"> & {
    * @generated from field: optional string profile_json = 2;
    */
   profileJson?: string | undefined;
+
+  /**
+   * Names this request, so that it is applied once however often it is sent: see MutableStore. Unset: each time it is sent.
+   *
+   * @generated from field: optional string request_id = 3;
+   */
+  requestId?: string | undefined;
 };
 
 /**
@@ -126,6 +133,13 @@ export type UpsertRequest = Message<"cortex.users.v1.UpsertRequest"> & {
    * @generated from field: optional string profile_json = 2;
    */
   profileJson?: string | undefined;
+
+  /**
+   * Names this request, so that it is applied once however often it is sent: see MutableStore. Unset: each time it is sent.
+   *
+   * @generated from field: optional string request_id = 3;
+   */
+  requestId?: string | undefined;
 };
 
 /**
@@ -295,7 +309,8 @@ export const Users: GenService<{
   /**
    * Creates a user.
    *
-   * Fails with INVALID_USER_ID, INVALID_METADATA, USER_EXISTS. Repeating it is not safe: the repeat is USER_EXISTS.
+   * Fails with INVALID_USER_ID, INVALID_METADATA, USER_EXISTS, INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to repeat with
+   * `request_id`; without, the repeat is USER_EXISTS.
    *
    * @generated from rpc cortex.users.v1.Users.Create
    */
@@ -307,7 +322,7 @@ export const Users: GenService<{
   /**
    * Creates a user, or replaces the profile of an existing one where a profile is given.
    *
-   * Fails with INVALID_USER_ID, INVALID_METADATA. Safe to repeat.
+   * Fails with INVALID_USER_ID, INVALID_METADATA, INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to repeat.
    *
    * @generated from rpc cortex.users.v1.Users.Upsert
    */

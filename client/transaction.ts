@@ -1,0 +1,261 @@
+// transaction(): the callback runs on what has been read so far; what it misses is fetched, and it runs again. Its writes go out in one
+// commit, on condition that what it read is still there. When others keep being first, it goes on with what it reads locked.
+import { setTimeout as pause } from "node:timers/promises";
+import { MutableStore, type OperationResult } from "../gen/cortex/mutable/v1/mutable_pb.js";
+import { only, writeNames } from "./arguments.js";
+import type { Caller, WriteOptions } from "./call.js";
+import type { Contention } from "./contention.js";
+import { CortexError } from "./error.js";
+import { type Locked, type OperationInit, type Place, type Seen, underLock } from "./locked.js";
+import { type Operation, toOperations } from "./operations.js";
+import { type MutableRecord, toRecord } from "./records.js";
+import { abortable, checkTimeout } from "./retry.js";
+import { idOf, Run, type Transaction } from "./run.js";
+
+export type { Operation } from "./operations.js";
+export type { Transaction } from "./run.js";
+
+export interface TransactionOptions extends WriteOptions {
+  /** How often the callback's writes are tried before it fails because others were first. Default: 10. */
+  maxAttempts?: number | undefined;
+}
+
+export interface TransactionResult {
+  success: true;
+  /** How many writes were made. */
+  operationsExecuted: number;
+  /** For each write, in order, its record, or what a delete gives. */
+  results: (MutableRecord | { deleted: boolean; namespace: string; key: string })[];
+}
+
+type Callback = (tx: Transaction) => void | Promise<void>;
+
+const lossesMax = 2; // then locks
+const conflictPauseMs = 4;
+
+/** What has been read, and whether all of it is of one moment. */
+interface Known {
+  seen: Map<string, Seen & Place>;
+  reads: number;
+}
+
+export class Transactions {
+  constructor(
+    readonly caller: Caller,
+    readonly contention: Contention,
+  ) {}
+
+  async run(
+    work: Callback | readonly Operation[],
+    options: TransactionOptions,
+  ): Promise<TransactionResult> {
+    only(options, [...writeNames, "maxAttempts"], "INVALID_OPTIONS", "transaction");
+    const { maxAttempts = 10, timeoutMs = this.caller.timeoutMs } = options;
+    if (!Number.isInteger(maxAttempts) || maxAttempts < 1)
+      throw invalid("INVALID_OPTIONS", "maxAttempts", "is not a whole number above 0");
+    if (Array.isArray(work)) return this.#list(work as readonly Operation[], options);
+    if (typeof work !== "function")
+      throw invalid("INVALID_OPERATIONS", "work", "is neither a function nor a list of operations");
+    if (options.requestId !== undefined)
+      throw invalid("INVALID_OPTIONS", "requestId", "means nothing for a callback");
+    const deadline = new Date(Date.now() + checkTimeout(timeoutMs));
+    const { signal } = options;
+    return new Attempts(this, work as Callback, deadline, signal, maxAttempts)
+      .run()
+      .catch((error: unknown) => {
+        throw error instanceof CortexError ? named(error, timeoutMs) : error;
+      });
+  }
+
+  async #list(list: readonly Operation[], options: TransactionOptions): Promise<TransactionResult> {
+    const operations = toOperations(list);
+    const { timeoutMs = this.caller.timeoutMs, signal, requestId } = options;
+    const { results } = await this.caller
+      .write(MutableStore.method.commit, { operations }, { timeoutMs, signal, requestId })
+      .catch((error: unknown) => {
+        throw error instanceof CortexError ? named(error, timeoutMs) : error;
+      });
+    return toResult(results);
+  }
+}
+
+/** One transaction, until it is committed or fails. */
+class Attempts {
+  #losses = 0;
+  /** What the callback was last seen to read: fetched together the next time. */
+  #reads = new Map<string, Place>();
+
+  readonly caller: Caller;
+  readonly contention: Contention;
+
+  constructor(
+    { caller, contention }: Transactions,
+    readonly callback: Callback,
+    readonly deadline: Date,
+    readonly signal: AbortSignal | undefined,
+    readonly maxAttempts: number,
+  ) {
+    this.caller = caller;
+    this.contention = contention;
+  }
+
+  async run(): Promise<TransactionResult> {
+    for (let attempt = 1; ; attempt++) {
+      const results =
+        this.#losses < lossesMax ? await this.#optimistic() : await this.#underLocks();
+      if (results) return toResult(results);
+      if (attempt === this.maxAttempts) {
+        const message = `others were first in each of ${attempt} attempts; nothing was written`;
+        throw new CortexError("TRANSACTION_FAILED", message, {
+          reason: "CONFLICT",
+          attempts: `${attempt}`,
+        });
+      }
+      if (++this.#losses === lossesMax)
+        for (const id of this.#reads.keys()) this.contention.saw(id);
+      if (this.#losses < lossesMax) await pause(Math.random() * conflictPauseMs);
+    }
+  }
+
+  /** The results; undefined where somebody else was first. */
+  async #optimistic(): Promise<OperationResult[] | undefined> {
+    const known: Known = { seen: new Map(), reads: 0 };
+    await this.#fetch(known, [...this.#reads.values()]);
+    const run = await this.#settled(known, async (places) => {
+      if (places.some((place) => this.contention.on(idOf(place)))) throw new Contended();
+      await this.#fetch(known, places);
+    }).catch(contended);
+    if (!run) return this.#underLocks();
+    const { operations } = run;
+    if (run.error || operations.length === 0) {
+      // What was read at one moment needs no second look; nor does what a callback throws that has read nothing.
+      const current = known.reads <= 1 || (await this.#commit(known, []));
+      if (!current) return undefined;
+      if (run.error) throw run.error;
+      return [];
+    }
+    return this.#commit(known, operations);
+  }
+
+  async #underLocks(): Promise<OperationResult[] | undefined> {
+    const { caller, deadline, signal } = this;
+    return underLock(caller, deadline, signal, async (locked) => {
+      const known: Known = { seen: new Map(), reads: 0 };
+      await lock(known, locked, [...this.#reads.values()]);
+      const run = await this.#settled(known, (places) => lock(known, locked, places));
+      if (run.error) throw run.error;
+      return locked.commit(run.operations);
+    });
+  }
+
+  /** Runs the callback until it has read all it wants. */
+  async #settled(known: Known, fetch: (places: Place[]) => Promise<void>): Promise<Run> {
+    for (;;) {
+      const run = new Run(known.seen);
+      await this.#inTime(run.take(this.callback));
+      for (const place of run.missing) this.#reads.set(idOf(place), place);
+      if (run.missing.length === 0) return run;
+      await fetch(run.missing);
+    }
+  }
+
+  async #fetch(known: Known, places: Place[]): Promise<void> {
+    const namespaces = new Map<string, string[]>();
+    for (const { namespace, key } of places)
+      namespaces.set(namespace, [...(namespaces.get(namespace) ?? []), key]);
+    await Promise.all(
+      [...namespaces].map(async ([namespace, keys]) => {
+        known.reads++;
+        const { results } = await this.caller.unary(
+          MutableStore.method.batchGet,
+          { namespace, keys },
+          this.#options(),
+        );
+        results.forEach(({ record }, i) => {
+          const place = { namespace, key: keys[i] ?? "" };
+          const { valueJson, revision = "0" } = record ?? {};
+          known.seen.set(idOf(place), { ...place, json: valueJson, revision });
+        });
+      }),
+    );
+  }
+
+  async #commit(known: Known, operations: OperationInit[]): Promise<OperationResult[] | undefined> {
+    const preconditions = [...known.seen.values()].map(({ namespace, key, json, revision }) => ({
+      namespace,
+      key,
+      condition:
+        json === undefined
+          ? { case: "exists" as const, value: false }
+          : { case: "revision" as const, value: revision },
+    }));
+    try {
+      const request = { preconditions, operations };
+      return (await this.caller.write(MutableStore.method.commit, request, this.#options()))
+        .results;
+    } catch (error) {
+      const first =
+        error instanceof CortexError &&
+        error.code === "TRANSACTION_FAILED" &&
+        error.details.precondition_index !== undefined;
+      if (first) return undefined;
+      throw error;
+    }
+  }
+
+  #options() {
+    return { timeoutMs: Math.max(this.deadline.getTime() - Date.now(), 1), signal: this.signal };
+  }
+
+  /** What the callback does, unless the time is up first. */
+  #inTime(work: Promise<void>): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    return abortable<void>(
+      this.signal,
+      () => {},
+      (resolve, reject) => {
+        const late = new CortexError("DEADLINE_EXCEEDED", "", { applied: "no" });
+        timer = setTimeout(() => reject(late), this.deadline.getTime() - Date.now());
+        work.then(resolve, reject);
+      },
+    ).finally(() => clearTimeout(timer));
+  }
+}
+
+/** What the callback reads, others fight for. */
+class Contended extends Error {}
+
+function contended(error: unknown): undefined {
+  if (!(error instanceof Contended)) throw error;
+}
+
+async function lock(known: Known, locked: Locked, places: Place[]): Promise<void> {
+  if (places.length === 0) return;
+  const seen = await locked.read(places);
+  places.forEach((place, i) => {
+    known.seen.set(idOf(place), { ...place, ...(seen[i] as Seen) });
+  });
+}
+
+function toResult(results: OperationResult[]): TransactionResult {
+  return {
+    success: true,
+    operationsExecuted: results.length,
+    results: results.map(({ result }) => {
+      if (result.case !== "deleted") return toRecord(result.value);
+      const { deleted, namespace, key } = result.value;
+      return { deleted, namespace, key };
+    }),
+  };
+}
+
+/** What the transaction's caller is told. */
+function named(error: CortexError, timeoutMs: number): CortexError {
+  if (error.code !== "DEADLINE_EXCEEDED") return error;
+  const message = `the transaction did not end within ${timeoutMs} ms`;
+  const applied = error.details.applied ?? "unknown";
+  return new CortexError("TRANSACTION_TIMEOUT", message, { applied }, { cause: error });
+}
+
+const invalid = (code: "INVALID_OPTIONS" | "INVALID_OPERATIONS", field: string, problem: string) =>
+  new CortexError(code, `${field} ${problem}`, { field, problem });

@@ -1,0 +1,154 @@
+// Messages -> operations: each checked, with the field that is wrong named as the caller wrote it.
+import type { Message } from "@bufbuild/protobuf";
+import type {
+  Operation as OperationMessage,
+  SetOperation,
+  UpdateRequest,
+} from "../../gen/cortex/mutable/v1/mutable_pb.js";
+import * as check from "../checks.js";
+import type { Config } from "../config.js";
+import { CortexError } from "../errors.js";
+import type { Operation, Place } from "./apply.js";
+
+/** The fields that SetRequest, BatchSetEntry and SetOperation share. */
+type SetMessage = Omit<SetOperation, keyof Message>;
+
+export function place(
+  tenant: string,
+  { namespace, key }: { namespace: string; key: string },
+  prefix = "",
+): Place {
+  return {
+    tenant,
+    namespace: check.namespace(namespace, `${prefix}namespace`),
+    key: check.key(key, `${prefix}key`),
+  };
+}
+
+export function setOperation(
+  at: Place,
+  message: SetMessage,
+  { valueBytesMax }: Config,
+  prefix = "",
+): Operation {
+  const { valueJson, userId, clearUserId, metadataJson, clearMetadata, ttlSeconds } = message;
+  const field = (name: string) => prefix + name;
+  check.exclusive([field("clear_user_id"), clearUserId], [field("user_id"), userId !== undefined]);
+  check.exclusive(
+    [field("clear_metadata"), clearMetadata],
+    [field("metadata_json"), metadataJson !== undefined],
+  );
+  return {
+    ...at,
+    kind: "set",
+    argument: check.json(valueJson, field("value_json"), valueBytesMax),
+    userId: clearUserId
+      ? null
+      : userId === undefined
+        ? undefined
+        : check.userId(userId, field("user_id")),
+    metadata: clearMetadata
+      ? null
+      : metadataJson === undefined
+        ? undefined
+        : check.jsonObject(metadataJson, field("metadata_json")),
+    ttlSeconds:
+      ttlSeconds === undefined ? undefined : check.ttlSeconds(ttlSeconds, field("ttl_seconds")),
+  };
+}
+
+/** What changes the value that is there. */
+export function changeOperation(
+  at: Place,
+  operation: UpdateRequest["operation"],
+  createIfMissing: boolean,
+  config: Config,
+  prefix = "",
+): Operation {
+  const change = kindOf(operation, config.valueBytesMax, prefix);
+  return { ...at, ...change, expects: createIfMissing ? undefined : "present" };
+}
+
+function kindOf(
+  operation: UpdateRequest["operation"],
+  bytesMax: number,
+  prefix: string,
+): Pick<Operation, "kind" | "argument"> {
+  const json = (text: string, field: string, depthMax?: number) =>
+    check.json(text, prefix + field, bytesMax, depthMax);
+  switch (operation.case) {
+    case "increment": {
+      const { amount = "1" } = operation.value;
+      return { kind: "add", argument: check.amount(amount, `${prefix}increment.amount`) };
+    }
+    case "decrement": {
+      const { amount = "1" } = operation.value;
+      const exact = check.amount(amount, `${prefix}decrement.amount`);
+      return { kind: "add", argument: exact.startsWith("-") ? exact.slice(1) : `-${exact}` };
+    }
+    case "append": {
+      const { valueJson } = operation.value;
+      const argument = json(valueJson, "append.value_json", check.valueDepthMax - 1);
+      return { kind: "append", argument };
+    }
+    case "merge": {
+      const { patchJson } = operation.value;
+      return { kind: "merge", argument: json(patchJson, "merge.patch_json", check.patchDepthMax) };
+    }
+    case "replace":
+      return { kind: "replace", argument: json(operation.value.valueJson, "replace.value_json") };
+    case undefined:
+      throw new CortexError("INVALID_OPERATION", {
+        field: `${prefix}operation`,
+        problem: "is missing",
+      });
+  }
+}
+
+/** One operation of a transaction. */
+export function operationOf(
+  tenant: string,
+  message: OperationMessage,
+  config: Config,
+  prefix: string,
+): Operation {
+  const { operation, createIfMissing } = message;
+  const at = place(tenant, message, prefix);
+  switch (operation.case) {
+    case "set":
+    case "delete":
+      if (createIfMissing)
+        throw new CortexError("INVALID_OPERATIONS", {
+          field: `${prefix}create_if_missing`,
+          problem: `means nothing for a ${operation.case}`,
+        });
+      return operation.case === "delete"
+        ? { ...at, kind: "delete", expects: "present" }
+        : setOperation(at, operation.value, config, `${prefix}set.`);
+    case undefined:
+      throw new CortexError("INVALID_OPERATIONS", {
+        field: `${prefix}operation`,
+        problem: "is missing",
+      });
+    default:
+      return changeOperation(at, operation, createIfMissing, config, prefix);
+  }
+}
+
+/** The operations of a transaction, `used` of whose 500 are taken. */
+export function operationsOf(
+  tenant: string,
+  messages: OperationMessage[],
+  config: Config,
+  used: number,
+): Operation[] {
+  const got = used + messages.length;
+  if (got > check.operationsMax)
+    throw new CortexError("INVALID_OPERATIONS", {
+      field: "operations",
+      problem: "are too many",
+      limit: `${check.operationsMax}`,
+      got: `${got}`,
+    });
+  return messages.map((message, i) => operationOf(tenant, message, config, `operations[${i}].`));
+}

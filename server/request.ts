@@ -1,0 +1,112 @@
+// Exactly once: a request that carries an id leaves its reply in the transaction of its write. A repeat finds it there.
+import { createHash } from "node:crypto";
+import * as check from "./checks.js";
+import type { Fragment, Run, Sql } from "./connection.js";
+import { CortexError, codeOf } from "./errors.js";
+
+/** A request id, and what tells its request from another. */
+export interface RequestKey {
+  id: string;
+  fingerprint: string;
+}
+
+/** The key of a request, of its RPC and all it asks for; undefined where it has no id. */
+export function requestKey(
+  id: string | undefined,
+  rpc: string,
+  asks: unknown,
+): RequestKey | undefined {
+  if (id === undefined) return undefined;
+  const text = JSON.stringify([rpc, asks]);
+  const fingerprint = createHash("sha256").update(text).digest("base64url");
+  return { id: check.requestId(id), fingerprint };
+}
+
+/** A statement in its parts. */
+export interface Work {
+  /** What it does: the common table expressions, without the `with`. */
+  steps: Fragment;
+  /** Gives the one row `reply json, user_ids text[]`; no row: it was refused. */
+  reply: Fragment;
+}
+
+/** Runs a statement, once under the request's key; its reply, undefined where it was refused. */
+export async function once<Reply extends object>(
+  run: Run,
+  tenant: string,
+  request: RequestKey | undefined,
+  work: (sql: Sql) => Work,
+): Promise<Reply | undefined> {
+  const past = request && (await keptReply(run, tenant, request));
+  if (past) return JSON.parse(past) as Reply;
+  try {
+    const [done] = await run<{ reply: Reply }>((sql) => {
+      const { steps, reply } = work(sql);
+      return sql`
+        with ${steps}, done as materialized (${reply})
+        ${
+          request
+            ? sql`, kept as (
+                insert into request (tenant, id, fingerprint, reply, user_ids)
+                select ${tenant}, ${request.id}, ${request.fingerprint}, reply, user_ids from done)`
+            : sql``
+        }
+        select reply from done`;
+    });
+    return done?.reply;
+  } catch (error) {
+    if (!request || codeOf(error) !== "23505") throw error;
+    const theirs = await keptReply(run, tenant, request); // a repeat was faster: what this one did is rolled back
+    if (!theirs) throw error;
+    return JSON.parse(theirs) as Reply;
+  }
+}
+
+/** Keeps a reply, in the transaction of its write. */
+export async function keepReply(
+  run: Run,
+  tenant: string,
+  { id, fingerprint }: RequestKey,
+  { reply, userIds }: { reply: string; userIds: string[] },
+): Promise<void> {
+  await run(
+    (sql) => sql`
+      insert into request (tenant, id, fingerprint, reply, user_ids)
+      values (${tenant}, ${id}, ${fingerprint}, ${reply}::text::json, ${userIds}::text[])`,
+  );
+}
+
+/** The reply that is kept under a request's key. */
+export async function keptReply(
+  run: Run,
+  tenant: string,
+  { id, fingerprint }: RequestKey,
+): Promise<string | undefined> {
+  const [kept] = await run<{ fingerprint: string; reply: string }>(
+    (sql) =>
+      sql`select fingerprint, reply::text from request where tenant = ${tenant} and id = ${id}`,
+  );
+  if (kept && kept.fingerprint !== fingerprint)
+    throw new CortexError("REQUEST_ID_REUSED", { request_id: id });
+  return kept?.reply;
+}
+
+const batchMax = 1000;
+
+/** Deletes the replies that have been kept long enough, in bounded statements; returns how many. */
+export async function forgetReplies(run: Run, seconds: number): Promise<number> {
+  for (let forgotten = 0; ; ) {
+    const gone = await run(
+      (sql) => sql`
+        with old as materialized (
+          select tenant, id from request
+          where created_at < statement_timestamp() - ${seconds}::float8 * interval '1 second'
+          order by created_at limit ${batchMax}
+          for update skip locked
+        )
+        delete from request r using old where r.tenant = old.tenant and r.id = old.id returning 1`,
+    );
+    forgotten += gone.length;
+    if (gone.length < batchMax) return forgotten;
+  }
+}

@@ -1,0 +1,46 @@
+// Bytes <-> messages, and the two places where the libraries bend what was sent.
+import {
+  create,
+  type DescMessage,
+  fromBinary,
+  type MessageInitShape,
+  toBinary,
+} from "@bufbuild/protobuf";
+import { configureTextEncoding, getTextEncoding } from "@bufbuild/protobuf/wire";
+import { Metadata } from "@grpc/grpc-js";
+import { CortexError } from "./errors.js";
+
+// A byte order mark is text like any other: the decoder's default would drop it, and two keys would be one.
+const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
+const utf8Strict = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
+configureTextEncoding({
+  ...getTextEncoding(),
+  decodeUtf8: (bytes, strict) => (strict ? utf8Strict : utf8).decode(bytes),
+});
+
+// grpc-js drops a header that is not printable ASCII, so a call that names such a tenant would be one of the tenant "".
+export const tenantHeader = "x-tenant-id";
+const fromHttp2Headers = Metadata.fromHttp2Headers;
+Metadata.fromHttp2Headers = (headers) => {
+  const metadata = fromHttp2Headers(headers);
+  if (headers[tenantHeader] && metadata.get(tenantHeader).length === 0)
+    metadata.set(`${tenantHeader}-bin`, Buffer.from("dropped"));
+  return metadata;
+};
+
+export const encoder = (schema: DescMessage) => (init: MessageInitShape<DescMessage>) => {
+  const bytes = toBinary(schema, create(schema, init));
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+};
+
+// grpc-js answers INTERNAL where decoding throws, so what cannot be decoded travels to the handler as its refusal.
+export function decode(schema: DescMessage, bytes: Buffer, bytesMax: number): unknown {
+  if (bytes.length > bytesMax)
+    return new CortexError("MESSAGE_TOO_LARGE", { limit: `${bytesMax}`, got: `${bytes.length}` });
+  try {
+    return fromBinary(schema, bytes);
+  } catch (error) {
+    const problem = error instanceof Error ? error.message : "it is not a message";
+    return new CortexError("MALFORMED_REQUEST", { problem });
+  }
+}
