@@ -37,8 +37,10 @@ export async function once<Reply extends object>(
   request: RequestKey | undefined,
   work: (sql: Sql) => Work,
 ): Promise<Reply | undefined> {
-  const past = request && (await keptReply(run, tenant, request));
-  if (past) return JSON.parse(past) as Reply;
+  const parsed = (reply: string | undefined) =>
+    reply === undefined ? undefined : (JSON.parse(reply) as Reply);
+  const past = request && parsed(await keptReply(run, tenant, request));
+  if (past) return past;
   try {
     const [done] = await run<{ reply: Reply }>((sql) => {
       const { steps, reply } = work(sql);
@@ -53,12 +55,13 @@ export async function once<Reply extends object>(
         }
         select reply from done`;
     });
-    return done?.reply;
+    if (done || !request) return done?.reply;
+    return parsed(await keptReply(run, tenant, request)); // what refuses it may be what a repeat of it has done
   } catch (error) {
     if (!request || codeOf(error) !== "23505") throw error;
-    const theirs = await keptReply(run, tenant, request); // a repeat was faster: what this one did is rolled back
+    const theirs = parsed(await keptReply(run, tenant, request)); // a repeat was faster: what this one did is rolled back
     if (!theirs) throw error;
-    return JSON.parse(theirs) as Reply;
+    return theirs;
   }
 }
 

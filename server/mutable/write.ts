@@ -1,6 +1,7 @@
 // The way of a write: together with others, unless a key is locked. Then it waits for the key in memory if the lock is held on this
 // server, else in the database, one call a key.
 import { CortexError } from "../errors.js";
+import { keptReply } from "../request.js";
 import type { Call } from "../rpc.js";
 import type { Shared } from "../share.js";
 import {
@@ -51,7 +52,13 @@ export async function write(
       if (locks.held(names)) continue;
       outcome = await patiently(call, unit);
     }
-    if (outcome !== "locked") return settle(unit, outcome, refuse);
+    if (outcome === "locked") continue;
+    if ("refusal" in outcome && unit.request) {
+      // What refuses it may be what a repeat of it has done since the statement looked for one.
+      const reply = await keptReply(call.run, unit.tenant, unit.request);
+      if (reply !== undefined) return resultsIn(reply, unit.operations);
+    }
+    return settle(unit, outcome, refuse);
   }
 }
 
