@@ -5,6 +5,14 @@ import base from "./vitest.config.js";
 export default mergeConfig(base, {
   test: {
     testTimeout: 1_800_000,
-    env: { MODEL_RUNS: "2000", SCALE_KEYS: "1000000" },
+    env: {
+      MODEL_RUNS: "2000",
+      SCALE_KEYS: "1000000",
+      CONTENTION_ROUNDS: "1000",
+      LINEARIZABILITY_SEEDS: "20",
+      SERVER_KILLS: "20",
+      POSTGRES_KILLS: "10",
+    },
+    maxWorkers: 1, // each is measured by itself
   },
 });
