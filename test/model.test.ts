@@ -2,6 +2,7 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { type Cortex, CortexError } from "../client/index.js";
+import { type Failure, RawTransaction } from "./support/raw.js";
 import { serve } from "./support/server.js";
 
 const s = serve();
@@ -53,6 +54,68 @@ function write(
     ...change,
     revision,
   });
+}
+
+type Operation = { key: string; value?: unknown; createIfMissing?: boolean } & {
+  op: "set" | "update" | "increment" | "append" | "delete";
+};
+
+/** Applies an operation of a transaction to the model; whether it can be. */
+function applies(model: Model, { op, key: at, value: v, createIfMissing }: Operation): boolean {
+  const before = model.get(at);
+  const keep = (next: unknown) => {
+    const fresh = { metadata: {}, accessCount: 0, revision: "" };
+    model.set(at, { ...(before ?? fresh), value: next });
+    return true;
+  };
+  switch (op) {
+    case "set":
+      return keep(v);
+    case "update":
+      return before !== undefined && keep(v);
+    case "increment":
+      if (!before) return createIfMissing === true && keep(1);
+      if (before.value !== null && typeof before.value !== "number") return false;
+      return keep(Number(before.value ?? 0) + 1);
+    case "append":
+      return Array.isArray(before?.value) && keep([...before.value, v]);
+    case "delete":
+      return model.delete(at);
+  }
+}
+
+const inOneCommit = async ({ cortex, namespace }: Real, operations: Operation[]) =>
+  (await cortex.mutable.transaction(operations.map((o) => ({ ...o, namespace })) as never)).results;
+
+/** The same by Transact, each operation a message. */
+async function underLocks({ namespace }: Real, operations: Operation[]) {
+  const transaction = new RawTransaction(s.address);
+  try {
+    await transaction.ask({ case: "begin", value: {} });
+    const results: { revision: string }[] = [];
+    for (const { op, key: at, value: v, createIfMissing = false } of operations) {
+      const json = { valueJson: JSON.stringify(v ?? null) };
+      const operation = {
+        set: { case: "set", value: json },
+        update: { case: "replace", value: json },
+        increment: { case: "increment", value: {} },
+        append: { case: "append", value: json },
+        delete: { case: "delete", value: {} },
+      }[op] as never;
+      const answer = await transaction.ask({
+        case: "write",
+        value: { operations: [{ namespace, key: at, operation, createIfMissing }] },
+      });
+      const result = answer.case === "written" ? answer.value.results[0]?.result : undefined;
+      results.push(result?.case === "record" ? result.value : ({} as never));
+    }
+    await transaction.ask({ case: "commit", value: {} });
+    return results;
+  } catch (error) {
+    throw new CortexError((error as Failure).reason as never, (error as Failure).message);
+  } finally {
+    transaction.close();
+  }
 }
 
 const step = fc.oneof<fc.Arbitrary<Step>[]>(
@@ -146,6 +209,36 @@ const step = fc.oneof<fc.Arbitrary<Step>[]>(
             ? "OK"
             : "KEY_NOT_FOUND",
       );
+    }),
+  fc
+    .tuple(
+      fc.array(
+        fc.oneof(
+          fc.record({ op: fc.constant("set" as const), key, value }),
+          fc.record({ op: fc.constant("update" as const), key, value }),
+          fc.record({ op: fc.constant("increment" as const), key, createIfMissing: fc.boolean() }),
+          fc.record({ op: fc.constant("append" as const), key, value }),
+          fc.record({ op: fc.constant("delete" as const), key }),
+        ),
+        { minLength: 1, maxLength: 6 },
+      ),
+      fc.boolean(),
+    )
+    .map(([operations, locked]) => async (model, real) => {
+      const after: Model = new Map([...model].map(([at, entry]) => [at, { ...entry }]));
+      const failure = operations.findIndex((operation) => !applies(after, operation));
+      const outcome = await code(
+        (locked ? underLocks(real, operations) : inOneCommit(real, operations)).then((results) => {
+          results.forEach((result, i) => {
+            const at = operations[i]?.key ?? "";
+            if ("revision" in result && after.has(at))
+              (after.get(at) as Entry).revision = result.revision;
+          });
+          model.clear();
+          for (const [at, entry] of after) model.set(at, entry);
+        }),
+      );
+      expect(outcome).toBe(failure < 0 ? "OK" : "TRANSACTION_FAILED");
     }),
   fc.tuple(key, value).map(([at, v]) => async (model, { cortex, namespace }) => {
     const outcome = await code(

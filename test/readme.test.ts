@@ -35,7 +35,7 @@ it("the session with the client prints what it says", async () => {
     env: environment(),
   });
   await rm(file);
-  expect([code, err, out]).toEqual([0, "", "99\nKEY_EXISTS\nwidget-qty 99\n"]);
+  expect([code, err, out]).toEqual([0, "", "99\n89\nKEY_EXISTS\nwidget-qty 89\n"]);
 });
 
 it("the session with buf curl sets, decrements and lists", async () => {

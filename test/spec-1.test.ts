@@ -1,4 +1,4 @@
-// What the examples of spec/1 call on cortex.mutable (all but `transaction`) runs as they write it.
+// What the examples of spec/1 call on cortex.mutable runs as they write it. (Those of `transaction()` itself: transaction.test.ts.)
 import { describe, expect, it } from "vitest";
 import { serve } from "./support/server.js";
 
@@ -199,6 +199,72 @@ describe("hierarchies", () => {
     expect(allApples.records.filter((r) => r.key.endsWith(":apples"))).toHaveLength(2);
     const lowStock = allApples.records.filter((item) => item.value.quantity < 25);
     expect(lowStock.map((item) => item.key)).toEqual(["store-15:dairy:milk"]);
+  });
+});
+
+describe("transactions in the examples", () => {
+  it("a purchase of several items, and a store's metrics", async () => {
+    const cortex = get();
+    const keys = ["apples", "bananas"].map((item) => `store-15:produce:${item}`);
+    for (const key of [...keys, "store-15:dairy:milk"])
+      await cortex.mutable.set("shop", key, { quantity: 50, unit: "lbs" });
+    await cortex.mutable.set("shop-metrics", "store-15-daily", { revenue: 0, transactions: 0 });
+    await cortex.mutable.transaction(async (tx) => {
+      tx.update("shop", "store-15:produce:apples", (item) => ({
+        ...item,
+        quantity: item.quantity - 5,
+      }));
+      tx.update("shop", "store-15:produce:bananas", (item) => ({
+        ...item,
+        quantity: item.quantity - 3,
+      }));
+      tx.update("shop", "store-15:dairy:milk", (item) => ({
+        ...item,
+        quantity: item.quantity - 2,
+      }));
+      tx.update("shop-metrics", "store-15-daily", (metrics) => ({
+        ...metrics,
+        revenue: metrics.revenue + 67.5,
+        transactions: metrics.transactions + 1,
+        lastUpdated: new Date(),
+      }));
+    });
+    const [apples, bananas] = await cortex.mutable.getMany("shop", keys);
+    expect([apples, bananas]).toEqual([
+      { quantity: 45, unit: "lbs" },
+      { quantity: 47, unit: "lbs" },
+    ]);
+    expect(await cortex.mutable.get("shop-metrics", "store-15-daily")).toMatchObject({
+      revenue: 67.5,
+      transactions: 1,
+    });
+  });
+
+  it("a department restocked in a loop", async () => {
+    const cortex = get();
+    await cortex.mutable.setMany("restock", {
+      "store-15:produce:apples": { quantity: 1 },
+      "store-15:produce:bananas": { quantity: 2 },
+    });
+    async function restockDepartment(
+      storeId: string,
+      department: string,
+      items: Record<string, number>,
+    ) {
+      await cortex.mutable.transaction(async (tx) => {
+        for (const [itemName, quantity] of Object.entries(items)) {
+          const key = `${storeId}:${department}:${itemName}`;
+          tx.update("restock", key, (current) => ({
+            ...current,
+            quantity: current.quantity + quantity,
+            lastRestocked: new Date(),
+          }));
+        }
+      });
+    }
+    await restockDepartment("store-15", "produce", { apples: 100, bananas: 150 });
+    const { records } = await cortex.mutable.list("restock");
+    expect(records.map(({ value }) => value.quantity)).toEqual([101, 152]);
   });
 });
 
