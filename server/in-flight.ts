@@ -1,28 +1,60 @@
+// The calls in flight, and how one of them may end before it is answered.
 import { CortexError } from "./errors.js";
 
-/** The calls in flight, for the drain. */
+/** Says when a call is over before its time. Its signal is made for those who ask: most calls need none, and it is not cheap. */
+export class Ending {
+  #reason: CortexError | undefined;
+  #controller: AbortController | undefined;
+  #listener: (() => void) | undefined;
+
+  /** Why it ended; undefined while it goes on. */
+  get reason(): CortexError | undefined {
+    return this.#reason;
+  }
+
+  get signal(): AbortSignal {
+    if (!this.#controller) {
+      this.#controller = new AbortController();
+      if (this.#reason) this.#controller.abort(this.#reason);
+    }
+    return this.#controller.signal;
+  }
+
+  end(reason: CortexError): void {
+    if (this.#reason) return;
+    this.#reason = reason;
+    this.#listener?.();
+    this.#controller?.abort(reason);
+  }
+
+  /** Calls one listener at its end, until another (or none) takes its place. */
+  listen(listener: (() => void) | undefined): void {
+    this.#listener = listener;
+  }
+}
+
 export class InFlight {
-  readonly #controllers = new Set<AbortController>();
+  readonly #endings = new Set<Ending>();
   #idle: (() => void) | undefined;
 
-  open(): AbortController {
-    const controller = new AbortController();
-    this.#controllers.add(controller);
-    return controller;
+  open(): Ending {
+    const ending = new Ending();
+    this.#endings.add(ending);
+    return ending;
   }
 
-  has(controller: AbortController): boolean {
-    return this.#controllers.has(controller);
+  has(ending: Ending): boolean {
+    return this.#endings.has(ending);
   }
 
-  close(controller: AbortController): void {
-    this.#controllers.delete(controller);
-    if (this.#controllers.size === 0) this.#idle?.();
+  close(ending: Ending): void {
+    this.#endings.delete(ending);
+    if (this.#endings.size === 0) this.#idle?.();
   }
 
   /** Resolves when no call is in flight. */
   drained(): Promise<void> {
-    if (this.#controllers.size === 0) return Promise.resolve();
+    if (this.#endings.size === 0) return Promise.resolve();
     return new Promise((resolve) => {
       this.#idle = resolve;
     });
@@ -31,6 +63,6 @@ export class InFlight {
   /** Ends them all: each was cancelled before it changed anything, or answers. */
   abort(): void {
     const reason = new CortexError("SHUTTING_DOWN", { applied: "no" });
-    for (const controller of this.#controllers) controller.abort(reason);
+    for (const ending of this.#endings) ending.end(reason);
   }
 }

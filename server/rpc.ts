@@ -26,7 +26,7 @@ import type { Config } from "./config.js";
 import type { Run } from "./connection.js";
 import type { Database } from "./database.js";
 import { CortexError, fromDatabase, toStatus, unforeseen } from "./errors.js";
-import type { InFlight } from "./in-flight.js";
+import type { Ending, InFlight } from "./in-flight.js";
 import type { Locks } from "./locks.js";
 import type { Shared, Shares } from "./share.js";
 import type { Transactions } from "./transactions.js";
@@ -118,60 +118,89 @@ export function addService<S extends DescService>(
   server.addService(definition, implementation);
 }
 
-type Finish = (error?: CortexError) => void;
+/** A call that has been opened: its end in the log, and what a handler works with. */
+class Opened implements Call {
+  tenant = "";
+  readonly #start = performance.now();
+  readonly #ending: Ending;
 
-/** Opens a call: its signal, its tenant, its end in the log. */
-function begin(
-  method: DescMethod,
-  context: Context,
-  grpc: ServerUnaryCall<unknown, Init> | Readable,
-): { call: (request: unknown) => Call; signal: AbortSignal; finish: Finish } {
-  const { database, shares, locks, access, config, log, calls } = context;
-  const controller = calls.open();
-  const { signal } = controller;
-  // "cancelled" comes after every call, also after one that was answered.
-  const gone = () => calls.has(controller) && controller.abort(new CortexError("CANCELLED"));
-  (grpc as ServerUnaryCall<unknown, Init>).once("cancelled", gone); // as on any kind of call
-  if (grpc.cancelled) gone();
-  const start = performance.now();
-  let tenant: string | undefined;
-  return {
-    signal,
-    call(request) {
-      tenant = check.tenant([
-        ...grpc.metadata.get(tenantHeader),
-        ...grpc.metadata.get(`${tenantHeader}-bin`),
-      ]);
-      if (request instanceof CortexError) throw request;
-      return {
-        tenant,
-        signal,
-        fail: (reason) => controller.abort(reason),
-        share: (shared, asked) => shares.of(shared).ask(asked, signal),
-        locks,
-        transactions: database.transactions,
-        access,
-        config,
-        run: database.calls.run(signal),
-        bulk: database.bulk.run(signal),
-      };
-    },
-    finish(error) {
-      calls.close(controller);
-      if (error?.reason === "DATABASE_ERROR")
-        log.error({ err: error.cause, error_id: error.details.error_id }, "an unexpected failure");
-      if (log.isLevelEnabled("debug"))
-        log.debug(
-          {
-            rpc: `${method.parent.typeName}/${method.name}`,
-            tenant,
-            outcome: error?.reason ?? "OK",
-            ms: Math.round((performance.now() - start) * 10) / 10,
-          },
-          "call",
-        );
-    },
-  };
+  constructor(
+    readonly method: DescMethod,
+    readonly context: Context,
+    readonly grpc: ServerUnaryCall<unknown, Init> | Readable,
+  ) {
+    const { calls } = context;
+    const ending = calls.open();
+    this.#ending = ending;
+    // "cancelled" comes after every call, also after one that was answered.
+    const gone = () => calls.has(ending) && ending.end(new CortexError("CANCELLED"));
+    (grpc as ServerUnaryCall<unknown, Init>).once("cancelled", gone); // as on any kind of call
+    if (grpc.cancelled) gone();
+  }
+
+  /** For a request that could be decoded, in a tenant that there may be. */
+  with(request: unknown): Call {
+    const { metadata } = this.grpc;
+    this.tenant = check.tenant([
+      ...metadata.get(tenantHeader),
+      ...metadata.get(`${tenantHeader}-bin`),
+    ]);
+    if (request instanceof CortexError) throw request;
+    return this;
+  }
+
+  get signal(): AbortSignal {
+    return this.#ending.signal;
+  }
+
+  fail(reason: CortexError): void {
+    this.#ending.end(reason);
+  }
+
+  share<Asked, Reply>(shared: Shared<Asked, Reply>, asked: Asked): Promise<Reply> {
+    return this.context.shares.of(shared).ask(asked, this.#ending);
+  }
+
+  get run(): Run {
+    return this.context.database.calls.run(this.signal);
+  }
+
+  get bulk(): Run {
+    return this.context.database.bulk.run(this.signal);
+  }
+
+  get transactions(): Transactions {
+    return this.context.database.transactions;
+  }
+
+  get locks(): Locks {
+    return this.context.locks;
+  }
+
+  get access(): AccessCounter {
+    return this.context.access;
+  }
+
+  get config(): Config {
+    return this.context.config;
+  }
+
+  finish(error?: CortexError): void {
+    const { calls, log } = this.context;
+    calls.close(this.#ending);
+    if (error?.reason === "DATABASE_ERROR")
+      log.error({ err: error.cause, error_id: error.details.error_id }, "an unexpected failure");
+    if (log.isLevelEnabled("debug"))
+      log.debug(
+        {
+          rpc: `${this.method.parent.typeName}/${this.method.name}`,
+          tenant: this.tenant,
+          outcome: error?.reason ?? "OK",
+          ms: Math.round((performance.now() - this.#start) * 10) / 10,
+        },
+        "call",
+      );
+  }
 }
 
 /** An aborted call fails with its signal's reason where it was thrown; a lost connection stays one: it may have written. */
@@ -185,15 +214,14 @@ function unary(
   context: Context,
 ): handleUnaryCall<unknown, Init> {
   return async (grpc, reply) => {
-    const { call, finish } = begin(method, context, grpc);
+    const opened = new Opened(method, context, grpc);
     try {
-      const response = await handler(grpc.request, call(grpc.request));
-      reply(null, response);
-      finish();
+      reply(null, await handler(grpc.request, opened.with(grpc.request)));
+      opened.finish();
     } catch (error) {
       const reason = reasonOf(error);
       reply(toStatus(reason));
-      finish(reason);
+      opened.finish(reason);
     }
   };
 }
@@ -204,8 +232,8 @@ function serverStream(
   context: Context,
 ): handleServerStreamingCall<unknown, Init> {
   return async (grpc) => {
-    const { call, signal, finish } = begin(method, context, grpc);
-    await send(grpc, signal, finish, () => handler(grpc.request, call(grpc.request)));
+    const opened = new Opened(method, context, grpc);
+    await send(grpc, opened, () => handler(grpc.request, opened.with(grpc.request)));
   };
 }
 
@@ -215,29 +243,29 @@ function conversation(
   context: Context,
 ): handleBidiStreamingCall<unknown, Init> {
   return async (grpc) => {
-    const { call, signal, finish } = begin(method, context, grpc);
-    await send(grpc, signal, finish, () => handler(received(grpc), call(undefined)));
+    const opened = new Opened(method, context, grpc);
+    await send(grpc, opened, () => handler(received(grpc), opened.with(undefined)));
   };
 }
 
 /** Sends what a handler gives, as fast as it is read. */
 async function send(
   grpc: Readable,
-  signal: AbortSignal,
-  finish: Finish,
+  opened: Opened,
   open: () => AsyncGenerator<Init>,
 ): Promise<void> {
+  const { signal } = opened;
   try {
     for await (const message of open()) {
       signal.throwIfAborted();
       if (!grpc.write(message)) await drained(grpc, signal);
     }
     grpc.end();
-    finish();
+    opened.finish();
   } catch (error) {
     const reason = reasonOf(error);
     grpc.emit("error", toStatus(reason));
-    finish(reason);
+    opened.finish(reason);
   }
 }
 

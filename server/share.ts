@@ -4,6 +4,7 @@
 import type { Run } from "./connection.js";
 import type { Lane } from "./database.js";
 import { codeOf } from "./errors.js";
+import type { Ending } from "./in-flight.js";
 
 const batchesMax = 2; // in flight: one is in the database while the next is gathered
 const weightMax = 128;
@@ -30,7 +31,7 @@ export interface Touch {
 
 interface Waiting<Call, Reply> {
   call: Call;
-  signal: AbortSignal;
+  ending: Ending;
   resolve(reply: Reply): void;
   reject(error: unknown): void;
 }
@@ -46,11 +47,11 @@ export class Share<Call, Reply> {
     readonly lane: Lane,
   ) {}
 
-  /** Runs a call with whatever others there are. It fails with its signal's reason if that aborts before its statement is sent. */
-  ask(call: Call, signal: AbortSignal): Promise<Reply> {
+  /** Runs a call with whatever others there are. If it ends before its statement is sent, it fails with the reason and is not done. */
+  ask(call: Call, ending: Ending): Promise<Reply> {
     return new Promise((resolve, reject) => {
-      if (signal.aborted) return reject(signal.reason);
-      this.#waiting.add({ call, signal, resolve, reject });
+      if (ending.reason) return reject(ending.reason);
+      this.#waiting.add({ call, ending, resolve, reject });
       if (this.#waiting.size >= eager && this.#batches < batchesMax) this.#flush();
       else this.#soon();
     });
@@ -87,9 +88,9 @@ export class Share<Call, Reply> {
     const most = Math.min(Math.max(this.#waiting.size / 2, eager), weightMax);
     let weight = 0;
     for (const waiting of this.#waiting) {
-      if (waiting.signal.aborted) {
+      if (waiting.ending.reason) {
         this.#waiting.delete(waiting);
-        waiting.reject(waiting.signal.reason);
+        waiting.reject(waiting.ending.reason);
         continue;
       }
       if (weight >= most || closed.size > scannedMax) break;
@@ -125,10 +126,8 @@ export class Share<Call, Reply> {
       if (batch.length > 1 && rolledBack(error))
         await Promise.all(batch.map((waiting) => this.#run([waiting])));
       else
-        for (const { reject, signal } of batch)
-          reject(
-            abandoned.signal.aborted && error === abandoned.signal.reason ? signal.reason : error,
-          );
+        for (const { reject, ending } of batch)
+          reject(error === abandoned.signal.reason ? ending.reason : error);
     } finally {
       abandoned.stop();
     }
@@ -136,20 +135,19 @@ export class Share<Call, Reply> {
 }
 
 /** A signal that aborts once nobody of the batch waits any longer: only then may their statement be cancelled. */
-function abandonment(batch: { signal: AbortSignal }[]) {
+function abandonment(batch: { ending: Ending }[]) {
   const controller = new AbortController();
   let left = batch.length;
   const leave = () => {
-    if (--left === 0) controller.abort(batch[0]?.signal.reason);
+    if (--left === 0) controller.abort(batch[0]?.ending.reason);
   };
-  for (const { signal } of batch) {
-    if (signal.aborted) leave();
-    else signal.addEventListener("abort", leave, { once: true });
-  }
+  for (const { ending } of batch)
+    if (ending.reason) leave();
+    else ending.listen(leave);
   return {
     signal: controller.signal,
     stop() {
-      for (const { signal } of batch) signal.removeEventListener("abort", leave);
+      for (const { ending } of batch) ending.listen(undefined);
     },
   };
 }

@@ -1,6 +1,8 @@
 // Calls that share statements, on a real lane: who goes with whom, who waits, and what becomes of the others when one fails.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Lane } from "../server/database.js";
+import { CortexError } from "../server/errors.js";
+import { Ending } from "../server/in-flight.js";
 import { Share, type Shared } from "../server/share.js";
 import { serve } from "./support/server.js";
 
@@ -17,7 +19,7 @@ interface Call {
   alone?: boolean;
   seconds?: number;
 }
-const never = new AbortController().signal;
+const never = new Ending();
 
 /** A statement that divides a hundred by each call's number, and what it was sent. */
 function dividing() {
@@ -81,34 +83,33 @@ describe("calls that arrive together", () => {
 describe("a call that is given up", () => {
   it("before its statement is sent is not done; the others are", async () => {
     const { share, batches } = dividing();
-    const controller = new AbortController();
-    const gone = share.ask({ divisor: 2 }, controller.signal);
+    const ending = new Ending();
+    const gone = share.ask({ divisor: 2 }, ending);
     const stays = share.ask({ divisor: 4 }, never);
-    controller.abort(new Error("gone"));
-    await expect(gone).rejects.toThrow("gone");
+    ending.end(new CortexError("CANCELLED"));
+    await expect(gone).rejects.toMatchObject({ reason: "CANCELLED" });
     expect(await stays).toBe(25);
     expect(batches).toEqual([[4]]);
   });
 
   it("later does not disturb those who share its statement; where nobody is left, it is cancelled", async () => {
     const { share } = dividing();
-    const [one, two] = [new AbortController(), new AbortController()];
-    const ask = (signal: AbortSignal, seconds: number) =>
-      share.ask({ divisor: 2, seconds }, signal);
-    const both = [ask(one.signal, 0.3), ask(two.signal, 0.3)];
+    const [one, two] = [new Ending(), new Ending()];
+    const ask = (ending: Ending, seconds: number) => share.ask({ divisor: 2, seconds }, ending);
+    const both = [ask(one, 0.3), ask(two, 0.3)];
     await new Promise((resolve) => setTimeout(resolve, 100));
-    one.abort(new Error("one"));
+    one.end(new CortexError("CANCELLED"));
     expect(await Promise.all(both)).toEqual([50, 50]);
 
-    const [three, four] = [new AbortController(), new AbortController()];
+    const [three, four] = [new Ending(), new Ending()];
     const start = performance.now();
-    const outcomes = Promise.allSettled([ask(three.signal, 20), ask(four.signal, 20)]);
+    const outcomes = Promise.allSettled([ask(three, 20), ask(four, 20)]);
     await new Promise((resolve) => setTimeout(resolve, 100));
-    three.abort(new Error("three"));
-    four.abort(new Error("four"));
-    expect((await outcomes).map((one) => one.status === "rejected" && one.reason.message)).toEqual([
-      "three",
-      "four",
+    three.end(new CortexError("CANCELLED"));
+    four.end(new CortexError("DEADLINE_EXCEEDED"));
+    expect((await outcomes).map((one) => one.status === "rejected" && one.reason.reason)).toEqual([
+      "CANCELLED",
+      "DEADLINE_EXCEEDED",
     ]);
     expect(performance.now() - start).toBeLessThan(5000);
   });

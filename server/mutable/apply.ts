@@ -36,8 +36,12 @@ export interface Unit {
   /** Largest value it may leave, and largest reply, in bytes of UTF-8. */
   valueBytesMax: number;
   replyBytesMax: number;
+  /** The names of the keys of its operations. */
+  keys: string[];
   /** Its keys and its request id, as names in the batch. */
   touches: Touch[];
+  /** What it takes of a batch. */
+  weight: number;
 }
 
 /** A unit of operations on behalf of one call. */
@@ -48,10 +52,18 @@ export function unitOf(
   { valueBytesMax, messageBytesMax }: { valueBytesMax: number; messageBytesMax: number },
 ): Unit {
   const mixes = operations.length === 1;
-  const touches = [...new Set(operations.map(idOf))].map((name) => ({ name, mixes }));
+  const keys = operations.map(idOf);
+  const touches = (mixes ? keys : [...new Set(keys)]).map((name) => ({ name, mixes }));
   if (request) touches.push({ name: `${tenant}\0${request.id}`, mixes: false });
-  return { tenant, operations, request, valueBytesMax, replyBytesMax: messageBytesMax, touches };
+  let weight = 0;
+  for (const operation of operations) weight += weightOf(operation);
+  const replyBytesMax = messageBytesMax;
+  return { tenant, operations, request, valueBytesMax, replyBytesMax, keys, touches, weight };
 }
+
+// An append or a merge gives back all it appends to, which may be large; an argument takes a place for every 8 KiB.
+const weightOf = ({ kind, argument = "" }: Operation): number =>
+  (kind === "append" || kind === "merge" ? 8 : 1) + Math.floor(argument.length / 8192);
 
 /** What an operation did. */
 export interface Result {
@@ -135,9 +147,9 @@ export interface Plan {
 
 function planOf(units: Unit[]): Plan {
   const keys = new Map<string, Key>();
-  const all = units.flatMap(({ operations, request }, unit) =>
-    operations.map((operation) => {
-      const id = idOf(operation);
+  const all = units.flatMap(({ operations, request, keys: ids }, unit) =>
+    operations.map((operation, i) => {
+      const id = ids[i] as string;
       const { tenant, namespace, key: name } = operation;
       const atomic = operations.length > 1 ? unit : undefined;
       const key = keys.get(id) ?? { tenant, namespace, key: name, atomic, steps: 0, place: 0 };

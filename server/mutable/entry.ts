@@ -1,8 +1,7 @@
 // An entry: its row, its message, and when it is there at all. Every statement names the table `mutable` as `m`.
 
-import type { MessageInitShape } from "@bufbuild/protobuf";
-import { timestampFromDate } from "@bufbuild/protobuf/wkt";
-import type { RecordSchema } from "../../gen/cortex/mutable/v1/mutable_pb.js";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import type { Record as RecordMessage } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import type { Fragment, Sql } from "../connection.js";
 
 export interface Row {
@@ -44,18 +43,30 @@ export const written = (sql: Sql, write: Fragment): Fragment => sql`
   with m as (${write} returning m.*)
   select ${columns(sql)} from m ${joinAccess(sql)}`;
 
-export function toRecord(row: Row): MessageInitShape<typeof RecordSchema> {
+/** A record as a message: whole, so that it is not made twice on its way out. */
+export function toRecord(row: Row): RecordMessage {
   return {
+    $typeName: "cortex.mutable.v1.Record",
     namespace: row.namespace,
     key: row.key,
     valueJson: row.value,
     metadataJson: row.metadata,
-    createTime: timestampFromDate(row.created_at),
-    updateTime: timestampFromDate(row.updated_at),
+    createTime: toTimestamp(row.created_at),
+    updateTime: toTimestamp(row.updated_at),
     accessCount: BigInt(row.access_count),
     revision: row.revision,
     ...(row.user_id !== null && { userId: row.user_id }),
-    ...(row.accessed_at && { lastAccessTime: timestampFromDate(row.accessed_at) }),
-    ...(row.expire_at && { expireTime: timestampFromDate(row.expire_at) }),
+    ...(row.accessed_at && { lastAccessTime: toTimestamp(row.accessed_at) }),
+    ...(row.expire_at && { expireTime: toTimestamp(row.expire_at) }),
+  };
+}
+
+function toTimestamp(date: Date): Timestamp {
+  const ms = date.getTime();
+  const seconds = Math.floor(ms / 1000);
+  return {
+    $typeName: "google.protobuf.Timestamp",
+    seconds: BigInt(seconds),
+    nanos: (ms - seconds * 1000) * 1_000_000,
   };
 }

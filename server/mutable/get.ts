@@ -17,13 +17,14 @@ const sharedBytesMax = 64 * 1024; // a larger value is read by itself: a batch o
 
 const reads: Shared<Place, Found | undefined> = { run: find, weight: () => 1, touches: () => [] };
 
-export async function get(request: GetRequest, { tenant, share, run, access }: Call) {
+export async function get(request: GetRequest, call: Call) {
+  const { tenant } = call;
   const at = place(tenant, request);
-  const found = await share(reads, at);
+  const found = await call.share(reads, at);
   if (!found) return {};
-  access.count(tenant, at.namespace, at.key, found.created_revision);
+  call.access.count(tenant, at.namespace, at.key, found.created_revision);
   if (found.value !== null) return { valueJson: found.value, revision: found.revision };
-  const [large] = await run<{ value: string; revision: string }>(
+  const [large] = await call.run<{ value: string; revision: string }>(
     (sql) => sql`
       select m.value::text as value, m.revision from mutable m
       where ${one(sql, tenant, at.namespace, at.key)}`,

@@ -4,28 +4,16 @@ import { CortexError } from "../errors.js";
 import { keptReply } from "../request.js";
 import type { Call } from "../rpc.js";
 import type { Shared } from "../share.js";
-import {
-  apply,
-  idOf,
-  type Operation,
-  type Outcome,
-  type Refusal,
-  type Result,
-  type Unit,
-} from "./apply.js";
+import { apply, type Outcome, type Refusal, type Result, type Unit } from "./apply.js";
 import { refusalOf } from "./refuse.js";
 import { resultsIn } from "./reply.js";
 
 /** Units that share a statement. */
 const writes: Shared<Unit, Outcome> = {
   run: (run, units) => apply(run, units, { wait: false }),
-  weight: ({ operations }) => operations.reduce((sum, operation) => sum + weightOf(operation), 0),
+  weight: ({ weight }) => weight,
   touches: ({ touches }) => touches,
 };
-
-// An append or a merge gives back all it appends to, which may be large; an argument takes a place for every 8 KiB.
-const weightOf = ({ kind, argument = "" }: Operation): number =>
-  (kind === "append" || kind === "merge" ? 8 : 1) + Math.floor(argument.length / 8192);
 
 /** The name of what a list in a transaction holds: a namespace that nobody creates a key in. */
 export const namespaceId = (tenant: string, namespace: string): string => `${tenant}\0${namespace}`;
@@ -36,19 +24,18 @@ export async function write(
   unit: Unit,
   refuse: (refusal: Refusal) => CortexError = (refusal) => refusalOf(unit, refusal),
 ): Promise<Result[]> {
-  const { share, locks, signal } = call;
-  const keys = unit.operations.map(idOf);
-  let names = keys;
+  const { locks } = call;
+  let names = unit.keys;
   for (;;) {
-    const written = await locks.pass(names, signal);
+    const written = locks.held(names) ? await locks.pass(names, call.signal) : undefined;
     let outcome: Outcome;
     try {
-      outcome = await share(writes, unit);
+      outcome = await call.share(writes, unit);
     } finally {
-      written();
+      written?.();
     }
     if (outcome === "locked") {
-      names = [...keys, ...unit.operations.map((o) => namespaceId(o.tenant, o.namespace))];
+      names = [...unit.keys, ...unit.operations.map((o) => namespaceId(o.tenant, o.namespace))];
       if (locks.held(names)) continue;
       outcome = await patiently(call, unit);
     }
@@ -64,7 +51,7 @@ export async function write(
 
 /** Waits for the locks in the database, on behalf of all who want the first of the keys. */
 async function patiently({ locks, transactions, signal }: Call, unit: Unit): Promise<Outcome> {
-  const name = idOf(unit.operations[0] as Operation);
+  const [name = ""] = unit.keys;
   const owner = {};
   await locks.own(name, owner, signal);
   try {
