@@ -24,7 +24,16 @@ import {
 } from "@grpc/grpc-js";
 import { text } from "./arguments.js";
 import { CortexError, fromGrpc } from "./error.js";
-import { abortable, backOff, cancelled, checkTimeout, within } from "./retry.js";
+import {
+  abortable,
+  backOff,
+  cancelled,
+  certainlyNot,
+  checkSignal,
+  checkTimeout,
+  unsure,
+  within,
+} from "./retry.js";
 
 /** What any call takes. */
 export interface CallOptions {
@@ -221,32 +230,39 @@ export class Caller {
     attempt: (deadline: Date) => Promise<T>,
   ): Promise<T> {
     const deadline = new Date(Date.now() + checkTimeout(timeoutMs));
+    let sure = true;
     for (let failures = 0; ; ) {
       try {
         await this.#connected(deadline, signal);
         return await attempt(deadline);
       } catch (error) {
-        await backOff(error, ++failures, idempotency, deadline, signal);
+        const told = sure ? error : unsure(error);
+        sure &&= certainlyNot(error);
+        await backOff(told, ++failures, idempotency, deadline, signal, error);
       }
     }
   }
 
   /** Waits for a connection, so that what fails for want of one is known never to have reached the server. */
   async #connected(deadline: Date, signal: AbortSignal | undefined): Promise<void> {
-    if (signal !== undefined && !(signal instanceof AbortSignal)) {
-      const problem = "is not an AbortSignal";
-      throw new CortexError("INVALID_CONFIG", `signal ${problem}`, { field: "signal", problem });
-    }
+    checkSignal(signal);
     if (signal?.aborted) throw cancelled(signal);
-    if (this.#closed) throw new CortexError("CANCELLED", "the client is closed");
-    if (this.#client.getChannel().getConnectivityState(true) === connectivityState.READY) return;
-    await abortable<void>(signal, ignore, (resolve, reject) => {
-      this.#client.waitForReady(deadline, (error) => {
-        if (!error) return resolve();
+    while (
+      this.#client.getChannel().getConnectivityState(!this.#closed) !== connectivityState.READY
+    ) {
+      if (this.#closed) break;
+      const now = Date.now();
+      if (now >= deadline.getTime()) {
         const message = `no server answers at ${this.address}`;
-        reject(new CortexError("UNAVAILABLE", message, { address: this.address, applied: "no" }));
-      });
-    });
+        throw new CortexError("UNAVAILABLE", message, { address: this.address, applied: "no" });
+      }
+      // In slices, so that whoever gives up, or closes the client, leaves no timer behind for long.
+      const slice = new Date(Math.min(now + waitMs, deadline.getTime()));
+      await abortable<void>(signal, ignore, (resolve) =>
+        this.#client.waitForReady(slice, () => resolve()),
+      );
+    }
+    if (this.#closed) throw new CortexError("CANCELLED", "the client is closed", { applied: "no" });
   }
 }
 
@@ -257,6 +273,8 @@ export interface Conversation<Request, Response> {
   /** Ends it, whatever it is at. */
   close(): void;
 }
+
+const waitMs = 250;
 
 const ignore = () => {};
 

@@ -41,7 +41,17 @@ export class CortexError extends Error {
     super(message, options);
     this.code = code;
     this.details = details;
-    this.retryable = retryable.has(code);
+    this.retryable =
+      retryable.has(code) || (code === "TRANSACTION_FAILED" && details.reason === "CONFLICT");
+  }
+}
+
+/** What a thrown thing says, whatever it is. */
+export function said(thrown: unknown): string {
+  try {
+    return thrown instanceof Error ? thrown.message : String(thrown);
+  } catch {
+    return "something that says nothing";
   }
 }
 
@@ -51,6 +61,7 @@ const retryable = new Set<ErrorCode>([
   "SHUTTING_DOWN",
   "CONFLICT",
   "DEADLINE_EXCEEDED",
+  "TRANSACTION_TIMEOUT",
 ]);
 
 /** Whatever grpc-js fails with, by the reason the server gave, else by its status. */

@@ -11,7 +11,7 @@ import {
 } from "../gen/cortex/mutable/v1/mutable_pb.js";
 import type { Caller, Conversation } from "./call.js";
 import { CortexError } from "./error.js";
-import { backOff } from "./retry.js";
+import { backOff, certainlyNot, unsure } from "./retry.js";
 
 export interface Place {
   namespace: string;
@@ -31,69 +31,127 @@ type Messages = Conversation<
   MessageShape<typeof TransactResponseSchema>
 >;
 
-/** A transaction that is open. */
-export class Locked {
-  constructor(
-    readonly messages: Messages,
-    readonly requestId: string,
-  ) {}
+/** A commit that was sent and not answered. */
+interface Unsure<Context> {
+  requestId: string;
+  context: Context;
+}
 
-  async read(keys: readonly Place[]): Promise<Seen[]> {
-    this.messages.send({ message: { case: "read", value: { keys: [...keys] } } });
-    for (;;) {
-      const { message } = await answer(this.messages);
-      if (message.case !== "read") continue;
-      return message.value.results.map(({ record }) => ({
-        json: record?.valueJson,
-        revision: record?.revision ?? "0",
-      }));
-    }
+/** What a transaction gave, and what its work says of it. */
+interface Done<Context> {
+  results: OperationResult[];
+  context: Context;
+}
+
+/** A transaction that is open. */
+export class Locked<Context> {
+  /** The commit that it sent. */
+  sent: Unsure<Context> | undefined;
+  readonly #messages: Messages;
+  readonly #onLocked: () => Promise<void>;
+
+  constructor(messages: Messages, onLocked: () => Promise<void>) {
+    this.#messages = messages;
+    this.#onLocked = onLocked;
   }
 
-  /** Writes and commits: the results of the operations. */
-  async commit(operations: OperationInit[]): Promise<OperationResult[]> {
-    const { messages, requestId } = this;
-    if (operations.length > 0) messages.send({ message: { case: "write", value: { operations } } });
-    messages.send({ message: { case: "commit", value: { requestId } } });
-    for (;;) {
-      const { message } = await answer(messages);
-      if (message.case === "committed") return message.value.results;
-    }
+  async read(keys: readonly Place[]): Promise<Seen[]> {
+    this.#messages.send({ message: { case: "read", value: { keys: [...keys] } } });
+    const { message } = await answer(this.#messages, "read");
+    await this.#onLocked();
+    if (message.case !== "read") return [];
+    return message.value.results.map(({ record }) => ({
+      json: record?.valueJson,
+      revision: record?.revision ?? "0",
+    }));
+  }
+
+  /** Writes and commits. */
+  async commit(operations: OperationInit[], context: Context): Promise<Done<Context>> {
+    const requestId = randomUUID();
+    this.sent = { requestId, context };
+    if (operations.length > 0)
+      this.#messages.send({ message: { case: "write", value: { operations } } });
+    this.#messages.send({ message: { case: "commit", value: { requestId } } });
+    const { message } = await answer(this.#messages, "committed");
+    return { results: message.case === "committed" ? message.value.results : [], context };
+  }
+}
+
+/** Ends an attempt whose work an earlier one has done. */
+class Before<Context> extends Error {
+  constructor(readonly done: Done<Context>) {
+    super();
   }
 }
 
 /**
- * Does work in a transaction on the server, again where the server broke a circle of locks, and where the connection was lost: then it
- * asks first whether the work was committed. Whatever else the work throws ends it, rolled back.
+ * Does work in a transaction on the server, again where the server broke a circle of locks, and where the connection was lost. A commit
+ * that was sent by then may yet be on its way: once the next attempt has locked what that one had locked, it is over, and the
+ * attempt asks for it before it believes anything that it has read. Whatever else the work throws ends it, rolled back.
  */
-export async function underLock(
+export async function underLock<Context>(
   caller: Caller,
   deadline: Date,
   signal: AbortSignal | undefined,
-  work: (locked: Locked) => Promise<OperationResult[]>,
-): Promise<OperationResult[]> {
-  const requestId = randomUUID();
+  work: (locked: Locked<Context>) => Promise<Done<Context>>,
+): Promise<Done<Context>> {
+  const open = [] as Unsure<Context>[];
+  const ask = async () => {
+    for (let one = open[0]; one; open.shift(), one = open[0]) {
+      const results = await committed(caller, one.requestId, deadline, signal);
+      if (results) throw new Before({ results, context: one.context });
+    }
+  };
   for (let failures = 0; ; ) {
     let messages: Messages | undefined;
+    let locked: Locked<Context> | undefined;
     try {
       messages = await caller.conversation(MutableStore.method.transact, deadline, signal);
-      const begin = failures > 0 ? { requestId } : {};
-      messages.send({ message: { case: "begin", value: begin } });
-      if (failures > 0) {
-        const { message } = await answer(messages);
-        if (message.case === "committed") return message.value.results;
-      }
-      return await work(new Locked(messages, requestId));
+      messages.send({ message: { case: "begin", value: {} } });
+      locked = new Locked(messages, ask);
+      return await work(locked);
     } catch (error) {
-      await backOff(error, ++failures, Idempotency.IDEMPOTENT, deadline, signal);
+      if (error instanceof Before) return error.done;
+      const { sent } = locked ?? {};
+      if (sent && !certainlyNot(error)) open.push(sent);
+      const told = open.length > 0 ? unsure(error) : sent ? error : spared(error);
+      await backOff(told, ++failures, Idempotency.IDEMPOTENT, deadline, signal, error);
     } finally {
       messages?.close();
     }
   }
 }
 
-async function answer(messages: Messages) {
-  const response = await messages.next();
-  if (response) return response;
-  throw new CortexError("UNAVAILABLE", "the server ended the transaction");
+/** An error from before anything was sent that could have been applied. */
+function spared(error: unknown): unknown {
+  if (certainlyNot(error) || !(error instanceof CortexError)) return error;
+  const details = { ...error.details, applied: "no" };
+  return new CortexError(error.code, error.message, details, { cause: error.cause });
+}
+
+/** The results of the transaction that was committed under the id; undefined where none was. */
+async function committed(
+  caller: Caller,
+  requestId: string,
+  deadline: Date,
+  signal: AbortSignal | undefined,
+): Promise<OperationResult[] | undefined> {
+  const messages = await caller.conversation(MutableStore.method.transact, deadline, signal);
+  try {
+    messages.send({ message: { case: "begin", value: { requestId } } });
+    const { message } = await answer(messages);
+    return message.case === "committed" ? message.value.results : undefined;
+  } finally {
+    messages.close();
+  }
+}
+
+/** The next answer; of a kind, the next one of that. */
+async function answer(messages: Messages, kind?: string) {
+  for (;;) {
+    const response = await messages.next();
+    if (!response) throw new CortexError("UNAVAILABLE", "the server ended the transaction");
+    if (kind === undefined || response.message.case === kind) return response;
+  }
 }

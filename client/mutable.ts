@@ -151,7 +151,7 @@ export class Mutable {
    * Changes a value by a function of it, atomically: the result is stored only if nobody wrote in between, else the function runs
    * again on what they wrote, and after some such losses under a lock. So it may run several times, and must have no side effects.
    * User, metadata and expiry stay.
-   * `timeoutMs` counts from this update's turn: updates that one client makes to one key are made one after the other.
+   * Updates that one client makes to one key at a time go together, in order, each with its own revision and record.
    *
    * @param updater Gets the current value, gives the new one; may be async.
    * @returns The record as stored.
@@ -279,7 +279,8 @@ export class Mutable {
    *
    * The callback reads with `tx.get` and writes with `tx.set`, `tx.update`, `tx.delete`, without waiting; it sees its own writes.
    * It runs again as what it reads arrives, and when somebody else wrote what it has read (after some such losses under locks), so
-   * it must have no side effects. Nothing is written until it is done; if it throws, nothing is.
+   * it must have no side effects, and want to read the same again. Nothing is written until it is done; if it throws, nothing is.
+   * What it starts it must await. It writes at most 500 times.
    *
    * @param work The callback; or a list of operations `{ op, namespace, key, … }`, later ones see earlier ones.
    * @param options `timeoutMs` for all of it, `maxAttempts` (default 10), `requestId` (of a list), `signal`.
@@ -297,7 +298,7 @@ export class Mutable {
    * ```
    */
   async transaction(
-    work: ((tx: Transaction) => void | Promise<void>) | readonly Operation[],
+    work: ((tx: Transaction) => unknown) | readonly Operation[],
     options: TransactionOptions = {},
   ): Promise<TransactionResult> {
     return this.#transactions.run(work, options);

@@ -2,7 +2,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { MethodOptions_IdempotencyLevel as Idempotency } from "@bufbuild/protobuf/wkt";
 import type { ServiceError } from "@grpc/grpc-js";
-import { CortexError, fromGrpc } from "./error.js";
+import { CortexError, type ErrorCode, fromGrpc } from "./error.js";
 
 const attemptsMax = 5;
 const backoffMs = 50;
@@ -16,16 +16,45 @@ export function checkTimeout(timeoutMs: unknown): number {
   throw new CortexError("INVALID_CONFIG", `timeoutMs ${problem}`, { field: "timeoutMs", problem });
 }
 
-/** Waits before the next attempt; fails with the error where there is to be none. */
+export function checkSignal(signal: unknown): void {
+  if (signal === undefined || signal instanceof AbortSignal) return;
+  const problem = "is not an AbortSignal";
+  throw new CortexError("INVALID_CONFIG", `signal ${problem}`, { field: "signal", problem });
+}
+
+// Whatever else a call fails with, the server or the client refused it and nothing was changed.
+const ambiguous = new Set<ErrorCode>([
+  "UNAVAILABLE",
+  "DATABASE_UNAVAILABLE",
+  "DEADLINE_EXCEEDED",
+  "TRANSACTION_TIMEOUT",
+  "CANCELLED",
+  "DATABASE_ERROR",
+  "UNKNOWN",
+]);
+
+/** Whether a write that failed so was certainly not applied. */
+export const certainlyNot = (error: unknown): boolean =>
+  error instanceof CortexError && (!ambiguous.has(error.code) || error.details.applied === "no");
+
+/** An error of a later attempt, where an earlier one may have been applied. */
+export function unsure(error: unknown): unknown {
+  if (!(error instanceof CortexError) || error.details.applied !== "no") return error;
+  const details = { ...error.details, applied: "unknown" };
+  return new CortexError(error.code, error.message, details, { cause: error.cause });
+}
+
+/** Waits before the next attempt; fails with the error where the last one allows none. */
 export async function backOff(
   error: unknown,
   failures: number,
   idempotency: Idempotency,
   deadline: Date,
   signal: AbortSignal | undefined,
+  last: unknown = error,
 ): Promise<void> {
   const again =
-    error instanceof CortexError && failures < attemptsMax && repeatable(error, idempotency);
+    last instanceof CortexError && failures < attemptsMax && repeatable(last, idempotency);
   const wait = Math.random() * Math.min(backoffMs * 2 ** failures, backoffMsMax); // full jitter
   if (!again || Date.now() + wait >= deadline.getTime()) throw error;
   await pause(wait, undefined, { signal }).catch(() => {

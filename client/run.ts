@@ -1,17 +1,18 @@
 // One run of a transaction's callback, on what has been read so far.
 import { flag, keyText, namespaceText, only } from "./arguments.js";
 import { entryNames, setOf } from "./entries.js";
-import { CortexError } from "./error.js";
+import { CortexError, said } from "./error.js";
 import { toJson } from "./json.js";
 import type { OperationInit, Place, Seen } from "./locked.js";
 import type { EntryOptions } from "./options.js";
+import { isPromise } from "./updater.js";
 
 /** What the callback of a transaction works with. Nothing here waits, so `await` may be written or left out. */
 export interface Transaction {
   /** The value, as this transaction sees it; null where the key does not exist. */
   get<T = any>(namespace: string, key: string): T | null;
   /** Stores a value: see `mutable.set`. */
-  set(namespace: string, key: string, value: unknown, options?: EntryOptions): void;
+  set(namespace: string, key: string, value: unknown, options?: string | null | EntryOptions): void;
   /**
    * Changes a value by a function of it, which must not be async. A missing key fails the transaction with KEY_NOT_FOUND, unless
    * `createIfMissing`, which calls the function with null.
@@ -31,7 +32,7 @@ export const idOf = ({ namespace, key }: Place): string => `${namespace}\0${key}
 /** Ends a run that cannot go on before something is read. Whoever catches it does no harm: the run is repeated all the same. */
 class Missing extends Error {}
 
-export class Run implements Transaction {
+export class Run {
   readonly operations: OperationInit[] = [];
   /** What the callback threw, once nothing is missing. */
   error: CortexError | undefined;
@@ -46,25 +47,41 @@ export class Run implements Transaction {
     return [...this.#missing.values()];
   }
 
-  async take(callback: (tx: Transaction) => void | Promise<void>): Promise<void> {
+  async take(callback: (tx: Transaction) => unknown): Promise<void> {
+    // Only this, and bound: so that a callback may take it apart.
+    const tx: Transaction = {
+      get: (namespace, key) => this.#named(() => this.get(namespace, key)),
+      set: (...args) => this.#named(() => this.set(...args)),
+      update: (...args) => this.#named(() => this.update(...args)),
+      delete: (...args) => this.#named(() => this.delete(...args)),
+    };
     try {
-      await callback(this);
+      await callback(tx);
     } catch (error) {
-      const said = error instanceof Error ? error.message : String(error);
+      const own = error instanceof CortexError ? failed.get(error) : undefined;
+      const reason = error instanceof CortexError ? error.code : undefined;
       this.error = new CortexError(
         "TRANSACTION_FAILED",
-        `the callback threw, nothing was written: ${said}`,
-        error instanceof CortexError
-          ? {
-              ...error.details,
-              reason: error.code,
-              ...(failed.has(error) && { operationIndex: this.operations.length }),
-            }
-          : {},
+        `the callback threw, nothing was written: ${said(error)}`,
+        {
+          ...(reason && { reason }),
+          ...(own && { ...(error as CortexError).details, ...own }),
+        },
         { cause: error },
       );
     } finally {
       this.#over = true;
+    }
+  }
+
+  /** Notes of an operation that cannot be which one it is. */
+  #named<T>(operation: () => T): T {
+    try {
+      return operation();
+    } catch (error) {
+      if (error instanceof CortexError)
+        failed.set(error, { reason: error.code, operationIndex: this.operations.length });
+      throw error;
     }
   }
 
@@ -73,9 +90,15 @@ export class Run implements Transaction {
     return json === undefined ? null : (JSON.parse(json) as T);
   }
 
-  set(namespace: string, key: string, value: unknown, options: EntryOptions = {}): void {
-    only(options, entryNames, "INVALID_OPTIONS", "set");
-    const set = setOf(value, options);
+  set(
+    namespace: string,
+    key: string,
+    value: unknown,
+    options: string | null | EntryOptions = {},
+  ): void {
+    const given = typeof options === "string" || options === null ? { userId: options } : options;
+    only(given, entryNames, "INVALID_OPTIONS", "set");
+    const set = setOf(value, given);
     this.#write(this.#place(namespace, key), { case: "set", value: set }, set.valueJson);
   }
 
@@ -97,13 +120,12 @@ export class Run implements Transaction {
     }
     if (json === undefined && !createIfMissing)
       throw failure(
-        "KEY_NOT_FOUND",
         `nothing is stored under ${JSON.stringify(namespace)} / ${JSON.stringify(key)}; { createIfMissing: true } creates it`,
         place,
       );
     const next = updater((json === undefined ? null : JSON.parse(json)) as T) as unknown;
-    if (next instanceof Promise) {
-      next.catch(() => {});
+    if (isPromise(next)) {
+      Promise.resolve(next).catch(() => {});
       throw new CortexError("INVALID_UPDATER", "an updater in a transaction must not be async");
     }
     const valueJson = toJson(next);
@@ -113,14 +135,9 @@ export class Run implements Transaction {
 
   delete(namespace: string, key: string): void {
     const place = this.#place(namespace, key);
-    const id = idOf(place);
-    const seen = this.seen.get(id);
-    const absent = this.#written.has(id)
-      ? this.#written.get(id) === undefined
-      : seen !== undefined && seen.json === undefined;
-    if (absent)
+    const json = this.#look(place);
+    if (json === undefined)
       throw failure(
-        "KEY_NOT_FOUND",
         `nothing is stored under ${JSON.stringify(namespace)} / ${JSON.stringify(key)}`,
         place,
       );
@@ -155,11 +172,8 @@ export class Run implements Transaction {
   }
 }
 
-/** Errors of an operation itself, which the transaction names by its index. */
-const failed = new WeakSet<Error>();
+/** Errors of an operation itself: what the transaction's error says of it. */
+const failed = new WeakMap<CortexError, { reason: string; operationIndex: number }>();
 
-function failure(code: "KEY_NOT_FOUND", message: string, { namespace, key }: Place): CortexError {
-  const error = new CortexError(code, message, { namespace, key });
-  failed.add(error);
-  return error;
-}
+const failure = (message: string, { namespace, key }: Place) =>
+  new CortexError("KEY_NOT_FOUND", message, { namespace, key });

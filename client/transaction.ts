@@ -9,7 +9,7 @@ import { CortexError } from "./error.js";
 import { type Locked, type OperationInit, type Place, type Seen, underLock } from "./locked.js";
 import { type Operation, toOperations } from "./operations.js";
 import { type MutableRecord, toRecord } from "./records.js";
-import { abortable, checkTimeout } from "./retry.js";
+import { abortable, checkSignal, checkTimeout } from "./retry.js";
 import { idOf, Run, type Transaction } from "./run.js";
 
 export type { Operation } from "./operations.js";
@@ -28,9 +28,13 @@ export interface TransactionResult {
   results: (MutableRecord | { deleted: boolean; namespace: string; key: string })[];
 }
 
-type Callback = (tx: Transaction) => void | Promise<void>;
+type Callback = (tx: Transaction) => unknown;
 
 const lossesMax = 2; // then locks
+const operationsMax = 500; // the server's limits
+const batchMax = 1000;
+const runsMax = 2000;
+const readsMax = 2000;
 const conflictPauseMs = 4;
 
 /** What has been read, and whether all of it is of one moment. */
@@ -60,11 +64,11 @@ export class Transactions {
       throw invalid("INVALID_OPTIONS", "requestId", "means nothing for a callback");
     const deadline = new Date(Date.now() + checkTimeout(timeoutMs));
     const { signal } = options;
-    return new Attempts(this, work as Callback, deadline, signal, maxAttempts)
-      .run()
-      .catch((error: unknown) => {
-        throw error instanceof CortexError ? named(error, timeoutMs) : error;
-      });
+    checkSignal(signal);
+    const attempts = new Attempts(this, work as Callback, deadline, signal, maxAttempts);
+    return attempts.run().catch((error: unknown) => {
+      throw named(error, timeoutMs, attempts.sent);
+    });
   }
 
   async #list(list: readonly Operation[], options: TransactionOptions): Promise<TransactionResult> {
@@ -73,7 +77,7 @@ export class Transactions {
     const { results } = await this.caller
       .write(MutableStore.method.commit, { operations }, { timeoutMs, signal, requestId })
       .catch((error: unknown) => {
-        throw error instanceof CortexError ? named(error, timeoutMs) : error;
+        throw named(error, timeoutMs, true);
       });
     return toResult(results);
   }
@@ -83,7 +87,11 @@ export class Transactions {
 class Attempts {
   #losses = 0;
   /** What the callback was last seen to read: fetched together the next time. */
-  #reads = new Map<string, Place>();
+  readonly #reads = new Map<string, Place>();
+  /** Whether a commit of it was sent: then it may have been applied. */
+  #sent = false;
+  /** Whether its values are too large to be read together. */
+  #singly = false;
 
   readonly caller: Caller;
   readonly contention: Contention;
@@ -97,6 +105,10 @@ class Attempts {
   ) {
     this.caller = caller;
     this.contention = contention;
+  }
+
+  get sent(): boolean {
+    return this.#sent;
   }
 
   async run(): Promise<TransactionResult> {
@@ -125,7 +137,7 @@ class Attempts {
       if (places.some((place) => this.contention.on(idOf(place)))) throw new Contended();
       await this.#fetch(known, places);
     }).catch(contended);
-    if (!run) return this.#underLocks();
+    if (!run || run.operations.length + known.seen.size > operationsMax) return this.#underLocks();
     const { operations } = run;
     if (run.error || operations.length === 0) {
       // What was read at one moment needs no second look; nor does what a callback throws that has read nothing.
@@ -139,22 +151,48 @@ class Attempts {
 
   async #underLocks(): Promise<OperationResult[] | undefined> {
     const { caller, deadline, signal } = this;
-    return underLock(caller, deadline, signal, async (locked) => {
-      const known: Known = { seen: new Map(), reads: 0 };
-      await lock(known, locked, [...this.#reads.values()]);
-      const run = await this.#settled(known, (places) => lock(known, locked, places));
-      if (run.error) throw run.error;
-      return locked.commit(run.operations);
-    });
+    try {
+      const { results } = await underLock<undefined>(caller, deadline, signal, async (locked) => {
+        const known: Known = { seen: new Map(), reads: 0 };
+        await this.#lock(known, locked, [...this.#reads.values()]);
+        const run = await this.#settled(known, (places) => this.#lock(known, locked, places));
+        if (run.error) throw run.error;
+        this.#sent = true;
+        return locked.commit(run.operations, undefined);
+      });
+      return results;
+    } catch (error) {
+      if (!(error instanceof CortexError)) throw error;
+      switch (error.code) {
+        case "TRANSACTION_TIMEOUT": // the server's: a callback that is too slow to hold locks goes on without
+          this.#losses = -1;
+          return undefined;
+        case "CONFLICT":
+          return undefined;
+        case "REPLY_TOO_LARGE":
+          if (this.#singly) throw error;
+          this.#singly = true;
+          return undefined;
+        default:
+          throw error;
+      }
+    }
   }
 
   /** Runs the callback until it has read all it wants. */
   async #settled(known: Known, fetch: (places: Place[]) => Promise<void>): Promise<Run> {
-    for (;;) {
+    for (let runs = 1; ; runs++) {
       const run = new Run(known.seen);
       await this.#inTime(run.take(this.callback));
-      for (const place of run.missing) this.#reads.set(idOf(place), place);
       if (run.missing.length === 0) return run;
+      if (runs === runsMax)
+        throw new CortexError(
+          "TRANSACTION_FAILED",
+          `the callback wanted to read something else in each of ${runs} runs; nothing was written`,
+          { reason: "INVALID_OPERATIONS" },
+        );
+      if (this.#reads.size < readsMax)
+        for (const place of run.missing) this.#reads.set(idOf(place), place);
       await fetch(run.missing);
     }
   }
@@ -164,20 +202,45 @@ class Attempts {
     for (const { namespace, key } of places)
       namespaces.set(namespace, [...(namespaces.get(namespace) ?? []), key]);
     await Promise.all(
-      [...namespaces].map(async ([namespace, keys]) => {
-        known.reads++;
-        const { results } = await this.caller.unary(
-          MutableStore.method.batchGet,
-          { namespace, keys },
-          this.#options(),
-        );
-        results.forEach(({ record }, i) => {
-          const place = { namespace, key: keys[i] ?? "" };
-          const { valueJson, revision = "0" } = record ?? {};
-          known.seen.set(idOf(place), { ...place, json: valueJson, revision });
-        });
-      }),
+      [...namespaces].map(([namespace, keys]) => this.#fetchFrom(known, namespace, keys)),
     );
+  }
+
+  async #fetchFrom(known: Known, namespace: string, keys: string[]): Promise<void> {
+    const half = keys.length >> 1;
+    const halves = async () => {
+      await this.#fetchFrom(known, namespace, keys.slice(0, half));
+      await this.#fetchFrom(known, namespace, keys.slice(half));
+    };
+    if (keys.length > batchMax) return halves();
+    try {
+      known.reads++;
+      const request = { namespace, keys };
+      const { batchGet } = MutableStore.method;
+      const { results } = await this.caller.unary(batchGet, request, this.#options());
+      results.forEach(({ record }, i) => {
+        const place = { namespace, key: keys[i] ?? "" };
+        const { valueJson, revision = "0" } = record ?? {};
+        known.seen.set(idOf(place), { ...place, json: valueJson, revision });
+      });
+    } catch (error) {
+      const large = error instanceof CortexError && error.code === "REPLY_TOO_LARGE";
+      if (!large || keys.length === 1) throw error;
+      await halves();
+    }
+  }
+
+  /** Reads under lock, in one order, as much at a time as a message takes. */
+  async #lock(known: Known, locked: Locked<undefined>, places: Place[]): Promise<void> {
+    const sorted = [...places].sort((a, b) => (idOf(a) < idOf(b) ? -1 : 1));
+    const size = this.#singly ? 1 : operationsMax;
+    for (let i = 0; i < sorted.length; i += size) {
+      const some = sorted.slice(i, i + size);
+      const seen = await locked.read(some);
+      some.forEach((place, n) => {
+        known.seen.set(idOf(place), { ...place, ...(seen[n] as Seen) });
+      });
+    }
   }
 
   async #commit(known: Known, operations: OperationInit[]): Promise<OperationResult[] | undefined> {
@@ -189,6 +252,7 @@ class Attempts {
           ? { case: "exists" as const, value: false }
           : { case: "revision" as const, value: revision },
     }));
+    this.#sent = operations.length > 0;
     try {
       const request = { preconditions, operations };
       return (await this.caller.write(MutableStore.method.commit, request, this.#options()))
@@ -198,8 +262,9 @@ class Attempts {
         error instanceof CortexError &&
         error.code === "TRANSACTION_FAILED" &&
         error.details.precondition_index !== undefined;
-      if (first) return undefined;
-      throw error;
+      if (!first) throw error;
+      this.#sent = false;
+      return undefined;
     }
   }
 
@@ -229,14 +294,6 @@ function contended(error: unknown): undefined {
   if (!(error instanceof Contended)) throw error;
 }
 
-async function lock(known: Known, locked: Locked, places: Place[]): Promise<void> {
-  if (places.length === 0) return;
-  const seen = await locked.read(places);
-  places.forEach((place, i) => {
-    known.seen.set(idOf(place), { ...place, ...(seen[i] as Seen) });
-  });
-}
-
 function toResult(results: OperationResult[]): TransactionResult {
   return {
     success: true,
@@ -250,11 +307,18 @@ function toResult(results: OperationResult[]): TransactionResult {
 }
 
 /** What the transaction's caller is told. */
-function named(error: CortexError, timeoutMs: number): CortexError {
-  if (error.code !== "DEADLINE_EXCEEDED") return error;
-  const message = `the transaction did not end within ${timeoutMs} ms`;
-  const applied = error.details.applied ?? "unknown";
-  return new CortexError("TRANSACTION_TIMEOUT", message, { applied }, { cause: error });
+function named(error: unknown, timeoutMs: number, sent: boolean): unknown {
+  if (!(error instanceof CortexError)) return error;
+  const { code, message, details } = error;
+  if (code === "DEADLINE_EXCEEDED" || code === "TRANSACTION_TIMEOUT") {
+    const applied = details.applied ?? (sent ? "unknown" : "no");
+    const late = `the transaction did not end within ${timeoutMs} ms`;
+    return new CortexError("TRANSACTION_TIMEOUT", late, { applied }, { cause: error });
+  }
+  if (code === "TRANSACTION_FAILED" || details.operation_index === undefined) return error;
+  // An operation that cannot be in any state, such as one with a value that is too large.
+  const more = { ...details, reason: code };
+  return new CortexError("TRANSACTION_FAILED", message, more, { cause: error });
 }
 
 const invalid = (code: "INVALID_OPTIONS" | "INVALID_OPERATIONS", field: string, problem: string) =>

@@ -8,7 +8,7 @@ import type { Contention } from "./contention.js";
 import { CortexError, type ErrorCode } from "./error.js";
 import { type OperationInit, type Seen, underLock } from "./locked.js";
 import { type MutableRecord, toRecord } from "./records.js";
-import { abortable } from "./retry.js";
+import { abortable, certainlyNot, checkSignal, checkTimeout } from "./retry.js";
 import { compute } from "./updater.js";
 
 export interface UpdateOptions extends CallOptions {
@@ -27,12 +27,17 @@ interface Update {
 }
 
 export interface Waiting extends Update {
-  /** When its time is up, counted from its turn. */
-  deadline: number | undefined;
-  attempts: number;
+  /** Until when its caller waits. */
+  deadline: number;
+  /** How often somebody else was first. */
+  losses: number;
+  /** Whether what it made has been sent: then it may have been written. */
+  sent: boolean;
   settled: boolean;
   resolve(record: MutableRecord): void;
   reject(error: unknown): void;
+  /** Called when it is settled, while its updater takes its time. */
+  onSettled: (() => void) | undefined;
 }
 
 interface Line {
@@ -40,6 +45,8 @@ interface Line {
   /** What the last commit left, if nobody else wrote since. */
   seen: Seen | undefined;
   losses: number;
+  /** How many go by themselves: among those who went together, one was refused. */
+  single: number;
 }
 
 /** What an update made of the state before it. */
@@ -56,24 +63,39 @@ export class Updates {
   ) {}
 
   async update<T>(update: Update): Promise<MutableRecord<T>> {
-    const { signal } = update.options;
+    const { signal, timeoutMs = this.caller.timeoutMs } = update.options;
+    checkSignal(signal);
+    const deadline = Date.now() + checkTimeout(timeoutMs);
     const id = `${update.namespace}\0${update.key}`;
     let waiting: Waiting | undefined;
-    return abortable<MutableRecord<T>>(
+    let timer: NodeJS.Timeout | undefined;
+    const done = abortable<MutableRecord<T>>(
       signal,
       () => {
-        if (waiting) waiting.settled = true;
+        if (waiting) settle(waiting, () => {});
       },
       (resolve, reject) => {
-        waiting = { ...update, deadline: undefined, attempts: 0, settled: false, resolve, reject };
+        const mine: Waiting = {
+          ...update,
+          deadline,
+          losses: 0,
+          sent: false,
+          settled: false,
+          resolve,
+          reject,
+          onSettled: undefined,
+        };
+        waiting = mine;
+        timer = setTimeout(() => settle(mine, () => reject(late(mine, timeoutMs))), timeoutMs);
         const line = this.#lines.get(id);
-        if (line) line.waiting.push(waiting);
+        if (line) line.waiting.push(mine);
         else {
           const losses = this.contention.on(id) ? lossesMax : 0;
-          void this.#work(id, { waiting: [waiting], seen: undefined, losses });
+          void this.#work(id, { waiting: [mine], seen: undefined, losses, single: 0 });
         }
       },
     );
+    return done.finally(() => clearTimeout(timer));
   }
 
   /** Works the line off, round after round. */
@@ -84,77 +106,88 @@ export class Updates {
       line.waiting = line.waiting.filter(({ settled }) => !settled);
       const [first] = line.waiting;
       if (!first) break;
-      await this.#round(id, line, first).catch((error: unknown) => {
-        line.seen = undefined; // whatever failed, the next one reads for itself
-        settle(first, () => first.reject(error));
-      });
+      try {
+        if (line.losses >= lossesMax) await this.#underLock(line, first);
+        else await this.#optimistic(id, line, first);
+      } catch (error) {
+        // Nothing could be read: whoever waits for the same would not fare better.
+        for (const waiting of line.waiting) settle(waiting, () => waiting.reject(error));
+      }
     }
     this.#lines.delete(id);
   }
 
-  async #round(id: string, line: Line, first: Waiting): Promise<void> {
-    first.deadline ??= Date.now() + (first.options.timeoutMs ?? this.caller.timeoutMs);
-    if (first.attempts++ > 0 && Date.now() >= first.deadline) throw late(first);
-    if (line.losses >= lossesMax) return this.#underLock(line, first);
+  async #optimistic(id: string, line: Line, first: Waiting): Promise<void> {
     const known = line.seen;
-    const seen = known ?? (await this.#read(first));
-    const made = await compute(line.waiting, seen.json);
+    const seen = known ?? (await this.#read(line, first));
+    line.seen = undefined; // unless this round leaves it
+    const made = await compute(toGo(line), seen.json);
     if (made.every((one) => "error" in one)) {
       // What an updater makes of a state that is no longer current does not count.
-      const now = known ? await this.#read(first) : seen;
+      const now = known ? await this.#read(line, first) : seen;
       if (now.revision === seen.revision) finish(made, []);
-      line.seen = undefined;
       return;
     }
-    const records = await this.#commit(made, seen);
+    const records = await this.#commit(made, seen).catch((error: unknown) => {
+      failed(line, made, error);
+      return "failed" as const;
+    });
+    if (records === "failed") return;
     if (records) {
       line.losses = 0;
       line.seen = finish(made, records);
-    } else {
-      if (++line.losses === lossesMax) this.contention.saw(id);
-      line.seen = undefined;
-      await pause(Math.random() * conflictPauseMs * line.losses);
+      return;
     }
+    for (const { waiting } of made) waiting.losses++;
+    if (++line.losses === lossesMax) this.contention.saw(id);
+    await pause(Math.random() * conflictPauseMs * line.losses);
   }
 
-  async #underLock(line: Line, first: Waiting): Promise<void> {
-    const { namespace, key, options, deadline = 0 } = first;
-    let made: Made[] = [];
+  async #underLock(line: Line, { namespace, key }: Waiting): Promise<void> {
+    line.seen = undefined;
+    let last: Made[] = [];
     try {
-      const results = await underLock(
+      const { results, context } = await underLock<Made[]>(
         this.caller,
-        new Date(deadline),
-        options.signal,
+        new Date(latest(line)),
+        undefined,
         async (locked) => {
           const [seen] = (await locked.read([{ namespace, key }])) as [Seen];
-          made = await compute(line.waiting, seen.json);
-          return locked.commit(operationsOf(made, seen));
+          const made = await compute(toGo(line), seen.json);
+          last = made;
+          for (const { waiting } of made) waiting.sent = true;
+          return locked.commit(operationsOf(made, seen), made);
         },
       );
-      line.seen = finish(made, results.map(recordOf));
+      line.seen = finish(context, results.map(recordOf));
     } catch (error) {
-      if (refused(made, error)) return;
       // An updater that is too slow to hold a lock goes on without.
-      if (!(error instanceof CortexError && error.code === "TRANSACTION_TIMEOUT")) throw error;
-      line.losses = 0;
+      if (error instanceof CortexError && error.code === "TRANSACTION_TIMEOUT") line.losses = 0;
+      else if (last.length > 0) failed(line, last, error);
+      else throw error;
     }
   }
 
-  async #read({ namespace, key, options }: Waiting): Promise<Seen> {
+  async #read(line: Line, { namespace, key }: Waiting): Promise<Seen> {
     const request = { namespace, key };
+    const options = { timeoutMs: left(latest(line)) };
     const { record } = await this.caller.unary(MutableStore.method.getRecord, request, options);
     return { json: record?.valueJson, revision: record?.revision ?? "0" };
   }
 
-  /** The records as committed; undefined where someone else was first. Any other failure may have been applied. */
+  /** The records as committed; undefined where someone else was first. Each of them waits for it by its own clock. */
   async #commit(made: Made[], seen: Seen): Promise<MutableRecord[] | undefined> {
     const { set, update, commit } = MutableStore.method;
-    const [{ namespace, key, options }] = made.map(({ waiting }) => waiting) as [Waiting];
-    const place = { namespace, key };
-    const jsons = made.flatMap((one) => ("json" in one ? one.json : []));
+    const writing = made.flatMap((one) => ("json" in one ? one : []));
+    const [{ waiting, json: valueJson }] = writing as [{ waiting: Waiting; json: string }];
+    for (const one of writing) one.waiting.sent = true;
+    const place = { namespace: waiting.namespace, key: waiting.key };
+    const options = {
+      timeoutMs: left(Math.max(...writing.map((one) => one.waiting.deadline))),
+    };
     const { caller } = this;
     try {
-      if (jsons.length > 1) {
+      if (writing.length > 1) {
         const condition =
           seen.json === undefined
             ? { case: "exists" as const, value: false }
@@ -164,7 +197,6 @@ export class Updates {
         const { results } = await caller.write(commit, { preconditions, operations }, options);
         return results.map(recordOf);
       }
-      const [valueJson = ""] = jsons;
       const operation = { case: "replace" as const, value: { valueJson } };
       const { record } =
         seen.json === undefined
@@ -172,28 +204,41 @@ export class Updates {
           : await caller.write(update, { ...place, operation, ifRevision: seen.revision }, options);
       return [toRecord(record)];
     } catch (error) {
-      if (!(error instanceof CortexError)) throw error;
       const others = // were first
-        conflicts.has(error.code) ||
-        (error.code === "TRANSACTION_FAILED" && error.details.precondition_index !== undefined);
-      if (others || refused(made, error)) return undefined;
-      throw error;
+        error instanceof CortexError &&
+        (conflicts.has(error.code) || error.details.precondition_index !== undefined);
+      if (!others) throw error;
+      for (const one of writing) one.waiting.sent = false;
+      return undefined;
     }
   }
 }
 
 const conflicts = new Set(["REVISION_MISMATCH", "KEY_EXISTS"]);
 
-const late = ({ key, attempts, options }: Waiting) =>
+/** Those of the line who go in this round. */
+function toGo(line: Line): Waiting[] {
+  const waiting = line.waiting.filter(({ settled }) => !settled);
+  return line.single-- > 0 ? waiting.slice(0, 1) : waiting;
+}
+
+const latest = ({ waiting }: Line) => Math.max(...waiting.map(({ deadline }) => deadline));
+const left = (deadline: number) => Math.max(deadline - Date.now(), 1);
+
+const late = ({ key, losses, sent }: Waiting, timeoutMs: number) =>
   new CortexError(
     "DEADLINE_EXCEEDED",
-    `others wrote ${JSON.stringify(key)} first, ${attempts - 1} times in ${options.timeoutMs ?? "its"} ms; nothing was written`,
-    { attempts: `${attempts - 1}` },
+    sent
+      ? `the update did not end within ${timeoutMs} ms; it may have been written`
+      : `the update did not end within ${timeoutMs} ms (others wrote ${JSON.stringify(key)} first ${losses} times); nothing was written`,
+    { applied: sent ? "unknown" : "no" },
   );
 
 function settle(waiting: Waiting, how: () => void): void {
-  if (!waiting.settled) how();
+  if (waiting.settled) return;
   waiting.settled = true;
+  how();
+  waiting.onSettled?.();
 }
 
 /** Tells each update what became of it; what was left in the end. */
@@ -213,15 +258,28 @@ function finish(made: Made[], records: MutableRecord[]): Seen | undefined {
   return seen;
 }
 
-/** Whether the server refused what one of them made: it fails alone, the others go again. */
-function refused(made: Made[], error: unknown): boolean {
-  if (!(error instanceof CortexError) || error.code !== "TRANSACTION_FAILED") return false;
-  const { operation_index: index, reason, problem } = error.details;
-  const one = made.filter((each) => "json" in each)[Number(index)];
-  if (!one) return false;
-  const own = new CortexError(reason as ErrorCode, problem, { ...error.details });
-  settle(one.waiting, () => one.waiting.reject(own));
-  return true;
+/**
+ * A commit that failed. Where it may have been applied, nobody runs again who is in it. Where it was refused, one of them is to blame:
+ * each goes by itself, unless the server says who it was.
+ */
+function failed(line: Line, made: Made[], error: unknown): void {
+  const writing = made.flatMap((one) => ("json" in one ? one.waiting : []));
+  if (!certainlyNot(error)) {
+    for (const waiting of writing) settle(waiting, () => waiting.reject(error));
+    return;
+  }
+  for (const waiting of writing) waiting.sent = false;
+  const named = writing[Number((error as CortexError).details.operation_index)];
+  const one = named ?? (writing.length === 1 ? writing[0] : undefined);
+  if (one) settle(one, () => one.reject(named ? ownOf(error as CortexError) : error));
+  else line.single = writing.length;
+}
+
+/** What went wrong with an operation itself, not with the transaction that it was in. */
+function ownOf(error: CortexError): CortexError {
+  if (error.code !== "TRANSACTION_FAILED") return error;
+  const { reason, problem } = error.details;
+  return new CortexError(reason as ErrorCode, problem, { ...error.details });
 }
 
 const recordOf = ({ result }: OperationResult): MutableRecord =>

@@ -1,7 +1,6 @@
 // What updaters make of a value: as JSON text, or the error with which an update fails.
-import { CortexError } from "./error.js";
+import { CortexError, said } from "./error.js";
 import { toJson } from "./json.js";
-import { abortable } from "./retry.js";
 import type { Made, Waiting } from "./update.js";
 
 const togetherMax = 100;
@@ -16,25 +15,29 @@ export async function compute(
   let json = before;
   let chars = 0;
   for (const waiting of all) {
-    if (waiting.settled) continue;
     if (made.length === togetherMax || chars > togetherCharsMax) break;
     const next = begin(json, waiting);
-    if (next instanceof Promise) {
-      next.catch(() => {});
-      if (made.length > 0) break; // it runs again in its turn
-      return [await outcome(waiting, inTime(next, waiting))];
+    if (waiting.settled) continue; // its own updater has given it up
+    if (isPromise(next)) {
+      if (made.length === 0) return outcome(waiting, next);
+      Promise.resolve(next).catch(() => {});
+      break; // it runs again in its turn
     }
-    made.push(next);
-    if ("json" in next) {
-      json = next.json;
-      chars += next.json.length;
+    made.push(next as Made);
+    if ("json" in (next as Made)) {
+      json = (next as { json: string }).json;
+      chars += json.length;
     }
   }
   return made;
 }
 
+/** Anything with a `then`, as `await` has it. */
+export const isPromise = (value: unknown): value is PromiseLike<unknown> =>
+  typeof (value as { then?: unknown } | null | undefined)?.then === "function";
+
 /** Runs an updater on the state. */
-function begin(json: string | undefined, waiting: Waiting): Made | Promise<unknown> {
+function begin(json: string | undefined, waiting: Waiting): Made | PromiseLike<unknown> {
   const { namespace, key, updater, options } = waiting;
   if (json === undefined && !options.createIfMissing) {
     const error = new CortexError(
@@ -44,57 +47,35 @@ function begin(json: string | undefined, waiting: Waiting): Made | Promise<unkno
     );
     return { waiting, error };
   }
-  let next: unknown;
   try {
-    next = updater(json === undefined ? null : JSON.parse(json));
+    const next = updater(json === undefined ? null : JSON.parse(json)) as unknown;
+    return isPromise(next) ? next : jsonOf(next, waiting);
   } catch (error) {
     return { waiting, error: thrown(error, waiting) };
   }
-  return next instanceof Promise ? next : jsonOf(next, waiting);
 }
 
-const outcome = (waiting: Waiting, next: Promise<unknown>): Promise<Made> =>
-  next.then(
-    (value) => jsonOf(value, waiting),
-    (error: unknown) => {
-      if (error instanceof Late) throw error.cause;
-      return { waiting, error: thrown(error, waiting) };
-    },
+/** What comes of a promise; nothing where its caller does not wait so long: the line goes on without it. */
+function outcome(waiting: Waiting, next: PromiseLike<unknown>): Promise<Made[]> {
+  const made = Promise.resolve(next).then(
+    (value) => [jsonOf(value, waiting)],
+    (error: unknown) => [{ waiting, error: thrown(error, waiting) }],
   );
+  const gone = new Promise<Made[]>((resolve) => {
+    waiting.onSettled = () => resolve([]);
+  });
+  return Promise.race([made, gone]);
+}
 
 function jsonOf(value: unknown, waiting: Waiting): Made {
   try {
     return { waiting, json: toJson(value) };
   } catch (error) {
-    return { waiting, error };
+    return { waiting, error: error instanceof CortexError ? error : thrown(error, waiting) };
   }
 }
 
 function thrown(error: unknown, { namespace, key }: Waiting): CortexError {
-  const said = error instanceof Error ? error.message : String(error);
-  const message = `the updater threw: ${said}`;
+  const message = `the updater threw: ${said(error)}`;
   return new CortexError("UPDATE_FAILED", message, { namespace, key }, { cause: error });
-}
-
-/** An updater that did not end in time: its line goes on without it. */
-class Late extends Error {}
-
-function inTime<T>(work: Promise<T>, { deadline = 0, options }: Waiting): Promise<T> {
-  const { signal } = options;
-  let timer: NodeJS.Timeout | undefined;
-  const bounded = abortable<T>(
-    signal,
-    () => {},
-    (resolve, reject) => {
-      const message = "the updater did not end in time; nothing was written";
-      const error = new CortexError("DEADLINE_EXCEEDED", message);
-      timer = setTimeout(() => reject(new Late("", { cause: error })), deadline - Date.now());
-      work.then(resolve, reject);
-    },
-  );
-  return bounded
-    .catch((error: unknown) => {
-      throw signal?.aborted ? new Late("", { cause: error }) : error;
-    })
-    .finally(() => clearTimeout(timer));
 }

@@ -78,7 +78,7 @@ export const settings = {
     default: 10,
     arg: "n",
     parse: whole(1, 1000),
-    doc: "Connections to Postgres that each worker holds for calls; shared statements, lists and cancels have 10 more, transactions those of --transactions-max.",
+    doc: "Connections to Postgres that each worker holds for calls; what goes apart (shared statements, lists, purges, waiting, cancels) has 18 more, transactions those of --transactions-max.",
   }),
   transactionsMax: setting({
     env: "CORTEX_TRANSACTIONS_MAX",

@@ -94,14 +94,18 @@ export class Executor {
         const again = code === "40P01" || code === "40001" || (code === "57014" && !timedOut);
         if (!again || attempt >= attempts) throw error;
       } finally {
-        stopWatching();
+        await stopWatching();
       }
     }
   }
 
-  /** Cancels the statement when the signal aborts, until the returned function is called. */
-  #watch(query: Fragment, signal: AbortSignal): () => void {
+  /**
+   * Cancels the statement when the signal aborts, until the returned function is called: that waits for a cancel on its way, which
+   * would else hit the connection's next statement.
+   */
+  #watch(query: Fragment, signal: AbortSignal): () => Promise<unknown> | undefined {
     let timer: NodeJS.Timeout | undefined;
+    let cancelling: Promise<unknown> | undefined;
     // What the driver knows of a statement on its way, missing from its types. Only such a one is cancelled: the driver would
     // lose a connection that it is still opening for a statement.
     const driver = query as { active?: boolean; state?: { pid: number } };
@@ -109,7 +113,7 @@ export class Executor {
       timer = setTimeout(cancel, cancelGraceMs);
       if (!driver.active || !driver.state) return;
       const { pid } = driver.state;
-      this.#canceller`select pg_cancel_backend(${pid}::int)`.catch(() => {}); // tried again until the statement has ended
+      cancelling = this.#canceller`select pg_cancel_backend(${pid}::int)`.catch(() => {}); // tried again until the statement has ended
     };
     const abort = () => {
       timer = setTimeout(cancel, cancelGraceMs);
@@ -119,6 +123,7 @@ export class Executor {
     return () => {
       clearTimeout(timer);
       signal.removeEventListener("abort", abort);
+      return cancelling;
     };
   }
 }

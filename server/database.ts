@@ -38,6 +38,8 @@ export class Lane {
 
 const bulkSize = 2;
 const sharedSize = 4; // two batches of reads and two of writes
+const patientSize = 4;
+const purgeSize = 2;
 
 /** How many connections to Postgres all workers together may hold, with some to spare for people. */
 export const connectionsOf = ({
@@ -48,7 +50,8 @@ export const connectionsOf = ({
   workers: number;
   poolSize: number;
   transactionsMax: number;
-}) => workers * (poolSize + transactionsMax + bulkSize + sharedSize + 4) + 20; // 4: a canceller each
+}) =>
+  workers * (poolSize + transactionsMax + bulkSize + sharedSize + patientSize + purgeSize + 6) + 20; // 6: a canceller each
 
 export interface DatabaseOptions {
   poolSize: number;
@@ -65,21 +68,28 @@ export class Database {
   readonly shared: Lane;
   /** Calls of one short statement. */
   readonly calls: Lane;
-  /** Lists, counts and purges, which take long: apart, so that they cannot starve the calls. */
+  /** Lists and counts, which take long: apart, so that they cannot starve the calls. */
   readonly bulk: Lane;
-  /** Transactions, and whatever else waits for locks. */
+  /** Writes that wait for locks held elsewhere, and those too large to share a statement. */
+  readonly patient: Lane;
+  /** Purges, which take long and wait for locks. */
+  readonly purges: Lane;
   readonly transactions: Transactions;
 
   constructor(url: string, { poolSize, transactionsMax, statementSeconds }: DatabaseOptions) {
     this.shared = new Lane(url, sharedSize, statementSeconds, sharedSession);
     this.calls = new Lane(url, poolSize, statementSeconds);
     this.bulk = new Lane(url, bulkSize, statementSeconds);
+    this.patient = new Lane(url, patientSize, statementSeconds, planned);
+    this.purges = new Lane(url, purgeSize, statementSeconds);
     this.transactions = new Transactions(url, transactionsMax, statementSeconds);
   }
 
   async close(): Promise<void> {
     await Promise.all(
-      [this.shared, this.calls, this.bulk, this.transactions].map((lane) => lane.close()),
+      [this.shared, this.calls, this.bulk, this.patient, this.purges, this.transactions].map(
+        (lane) => lane.close(),
+      ),
     );
   }
 }

@@ -43,6 +43,9 @@ export interface Call {
   run: Run;
   /** Runs one long statement under the signal, apart from the short ones. */
   bulk: Run;
+  /** Runs one statement that may wait for locks, or is large. */
+  patient: Run;
+  purges: Run;
   /** Runs one of a kind of statement that calls share. */
   share<Asked, Reply>(shared: Shared<Asked, Reply>, asked: Asked): Promise<Reply>;
   /** Keys that are locked for long. */
@@ -169,6 +172,14 @@ class Opened implements Call {
     return this.context.database.bulk.run(this.signal);
   }
 
+  get patient(): Run {
+    return this.context.database.patient.run(this.signal);
+  }
+
+  get purges(): Run {
+    return this.context.database.purges.run(this.signal);
+  }
+
   get transactions(): Transactions {
     return this.context.database.transactions;
   }
@@ -256,10 +267,8 @@ async function send(
 ): Promise<void> {
   const { signal } = opened;
   try {
-    for await (const message of open()) {
-      signal.throwIfAborted();
-      if (!grpc.write(message)) await drained(grpc, signal);
-    }
+    // What a handler gives is sent, whatever has become of the call: it may say that a transaction was committed.
+    for await (const message of open()) if (!grpc.write(message)) await drained(grpc, signal);
     grpc.end();
     opened.finish();
   } catch (error) {

@@ -38,7 +38,9 @@ interface Waiting<Call, Reply> {
 
 export class Share<Call, Reply> {
   readonly #waiting = new Set<Waiting<Call, Reply>>();
+  /** What batches in flight touch, and what those wait for who must go before others. */
   readonly #touched = new Set<string>();
+  #closed = new Set<string>();
   #batches = 0;
   #flushing = false;
 
@@ -52,9 +54,15 @@ export class Share<Call, Reply> {
     return new Promise((resolve, reject) => {
       if (ending.reason) return reject(ending.reason);
       this.#waiting.add({ call, ending, resolve, reject });
+      // One that must wait for a batch goes when that has come back.
+      if (this.shared.touches(call).some(({ name }) => this.#held(name))) return;
       if (this.#waiting.size >= eager && this.#batches < batchesMax) this.#flush();
       else this.#soon();
     });
+  }
+
+  #held(name: string): boolean {
+    return this.#touched.has(name) || this.#closed.has(name);
   }
 
   #soon(): void {
@@ -74,10 +82,11 @@ export class Share<Call, Reply> {
     this.#batches++;
     void this.#run(batch).then(() => {
       for (const { name } of touched) this.#touched.delete(name);
+      this.#closed = new Set();
       this.#batches--;
       if (this.#waiting.size > 0) this.#soon();
     });
-    if (this.#waiting.size > 0) this.#soon();
+    if (this.#waiting.size > this.#closed.size) this.#soon();
   }
 
   /** The oldest calls that can go together now. One that must wait lets no younger one go first to what both touch. */
@@ -85,6 +94,8 @@ export class Share<Call, Reply> {
     const batch: Waiting<Call, Reply>[] = [];
     const taken = new Set<string>();
     const closed = new Set<string>();
+    this.#closed = closed;
+    let scanned = 0;
     const most = Math.min(Math.max(this.#waiting.size / 2, eager), weightMax);
     let weight = 0;
     for (const waiting of this.#waiting) {
@@ -93,7 +104,7 @@ export class Share<Call, Reply> {
         waiting.reject(waiting.ending.reason);
         continue;
       }
-      if (weight >= most || closed.size > scannedMax) break;
+      if (weight >= most || scanned++ > scannedMax) break;
       const touches = this.shared.touches(waiting.call);
       const added = this.shared.weight(waiting.call);
       const waits =
@@ -154,7 +165,7 @@ function abandonment(batch: { ending: Ending }[]) {
 
 /** Whether the database itself refused the statement, for what was in it: classes 08, 53, 57 and 58 are about its own state. */
 const rolledBack = (error: unknown): boolean =>
-  /^(?!08|53|57|58)[0-9A-Z]{5}$/.test(codeOf(error) ?? "");
+  /^(?!08|533|57|58)[0-9A-Z]{5}$/.test(codeOf(error) ?? "");
 
 /** The shares of a server: one for each kind of statement. */
 export class Shares {

@@ -15,11 +15,13 @@ import { Turns } from "./turns.js";
 
 const deadlockTimeoutMs = 100;
 const rollbackMsMax = 2000;
+const idleMsMax = 60_000;
 
 /** Runs statements until it is committed or rolled back. One of both must be called, once. */
 export interface Transaction {
   run: Run;
-  commit(signal: AbortSignal): Promise<void>;
+  /** Is not cancelled: once it is sent, it is seen to its end. */
+  commit(): Promise<void>;
   /** Never fails: a connection that cannot roll back is closed, which rolls back too. */
   rollback(): Promise<void>;
 }
@@ -39,22 +41,24 @@ export class Transactions {
     this.#executor = new Executor(url, statementSeconds);
   }
 
-  /**
-   * Begins a transaction, once there is a connection for it. Its statements are sent one behind the other: those that are run
-   * together cost one round trip.
-   */
+  /** Begins a transaction, once there is a connection for it. */
   async begin(signal: AbortSignal): Promise<Transaction> {
     const connection = await this.#take(signal);
-    const begun = this.#execute(connection, (sql) => sql`begin`, signal);
-    begun.catch(() => {}); // the first statement says so
+    try {
+      await this.#execute(connection, (sql) => sql`begin`, signal);
+    } catch (error) {
+      connection.lost = true; // whatever state it is in
+      this.#give(connection);
+      throw error;
+    }
     return {
-      run: refusing(async (build) => {
-        const [rows] = await Promise.all([this.#execute(connection, build, signal), begun]);
-        return rows;
-      }),
-      commit: async (commitSignal) => {
+      run: refusing((build) => this.#execute(connection, build, signal)),
+      commit: async () => {
         try {
-          await this.#execute(connection, (sql) => sql`commit`, commitSignal, true);
+          await this.#execute(connection, (sql) => sql`commit`, never, true);
+        } catch (error) {
+          connection.lost = true;
+          throw error;
         } finally {
           this.#give(connection);
         }
@@ -69,38 +73,36 @@ export class Transactions {
     };
   }
 
-  /** Runs one statement that may wait for a lock: a transaction of its own. */
-  alone(signal: AbortSignal): Run {
-    return refusing(async (build) => {
-      const connection = await this.#take(signal);
-      try {
-        return await this.#executor.execute(() => build(connection.sql), signal);
-      } finally {
-        this.#give(connection);
-      }
-    });
-  }
-
   async close(): Promise<void> {
     await Promise.all([...this.#all].map((connection) => connection.close()));
     await this.#executor.close();
   }
 
+  /**
+   * Hands one statement at a time to the driver, and none once the connection is lost: what the driver has queued by then it would send
+   * on a new connection, outside of the transaction.
+   */
   async #execute(
     connection: Connection,
     build: (sql: Sql) => Fragment,
     signal: AbortSignal,
     committing = false,
   ) {
-    signal.throwIfAborted();
-    if (connection.lost) throw lost();
-    try {
-      return await this.#executor.execute(() => build(connection.sql), signal, 1);
-    } catch (error) {
-      // What was not committed was not applied, whatever became of the connection.
-      if (!committing && fromDatabase(error)?.reason === "DATABASE_UNAVAILABLE") throw lost(error);
-      throw error;
-    }
+    const before = connection.busy;
+    const mine = before.then(async () => {
+      signal.throwIfAborted();
+      if (connection.lost) throw lost();
+      try {
+        return await this.#executor.execute(() => build(connection.sql), signal, 1);
+      } catch (error) {
+        // What was not committed was not applied, whatever became of the connection.
+        if (!committing && fromDatabase(error)?.reason === "DATABASE_UNAVAILABLE")
+          throw lost(error);
+        throw error;
+      }
+    });
+    connection.busy = mine.catch(() => {});
+    return mine;
   }
 
   async #take(signal: AbortSignal): Promise<Connection> {
@@ -132,17 +134,26 @@ export class Transactions {
 const lost = (cause?: unknown) =>
   new CortexError("DATABASE_UNAVAILABLE", { applied: "no" }, { cause });
 
+const never = new AbortController().signal;
+
 class Connection {
   lost = false;
+  /** Resolves when the statement before has ended. */
+  busy: Promise<unknown> = Promise.resolve();
   readonly sql: Sql;
 
   constructor(url: string, statementSeconds: number) {
     this.sql = connect(url, {
-      max: 1, // the driver would connect again, outside of the transaction: see lost
+      max: 1,
+      max_lifetime: null, // it would end in the middle of a transaction
       onclose: () => {
         this.lost = true;
       },
-      connection: { ...session(statementSeconds), ...planned },
+      connection: {
+        ...session(statementSeconds),
+        ...planned,
+        idle_in_transaction_session_timeout: idleMsMax, // for a server whose machine is gone
+      },
     });
   }
 

@@ -72,6 +72,8 @@ const call = (run: Run): Call => ({
   tenant: "",
   run,
   bulk: run,
+  patient: run,
+  purges: run,
   share: async (shared, asked) => (await shared.run(explaining(sharedSql), [asked]))[0] as never,
   fail: never,
   locks: new Locks(),

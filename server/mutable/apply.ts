@@ -220,7 +220,8 @@ function outcomes(units: Unit[], rows: Written[]): Outcome[] {
     const row = own[index];
     if (row) {
       const { refusal, revision, type } = row;
-      const [reason, bytes] = refusal ? [refusal, row.bytes] : ["REPLY_TOO_LARGE", replyBytesMax];
+      const large = refusal === null || refusal === "REPLY_TOO_LARGE";
+      const [reason, bytes] = large ? ["REPLY_TOO_LARGE", replyBytesMax] : [refusal, row.bytes];
       return { refusal: { index, reason, revision, type, bytes } };
     }
     return {

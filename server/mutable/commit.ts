@@ -18,7 +18,9 @@ import { write } from "./write.js";
 export async function commit(request: CommitRequest, call: Call) {
   const { tenant, config } = call;
   const { preconditions } = request;
-  const operations = operationsOf(tenant, request.operations, config, preconditions.length);
+  const operations = operationsOf(tenant, request.operations, config, {
+    used: preconditions.length,
+  });
   if (operations.length + preconditions.length === 0)
     throw new CortexError("INVALID_OPERATIONS", { field: "operations", problem: "are none" });
   const checks = preconditions.map((precondition, i) =>

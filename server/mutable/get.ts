@@ -1,5 +1,6 @@
 import type { GetRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import type { Run } from "../connection.js";
+import { codeOf } from "../errors.js";
 import type { Call } from "../rpc.js";
 import type { Shared } from "../share.js";
 import type { Place } from "./apply.js";
@@ -20,7 +21,11 @@ const reads: Shared<Place, Found | undefined> = { run: find, weight: () => 1, to
 export async function get(request: GetRequest, call: Call) {
   const { tenant } = call;
   const at = place(tenant, request);
-  const found = await call.share(reads, at);
+  const found = await call.share(reads, at).catch(async (error: unknown) => {
+    if (codeOf(error) !== "55P03") throw error;
+    const [one] = await find(call.run, [at]); // somebody has locked the whole table: a shared statement waits for nobody
+    return one;
+  });
   if (!found) return {};
   call.access.count(tenant, at.namespace, at.key, found.created_revision);
   if (found.value !== null) return { valueJson: found.value, revision: found.revision };

@@ -135,12 +135,12 @@ export function operationOf(
   }
 }
 
-/** The operations of a transaction, `used` of whose 500 are taken. */
+/** The operations of a transaction, `used` of whose 500 are taken, and `done` of whose operations came before. */
 export function operationsOf(
   tenant: string,
   messages: OperationMessage[],
   config: Config,
-  used: number,
+  { used, done = 0 }: { used: number; done?: number },
 ): Operation[] {
   const got = used + messages.length;
   if (got > check.operationsMax)
@@ -150,5 +150,12 @@ export function operationsOf(
       limit: `${check.operationsMax}`,
       got: `${got}`,
     });
-  return messages.map((message, i) => operationOf(tenant, message, config, `operations[${i}].`));
+  return messages.map((message, i) => {
+    try {
+      return operationOf(tenant, message, config, `operations[${i}].`);
+    } catch (error) {
+      if (!(error instanceof CortexError)) throw error;
+      throw new CortexError(error.reason, { ...error.details, operation_index: `${done + i}` });
+    }
+  });
 }

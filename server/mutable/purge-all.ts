@@ -6,10 +6,10 @@ import { live } from "./entry.js";
 import { purging } from "./purge.js";
 
 export async function purgeAll({ dryRun, requestId }: PurgeAllRequest, call: Call) {
-  const { tenant, bulk, config } = call;
+  const { tenant, purges, config } = call;
   if (!config.allowPurgeAll) throw new CortexError("PURGE_ALL_DISABLED");
   const request = requestKey(requestId, "PurgeAll", dryRun);
-  const purged = await once<{ deleted: number }>(bulk, tenant, request, (sql) =>
+  const purged = await once<{ deleted: number }>(purges, tenant, request, (sql) =>
     purging(sql, (sql) => sql`m.tenant = ${tenant} and ${live(sql)}`, dryRun),
   );
   return { deleted: BigInt(purged?.deleted ?? 0), dryRun };

@@ -13,13 +13,13 @@ interface Purged {
 
 /** Deletes what matches, or says what it would delete. */
 export async function purge(
-  { tenant, bulk }: Call,
+  { tenant, purges }: Call,
   rpc: string,
   matching: Matching,
   { requestId, dryRun }: { requestId?: string | undefined; dryRun: boolean },
 ) {
   const request = requestKey(requestId, rpc, [matching, dryRun]);
-  const purged = await once<Purged>(bulk, tenant, request, (sql) =>
+  const purged = await once<Purged>(purges, tenant, request, (sql) =>
     purging(sql, (sql) => matches(sql, matching), dryRun),
   );
   return { deleted: BigInt(purged?.deleted ?? 0), keys: purged?.keys ?? [], dryRun };

@@ -22,6 +22,8 @@ export class Session {
   /** What it owns in memory: keys, and namespaces that it keeps without new keys. */
   readonly #names = new Set<string>();
   readonly #placeholders: Place[] = [];
+  /** About what its results take: the answer to its commit holds them all. */
+  #bytes = 0;
   #transaction: Transaction | undefined;
 
   constructor(call: Call) {
@@ -72,41 +74,49 @@ export class Session {
     if (!outcome || outcome === "locked") throw new CortexError("CONFLICT");
     const before = this.operations.length;
     const results = settle(unit, outcome, (refusal) => failure(unit, refusal, 0, before));
+    for (const { row } of results)
+      this.#bytes += (row?.value.length ?? 0) + (row?.metadata.length ?? 0);
+    if (this.#bytes > config.messageBytesMax)
+      throw new CortexError("REPLY_TOO_LARGE", {
+        limit: `${config.messageBytesMax}`,
+        got: `${this.#bytes}`,
+      });
     this.operations.push(...operations);
     this.results.push(...results);
     return results;
   }
 
   async commit(request: RequestKey | undefined): Promise<void> {
-    const { tenant, signal } = this.#call;
+    const { tenant } = this.#call;
     const transaction = this.#transaction ?? (request && (await this.#open()));
     if (!transaction) return;
     const { run } = transaction;
     const left = this.#placeholders;
-    // Sent one behind the other: where one fails, what follows only ends the transaction.
-    const before = [
-      left.length > 0 &&
-        run(
-          (sql) => sql`
-            delete from mutable m
-            using unnest(${left.map((p) => p.namespace)}::text[], ${left.map((p) => p.key)}::text[]) as place (namespace, key)
-            where m.tenant = ${tenant} and m.namespace = place.namespace and m.key = place.key and m.expire_at = '-infinity'`,
-        ),
-      request &&
-        keepReply(run, tenant, request, {
-          reply: replyOf(this.results),
-          userIds: [...new Set(this.results.flatMap(({ row }) => row?.user_id ?? []))],
-        }).catch(conflicting),
-    ];
+    if (left.length > 0)
+      await run(
+        (sql) => sql`
+          delete from mutable m
+          using unnest(${left.map((p) => p.namespace)}::text[], ${left.map((p) => p.key)}::text[]) as place (namespace, key)
+          where m.tenant = ${tenant} and m.namespace = place.namespace and m.key = place.key and m.expire_at = '-infinity'`,
+      );
+    if (request)
+      await keepReply(run, tenant, request, {
+        reply: replyOf(this.results),
+        userIds: [...new Set(this.results.flatMap(({ row }) => row?.user_id ?? []))],
+      }).catch(conflicting);
     this.#transaction = undefined;
-    const committed = transaction.commit(signal);
-    await Promise.all([...before, committed]);
+    await transaction.commit();
+    this.#release();
   }
 
   /** Rolls back what is not committed, and lets the next have the keys. */
   async end(): Promise<void> {
     await this.#transaction?.rollback();
     this.#transaction = undefined;
+    this.#release();
+  }
+
+  #release(): void {
     for (const name of this.#names) this.#call.locks.release(name, this);
     this.#names.clear();
   }
@@ -130,9 +140,8 @@ export class Session {
         on conflict (tenant, namespace, key) do update set revision = m.revision where false -- which locks the row all the same
         returning m.tenant, m.namespace, m.key`,
     );
-    const [created, done] = await Promise.all([locked, work(run)]);
-    this.#placeholders.push(...created);
-    return done;
+    this.#placeholders.push(...(await locked));
+    return work(run);
   }
 
   /** The transaction in the database, begun; the names are its own in memory. */

@@ -10,19 +10,15 @@ export const creation = (sql: Sql, tenant: Fragment, namespace: Fragment): Fragm
   sql`hashtextextended(${tenant} || U&'\\0001' || ${namespace}, 0)`;
 
 export function statement(sql: Sql, plan: Plan, wait: boolean): Fragment {
-  const { keys, steps, replyBytesMax, valueBytesMax, deletes, requests, atomic } = plan;
+  const { keys, steps, replyBytesMax, deletes, requests, atomic } = plan;
   return sql`
     with recursive key as materialized (
-      select asked.*, held.*,
-        held.revision is not null and (held.expire_at is null or held.expire_at > statement_timestamp()) as present,
-        ${
-          wait
-            ? sql`false`
-            : sql`held.revision is null and (
-                select m.revision from mutable m
-                where m.tenant = asked.tenant and m.namespace = asked.namespace and m.key = asked.key) is not null`
-        } as locked,
-        case when held.revision is null or held.expire_at <= statement_timestamp() then ${creatable(sql, wait)} end as creatable
+      select asked.*, held.*, found.present,
+        -- It is there, but locked; or it went while it was waited for, and what came after it only the next statement can see.
+        held.revision is null and (
+          select m.revision from mutable m
+          where m.tenant = asked.tenant and m.namespace = asked.namespace and m.key = asked.key) is not null as locked,
+        case when not found.present then ${creatable(sql, wait)} end as creatable
       from json_to_recordset(${keys}::text::json) as asked (place int, tenant text, namespace text, key text, atomic int)
       left join lateral (
         select m.value, m.user_id, m.metadata, m.created_at::timestamptz, m.updated_at::timestamptz, m.expire_at::timestamptz,
@@ -31,6 +27,9 @@ export function statement(sql: Sql, plan: Plan, wait: boolean): Fragment {
         where m.tenant = asked.tenant and m.namespace = asked.namespace and m.key = asked.key
         for no key update ${wait ? sql`` : sql`skip locked`}
       ) as held on true
+      cross join lateral ( -- when it is locked
+        select held.revision is not null and (held.expire_at is null or held.expire_at > clock_timestamp()) as present offset 0
+      ) as found
     ), op as materialized (
       select op.*, ${
         requests
@@ -44,14 +43,15 @@ export function statement(sql: Sql, plan: Plan, wait: boolean): Fragment {
     ), life as (
       select key.tenant, key.namespace, key.key, key.place, key.atomic, key.locked, key.creatable, key.revision as stored,
         0 as step, false as last, null::int as number, null::int as unit, null::text as kind, null::text as request,
-        null::text as fingerprint, null::text as repeats, null::text as refusal, null::int as bytes, null::timestamptz as at,
+        null::text as fingerprint, null::text as repeats, null::text as refusal, null::int as bytes, 0::bigint as reply_bytes, null::timestamptz as at,
         false as deleted, key.present, key.value, key.user_id, key.metadata, key.created_at, key.updated_at, key.expire_at,
         case when key.present then key.revision end as revision, key.created_revision
       from key
       union all
       select was.tenant, was.namespace, was.key, was.place, was.atomic, was.locked, was.creatable, was.stored,
         op.step, op.last, op.number, op.unit, op.kind, op.request,
-        op.fingerprint, op.repeats, verdict.refusal, next.bytes, next.at,
+        op.fingerprint, op.repeats, verdict.refusal, next.bytes,
+        was.reply_bytes + case when was.atomic is not null and op.kind in ('add', 'append', 'merge') then next.bytes else 0 end, next.at,
         verdict.changes and op.kind = 'delete',
         case when verdict.changes then op.kind <> 'delete' else was.present end,
         case when verdict.changes then next.value else was.value end,
@@ -72,11 +72,11 @@ export function statement(sql: Sql, plan: Plan, wait: boolean): Fragment {
       join op on op.place = was.place and op.step = was.step + 1
       cross join lateral (
         select ${now(sql)} as at, nextval('revision') as revision, made.value, octet_length(made.value::text) as bytes
-        from (select ${made(sql)} as value offset 0) as made
+        from (select ${made(sql, replyBytesMax)} as value offset 0) as made
       ) as next
       cross join lateral (
         select judged.refusal, judged.refusal is null and op.kind <> 'check' and (op.kind <> 'delete' or was.present) as changes
-        from (select ${judged(sql, valueBytesMax)} as refusal offset 0) as judged
+        from (select ${judged(sql, plan)} as refusal offset 0) as judged
       ) as verdict
     ), large as materialized (
       ${
@@ -128,7 +128,7 @@ export function statement(sql: Sql, plan: Plan, wait: boolean): Fragment {
               and (m.tenant, m.namespace, m.key) in (select tenant, namespace, key from gone))`
         : sql``
     }, result as ${requests ? sql`materialized` : sql``} (
-      select life.*, life.unit in (select unit from large) as large, ${cells(sql, computed(sql))} as cells
+      select life.*, life.unit in (select unit from large) as large, ${cells(sql, sql`${computed(sql)} and life.unit not in (select unit from large)`)} as cells
       from life
       left join lateral (
         select count, accessed_at from mutable_access a
@@ -164,8 +164,8 @@ const computed = (sql: Sql): Fragment =>
   sql`(life.kind in ('add', 'append', 'merge') and life.refusal is null)`;
 
 /** The value that an operation makes of the state `was`; null where it cannot. */
-const made = (sql: Sql): Fragment => sql`
-  case op.kind
+const made = (sql: Sql, replyBytesMax: number): Fragment => sql`
+  case when was.reply_bytes > ${replyBytesMax} then null else case op.kind
     when 'set' then op.argument::json
     when 'replace' then op.argument::json
     when 'add' then case
@@ -179,17 +179,18 @@ const made = (sql: Sql): Fragment => sql`
         || case when was.value::text ~ '^[ \\t\\n\\r]*\\[[ \\t\\n\\r]*\\]' then '' else ',' end
         || op.argument || ']')::json end
     when 'merge' then json_merge_patch(case when was.present then was.value else '{}' end, op.argument::json)
-  end`;
+  end end`;
 
 /** A number whose exact sum could pass what the database can hold (131072 digits, 16383 of them after the point). */
 const huge = (sql: Sql): Fragment =>
   sql`(length(was.value::text) > 10000 or was.value::text ~ '[eE][+-]?0*[1-9][0-9]{3}')`;
 
 /** Why an operation cannot be done to the state `was`; null where it can. */
-const judged = (sql: Sql, valueBytesMax: number): Fragment => sql`
+const judged = (sql: Sql, { valueBytesMax, replyBytesMax }: Plan): Fragment => sql`
   case
     when op.repeats is not null then 'REPEATED'
     when was.locked then 'LOCKED'
+    when was.reply_bytes > ${replyBytesMax} then 'REPLY_TOO_LARGE'
     when op.expects = 'present' and not was.present then 'KEY_NOT_FOUND'
     when op.if_revision is not null and (not was.present or was.revision <> op.if_revision) then 'REVISION_MISMATCH'
     when op.expects = 'absent' and was.present then 'KEY_EXISTS'

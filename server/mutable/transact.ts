@@ -63,7 +63,10 @@ export async function* transact(requests: AsyncIterator<TransactRequest>, call: 
         }
         case "write": {
           const used = session.operations.length;
-          const operations = operationsOf(tenant, message.value.operations, config, used);
+          const operations = operationsOf(tenant, message.value.operations, config, {
+            used,
+            done: used,
+          });
           if (operations.length === 0)
             throw new CortexError("INVALID_OPERATIONS", {
               field: "operations",
@@ -75,6 +78,7 @@ export async function* transact(requests: AsyncIterator<TransactRequest>, call: 
         }
         case "commit": {
           const results = toResults(session.results);
+          clearTimeout(timer); // what is being committed no longer runs out of time
           await session.commit(keyOf(message.value.requestId));
           yield answer({ case: "committed", value: { results } });
           return;

@@ -1,5 +1,6 @@
 // The way of a write: together with others, unless a key is locked. Then it waits for the key in memory if the lock is held on this
 // server, else in the database, one call a key.
+import { setTimeout as pause } from "node:timers/promises";
 import { CortexError } from "../errors.js";
 import { keptReply } from "../request.js";
 import type { Call } from "../rpc.js";
@@ -7,6 +8,8 @@ import type { Shared } from "../share.js";
 import { apply, type Outcome, type Refusal, type Result, type Unit } from "./apply.js";
 import { refusalOf } from "./refuse.js";
 import { resultsIn } from "./reply.js";
+
+const sharedWeightMax = 128;
 
 /** Units that share a statement. */
 const writes: Shared<Unit, Outcome> = {
@@ -26,18 +29,21 @@ export async function write(
 ): Promise<Result[]> {
   const { locks } = call;
   let names = unit.keys;
-  for (;;) {
+  for (let attempt = 1; ; attempt++) {
     const written = locks.held(names) ? await locks.pass(names, call.signal) : undefined;
     let outcome: Outcome;
     try {
-      outcome = await call.share(writes, unit);
+      outcome =
+        unit.weight > sharedWeightMax ? await alone(call, unit) : await call.share(writes, unit);
     } finally {
       written?.();
     }
     if (outcome === "locked") {
       names = [...unit.keys, ...unit.operations.map((o) => namespaceId(o.tenant, o.namespace))];
       if (locks.held(names)) continue;
-      outcome = await patiently(call, unit);
+      // Another server's statement is done in a moment.
+      if (attempt <= 2) await pause(attempt, undefined, { signal: call.signal }).catch(ended(call));
+      else outcome = await patiently(call, unit);
     }
     if (outcome === "locked") continue;
     if ("refusal" in outcome && unit.request) {
@@ -49,17 +55,27 @@ export async function write(
   }
 }
 
+const ended = (call: Call) => () => {
+  throw call.signal.reason;
+};
+
 /** Waits for the locks in the database, on behalf of all who want the first of the keys. */
-async function patiently({ locks, transactions, signal }: Call, unit: Unit): Promise<Outcome> {
+async function patiently(call: Call, unit: Unit): Promise<Outcome> {
+  const { locks, signal } = call;
   const [name = ""] = unit.keys;
   const owner = {};
   await locks.own(name, owner, signal);
   try {
-    const [outcome] = await apply(transactions.alone(signal), [unit], { wait: true });
-    return outcome as Outcome;
+    return await alone(call, unit);
   } finally {
     locks.release(name, owner);
   }
+}
+
+/** In a statement of its own, which waits for locks. */
+async function alone({ patient }: Call, unit: Unit): Promise<Outcome> {
+  const [outcome] = await apply(patient, [unit], { wait: true });
+  return outcome as Outcome;
 }
 
 export function settle(

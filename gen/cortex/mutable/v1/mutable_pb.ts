@@ -1385,7 +1385,7 @@ export const TransactListSchema: GenMessage<TransactList> = /*@__PURE__*/
  */
 export type TransactWrite = Message<"cortex.mutable.v1.TransactWrite"> & {
   /**
-   * The operations: at least one; at most 500 in a transaction.
+   * The operations: at least one; at most 500 in a transaction, whose results may take 4 MiB together.
    *
    * @generated from field: repeated cortex.mutable.v1.Operation operations = 1;
    */
@@ -2351,10 +2351,11 @@ export const MutableStore: GenService<{
    * part of it, and nobody writes in between: Commit is strictly serializable.
    *
    * Fails with INVALID_OPERATIONS (neither operation nor precondition, more than 500 of them together, one that is malformed),
-   * INVALID_REQUEST_ID, REQUEST_ID_REUSED; and with TRANSACTION_FAILED, whose metadata names the operation (`operation_index`,
-   * from 0) or precondition (`precondition_index`) that could not be, and its own `reason`: KEY_NOT_FOUND, REVISION_MISMATCH,
-   * KEY_EXISTS, VALUE_NOT_NUMERIC, VALUE_NOT_ARRAY, VALUE_TOO_LARGE, NUMBER_OUT_OF_RANGE, USER_NOT_FOUND, REPLY_TOO_LARGE, or
-   * the INVALID_… of a field. Safe to repeat with `request_id`.
+   * INVALID_REQUEST_ID, REQUEST_ID_REUSED; with the reasons of Set, Delete and Update where an operation is not valid, whose
+   * metadata names it in `field` and `operation_index` (from 0); and with TRANSACTION_FAILED, whose metadata names the operation
+   * (`operation_index`) or precondition (`precondition_index`) that could not be, and its own `reason`: KEY_NOT_FOUND,
+   * REVISION_MISMATCH, KEY_EXISTS, VALUE_NOT_NUMERIC, VALUE_NOT_ARRAY, VALUE_TOO_LARGE, NUMBER_OUT_OF_RANGE, USER_NOT_FOUND,
+   * REPLY_TOO_LARGE. Safe to repeat with `request_id`.
    *
    * @generated from rpc cortex.mutable.v1.MutableStore.Commit
    */
