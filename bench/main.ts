@@ -1,13 +1,16 @@
 // Speeds, each as a ratio against something measured in the same run, alternating, because machines are noisy: npm run bench.
-// A Node client costs more than the server, so throughput here is that of client and server on one machine together.
 import { spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { create, type DescMethodUnary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { Cortex } from "../client/index.js";
-import { connect } from "../server/connection.js";
+import { MutableStore } from "../gen/cortex/mutable/v1/mutable_pb.js";
+import { connect, type Sql } from "../server/connection.js";
 import { startEmbedded } from "../server/embedded.js";
 import { migrate } from "../server/migrate.js";
+import { Load } from "./load.js";
 
 const rounds = 5;
 const inFlight = 64;
@@ -18,6 +21,7 @@ const log = { info: () => {}, warn: () => {} };
 const postgres = await startEmbedded(directory, log);
 await migrate(postgres.url);
 const sql = connect(postgres.url, { max: 10, max_pipeline: 0 });
+const transactions = connect(postgres.url, { max: 10 }); // begin() of the driver needs its pipeline
 const server = spawn(
   process.execPath,
   [
@@ -38,11 +42,13 @@ const cortex = new Cortex({ address, timeoutMs: 60_000 });
 try {
   await lists();
   await calls();
+  await throughTheClient();
 } finally {
   await cortex.close();
   server.kill("SIGTERM");
   await new Promise((resolve) => server.once("exit", resolve));
   await sql.end();
+  await transactions.end();
   await postgres.stop();
   await rm(directory, { recursive: true, force: true });
 }
@@ -75,7 +81,10 @@ async function lists() {
   );
 }
 
-/** Calls through client and server, against the same work done straight from Node with postgres.js. */
+/**
+ * What the server does, against the same work done straight from Node with postgres.js. The load is made by hand-written frames (load.ts),
+ * since a gRPC client in Node costs three times the server.
+ */
 async function calls() {
   const value = { text: "x".repeat(195) };
   const text = JSON.stringify(value);
@@ -83,28 +92,127 @@ async function calls() {
   await sql`create table counter (key text primary key, value bigint not null)`;
   await sql`insert into counter values ('hot', 0)`;
   await cortex.mutable.set("bench", "hot", 0);
+  const load = new Load(address);
+  const call = <M extends DescMethodUnary>(method: M, request: MessageInitShape<M["input"]>) =>
+    load.call(
+      `/${MutableStore.typeName}/${method.name}`,
+      toBinary(method.input, create(method.input, request) as never),
+    );
+  const rpc = MutableStore.method;
   let n = 0;
-  const options = { count: 4000, concurrency: inFlight };
+  const key = () => `k${n++ % 1000}`;
+  const increment = { case: "increment" as const, value: {} };
+  const hot = { namespace: "bench", key: "hot", operation: increment };
+  const plainUpsert = (db: Sql, at: string) =>
+    db`insert into plain values (${at}, ${text}::text::json) on conflict (key) do update set value = excluded.value`;
+  const plainHot = () =>
+    sql`update counter set value = value + 1 where key = 'hot' returning value`;
+  const options = { count: 20_000, concurrency: inFlight };
   await compare(
     "set",
-    "through the store",
-    () => cortex.mutable.set("bench", `k${n++ % 1000}`, value),
+    "store",
+    () => call(rpc.set, { namespace: "bench", key: key(), valueJson: text }),
     "plain upsert",
-    () =>
-      sql`insert into plain values (${`k${n++ % 1000}`}, ${text}::text::json) on conflict (key) do update set value = excluded.value`,
+    () => plainUpsert(sql, key()),
     options,
   );
   await compare(
     "get",
-    "through the store",
-    () => cortex.mutable.get("bench", `k${n++ % 1000}`),
+    "store",
+    () => call(rpc.get, { namespace: "bench", key: key() }),
     "plain select",
-    () => sql`select value::text from plain where key = ${`k${n++ % 1000}`}`,
+    () => sql`select value::text from plain where key = ${key()}`,
     options,
   );
   await compare(
     "increment of one hot key",
-    "through the store",
+    "store",
+    () => call(rpc.update, hot),
+    "plain update",
+    plainHot,
+    options,
+  );
+  await compare(
+    "increment of one hot key, each with a request id",
+    "store",
+    () => call(rpc.update, { ...hot, requestId: randomUUID() }),
+    "plain update",
+    plainHot,
+    options,
+  );
+  const three = () => {
+    const first = 3 * (n++ % 300);
+    return [0, 1, 2].map((i) => `c${first + i}`);
+  };
+  await compare(
+    "3-key Commit",
+    "store",
+    () =>
+      call(rpc.commit, {
+        operations: three().map((at) => ({
+          namespace: "bench",
+          key: at,
+          operation: { case: "set", value: { valueJson: text } },
+        })),
+      }),
+    "begin, 3 upserts, commit",
+    () =>
+      transactions.begin(async (tx) => {
+        for (const at of three()) await plainUpsert(tx as unknown as Sql, at);
+      }),
+    { ...options, count: 10_000 },
+  );
+  load.close();
+
+  await compare(
+    "update(fn) of one hot key by 64 callers of one client",
+    "store",
+    () => cortex.mutable.update<number>("bench", "hot", (value) => value + 1),
+    "plain update",
+    plainHot,
+    options,
+  );
+  const clients = Array.from(
+    { length: inFlight },
+    () => new Cortex({ address, timeoutMs: 60_000 }),
+  );
+  const took: number[] = [];
+  const each = 40;
+  const start = performance.now();
+  await Promise.all(
+    clients.map(async ({ mutable }) => {
+      const begun = performance.now();
+      for (let i = 0; i < each; i++)
+        await mutable.update<number>("bench", "hot", (value) => value + 1);
+      took.push(performance.now() - begun);
+    }),
+  );
+  const rate64 = (inFlight * each * 1000) / (performance.now() - start);
+  console.log(
+    `update(fn) of one hot key by ${inFlight} clients, a connection each: ${Math.round(rate64)}/s, slowest ${(Math.max(...took) / median(took)).toFixed(2)} of the median`,
+  );
+  await Promise.all(clients.map((client) => client.close()));
+}
+
+/** The same through the TypeScript client, which is most of the cost. */
+async function throughTheClient() {
+  const value = { text: "x".repeat(195) };
+  const text = JSON.stringify(value);
+  let n = 0;
+  const key = () => `k${n++ % 1000}`;
+  const options = { count: 6000, concurrency: inFlight };
+  await compare(
+    "set through the TypeScript client",
+    "store",
+    () => cortex.mutable.set("bench", key(), value),
+    "plain upsert",
+    () =>
+      sql`insert into plain values (${key()}, ${text}::text::json) on conflict (key) do update set value = excluded.value`,
+    options,
+  );
+  await compare(
+    "increment of one hot key through the TypeScript client",
+    "store",
     () => cortex.mutable.increment("bench", "hot"),
     "plain update",
     () => sql`update counter set value = value + 1 where key = 'hot' returning value`,

@@ -6,10 +6,10 @@ import { MutableStore, type OperationResult } from "../gen/cortex/mutable/v1/mut
 import type { Caller, CallOptions } from "./call.js";
 import type { Contention } from "./contention.js";
 import { CortexError, type ErrorCode } from "./error.js";
-import { type OperationInit, type Seen, underLock } from "./locked.js";
+import { type Seen, underLock } from "./locked.js";
 import { type MutableRecord, toRecord } from "./records.js";
 import { abortable, certainlyNot, checkSignal, checkTimeout } from "./retry.js";
-import { compute } from "./updater.js";
+import { compute, operationsOf } from "./updater.js";
 
 export interface UpdateOptions extends CallOptions {
   /** Whether a missing key is created: the updater is then called with null. Default: it is KEY_NOT_FOUND. */
@@ -284,17 +284,3 @@ function ownOf(error: CortexError): CortexError {
 
 const recordOf = ({ result }: OperationResult): MutableRecord =>
   toRecord(result.case === "record" ? result.value : undefined);
-
-function operationsOf(made: Made[], seen: Seen): OperationInit[] {
-  let absent = seen.json === undefined;
-  return made.flatMap((one) => {
-    if (!("json" in one)) return [];
-    const { namespace, key } = one.waiting;
-    const value = { valueJson: one.json };
-    const operation = absent
-      ? { case: "set" as const, value }
-      : { case: "replace" as const, value };
-    absent = false;
-    return [{ namespace, key, operation }];
-  });
-}

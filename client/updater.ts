@@ -1,6 +1,7 @@
 // What updaters make of a value: as JSON text, or the error with which an update fails.
 import { CortexError, said } from "./error.js";
 import { toJson } from "./json.js";
+import type { OperationInit, Seen } from "./locked.js";
 import type { Made, Waiting } from "./update.js";
 
 const togetherMax = 100;
@@ -78,4 +79,19 @@ function jsonOf(value: unknown, waiting: Waiting): Made {
 function thrown(error: unknown, { namespace, key }: Waiting): CortexError {
   const message = `the updater threw: ${said(error)}`;
   return new CortexError("UPDATE_FAILED", message, { namespace, key }, { cause: error });
+}
+
+/** What they made, as operations of one commit. */
+export function operationsOf(made: Made[], seen: Seen): OperationInit[] {
+  let absent = seen.json === undefined;
+  return made.flatMap((one) => {
+    if (!("json" in one)) return [];
+    const { namespace, key } = one.waiting;
+    const value = { valueJson: one.json };
+    const operation = absent
+      ? { case: "set" as const, value }
+      : { case: "replace" as const, value };
+    absent = false;
+    return [{ namespace, key, operation }];
+  });
 }

@@ -18,6 +18,7 @@ import { file_cortex_users_v1_users, Users } from "../gen/cortex/users/v1/users_
 import { file_google_rpc_error_details } from "../gen/google/rpc/error_details_pb.js";
 import { file_google_rpc_status } from "../gen/google/rpc/status_pb.js";
 import { AccessCounter } from "./access.js";
+import type { Context } from "./call.js";
 import type { Config } from "./config.js";
 import { Database } from "./database.js";
 import { InFlight } from "./in-flight.js";
@@ -26,7 +27,7 @@ import { migrate } from "./migrate.js";
 import { mutableStore } from "./mutable/service.js";
 import { sweep } from "./mutable/sweep.js";
 import { forgetReplies } from "./request.js";
-import { addService, type Context } from "./rpc.js";
+import { addService } from "./rpc.js";
 import { Shares } from "./share.js";
 import { users } from "./users/service.js";
 

@@ -6,13 +6,13 @@ import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { MutableStore, SortBy } from "../gen/cortex/mutable/v1/mutable_pb.js";
 import { AccessCounter } from "../server/access.js";
+import type { Call } from "../server/call.js";
 import { defaults } from "../server/config.js";
 import { connect, type Fragment, type Run, type Sql } from "../server/connection.js";
 import { sharedSession } from "../server/database.js";
 import { Locks } from "../server/locks.js";
 import { mutableStore } from "../server/mutable/service.js";
 import { sweep } from "../server/mutable/sweep.js";
-import type { Call } from "../server/rpc.js";
 import { serve, testLog } from "./support/server.js";
 
 const s = serve({ sweepSeconds: 3600 });

@@ -1,8 +1,8 @@
 import type { BatchGetRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
+import type { Call } from "../call.js";
 import * as check from "../checks.js";
 import type { Run } from "../connection.js";
 import { CortexError } from "../errors.js";
-import type { Call } from "../rpc.js";
 import type { Place } from "./apply.js";
 import { columns, joinAccess, live, type Row, toRecord } from "./entry.js";
 

@@ -1,8 +1,8 @@
 import type { BatchSetRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
+import type { Call } from "../call.js";
 import * as check from "../checks.js";
 import { CortexError } from "../errors.js";
 import { requestKey } from "../request.js";
-import type { Call } from "../rpc.js";
 import { unitOf } from "./apply.js";
 import { toRecord } from "./entry.js";
 import { place, setOperation } from "./operation.js";

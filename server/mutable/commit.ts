@@ -5,10 +5,10 @@ import type {
   OperationResultSchema,
   Precondition,
 } from "../../gen/cortex/mutable/v1/mutable_pb.js";
+import type { Call } from "../call.js";
 import * as check from "../checks.js";
 import { CortexError } from "../errors.js";
 import { requestKey } from "../request.js";
-import type { Call } from "../rpc.js";
 import { type Operation, type Refusal, type Result, type Unit, unitOf } from "./apply.js";
 import { toRecord } from "./entry.js";
 import { operationsOf, place } from "./operation.js";

@@ -1,5 +1,5 @@
 import type { CountRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
-import type { Call } from "../rpc.js";
+import type { Call } from "../call.js";
 import { checkFilter, matches } from "./filter.js";
 
 export async function count(request: CountRequest, { tenant, bulk, access }: Call) {

@@ -1,8 +1,8 @@
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { DeleteRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
+import type { Call } from "../call.js";
 import * as check from "../checks.js";
 import { requestKey } from "../request.js";
-import type { Call } from "../rpc.js";
 import { type Operation, unitOf } from "./apply.js";
 import { place } from "./operation.js";
 import { write } from "./write.js";

@@ -1,6 +1,6 @@
 import type { ExistsRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
+import type { Call } from "../call.js";
 import * as check from "../checks.js";
-import type { Call } from "../rpc.js";
 import { at } from "./entry.js";
 
 export async function exists(request: ExistsRequest, { tenant, run }: Call) {

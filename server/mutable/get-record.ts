@@ -1,6 +1,6 @@
 import type { GetRecordRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
+import type { Call } from "../call.js";
 import * as check from "../checks.js";
-import type { Call } from "../rpc.js";
 import { at, columns, joinAccess, type Row, toRecord } from "./entry.js";
 
 export async function getRecord(request: GetRecordRequest, { tenant, run, access }: Call) {

@@ -1,7 +1,7 @@
 import type { GetRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
+import type { Call } from "../call.js";
 import type { Run } from "../connection.js";
 import { codeOf } from "../errors.js";
-import type { Call } from "../rpc.js";
 import type { Shared } from "../share.js";
 import type { Place } from "./apply.js";
 import { live, at as one } from "./entry.js";

@@ -1,7 +1,7 @@
 import type { ListNamespacesRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
+import type { Call } from "../call.js";
 import * as check from "../checks.js";
 import { afterPrefix, pageToken, positionOf } from "../page.js";
-import type { Call } from "../rpc.js";
 import { live } from "./entry.js";
 
 export async function listNamespaces(request: ListNamespacesRequest, { tenant, bulk }: Call) {

@@ -1,11 +1,11 @@
 // Pages by keyset. Nothing is held between two messages: each chunk is one statement that goes on after the last record, so a
 // reader that stalls holds no connection. A chunk is what the limit still allows, cut where its records pass listBytesMax.
 import { type ListRequest, SortBy, SortOrder } from "../../gen/cortex/mutable/v1/mutable_pb.js";
+import type { Call } from "../call.js";
 import * as check from "../checks.js";
 import type { Fragment, Run, Sql } from "../connection.js";
 import { CortexError } from "../errors.js";
 import { pageToken, positionOf, type Query } from "../page.js";
-import type { Call } from "../rpc.js";
 import { columns, joinAccess, type Row, toRecord } from "./entry.js";
 import { checkFilter, type Matching, matches, queryOf } from "./filter.js";
 

@@ -1,7 +1,7 @@
 import type { PurgeAllRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
+import type { Call } from "../call.js";
 import { CortexError } from "../errors.js";
 import { once, requestKey } from "../request.js";
-import type { Call } from "../rpc.js";
 import { live } from "./entry.js";
 import { purging } from "./purge.js";
 

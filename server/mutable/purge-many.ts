@@ -1,6 +1,6 @@
 import type { PurgeManyRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
+import type { Call } from "../call.js";
 import { CortexError } from "../errors.js";
-import type { Call } from "../rpc.js";
 import { checkFilter, filters } from "./filter.js";
 import { purge } from "./purge.js";
 

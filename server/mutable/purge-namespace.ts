@@ -1,5 +1,5 @@
 import type { PurgeNamespaceRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
-import type { Call } from "../rpc.js";
+import type { Call } from "../call.js";
 import { checkFilter } from "./filter.js";
 import { purge } from "./purge.js";
 

@@ -1,7 +1,8 @@
 // What the purges do: one statement, so that all of it is deleted or none.
+
+import type { Call } from "../call.js";
 import type { Fragment, Sql } from "../connection.js";
 import { once, requestKey, type Work } from "../request.js";
-import type { Call } from "../rpc.js";
 import { type Matching, matches } from "./filter.js";
 
 const keysShownMax = 1000;

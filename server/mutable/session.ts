@@ -1,10 +1,11 @@
 // What Transact does to the database. A session has no connection before its first lock, and waits for that one in memory. From then
 // on it waits in the database, which sees who waits for whom. A key that does not exist is locked by an entry that has expired, so
 // is absent to everybody, and is gone before the commit; whoever wants to create the key waits for it as for any other row.
+
+import type { Call } from "../call.js";
 import { now, type Run } from "../connection.js";
 import { CortexError, codeOf } from "../errors.js";
 import { keepReply, type RequestKey } from "../request.js";
-import type { Call } from "../rpc.js";
 import type { Transaction } from "../transactions.js";
 import { apply, idOf, type Operation, type Place, type Result, unitOf } from "./apply.js";
 import { readAll } from "./batch-get.js";

@@ -1,7 +1,7 @@
 import type { SetRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
+import type { Call } from "../call.js";
 import * as check from "../checks.js";
 import { requestKey } from "../request.js";
-import type { Call } from "../rpc.js";
 import { type Operation, unitOf } from "./apply.js";
 import { toRecord } from "./entry.js";
 import { place, setOperation } from "./operation.js";

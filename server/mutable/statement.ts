@@ -54,7 +54,7 @@ export function statement(sql: Sql, plan: Plan, wait: boolean): Fragment {
         was.reply_bytes + case when was.atomic is not null and op.kind in ('add', 'append', 'merge') then next.bytes else 0 end, next.at,
         verdict.changes and op.kind = 'delete',
         case when verdict.changes then op.kind <> 'delete' else was.present end,
-        case when verdict.changes then next.value else was.value end,
+        case when verdict.changes then next.value when was.reply_bytes <= ${replyBytesMax} then was.value end,
         case when not verdict.changes then was.user_id
           when op.kind = 'set' and not op.keeps_user then op.user_id
           when was.present then was.user_id end,

@@ -4,10 +4,10 @@ import type {
   TransactRequest,
   TransactResponseSchema,
 } from "../../gen/cortex/mutable/v1/mutable_pb.js";
+import type { Call } from "../call.js";
 import * as check from "../checks.js";
 import { CortexError } from "../errors.js";
 import { keptReply, requestKey } from "../request.js";
-import type { Call } from "../rpc.js";
 import { toResults } from "./commit.js";
 import { toRecord } from "./entry.js";
 import { checkFilter } from "./filter.js";

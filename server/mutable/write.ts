@@ -1,9 +1,9 @@
 // The way of a write: together with others, unless a key is locked. Then it waits for the key in memory if the lock is held on this
 // server, else in the database, one call a key.
 import { setTimeout as pause } from "node:timers/promises";
+import type { Call } from "../call.js";
 import { CortexError } from "../errors.js";
 import { keptReply } from "../request.js";
-import type { Call } from "../rpc.js";
 import type { Shared } from "../share.js";
 import { apply, type Outcome, type Refusal, type Result, type Unit } from "./apply.js";
 import { refusalOf } from "./refuse.js";

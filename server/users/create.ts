@@ -1,9 +1,9 @@
 import type { CreateRequest } from "../../gen/cortex/users/v1/users_pb.js";
+import type { Call } from "../call.js";
 import * as check from "../checks.js";
 import { now } from "../connection.js";
 import { CortexError } from "../errors.js";
 import { once, requestKey } from "../request.js";
-import type { Call } from "../rpc.js";
 import { type KeptUser, kept, toUser } from "./user.js";
 
 export async function create(request: CreateRequest, { tenant, run }: Call) {

@@ -1,6 +1,6 @@
 import type { GetRequest } from "../../gen/cortex/users/v1/users_pb.js";
+import type { Call } from "../call.js";
 import * as check from "../checks.js";
-import type { Call } from "../rpc.js";
 import { columns, toUser, type UserRow } from "./user.js";
 
 export async function get(request: GetRequest, { tenant, run }: Call) {

@@ -1,8 +1,8 @@
 import type { ListRequest } from "../../gen/cortex/users/v1/users_pb.js";
+import type { Call } from "../call.js";
 import * as check from "../checks.js";
 import type { Sql } from "../connection.js";
 import { afterPrefix, pageToken, positionOf } from "../page.js";
-import type { Call } from "../rpc.js";
 import { columns, toUser, type UserRow } from "./user.js";
 
 const pageBytesMax = 1024 * 1024;

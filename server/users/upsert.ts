@@ -1,8 +1,8 @@
 import type { UpsertRequest } from "../../gen/cortex/users/v1/users_pb.js";
+import type { Call } from "../call.js";
 import * as check from "../checks.js";
 import { now } from "../connection.js";
 import { once, requestKey } from "../request.js";
-import type { Call } from "../rpc.js";
 import { type KeptUser, kept, toUser } from "./user.js";
 
 export async function upsert(request: UpsertRequest, { tenant, run }: Call) {

@@ -1,0 +1,144 @@
+// A call: what its handler works with, and its end in the log.
+import type { DescMessage, DescMethod, MessageInitShape } from "@bufbuild/protobuf";
+import type { ServerDuplexStream, ServerUnaryCall, ServerWritableStream } from "@grpc/grpc-js";
+import type { Logger } from "pino";
+import type { AccessCounter } from "./access.js";
+import * as check from "./checks.js";
+import type { Config } from "./config.js";
+import type { Run } from "./connection.js";
+import type { Database } from "./database.js";
+import { CortexError } from "./errors.js";
+import type { Ending, InFlight } from "./in-flight.js";
+import type { Locks } from "./locks.js";
+import type { Shared, Shares } from "./share.js";
+import type { Transactions } from "./transactions.js";
+import { tenantHeader } from "./wire.js";
+
+export type Init = MessageInitShape<DescMessage>;
+export type Writable = ServerWritableStream<unknown, Init> | ServerDuplexStream<unknown, Init>;
+
+/** What a handler works with: all of it belongs to this one call. */
+export interface Call {
+  tenant: string;
+  /** Aborts when the caller has gone or its deadline has passed. */
+  signal: AbortSignal;
+  /** Ends the call with a reason, whatever it is waiting for. */
+  fail(reason: CortexError): void;
+  /** Runs one short statement under the signal. */
+  run: Run;
+  /** Runs one long statement under the signal, apart from the short ones. */
+  bulk: Run;
+  /** Runs one statement that may wait for locks, or is large. */
+  patient: Run;
+  purges: Run;
+  /** Runs one of a kind of statement that calls share. */
+  share<Asked, Reply>(shared: Shared<Asked, Reply>, asked: Asked): Promise<Reply>;
+  /** Keys that are locked for long. */
+  locks: Locks;
+  transactions: Transactions;
+  access: AccessCounter;
+  config: Config;
+}
+
+export interface Context {
+  database: Database;
+  shares: Shares;
+  locks: Locks;
+  access: AccessCounter;
+  config: Config;
+  log: Logger;
+  calls: InFlight;
+}
+
+/** A call that has been opened: its end in the log, and what a handler works with. */
+export class Opened implements Call {
+  tenant = "";
+  readonly #start = performance.now();
+  readonly #ending: Ending;
+
+  constructor(
+    readonly method: DescMethod,
+    readonly context: Context,
+    readonly grpc: ServerUnaryCall<unknown, Init> | Writable,
+  ) {
+    const { calls } = context;
+    const ending = calls.open();
+    this.#ending = ending;
+    // "cancelled" comes after every call, also after one that was answered.
+    const gone = () => calls.has(ending) && ending.end(new CortexError("CANCELLED"));
+    (grpc as ServerUnaryCall<unknown, Init>).once("cancelled", gone); // as on any kind of call
+    if (grpc.cancelled) gone();
+  }
+
+  /** For a request that could be decoded, in a tenant that there may be. */
+  with(request: unknown): Call {
+    const { metadata } = this.grpc;
+    this.tenant = check.tenant([
+      ...metadata.get(tenantHeader),
+      ...metadata.get(`${tenantHeader}-bin`),
+    ]);
+    if (request instanceof CortexError) throw request;
+    return this;
+  }
+
+  get signal(): AbortSignal {
+    return this.#ending.signal;
+  }
+
+  fail(reason: CortexError): void {
+    this.#ending.end(reason);
+  }
+
+  share<Asked, Reply>(shared: Shared<Asked, Reply>, asked: Asked): Promise<Reply> {
+    return this.context.shares.of(shared).ask(asked, this.#ending);
+  }
+
+  get run(): Run {
+    return this.context.database.calls.run(this.signal);
+  }
+
+  get bulk(): Run {
+    return this.context.database.bulk.run(this.signal);
+  }
+
+  get patient(): Run {
+    return this.context.database.patient.run(this.signal);
+  }
+
+  get purges(): Run {
+    return this.context.database.purges.run(this.signal);
+  }
+
+  get transactions(): Transactions {
+    return this.context.database.transactions;
+  }
+
+  get locks(): Locks {
+    return this.context.locks;
+  }
+
+  get access(): AccessCounter {
+    return this.context.access;
+  }
+
+  get config(): Config {
+    return this.context.config;
+  }
+
+  finish(error?: CortexError): void {
+    const { calls, log } = this.context;
+    calls.close(this.#ending);
+    if (error?.reason === "DATABASE_ERROR")
+      log.error({ err: error.cause, error_id: error.details.error_id }, "an unexpected failure");
+    if (log.isLevelEnabled("debug"))
+      log.debug(
+        {
+          rpc: `${this.method.parent.typeName}/${this.method.name}`,
+          tenant: this.tenant,
+          outcome: error?.reason ?? "OK",
+          ms: Math.round((performance.now() - this.#start) * 10) / 10,
+        },
+        "call",
+      );
+  }
+}

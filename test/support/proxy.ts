@@ -1,0 +1,77 @@
+// A TCP proxy that can hold back what the server says, and cut.
+import { createServer, connect as dial, type Socket } from "node:net";
+
+export interface Proxy {
+  port: number;
+  /** Keeps the replies until they are released. */
+  hold(): void;
+  release(): void;
+  /** Cuts every connection, without a word. */
+  cut(): void;
+  /** Takes no more connections, and cuts. */
+  close(): void;
+  /** Sees what a client sends; true: it is not passed on. */
+  onSend: ((data: Buffer) => boolean) | undefined;
+}
+
+export async function proxyTo(target: { path: string } | { host: string; port: number }) {
+  const sockets = new Set<Socket>();
+  let held: (() => void)[] | undefined;
+  const server = createServer((client) => {
+    const upstream = "path" in target ? dial(target.path) : dial(target.port, target.host);
+    sockets.add(client).add(upstream);
+    for (const socket of [client, upstream]) socket.on("error", () => {});
+    client.on("data", (data) => {
+      if (!proxy.onSend?.(data)) upstream.write(data);
+    });
+    upstream.on("data", (data) => {
+      if (held) held.push(() => client.write(data));
+      else client.write(data);
+    });
+    client.on("close", () => upstream.destroy());
+    upstream.on("close", () => client.destroy());
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const proxy: Proxy = {
+    port: (server.address() as { port: number }).port,
+    hold() {
+      held ??= [];
+    },
+    release() {
+      const all = held ?? [];
+      held = undefined;
+      for (const send of all) send();
+    },
+    cut() {
+      held = undefined;
+      for (const socket of sockets) socket.destroy();
+      sockets.clear();
+    },
+    close() {
+      server.close();
+      proxy.cut();
+    },
+    onSend: undefined,
+  };
+  return proxy;
+}
+
+/** A proxy to the server at HOST:PORT. */
+export function proxyToServer(address: string) {
+  const [host = "", port = ""] = address.split(":");
+  return proxyTo({ host, port: Number(port) });
+}
+
+/** A proxy to the Postgres of a URL, and the URL through it. */
+export async function proxyToPostgres(databaseUrl: string) {
+  const url = new URL(databaseUrl);
+  const directory = url.searchParams.get("host");
+  const port = Number(url.port || 5432);
+  const proxy = await proxyTo(
+    directory ? { path: `${directory}/.s.PGSQL.${port}` } : { host: url.hostname, port },
+  );
+  url.searchParams.delete("host");
+  url.hostname = "127.0.0.1";
+  url.port = `${proxy.port}`;
+  return { proxy, url: url.href };
+}
