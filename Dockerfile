@@ -15,4 +15,4 @@ USER node
 EXPOSE 50051
 ENV CORTEX_LISTEN=0.0.0.0:50051
 HEALTHCHECK --interval=5s --timeout=3s --start-period=20s CMD ["node", "dist/server/health.js"]
-ENTRYPOINT ["node", "dist/server/main.js"]
+ENTRYPOINT ["node", "--max-semi-space-size=64", "dist/server/main.js"]

@@ -25,6 +25,7 @@ const transactions = connect(postgres.url, { max: 10 }); // begin() of the drive
 const server = spawn(
   process.execPath,
   [
+    "--max-semi-space-size=64", // as npm start
     join(import.meta.dirname, "../dist/server/main.js"),
     "--listen",
     "127.0.0.1:0",
@@ -152,7 +153,7 @@ async function calls() {
         operations: three().map((at) => ({
           namespace: "bench",
           key: at,
-          operation: { case: "set", value: { valueJson: text } },
+          operation: { case: "set" as const, value: { valueJson: text } },
         })),
       }),
     "begin, 3 upserts, commit",

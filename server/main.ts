@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=64
 // Flags and environment -> start(). With --workers N, this process owns the embedded Postgres and N others serve.
 import cluster from "node:cluster";
 import { createRequire } from "node:module";

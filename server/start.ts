@@ -61,6 +61,7 @@ export async function start(config: Config, databaseUrl: string, log: Logger): P
     "grpc.keepalive_time_ms": config.keepaliveSeconds * 1000,
     "grpc.keepalive_timeout_ms": 20_000,
     "grpc.keepalive_permit_without_calls": 1,
+    "grpc.enable_channelz": 0, // statistics nobody reads
   });
   addService(server, MutableStore, mutableStore, context);
   addService(server, Users, users, context);
