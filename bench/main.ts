@@ -108,7 +108,7 @@ async function calls() {
     db`insert into plain values (${at}, ${text}::text::json) on conflict (key) do update set value = excluded.value`;
   const plainHot = () =>
     sql`update counter set value = value + 1 where key = 'hot' returning value`;
-  const options = { count: 20_000, concurrency: inFlight };
+  const options = { count: 12_000, concurrency: inFlight };
   await compare(
     "set",
     "store",
@@ -161,7 +161,7 @@ async function calls() {
       transactions.begin(async (tx) => {
         for (const at of three()) await plainUpsert(tx as unknown as Sql, at);
       }),
-    { ...options, count: 10_000 },
+    { ...options, count: 6000 },
   );
   load.close();
 
