@@ -85,6 +85,19 @@ describe("a transaction whose connection to Postgres is lost", () => {
     expect(await s.cortex.mutable.getMany("ns", ["waits", "waits-2"])).toEqual(["before", null]);
   });
 
+  it("between its statements writes nothing any more", async () => {
+    const { proxy, transaction } = await behindProxy();
+    const t = transaction();
+    await t.ask(begin);
+    await t.ask(write(put("between-1", 1)));
+    proxy.cut();
+    await pause(100);
+    const failure = await failing(t.ask(write(put("between-2", 1))));
+    expect(failure).toMatchObject({ reason: "DATABASE_UNAVAILABLE", details: { applied: "no" } });
+    await pause(100);
+    expect(await s.cortex.mutable.getMany("ns", ["between-1", "between-2"])).toEqual([null, null]);
+  });
+
   it("before its reply is kept is not said to be committed", async () => {
     const { proxy, transaction } = await behindProxy();
     const t = transaction();

@@ -160,6 +160,19 @@ describe("what a transaction has read", () => {
     await outcome;
   });
 
+  it("nobody changes on another server either", async () => {
+    const other = s.client({ address: (await s.another()).address });
+    await s.cortex.mutable.set("ns", "elsewhere-held", 1);
+    const t = await begun();
+    expect(await seen(t, "elsewhere-held")).toEqual([1]);
+    const writer = other.mutable.increment("ns", "elsewhere-held");
+    expect(await pending(writer)).toBe(true);
+    expect(await other.mutable.get("ns", "elsewhere-held")).toBe(1);
+    await t.ask(write(put("elsewhere-held", 10)));
+    await t.ask(commit);
+    expect((await writer).value).toBe(11);
+  });
+
   it("no other transaction reads meanwhile: transfers lose nothing", async () => {
     await s.cortex.mutable.set("ns", "balance", 0);
     await Promise.all(
