@@ -1,5 +1,6 @@
 // Connections to Postgres, and how a statement runs on one: a call whose signal aborts has its statement cancelled, so that it
 // holds no connection and no lock.
+import { setTimeout as pause } from "node:timers/promises";
 import postgres from "postgres";
 import { type CortexError, codeOf } from "./errors.js";
 
@@ -17,6 +18,7 @@ export type Run = <T extends object>(
 
 // A statement that is running when its call ends gets this long to finish by itself: most do.
 const cancelGraceMs = 50;
+const cancelMsMax = 500; // one that cannot be sent is not waited for
 const attemptsMax = 4;
 
 // max_pipeline is documented by the driver, but missing from its types.
@@ -123,7 +125,9 @@ export class Executor {
     return () => {
       clearTimeout(timer);
       signal.removeEventListener("abort", abort);
-      return cancelling;
+      return (
+        cancelling && Promise.race([cancelling, pause(cancelMsMax, undefined, { ref: false })])
+      );
     };
   }
 }
