@@ -109,7 +109,7 @@ export class Transactions {
     await this.#turns.take(signal);
     const kept = this.#idle.pop();
     if (kept && !kept.lost) return kept;
-    if (kept) this.#all.delete(kept);
+    if (kept) this.#discard(kept);
     const connection = new Connection(this.url, this.statementSeconds);
     this.#all.add(connection);
     try {
@@ -122,11 +122,14 @@ export class Transactions {
     }
   }
 
+  #discard(connection: Connection): void {
+    this.#all.delete(connection);
+    void connection.close();
+  }
+
   #give(connection: Connection): void {
-    if (connection.lost) {
-      this.#all.delete(connection);
-      void connection.close();
-    } else this.#idle.push(connection);
+    if (connection.lost) this.#discard(connection);
+    else this.#idle.push(connection);
     this.#turns.give();
   }
 }
