@@ -31,7 +31,7 @@ export function connect(url: string, options: Options): Sql {
   parsed.searchParams.delete("host");
   return postgres(parsed.href, {
     connect_timeout: 5,
-    backoff: (retries: number) => Math.min(0.05 * 2 ** retries, 1),
+    backoff: (retries: number) => Math.min(0.05 * 2 ** retries, 0.2), // of seconds: whoever asks waits for it
     onnotice: () => {},
     ...(socketDirectory && { host: socketDirectory }),
     ...options,

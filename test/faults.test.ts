@@ -31,7 +31,7 @@ afterAll(async () => {
   await temporary.remove();
 });
 
-const quick = { timeoutMs: 1500 };
+const quick = { timeoutMs: 4000 }; // beyond what five attempts take
 
 it("a stopped Postgres is DATABASE_UNAVAILABLE, and one that is back is used", async () => {
   await cortex.mutable.set("ns", "k", 1);
