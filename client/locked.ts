@@ -11,7 +11,7 @@ import {
 } from "../gen/cortex/mutable/v1/mutable_pb.js";
 import type { Caller, Conversation } from "./call.js";
 import { CortexError } from "./error.js";
-import { backOff, certainlyNot, unsure } from "./retry.js";
+import { backOff, certainlyNot } from "./retry.js";
 
 export interface Place {
   namespace: string;
@@ -115,12 +115,19 @@ export async function underLock<Context>(
       if (error instanceof Before) return error.done;
       const { sent } = locked ?? {};
       if (sent && !certainlyNot(error)) open.push(sent);
-      const told = open.length > 0 ? unsure(error) : sent ? error : spared(error);
+      const told = open.length > 0 ? unknown(error) : sent ? error : spared(error);
       await backOff(told, ++failures, Idempotency.IDEMPOTENT, deadline, signal, error);
     } finally {
       messages?.close();
     }
   }
+}
+
+/** An error while a commit is open: whatever it says of its own attempt, that one may have been applied. */
+function unknown(error: unknown): unknown {
+  if (!certainlyNot(error)) return error;
+  const message = "whether the transaction was committed is not known";
+  return new CortexError("UNAVAILABLE", message, { applied: "unknown" }, { cause: error });
 }
 
 /** An error from before anything was sent that could have been applied. */

@@ -219,7 +219,9 @@ const conflicts = new Set(["REVISION_MISMATCH", "KEY_EXISTS"]);
 /** Those of the line who go in this round. */
 function toGo(line: Line): Waiting[] {
   const waiting = line.waiting.filter(({ settled }) => !settled);
-  return line.single-- > 0 ? waiting.slice(0, 1) : waiting;
+  if (line.single === 0) return waiting;
+  line.single--;
+  return waiting.slice(0, 1);
 }
 
 const latest = ({ waiting }: Line) => Math.max(...waiting.map(({ deadline }) => deadline));

@@ -30,6 +30,7 @@ export interface Call {
   bulk: Run;
   /** Runs one statement that may wait for locks, or is large. */
   patient: Run;
+  /** Runs one purge, which takes long and waits for locks. */
   purges: Run;
   /** Runs one of a kind of statement that calls share. */
   share<Asked, Reply>(shared: Shared<Asked, Reply>, asked: Asked): Promise<Reply>;

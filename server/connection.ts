@@ -2,19 +2,13 @@
 // holds no connection and no lock.
 import { setTimeout as pause } from "node:timers/promises";
 import postgres from "postgres";
-import { type CortexError, codeOf } from "./errors.js";
+import { codeOf } from "./errors.js";
 
 export type Sql = postgres.Sql;
 export type Fragment = postgres.PendingQuery<postgres.Row[]>;
 
-/** What an error of one SQLSTATE means to the caller of this statement. */
-export type Refusals = Record<string, () => CortexError | Promise<CortexError>>;
-
 /** Runs one statement. Every operation takes one: over a pool each statement is a transaction of its own. */
-export type Run = <T extends object>(
-  build: (sql: Sql) => Fragment,
-  refusals?: Refusals,
-) => Promise<T[]>;
+export type Run = <T extends object>(build: (sql: Sql) => Fragment) => Promise<T[]>;
 
 // A statement that is running when its call ends gets this long to finish by itself: most do.
 const cancelGraceMs = 50;
@@ -130,21 +124,6 @@ export class Executor {
       );
     };
   }
-}
-
-/** A Run over whatever runs a statement: with what its errors mean. */
-export function refusing(execute: (build: (sql: Sql) => Fragment) => Promise<postgres.Row[]>): Run {
-  return async <T extends object>(
-    build: (sql: Sql) => Fragment,
-    refusals?: Refusals,
-  ): Promise<T[]> => {
-    try {
-      return (await execute(build)) as unknown as T[];
-    } catch (error) {
-      const refusal = refusals?.[codeOf(error) ?? ""];
-      throw refusal ? await refusal() : error;
-    }
-  };
 }
 
 /** The database's time in whole milliseconds, read where it stands: of a row that was waited for, after the wait. */

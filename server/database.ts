@@ -1,6 +1,14 @@
 // The pools of a server process. A Lane has a queue in front: a call waits for a connection, runs one statement, and gives it back.
-import { connect, Executor, planned, type Run, refusing, type Sql, session } from "./connection.js";
-import { Transactions } from "./transactions.js";
+import {
+  connect,
+  Executor,
+  type Fragment,
+  planned,
+  type Run,
+  type Sql,
+  session,
+} from "./connection.js";
+import { type Limits, Transactions } from "./transactions.js";
 import { Turns } from "./turns.js";
 
 /** A pool whose statements are transactions of their own. */
@@ -21,14 +29,14 @@ export class Lane {
 
   /** Runs statements under a signal, whose reason they fail with when it aborts. */
   run(signal: AbortSignal): Run {
-    return refusing(async (build) => {
+    return async <T>(build: (sql: Sql) => Fragment) => {
       await this.#turns.take(signal);
       try {
-        return await this.#executor.execute(() => build(this.#sql), signal);
+        return (await this.#executor.execute(() => build(this.#sql), signal)) as T[];
       } finally {
         this.#turns.give();
       }
-    });
+    };
   }
 
   async close(): Promise<void> {
@@ -53,10 +61,8 @@ export const connectionsOf = ({
 }) =>
   workers * (poolSize + transactionsMax + bulkSize + sharedSize + patientSize + purgeSize + 6) + 20; // 6: a canceller each
 
-export interface DatabaseOptions {
+export interface DatabaseOptions extends Limits {
   poolSize: number;
-  transactionsMax: number;
-  statementSeconds: number;
 }
 
 /** What connections for shared statements are told besides: none waits long for a lock. */
@@ -76,13 +82,14 @@ export class Database {
   readonly purges: Lane;
   readonly transactions: Transactions;
 
-  constructor(url: string, { poolSize, transactionsMax, statementSeconds }: DatabaseOptions) {
+  constructor(url: string, { poolSize, ...limits }: DatabaseOptions) {
+    const { statementSeconds } = limits;
     this.shared = new Lane(url, sharedSize, statementSeconds, sharedSession);
     this.calls = new Lane(url, poolSize, statementSeconds);
     this.bulk = new Lane(url, bulkSize, statementSeconds);
     this.patient = new Lane(url, patientSize, statementSeconds, planned);
     this.purges = new Lane(url, purgeSize, statementSeconds);
-    this.transactions = new Transactions(url, transactionsMax, statementSeconds);
+    this.transactions = new Transactions(url, limits);
   }
 
   async close(): Promise<void> {

@@ -7,7 +7,7 @@ import { codeOf } from "./errors.js";
 import type { Ending } from "./in-flight.js";
 
 const batchesMax = 2; // in flight: one is in the database while the next is gathered
-const weightMax = 128;
+export const weightMax = 128;
 // So many go at once, and no batch takes more than half of those who wait: the database works on some while the others are taken in
 // or answered. (64 callers that go all together and wait all together: 5000 increments/s, in turns: 7000.)
 const eager = 16;
@@ -86,7 +86,7 @@ export class Share<Call, Reply> {
       this.#batches--;
       if (this.#waiting.size > 0) this.#soon();
     });
-    if (this.#waiting.size > this.#closed.size) this.#soon();
+    if (this.#waiting.size > 0) this.#soon();
   }
 
   /** The oldest calls that can go together now. One that must wait lets no younger one go first to what both touch. */

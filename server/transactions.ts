@@ -1,12 +1,12 @@
 // Transactions of several statements, each on a connection of its own, a bounded number at a time. A connection that is lost takes
 // its transaction with it: no statement of one ever runs outside of it.
+import { setTimeout as pause } from "node:timers/promises";
 import {
   connect,
   Executor,
   type Fragment,
   planned,
   type Run,
-  refusing,
   type Sql,
   session,
 } from "./connection.js";
@@ -15,7 +15,7 @@ import { Turns } from "./turns.js";
 
 const deadlockTimeoutMs = 100;
 const rollbackMsMax = 2000;
-const idleMsMax = 60_000;
+const idleGraceMs = 10_000;
 
 /** Runs statements until it is committed or rolled back. One of both must be called, once. */
 export interface Transaction {
@@ -26,6 +26,12 @@ export interface Transaction {
   rollback(): Promise<void>;
 }
 
+export interface Limits {
+  transactionsMax: number;
+  transactionSeconds: number;
+  statementSeconds: number;
+}
+
 export class Transactions {
   readonly #turns: Turns;
   readonly #executor: Executor;
@@ -34,11 +40,10 @@ export class Transactions {
 
   constructor(
     readonly url: string,
-    max: number,
-    readonly statementSeconds: number,
+    readonly limits: Limits,
   ) {
-    this.#turns = new Turns(max);
-    this.#executor = new Executor(url, statementSeconds);
+    this.#turns = new Turns(limits.transactionsMax);
+    this.#executor = new Executor(url, limits.statementSeconds);
   }
 
   /** Begins a transaction, once there is a connection for it. */
@@ -52,7 +57,8 @@ export class Transactions {
       throw error;
     }
     return {
-      run: refusing((build) => this.#execute(connection, build, signal)),
+      run: async <T>(build: (sql: Sql) => Fragment) =>
+        (await this.#execute(connection, build, signal)) as T[],
       commit: async () => {
         try {
           await this.#execute(connection, (sql) => sql`commit`, never, true);
@@ -64,10 +70,12 @@ export class Transactions {
         }
       },
       rollback: async () => {
-        const patience = AbortSignal.timeout(rollbackMsMax);
-        await this.#execute(connection, (sql) => sql`rollback`, patience).catch(() => {
-          connection.lost = true;
-        });
+        const rolledBack = this.#execute(connection, (sql) => sql`rollback`, never).then(
+          () => true,
+          () => false,
+        );
+        const late = pause(rollbackMsMax, false, { ref: false }); // also where a statement before it never ends
+        if (!(await Promise.race([rolledBack, late]))) connection.lost = true;
         this.#give(connection);
       },
     };
@@ -110,7 +118,7 @@ export class Transactions {
     const kept = this.#idle.pop();
     if (kept && !kept.lost) return kept;
     if (kept) this.#discard(kept);
-    const connection = new Connection(this.url, this.statementSeconds);
+    const connection = new Connection(this.url, this.limits);
     this.#all.add(connection);
     try {
       await connection.hurry();
@@ -145,7 +153,7 @@ class Connection {
   busy: Promise<unknown> = Promise.resolve();
   readonly sql: Sql;
 
-  constructor(url: string, statementSeconds: number) {
+  constructor(url: string, { statementSeconds, transactionSeconds }: Limits) {
     this.sql = connect(url, {
       max: 1,
       max_lifetime: null, // it would end in the middle of a transaction
@@ -155,7 +163,8 @@ class Connection {
       connection: {
         ...session(statementSeconds),
         ...planned,
-        idle_in_transaction_session_timeout: idleMsMax, // for a server whose machine is gone
+        // For a server whose machine is gone.
+        idle_in_transaction_session_timeout: Math.round(transactionSeconds * 1000) + idleGraceMs,
       },
     });
   }

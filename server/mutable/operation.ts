@@ -106,7 +106,7 @@ function kindOf(
 }
 
 /** One operation of a transaction. */
-export function operationOf(
+function operationOf(
   tenant: string,
   message: OperationMessage,
   config: Config,

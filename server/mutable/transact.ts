@@ -1,8 +1,9 @@
 // The conversation of Transact: its order, its limits in time, and its end. What it does to the database is in session.ts.
-import type { MessageInitShape } from "@bufbuild/protobuf";
-import type {
-  TransactRequest,
-  TransactResponseSchema,
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import {
+  FilterSchema,
+  type TransactRequest,
+  type TransactResponseSchema,
 } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import type { Call } from "../call.js";
 import * as check from "../checks.js";
@@ -55,7 +56,7 @@ export async function* transact(requests: AsyncIterator<TransactRequest>, call: 
         }
         case "list": {
           const { namespace, keyPrefix, limit } = message.value;
-          const filter = { keyPrefix } as never;
+          const filter = create(FilterSchema, keyPrefix === undefined ? {} : { keyPrefix });
           const matching = checkFilter(tenant, namespace, filter);
           const records = await session.list(matching, check.limit(limit, 100));
           yield answer({ case: "list", value: { records: records.map(toRecord) } });

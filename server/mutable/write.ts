@@ -4,12 +4,10 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { Call } from "../call.js";
 import { CortexError } from "../errors.js";
 import { keptReply } from "../request.js";
-import type { Shared } from "../share.js";
+import { type Shared, weightMax } from "../share.js";
 import { apply, type Outcome, type Refusal, type Result, type Unit } from "./apply.js";
 import { refusalOf } from "./refuse.js";
 import { resultsIn } from "./reply.js";
-
-const sharedWeightMax = 128;
 
 /** Units that share a statement. */
 const writes: Shared<Unit, Outcome> = {
@@ -33,8 +31,7 @@ export async function write(
     const written = locks.held(names) ? await locks.pass(names, call.signal) : undefined;
     let outcome: Outcome;
     try {
-      outcome =
-        unit.weight > sharedWeightMax ? await alone(call, unit) : await call.share(writes, unit);
+      outcome = unit.weight > weightMax ? await alone(call, unit) : await call.share(writes, unit);
     } finally {
       written?.();
     }
