@@ -360,6 +360,39 @@ describe("under locks, where the connection is lost while the commit is on its w
     await fast();
   }, 60_000);
 
+  it("and cannot be waited for, a transaction says that it may have been made, and does not begin anew", async () => {
+    const fast = await slowCommits("slow-unknown", 2.5);
+    const server = await s.another({ transactionSeconds: 1 });
+    const proxy = await proxyToServer(server.address);
+    const cortex = new Cortex({ address: `127.0.0.1:${proxy.port}`, timeoutMs: 20_000 });
+    await s.sql`
+      insert into mutable (tenant, namespace, key, value, created_at, updated_at, revision, created_revision)
+      values ('', 'slow-unknown', 'k', '"seed"', now(), now(), nextval('revision'), 1)`;
+    let runs = 0;
+    const taken = cortex.mutable
+      .transaction(async (tx) => {
+        const seen = tx.get("slow-unknown", "k");
+        if (seen !== "seed") throw new Error("somebody has taken it");
+        // Two losses, so that it takes locks.
+        if (runs++ < 2)
+          await s.sql`update mutable set revision = nextval('revision') where namespace = 'slow-unknown'`;
+        tx.set("slow-unknown", "k", "taken");
+      })
+      .then(
+        () => undefined,
+        (error: CortexError) => error,
+      );
+    while (runs < 3) await pause(5);
+    await pause(200); // its commit is on its way
+    proxy.cut();
+    expect(await taken).toMatchObject({ code: "UNAVAILABLE", details: { applied: "unknown" } });
+    await pause(2500);
+    expect(await s.cortex.mutable.get("slow-unknown", "k")).toBe("taken");
+    await cortex.close();
+    proxy.close();
+    await fast();
+  }, 60_000);
+
   it("a write that may have been made is never said not to have been", async () => {
     await s.cortex.mutable.set("line", "unsure", 0);
     const proxy = await proxyToServer(s.address);
