@@ -1,6 +1,7 @@
 // Speeds, each as a ratio against something measured in the same run, alternating, because machines are noisy: npm run bench.
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
+import { once } from "node:events";
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -22,23 +23,18 @@ const postgres = await startEmbedded(directory, log);
 await migrate(postgres.url);
 const sql = connect(postgres.url, { max: 10, max_pipeline: 0 });
 const transactions = connect(postgres.url, { max: 10 }); // begin() of the driver needs its pipeline
-const server = spawn(
-  process.execPath,
-  [
-    "--max-semi-space-size=64", // as npm start
-    join(import.meta.dirname, "../dist/server/main.js"),
-    "--listen",
-    "127.0.0.1:0",
-    "--database-url",
-    postgres.url,
-  ],
-  { stdio: ["ignore", "pipe", "inherit"] },
-);
-const address = await new Promise<string>((resolve) =>
-  server.stdout.once("data", (line: Buffer) =>
-    resolve(line.toString().trim().split(" ").at(-1) ?? ""),
-  ),
-);
+const [server, address] = await started([
+  join(import.meta.dirname, "../dist/server/main.js"),
+  "--listen",
+  "127.0.0.1:0",
+  "--database-url",
+  postgres.url,
+]);
+const [floor, floorAddress] = await started([
+  "--import",
+  "tsx",
+  join(import.meta.dirname, "floor.ts"),
+]);
 const cortex = new Cortex({ address, timeoutMs: 60_000 });
 try {
   await lists();
@@ -46,12 +42,23 @@ try {
   await throughTheClient();
 } finally {
   await cortex.close();
-  server.kill("SIGTERM");
-  await new Promise((resolve) => server.once("exit", resolve));
+  for (const child of [server, floor]) {
+    child.kill("SIGTERM");
+    await once(child, "exit");
+  }
   await sql.end();
   await transactions.end();
   await postgres.stop();
   await rm(directory, { recursive: true, force: true });
+}
+
+/** A server in a process of its own, and where it listens. */
+async function started(args: string[]): Promise<[ChildProcess, string]> {
+  const child = spawn(process.execPath, ["--max-semi-space-size=64", ...args], {
+    stdio: ["ignore", "pipe", "inherit"], // the flag: as npm start
+  });
+  const [line] = await once(child.stdout, "data");
+  return [child, String(line).trim().split(" ").at(-1) ?? ""];
 }
 
 /** A prefix of 100 keys, listed in a namespace of a million keys and in one of a thousand. */
@@ -94,8 +101,13 @@ async function calls() {
   await sql`insert into counter values ('hot', 0)`;
   await cortex.mutable.set("bench", "hot", 0);
   const load = new Load(address);
-  const call = <M extends DescMethodUnary>(method: M, request: MessageInitShape<M["input"]>) =>
-    load.call(
+  const toFloor = new Load(floorAddress);
+  const call = <M extends DescMethodUnary>(
+    method: M,
+    request: MessageInitShape<M["input"]>,
+    to = load,
+  ) =>
+    to.call(
       `/${MutableStore.typeName}/${method.name}`,
       toBinary(method.input, create(method.input, request) as never),
     );
@@ -134,6 +146,14 @@ async function calls() {
     options,
   );
   await compare(
+    "the same messages through a gRPC handler that does nothing",
+    "floor",
+    () => call(rpc.update, hot, toFloor),
+    "plain update",
+    plainHot,
+    options,
+  );
+  await compare(
     "increment of one hot key, each with a request id",
     "store",
     () => call(rpc.update, { ...hot, requestId: randomUUID() }),
@@ -164,6 +184,7 @@ async function calls() {
     { ...options, count: 6000 },
   );
   load.close();
+  toFloor.close();
 
   await compare(
     "update(fn) of one hot key by 64 callers of one client",
