@@ -22,9 +22,13 @@ export function whole(value: unknown, field: string, code: ErrorCode): number {
   throw fail(code, field, `is not a whole number: ${String(value)}`);
 }
 
-export function time(value: unknown, field: string): Timestamp {
+export function time(
+  value: unknown,
+  field: string,
+  code: "INVALID_FILTER" | "INVALID_TIME" = "INVALID_FILTER",
+): Timestamp {
   if (value instanceof Date && !Number.isNaN(value.getTime())) return timestampFromDate(value);
-  throw fail("INVALID_FILTER", field, "is not a valid Date");
+  throw fail(code, field, "is not a valid Date");
 }
 
 /** An option nobody knows is refused, never ignored: `{ ttl: 60 }` would otherwise store for ever. */

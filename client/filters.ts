@@ -96,15 +96,20 @@ const sortBys = {
 };
 const sortOrders = { asc: SortOrder.ASC, desc: SortOrder.DESC };
 
-function orderOf({ sortBy = "key", sortOrder = "asc" }: MutableOrder) {
-  const pick = <T>(choices: Record<string, T>, choice: string, field: string): T => {
-    const found = Object.hasOwn(choices, choice) ? choices[choice] : undefined;
-    if (found !== undefined) return found;
-    const problem = `is not one of ${Object.keys(choices).join(", ")}: ${String(choice)}`;
-    throw new CortexError("INVALID_SORT", `${field} ${problem}`, { field, problem });
-  };
-  return {
-    sortBy: pick(sortBys, sortBy, "sortBy"),
-    sortOrder: pick(sortOrders, sortOrder, "sortOrder"),
-  };
+/** The member of `choices` that is asked for. */
+export function picked<T>(
+  choices: Record<string, T>,
+  choice: string,
+  field: string,
+  code: "INVALID_SORT" | "INVALID_OPTIONS" = "INVALID_SORT",
+): T {
+  const found = Object.hasOwn(choices, choice) ? choices[choice] : undefined;
+  if (found !== undefined) return found;
+  const problem = `is not one of ${Object.keys(choices).join(", ")}: ${String(choice)}`;
+  throw new CortexError(code, `${field} ${problem}`, { field, problem });
 }
+
+const orderOf = ({ sortBy = "key", sortOrder = "asc" }: MutableOrder) => ({
+  sortBy: picked(sortBys, sortBy, "sortBy"),
+  sortOrder: picked(sortOrders, sortOrder, "sortOrder"),
+});

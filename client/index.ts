@@ -2,6 +2,7 @@
 import { only } from "./arguments.js";
 import { Caller } from "./call.js";
 import { CortexError } from "./error.js";
+import { Immutable } from "./immutable.js";
 import { Mutable } from "./mutable.js";
 import { checkTimeout } from "./retry.js";
 import { Users } from "./users.js";
@@ -9,6 +10,24 @@ import { Users } from "./users.js";
 export type { CallOptions, WriteOptions } from "./call.js";
 export { CortexError, type ErrorCode, type ErrorDetails } from "./error.js";
 export type { MutableFilters, MutableOrder, MutablePage } from "./filters.js";
+export type {
+  Immutable,
+  ImmutableListResult,
+  ImmutablePurgeManyOptions,
+  ImmutablePurgeManyResult,
+  ImmutablePurgeResult,
+  ImmutableSearchResult,
+  PurgeVersionsOptions,
+  Retention,
+  StoreOptions,
+  VerifyHistoryResult,
+} from "./immutable.js";
+export type {
+  ImmutableFilters,
+  ImmutableListFilters,
+  ImmutableOrder,
+  ImmutableSearchFilters,
+} from "./immutable-filters.js";
 export type { Mutable } from "./mutable.js";
 export type {
   ChangeOptions,
@@ -32,6 +51,12 @@ export type {
 } from "./transaction.js";
 export type { UpdateOptions, Updater } from "./update.js";
 export type { User, UserFilters, UserListResult, Users } from "./users.js";
+export type {
+  ImmutableEntry,
+  ImmutableMetadata,
+  ImmutableRecord,
+  ImmutableVersion,
+} from "./versions.js";
 
 export interface CortexOptions {
   /** HOST:PORT of the server. Default: `CORTEX_ADDRESS`, or 127.0.0.1:50051. */
@@ -40,7 +65,7 @@ export interface CortexOptions {
   tenantId?: string | undefined;
   /** Sent as `authorization: Bearer …`. Default: `CORTEX_TOKEN`, or none. */
   token?: string | undefined;
-  /** Which agent this is, for the server's records. Default: none. */
+  /** Which agent this is: each immutable version says who stored it. Printable ASCII up to 256 bytes. Default: none. */
   agentId?: string | undefined;
   /** Milliseconds until a call fails with DEADLINE_EXCEEDED, unless the call says otherwise. Default: 5000. */
   timeoutMs?: number | undefined;
@@ -57,6 +82,8 @@ export interface CortexOptions {
 export class Cortex implements AsyncDisposable {
   /** Live shared JSON under namespace + key. */
   readonly mutable: Mutable;
+  /** Versioned records under type + id, whose history stays. */
+  readonly immutable: Immutable;
   /** The users that data can belong to. */
   readonly users: Users;
   readonly #caller: Caller;
@@ -78,6 +105,7 @@ export class Cortex implements AsyncDisposable {
     const timeoutMs = options.timeoutMs ?? 5000;
     this.#caller = new Caller(address, headers, checkTimeout(timeoutMs));
     this.mutable = new Mutable(this.#caller);
+    this.immutable = new Immutable(this.#caller);
     this.users = new Users(this.#caller);
   }
 

@@ -10,10 +10,29 @@ export function toJson(value: unknown, field = "value"): string {
 }
 
 /** An object as JSON text: metadata, a profile. */
-export function objectToJson(value: unknown, field: string): string {
+export function objectToJson(
+  value: unknown,
+  field: string,
+  code: "INVALID_METADATA" | "INVALID_DATA" | "INVALID_FILTER" = "INVALID_METADATA",
+): string {
+  const refuse = (problem: string) =>
+    new CortexError(code, `${field} ${problem}`, { field, problem });
   if (typeof value !== "object" || value === null || Array.isArray(value))
-    throw new CortexError("INVALID_METADATA", `${field} is not an object`, { field });
-  return toJson(value, field);
+    throw refuse("is not an object");
+  let json: string;
+  try {
+    json = toJson(value, field);
+  } catch (error) {
+    if (
+      code !== "INVALID_DATA" ||
+      !(error instanceof CortexError) ||
+      error.code !== "INVALID_VALUE"
+    )
+      throw error;
+    throw new CortexError(code, error.message, { ...error.details, field });
+  }
+  if (!json.startsWith("{")) throw refuse("becomes no object as JSON");
+  return json;
 }
 
 function check(value: unknown, path: string, depth: number, above: Set<object>): void {

@@ -5,6 +5,7 @@ import { CortexError } from "./error.js";
 import { toJson } from "./json.js";
 import type { OperationInit } from "./locked.js";
 import type { EntryOptions } from "./options.js";
+import { type ImmutableEntry, storeOf } from "./versions.js";
 
 interface At {
   namespace: string;
@@ -29,7 +30,9 @@ export type Operation =
   /** Merges a patch into an object, as JSON merge patch does. */
   | ({ op: "merge"; value: unknown } & Changes)
   /** Deletes a key; a missing one fails the transaction. */
-  | ({ op: "delete" } & At);
+  | ({ op: "delete" } & At)
+  /** Stores a version of an immutable record: see `immutable.store`. */
+  | ({ op: "store"; ifVersion?: number | undefined } & ImmutableEntry);
 
 const operationsMax = 500; // the server's limit
 
@@ -40,7 +43,7 @@ export function toOperations(list: readonly Operation[]): OperationInit[] {
   return list.map((operation, i) => toOperation(operation, `operations[${i}]`));
 }
 
-const known: Record<Operation["op"], string[]> = {
+const known: Record<Exclude<Operation["op"], "store">, string[]> = {
   set: ["value", ...entryNames],
   update: ["value", "createIfMissing"],
   increment: ["amount", "createIfMissing"],
@@ -52,11 +55,15 @@ const known: Record<Operation["op"], string[]> = {
 
 function toOperation(given: Operation, field: string): OperationInit {
   if (typeof given !== "object" || given === null) throw invalid(field, "is not an object");
+  if (given.op === "store") {
+    const { op: _, ifVersion, ...entry } = given;
+    return { operation: { case: "store", value: storeOf(entry, ifVersion, `${field}.`) } };
+  }
   const names = Object.hasOwn(known, given.op) ? known[given.op] : undefined;
   if (!names)
     throw invalid(
       `${field}.op`,
-      `is none of ${Object.keys(known).join(", ")}: ${String(given.op)}`,
+      `is none of ${Object.keys(known).join(", ")}, store: ${String(given.op)}`,
     );
   only(given, ["op", "namespace", "key", ...names], "INVALID_OPERATIONS", field);
   const place = { namespace: namespaceText(given.namespace), key: keyText(given.key) };
@@ -68,7 +75,10 @@ function toOperation(given: Operation, field: string): OperationInit {
   };
 }
 
-function operationOf(given: Operation, prefix: string): NonNullable<OperationInit["operation"]> {
+function operationOf(
+  given: Exclude<Operation, { op: "store" }>,
+  prefix: string,
+): NonNullable<OperationInit["operation"]> {
   switch (given.op) {
     case "set":
       return { case: "set", value: setOf(given.value, given, prefix) };

@@ -6,6 +6,7 @@ import { toJson } from "./json.js";
 import type { OperationInit, Place, Seen } from "./locked.js";
 import type { EntryOptions } from "./options.js";
 import { isPromise } from "./updater.js";
+import { type ImmutableEntry, storeOf } from "./versions.js";
 
 /** What the callback of a transaction works with. Nothing here waits, so `await` may be written or left out. */
 export interface Transaction {
@@ -25,6 +26,8 @@ export interface Transaction {
   ): void;
   /** Deletes a key. A missing key fails the transaction with KEY_NOT_FOUND. */
   delete(namespace: string, key: string): void;
+  /** Stores a version of an immutable record, together with the rest or not at all: see `immutable.store`. */
+  store(entry: ImmutableEntry, options?: { ifVersion?: number | undefined }): void;
 }
 
 export const idOf = ({ namespace, key }: Place): string => `${namespace}\0${key}`;
@@ -54,6 +57,7 @@ export class Run {
       set: (...args) => this.#named(() => this.set(...args)),
       update: (...args) => this.#named(() => this.update(...args)),
       delete: (...args) => this.#named(() => this.delete(...args)),
+      store: (...args) => this.#named(() => this.store(...args)),
     };
     try {
       await callback(tx);
@@ -144,9 +148,21 @@ export class Run {
     this.#write(place, { case: "delete", value: {} }, undefined);
   }
 
-  #place(namespace: string, key: string): Place {
+  store(entry: ImmutableEntry, options: { ifVersion?: number | undefined } = {}): void {
+    this.#inTime();
+    only(options, ["ifVersion"], "INVALID_OPTIONS", "store");
+    this.operations.push({
+      operation: { case: "store", value: storeOf(entry, options.ifVersion) },
+    });
+  }
+
+  #inTime(): void {
     if (this.#over)
       throw new CortexError("INVALID_OPERATIONS", "the transaction is over: await in its callback");
+  }
+
+  #place(namespace: string, key: string): Place {
+    this.#inTime();
     return { namespace: namespaceText(namespace), key: keyText(key) };
   }
 

@@ -9,6 +9,7 @@ import { CortexError } from "./error.js";
 import { type Operation, toOperations } from "./operations.js";
 import { type MutableRecord, toRecord } from "./records.js";
 import { checkSignal, checkTimeout } from "./retry.js";
+import { type ImmutableRecord, toImmutableRecord } from "./versions.js";
 
 export type { Operation } from "./operations.js";
 export type { Transaction } from "./run.js";
@@ -23,7 +24,11 @@ export interface TransactionResult {
   /** How many writes were made. */
   operationsExecuted: number;
   /** For each write, in order, its record, or what a delete gives. */
-  results: (MutableRecord | { deleted: boolean; namespace: string; key: string })[];
+  results: (
+    | MutableRecord
+    | ImmutableRecord
+    | { deleted: boolean; namespace: string; key: string }
+  )[];
 }
 
 export class Transactions {
@@ -74,6 +79,7 @@ function toResult(results: OperationResult[]): TransactionResult {
     success: true,
     operationsExecuted: results.length,
     results: results.map(({ result }) => {
+      if (result.case === "stored") return toImmutableRecord(result.value);
       if (result.case !== "deleted") return toRecord(result.value);
       const { deleted, namespace, key } = result.value;
       return { deleted, namespace, key };

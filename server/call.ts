@@ -12,7 +12,7 @@ import type { Ending, InFlight } from "./in-flight.js";
 import type { Locks } from "./locks.js";
 import type { Shared, Shares } from "./share.js";
 import type { Transactions } from "./transactions.js";
-import { tenantHeader } from "./wire.js";
+import { agentHeader, tenantHeader } from "./wire.js";
 
 export type Init = MessageInitShape<DescMessage>;
 export type Writable = ServerWritableStream<unknown, Init> | ServerDuplexStream<unknown, Init>;
@@ -20,6 +20,8 @@ export type Writable = ServerWritableStream<unknown, Init> | ServerDuplexStream<
 /** What a handler works with: all of it belongs to this one call. */
 export interface Call {
   tenant: string;
+  /** Which agent it is, by what it says of itself. */
+  agent: string | undefined;
   /** Aborts when the caller has gone or its deadline has passed. */
   signal: AbortSignal;
   /** Ends the call with a reason, whatever it is waiting for. */
@@ -80,6 +82,11 @@ export class Opened implements Call {
     ]);
     if (request instanceof CortexError) throw request;
     return this;
+  }
+
+  get agent(): string | undefined {
+    const { metadata } = this.grpc;
+    return check.agentId([...metadata.get(agentHeader), ...metadata.get(`${agentHeader}-bin`)]);
   }
 
   get signal(): AbortSignal {

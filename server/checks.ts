@@ -1,14 +1,17 @@
 // What a request must be before it reaches the database: every bound once, each refusal with its field, limit and what was got.
 import { CortexError, type Details, type Reason } from "./errors.js";
 
+export * from "./json.js";
+
 export const namespaceBytesMax = 256;
 export const keyBytesMax = 1024;
 export const userIdBytesMax = 256;
+export const typeBytesMax = 256;
+export const idBytesMax = 1024;
 export const tenantBytesMax = 256;
+export const agentIdBytesMax = 256;
 export const requestIdBytesMax = 128;
 export const operationsMax = 500;
-export const metadataBytesMax = 64 * 1024;
-export const valueDepthMax = 1000;
 export const patchDepthMax = 100; // the database merges by recursion
 export const ttlSecondsMax = 3_155_760_000;
 export const amountCharsMax = 100;
@@ -40,6 +43,23 @@ export const userId = (text: string, field = "user_id") =>
 export const requestId = (text: string, field = "request_id") =>
   name("INVALID_REQUEST_ID", field, text, requestIdBytesMax);
 
+export const type = (text: string, field = "type") =>
+  name("INVALID_TYPE", field, text, typeBytesMax);
+export const id = (text: string, field = "id") => name("INVALID_ID", field, text, idBytesMax);
+
+/** The agent of a call, from its metadata; undefined where it does not say. */
+export function agentId(values: readonly (string | Buffer)[]): string | undefined {
+  const [value] = values;
+  if (value === undefined || value === "") return undefined;
+  const refuse = (problem: string, details: Details = {}) =>
+    new CortexError("INVALID_AGENT_ID", { field: "x-agent-id", problem, ...details });
+  if (values.length > 1 || typeof value !== "string" || !/^[\x20-\x7e]*$/.test(value))
+    throw refuse("is not printable ASCII, or is given twice");
+  if (value.length > agentIdBytesMax)
+    throw refuse("is too long", { limit: `${agentIdBytesMax} bytes`, got: `${value.length}` });
+  return value;
+}
+
 /** The tenant of a call, from its metadata; none given is the tenant "". */
 export function tenant(values: readonly (string | Buffer)[]): string {
   const id = `${values[0] ?? ""}`;
@@ -54,65 +74,18 @@ export function tenant(values: readonly (string | Buffer)[]): string {
   return id;
 }
 
-/** JSON text of any value. Its own text is what is stored, so it is checked here and parsed by nobody else. */
-export function json(
-  text: string,
-  field: string,
-  bytesMax: number,
-  depthMax = valueDepthMax,
-): string {
-  const bytes = Buffer.byteLength(text);
-  if (bytes > bytesMax)
-    throw new CortexError("VALUE_TOO_LARGE", { field, limit: `${bytesMax}`, got: `${bytes}` });
-  try {
-    JSON.parse(text);
-  } catch (error) {
-    // Of the parser's message only the place: the rest quotes the value.
-    const place = /position (\d+)/.exec(String(error))?.[1];
-    const problem = `is ${text === "" ? "empty, " : ""}not JSON${place ? ` (at character ${place})` : ""}`;
-    throw new CortexError("INVALID_VALUE", { field, problem });
-  }
-  const depth = text.length > depthMax ? depthOf(text) : 0; // shorter text cannot nest that deep
-  if (depth > depthMax)
-    throw new CortexError("VALUE_TOO_DEEP", { field, limit: `${depthMax}`, got: `${depth}` });
-  return text;
+function versionFrom(least: number, version: number, field: string): number {
+  if (version >= least) return version;
+  throw new CortexError("INVALID_VERSION", {
+    field,
+    problem: `is below ${least}`,
+    got: `${version}`,
+  });
 }
 
-/** How deep arrays and objects nest in text that is known to be JSON. */
-function depthOf(text: string): number {
-  let depth = 0;
-  let deepest = 0;
-  for (let i = 0; i < text.length; i++) {
-    const c = text.charCodeAt(i);
-    if (c === 0x22) {
-      while (text.charCodeAt(++i) !== 0x22) if (text.charCodeAt(i) === 0x5c) i++; // to the closing quote
-    } else if (c === 0x5b || c === 0x7b) {
-      if (++depth > deepest) deepest = depth;
-    } else if (c === 0x5d || c === 0x7d) depth--;
-  }
-  return deepest;
-}
-
-/** A JSON object as text: metadata of an entry, profile of a user. */
-export function jsonObject(text: string, field: string): string {
-  const refuse = (problem: string, details: Details = {}) =>
-    new CortexError("INVALID_METADATA", { field, problem, ...details });
-  const bytes = Buffer.byteLength(text);
-  if (bytes > metadataBytesMax)
-    throw refuse("is too large", { limit: `${metadataBytesMax} bytes of UTF-8`, got: `${bytes}` });
-  if (!/^[ \t\n\r]*\{/.test(text)) throw refuse("is not a JSON object");
-  try {
-    JSON.parse(text);
-  } catch {
-    throw refuse("is not JSON");
-  }
-  if (text.length > valueDepthMax) {
-    const depth = depthOf(text);
-    if (depth > valueDepthMax)
-      throw refuse("nests too deep", { limit: `${valueDepthMax}`, got: `${depth}` });
-  }
-  return text;
-}
+export const version = (n: number, field = "version") => versionFrom(1, n, field);
+/** What a version is expected to be, 0 standing for none. */
+export const expectedVersion = (n: number, field: string) => versionFrom(0, n, field);
 
 export function ttlSeconds(seconds: number, field = "ttl_seconds"): number {
   if (seconds > 0 && seconds <= ttlSecondsMax) return Math.max(seconds, 0.001);
@@ -192,6 +165,24 @@ export function filterText(text: string, field: string): string {
   if (control.test(text)) throw refuse("holds a control character");
   if (Buffer.byteLength(text) > keyBytesMax) throw refuse(`is longer than ${keyBytesMax} bytes`);
   return text;
+}
+
+// What google.protobuf.Timestamp allows: the years 1 to 9999.
+const earliest = Date.parse("0001-01-01T00:00:00.000Z");
+const latest = Date.parse("9999-12-31T23:59:59.999Z");
+
+/** A time in whole milliseconds, as the times that are kept are: rounded so that it parts them as the exact time does. */
+export function time(
+  timestamp: { seconds: bigint; nanos: number },
+  field: string,
+  round: (ms: number) => number,
+  reason: "INVALID_FILTER" | "INVALID_TIME" = "INVALID_FILTER",
+): Date {
+  const seconds = Number(timestamp.seconds);
+  const { nanos } = timestamp;
+  if (seconds >= earliest / 1000 && seconds * 1000 <= latest && nanos >= 0 && nanos < 1e9)
+    return new Date(Math.min(seconds * 1000 + round(nanos / 1e6), latest));
+  throw new CortexError(reason, { field, problem: "is not a time of the years 1 to 9999" });
 }
 
 export function exclusive(first: [string, boolean], second: [string, boolean]): void {

@@ -1,8 +1,20 @@
 // Every setting once: flag, environment variable, default, bounds and what it is for. --help and docs/settings.md are printed
 // from this table; an unknown flag or a bad value is one sentence.
 import { Command, CommanderError, Option } from "commander";
+import {
+  BadValue,
+  databaseUrl,
+  flag,
+  language,
+  listen,
+  oneOf,
+  type Parse,
+  seconds,
+  text,
+  whole,
+} from "./parse.js";
+import { Retention, retention } from "./retention.js";
 
-type Parse<T> = (text: string) => T;
 interface Setting<T> {
   env: string;
   default: T;
@@ -10,45 +22,6 @@ interface Setting<T> {
   doc: string;
   parse: Parse<T>;
 }
-
-/** A value no setting takes; the message completes "--flag …". */
-class BadValue extends Error {}
-
-const whole =
-  (min: number, max: number): Parse<number> =>
-  (text) => {
-    const n = Number(text);
-    if (/^\d+$/.test(text) && n >= min && n <= max) return n;
-    throw new BadValue(`takes a whole number from ${min} to ${max}`);
-  };
-const seconds =
-  (min: number, max: number): Parse<number> =>
-  (text) => {
-    const n = Number(text);
-    if (/^\d+(\.\d+)?$/.test(text) && n >= min && n <= max) return n;
-    throw new BadValue(`takes a number of seconds from ${min} to ${max}`);
-  };
-const oneOf =
-  <const T extends string>(...choices: T[]): Parse<T> =>
-  (text) => {
-    const choice = choices.find((c) => c === text);
-    if (choice !== undefined) return choice;
-    throw new BadValue(`takes one of ${choices.join(", ")}`);
-  };
-const flag: Parse<boolean> = (text) => oneOf("true", "false")(text) === "true";
-const text: Parse<string> = (value) => {
-  if (value !== "") return value;
-  throw new BadValue("takes a text that is not empty");
-};
-const listen: Parse<string> = (value) => {
-  const match = /^(\[[0-9a-fA-F:.]+\]|[^:[\]\s]+):(\d{1,5})$/.exec(value);
-  if (match && Number(match[2]) <= 65535) return value;
-  throw new BadValue("takes HOST:PORT, such as 127.0.0.1:50051, 0.0.0.0:50051 or [::1]:0");
-};
-const databaseUrl: Parse<string> = (value) => {
-  if (/^postgres(ql)?:\/\/./.test(value) && URL.canParse(value)) return value;
-  throw new BadValue("takes a URL such as postgres://user:password@host:5432/database");
-};
 
 const setting = <T>(s: Setting<T>) => s;
 export const settings = {
@@ -134,6 +107,20 @@ export const settings = {
     arg: "bytes",
     parse: whole(64 * 1024, 256 * 1024 * 1024),
     doc: "Largest request message, and largest BatchGet reply.",
+  }),
+  retention: setting({
+    env: "CORTEX_RETENTION",
+    default: new Retention(20),
+    arg: "json",
+    parse: retention,
+    doc: 'How many versions of an immutable record are kept, the current one counted, by default and by type; -1 keeps all. Such as {"defaultVersions":20,"byType":{"policy":-1,"kb-article":{"versionsToKeep":50}}}.',
+  }),
+  searchLanguage: setting({
+    env: "CORTEX_SEARCH_LANGUAGE",
+    default: "english",
+    arg: "name",
+    parse: language,
+    doc: "Language whose endings and filler words searches know: a text search configuration of Postgres (\\dF in psql). The same for all servers of a database.",
   }),
   keepaliveSeconds: setting({
     env: "CORTEX_KEEPALIVE_SECONDS",

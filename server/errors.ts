@@ -122,6 +122,28 @@ const table: Record<Reason, [code: Code, sentence: (details: Details) => string]
     Code.FAILED_PRECONDITION,
     (d) => `the transaction was rolled back: ${d.problem}`,
   ],
+  INVALID_TYPE: [Code.INVALID_ARGUMENT, badField],
+  INVALID_ID: [Code.INVALID_ARGUMENT, badField],
+  INVALID_VERSION: [Code.INVALID_ARGUMENT, badField],
+  INVALID_DATA: [Code.INVALID_ARGUMENT, badField],
+  DATA_TOO_LARGE: [
+    Code.INVALID_ARGUMENT,
+    (d) => `${d.field} is too large (limit ${d.limit} bytes of UTF-8, got ${d.got})`,
+  ],
+  INVALID_TIME: [Code.INVALID_ARGUMENT, badField],
+  INVALID_QUERY: [Code.INVALID_ARGUMENT, badField],
+  INVALID_AGENT_ID: [Code.INVALID_ARGUMENT, badField],
+  VERSION_MISMATCH: [
+    Code.FAILED_PRECONDITION,
+    (d) =>
+      d.current_version === "0"
+        ? `${quote(d.type)} / ${quote(d.id)} does not exist, version ${d.expected_version} was asked for`
+        : `${quote(d.type)} / ${quote(d.id)} is at version ${d.current_version}, not ${d.expected_version}`,
+  ],
+  CONFIRMATION_STALE: [
+    Code.FAILED_PRECONDITION,
+    () => "what matches is not what the confirmation token was given for; nothing was deleted",
+  ],
   DATABASE_ERROR: [Code.INTERNAL, (d) => `an unexpected failure; the log has it as ${d.error_id}`],
 };
 

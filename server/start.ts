@@ -11,6 +11,10 @@ import { HealthImplementation } from "grpc-health-check";
 import type { Logger } from "pino";
 import { file_cortex_error_v1_error } from "../gen/cortex/error/v1/error_pb.js";
 import {
+  file_cortex_immutable_v1_immutable,
+  ImmutableStore,
+} from "../gen/cortex/immutable/v1/immutable_pb.js";
+import {
   file_cortex_mutable_v1_mutable,
   MutableStore,
 } from "../gen/cortex/mutable/v1/mutable_pb.js";
@@ -21,6 +25,8 @@ import { AccessCounter } from "./access.js";
 import type { Context } from "./call.js";
 import type { Config } from "./config.js";
 import { Database } from "./database.js";
+import { immutableStore } from "./immutable/service.js";
+import { sweep as sweepVersions } from "./immutable/sweep.js";
 import { InFlight } from "./in-flight.js";
 import { Locks } from "./locks.js";
 import { migrate } from "./migrate.js";
@@ -64,6 +70,7 @@ export async function start(config: Config, databaseUrl: string, log: Logger): P
     "grpc.enable_channelz": 0, // statistics nobody reads
   });
   addService(server, MutableStore, mutableStore, context);
+  addService(server, ImmutableStore, immutableStore, context);
   addService(server, Users, users, context);
   const health = new HealthImplementation();
   health.addToServer(server);
@@ -79,10 +86,12 @@ export async function start(config: Config, databaseUrl: string, log: Logger): P
   setHealth(health, "SERVING");
   const sweeping = every(config.sweepSeconds * 1000, async (signal) => {
     try {
-      const count = await sweep(database.bulk.run(signal));
-      const replies = await forgetReplies(database.bulk.run(signal), config.requestSeconds);
-      if (count + replies > 0)
-        log.debug({ count, replies }, "expired entries and old replies swept");
+      const run = database.bulk.run(signal);
+      const entries = await sweep(run);
+      const versions = await sweepVersions(run, config.retention);
+      const replies = await forgetReplies(run, config.requestSeconds);
+      if (entries + versions + replies > 0)
+        log.debug({ entries, versions, replies }, "expired, forgotten and old things swept");
     } catch (error) {
       if (!signal.aborted) log.warn({ err: error }, "the sweep failed and will be tried again");
     }
@@ -113,7 +122,7 @@ function bind(server: Server, listen: string): Promise<number> {
   });
 }
 
-const services = ["", MutableStore.typeName, Users.typeName];
+const services = ["", MutableStore.typeName, ImmutableStore.typeName, Users.typeName];
 
 function setHealth(health: HealthImplementation, status: "SERVING" | "NOT_SERVING"): void {
   for (const service of services) health.setStatus(service, status);
@@ -165,6 +174,7 @@ function reflection(): ReflectionService {
     file_google_rpc_status,
     file_cortex_error_v1_error,
     file_cortex_users_v1_users,
+    file_cortex_immutable_v1_immutable,
     file_cortex_mutable_v1_mutable,
   ];
   const fileDescriptorProtos = files.map(({ proto }) =>

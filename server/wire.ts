@@ -18,13 +18,16 @@ configureTextEncoding({
   decodeUtf8: (bytes, strict) => (strict ? utf8Strict : utf8).decode(bytes),
 });
 
-// grpc-js drops a header that is not printable ASCII, so a call that names such a tenant would be one of the tenant "".
+// grpc-js drops a header that is not printable ASCII, so a call that names such a tenant would be one of the tenant "", and a version
+// that such an agent stores nobody's.
 export const tenantHeader = "x-tenant-id";
+export const agentHeader = "x-agent-id";
 const fromHttp2Headers = Metadata.fromHttp2Headers;
 Metadata.fromHttp2Headers = (headers) => {
   const metadata = fromHttp2Headers(headers);
-  if (headers[tenantHeader] && metadata.get(tenantHeader).length === 0)
-    metadata.set(`${tenantHeader}-bin`, Buffer.from("dropped"));
+  for (const header of [tenantHeader, agentHeader])
+    if (headers[header] && metadata.get(header).length === 0)
+      metadata.set(`${header}-bin`, Buffer.from("dropped"));
   return metadata;
 };
 

@@ -70,6 +70,7 @@ const never = () => {
 
 const call = (run: Run): Call => ({
   tenant: "",
+  agent: undefined,
   run,
   bulk: run,
   patient: run,

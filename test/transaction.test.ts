@@ -275,17 +275,11 @@ describe("transaction(operations)", () => {
       { op: "delete", namespace: "list", key: "new" },
     ]);
     expect([success, operationsExecuted]).toEqual([true, 9]);
-    expect(results.map((result) => ("value" in result ? result.value : result.deleted))).toEqual([
-      10,
-      15,
-      14,
-      [1],
-      [1, 2],
-      { a: 1 },
-      { a: 1, b: 2 },
-      1,
-      true,
-    ]);
+    expect(
+      results.map((result) =>
+        "value" in result ? result.value : "deleted" in result && result.deleted,
+      ),
+    ).toEqual([10, 15, 14, [1], [1, 2], { a: 1 }, { a: 1, b: 2 }, 1, true]);
     expect(results[0]).toMatchObject({ namespace: "list", key: "n", metadata: { m: 1 } });
   });
 

@@ -8,28 +8,66 @@ import type {
 import type { Call } from "../call.js";
 import * as check from "../checks.js";
 import { CortexError } from "../errors.js";
-import { requestKey } from "../request.js";
-import { type Operation, type Refusal, type Result, type Unit, unitOf } from "./apply.js";
+import { keptReply, type RequestKey, requestKey } from "../request.js";
+import { asksOf } from "../store.js";
+import { toRecord as toVersionedRecord } from "../versions.js";
+import { type Operation, type Result, type Unit, unitOf } from "./apply.js";
 import { toRecord } from "./entry.js";
-import { operationsOf, place } from "./operation.js";
+import { place, type Step, stepsOf } from "./operation.js";
 import { refusalOf } from "./refuse.js";
+import { resultsIn, type StepResult } from "./reply.js";
+import { Session } from "./session.js";
 import { write } from "./write.js";
+
+const attemptsMax = 10;
 
 export async function commit(request: CommitRequest, call: Call) {
   const { tenant, config } = call;
-  const { preconditions } = request;
-  const operations = operationsOf(tenant, request.operations, config, {
-    used: preconditions.length,
-  });
-  if (operations.length + preconditions.length === 0)
+  const { preconditions, requestId } = request;
+  const used = preconditions.length;
+  const steps = stepsOf(call, request.operations, { used, requestId });
+  if (steps.length + used === 0)
     throw new CortexError("INVALID_OPERATIONS", { field: "operations", problem: "are none" });
   const checks = preconditions.map((precondition, i) =>
     checkOf(tenant, precondition, `preconditions[${i}].`),
   );
-  const all = [...checks, ...operations];
-  const unit = unitOf(tenant, all, requestKey(request.requestId, "Commit", all), config);
-  const results = await write(call, unit, (refusal) => failure(unit, refusal, checks.length));
-  return { results: toResults(results.slice(checks.length)) };
+  const all = [...checks, ...steps];
+  const asks = all.map((step) => (step.kind === "store" ? asksOf(step) : step));
+  const key = requestKey(requestId, "Commit", asks);
+  const operations = all.filter((step) => step.kind !== "store");
+  const results =
+    operations.length < all.length
+      ? await commitWithStores(call, all, key, used)
+      : await commitAlone(call, unitOf(tenant, operations, key, config), used);
+  return { results: toResults(results.slice(used)) };
+}
+
+/** Operations on keys alone: in one statement. */
+const commitAlone = (call: Call, unit: Unit, used: number): Promise<Result[]> =>
+  write(call, unit, (refusal) => failure(refusalOf(unit, refusal), refusal.index, used));
+
+/** Stores of versions among them: in one transaction. */
+async function commitWithStores(
+  call: Call,
+  steps: Step[],
+  request: RequestKey | undefined,
+  used: number,
+): Promise<StepResult[]> {
+  for (let attempt = 1; ; attempt++) {
+    const past = request && (await keptReply(call.run, call.tenant, request));
+    if (past) return resultsIn(past);
+    const session = new Session(call);
+    try {
+      await session.write(steps, used);
+      await session.commit(request);
+      return session.results;
+    } catch (error) {
+      const again = error instanceof CortexError && error.reason === "CONFLICT";
+      if (!again || attempt === attemptsMax) throw error;
+    } finally {
+      await session.end();
+    }
+  }
 }
 
 function checkOf(tenant: string, message: Precondition, prefix: string): Operation {
@@ -52,10 +90,13 @@ function checkOf(tenant: string, message: Precondition, prefix: string): Operati
   }
 }
 
-/** A transaction that failed for one of its operations; those before `first` are preconditions. */
-export function failure(unit: Unit, refusal: Refusal, first = 0, done = 0): CortexError {
-  const { reason, message, details } = refusalOf(unit, refusal);
-  const { index } = refusal;
+/** A transaction that failed for one of its steps; those before `first` are preconditions, `done` steps were written before. */
+export function failure(
+  { reason, message, details }: CortexError,
+  index: number,
+  first = 0,
+  done = 0,
+): CortexError {
   return new CortexError("TRANSACTION_FAILED", {
     ...details,
     ...(index < first
@@ -66,9 +107,12 @@ export function failure(unit: Unit, refusal: Refusal, first = 0, done = 0): Cort
   });
 }
 
-/** What each operation gave, as messages. */
-export function toResults(results: Result[]): MessageInitShape<typeof OperationResultSchema>[] {
-  return results.map(({ row, namespace, key, deleted, at }) => {
+/** What each step gave, as messages. */
+export function toResults(results: StepResult[]): MessageInitShape<typeof OperationResultSchema>[] {
+  return results.map((result) => {
+    if ("stored" in result)
+      return { result: { case: "stored", value: toVersionedRecord(result.stored) } };
+    const { row, namespace, key, deleted, at } = result;
     if (row) return { result: { case: "record", value: toRecord(row) } };
     const value = { deleted, namespace, key, deleteTime: timestampFromDate(at) };
     return { result: { case: "deleted", value } };

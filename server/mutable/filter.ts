@@ -3,7 +3,6 @@ import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Filter } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import * as check from "../checks.js";
 import type { Fragment, Sql } from "../connection.js";
-import { CortexError } from "../errors.js";
 import { afterPrefix, type Query } from "../page.js";
 import { accessOf, live } from "./entry.js";
 
@@ -38,24 +37,9 @@ export function checkFilter(
   };
 }
 
-// What google.protobuf.Timestamp allows: the years 1 to 9999.
-const earliest = Date.parse("0001-01-01T00:00:00.000Z");
-const latest = Date.parse("9999-12-31T23:59:59.999Z");
-
-/** A bound in whole milliseconds, as the times of entries are: rounded so that it parts them as the exact time does. */
-function time(
-  timestamp: Timestamp | undefined,
-  field: string,
-  round: (ms: number) => number,
-): Date | undefined {
-  if (!timestamp) return undefined;
-  const seconds = Number(timestamp.seconds);
-  const { nanos } = timestamp;
-  if (seconds >= earliest / 1000 && seconds * 1000 <= latest && nanos >= 0 && nanos < 1e9)
-    return new Date(Math.min(seconds * 1000 + round(nanos / 1e6), latest));
-  const problem = "is not a time of the years 1 to 9999";
-  throw new CortexError("INVALID_FILTER", { field, problem });
-}
+/** A bound, if it is set. */
+const time = (timestamp: Timestamp | undefined, field: string, round: (ms: number) => number) =>
+  timestamp && check.time(timestamp, field, round);
 
 /** Whether any filter is set: without one the whole namespace matches. */
 export const filters = ({ tenant, namespace, ...rest }: Matching): boolean =>

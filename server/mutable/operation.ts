@@ -5,9 +5,11 @@ import type {
   SetOperation,
   UpdateRequest,
 } from "../../gen/cortex/mutable/v1/mutable_pb.js";
+import type { Call } from "../call.js";
 import * as check from "../checks.js";
 import type { Config } from "../config.js";
 import { CortexError } from "../errors.js";
+import { type Store, storeOf } from "../store.js";
 import type { Operation, Place } from "./apply.js";
 
 /** The fields that SetRequest, BatchSetEntry and SetOperation share. */
@@ -57,10 +59,12 @@ export function setOperation(
   };
 }
 
+type Change = UpdateRequest["operation"];
+
 /** What changes the value that is there. */
 export function changeOperation(
   at: Place,
-  operation: UpdateRequest["operation"],
+  operation: Change,
   createIfMissing: boolean,
   config: Config,
   prefix = "",
@@ -70,7 +74,7 @@ export function changeOperation(
 }
 
 function kindOf(
-  operation: UpdateRequest["operation"],
+  operation: Change,
   bytesMax: number,
   prefix: string,
 ): Pick<Operation, "kind" | "argument"> {
@@ -105,43 +109,50 @@ function kindOf(
   }
 }
 
-/** One operation of a transaction. */
-function operationOf(
-  tenant: string,
-  message: OperationMessage,
-  config: Config,
-  prefix: string,
-): Operation {
+/** One step of a transaction: an operation on a key, or the store of a version. */
+export type Step = Operation | Store;
+
+function stepOf(call: Call, message: OperationMessage, context: Context, prefix: string): Step {
+  const { tenant, config } = call;
   const { operation, createIfMissing } = message;
-  const at = place(tenant, message, prefix);
+  const refuse = (field: string, problem: string) =>
+    new CortexError("INVALID_OPERATIONS", { field: prefix + field, problem });
   switch (operation.case) {
     case "set":
     case "delete":
+    case "store":
       if (createIfMissing)
-        throw new CortexError("INVALID_OPERATIONS", {
-          field: `${prefix}create_if_missing`,
-          problem: `means nothing for a ${operation.case}`,
-        });
+        throw refuse("create_if_missing", `means nothing for a ${operation.case}`);
+      if (operation.case === "store") {
+        if (message.namespace !== "" || message.key !== "")
+          throw refuse("namespace", "and key mean nothing for a store");
+        return storeOf(call, operation.value, context.requestId, `${prefix}store.`);
+      }
       return operation.case === "delete"
-        ? { ...at, kind: "delete", expects: "present" }
-        : setOperation(at, operation.value, config, `${prefix}set.`);
+        ? { ...place(tenant, message, prefix), kind: "delete", expects: "present" }
+        : setOperation(place(tenant, message, prefix), operation.value, config, `${prefix}set.`);
     case undefined:
-      throw new CortexError("INVALID_OPERATIONS", {
-        field: `${prefix}operation`,
-        problem: "is missing",
-      });
-    default:
-      return changeOperation(at, operation, createIfMissing, config, prefix);
+      place(tenant, message, prefix);
+      throw refuse("operation", "is missing");
+    default: {
+      const at = place(tenant, message, prefix);
+      return changeOperation(at, operation as Change, createIfMissing, config, prefix);
+    }
   }
 }
 
-/** The operations of a transaction, `used` of whose 500 are taken, and `done` of whose operations came before. */
-export function operationsOf(
-  tenant: string,
-  messages: OperationMessage[],
-  config: Config,
-  { used, done = 0 }: { used: number; done?: number },
-): Operation[] {
+interface Context {
+  /** How many of the 500 that a transaction may have are taken. */
+  used: number;
+  /** How many operations came before. */
+  done?: number;
+  /** The id that all of it is requested under. */
+  requestId?: string | undefined;
+}
+
+/** The steps of a transaction. */
+export function stepsOf(call: Call, messages: OperationMessage[], context: Context): Step[] {
+  const { used, done = 0 } = context;
   const got = used + messages.length;
   if (got > check.operationsMax)
     throw new CortexError("INVALID_OPERATIONS", {
@@ -152,7 +163,7 @@ export function operationsOf(
     });
   return messages.map((message, i) => {
     try {
-      return operationOf(tenant, message, config, `operations[${i}].`);
+      return stepOf(call, message, context, `operations[${i}].`);
     } catch (error) {
       if (!(error instanceof CortexError)) throw error;
       throw new CortexError(error.reason, { ...error.details, operation_index: `${done + i}` });

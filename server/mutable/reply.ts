@@ -1,5 +1,6 @@
 // Kept replies: the results of a request's operations, as JSON. What the request itself says (the value of a set) is not kept twice.
 import type { Fragment, Sql } from "../connection.js";
+import type { RecordRow } from "../versions.js";
 import type { Operation, Result } from "./apply.js";
 import type { Row } from "./entry.js";
 
@@ -29,10 +30,22 @@ export function cells(sql: Sql, computed: Fragment): Fragment {
     ${ms(sql`a.accessed_at`)})`;
 }
 
-export function replyOf(results: Result[]): string {
+/** What a step of a transaction gave: an entry, or the version that was stored. */
+export type StepResult = Result | { stored: RecordRow };
+
+interface KeptRecord {
+  stored: Omit<RecordRow, "created_at" | "first_created_at"> & {
+    created_at: number;
+    first_created_at: number;
+  };
+}
+
+export function replyOf(results: StepResult[]): string {
   return JSON.stringify(
-    results.map(
-      ({ namespace, key, row, deleted, at }): Cells => [
+    results.map((result): Cells | KeptRecord => {
+      if ("stored" in result) return keptRecord(result.stored);
+      const { namespace, key, row, deleted, at } = result;
+      return [
         namespace,
         key,
         row !== undefined,
@@ -47,14 +60,36 @@ export function replyOf(results: Result[]): string {
         row?.revision ?? "0",
         row?.access_count ?? "0",
         row?.accessed_at?.getTime() ?? null,
-      ],
-    ),
+      ];
+    }),
   );
 }
 
+const keptRecord = ({ created_at, first_created_at, ...row }: RecordRow): KeptRecord => ({
+  stored: {
+    ...row,
+    created_at: created_at.getTime(),
+    first_created_at: first_created_at.getTime(),
+  },
+});
+
 /** The results in a kept reply to the operations, whose arguments are the values that were not kept. */
-export const resultsIn = (reply: string, operations: Operation[] = []): Result[] =>
+export const operationResultsIn = (reply: string, operations: Operation[]): Result[] =>
   (JSON.parse(reply) as Cells[]).map((kept, i) => resultOf(kept, operations[i]?.argument));
+
+/** The results in a kept reply of a transaction, which holds all of them whole. */
+export const resultsIn = (reply: string): StepResult[] =>
+  (JSON.parse(reply) as (Cells | KeptRecord)[]).map((kept) => {
+    if (!("stored" in kept)) return resultOf(kept);
+    const { created_at, first_created_at, ...row } = kept.stored;
+    return {
+      stored: {
+        ...row,
+        created_at: new Date(created_at),
+        first_created_at: new Date(first_created_at),
+      },
+    };
+  });
 
 /** The result in the cells of one operation, whose argument is its value where the database did not make it. */
 export function resultOf(kept: Cells, argument = ""): Result {

@@ -6,22 +6,28 @@ import type { Call } from "../call.js";
 import { now, type Run } from "../connection.js";
 import { CortexError, codeOf } from "../errors.js";
 import { keepReply, type RequestKey } from "../request.js";
+import { refusalOf as refusalOfStore, type Stored, storeAll } from "../store.js";
 import type { Transaction } from "../transactions.js";
-import { apply, idOf, type Operation, type Place, type Result, unitOf } from "./apply.js";
+import { apply, idOf, type Operation, type Place, unitOf } from "./apply.js";
 import { readAll } from "./batch-get.js";
 import { failure } from "./commit.js";
 import { columns, joinAccess, type Row } from "./entry.js";
 import { type Matching, matches } from "./filter.js";
-import { replyOf } from "./reply.js";
+import type { Step } from "./operation.js";
+import { refusalOf } from "./refuse.js";
+import { replyOf, type StepResult } from "./reply.js";
 import { creation } from "./statement.js";
 import { namespaceId, settle } from "./write.js";
 
 export class Session {
-  readonly operations: Operation[] = [];
-  readonly results: Result[] = [];
+  /** How many steps it has taken, preconditions aside. */
+  steps = 0;
+  readonly results: StepResult[] = [];
   readonly #call: Call;
   /** What it owns in memory: keys, and namespaces that it keeps without new keys. */
   readonly #names = new Set<string>();
+  /** Keys whose rows it has locked. */
+  readonly #locked = new Set<string>();
   readonly #placeholders: Place[] = [];
   /** About what its results take: the answer to its commit holds them all. */
   #bytes = 0;
@@ -60,31 +66,80 @@ export class Session {
         got: `${bytes}`,
       });
     this.#own(found.map(idOf));
+    for (const place of found) this.#locked.add(idOf(place));
     return run<Row>(
       (sql) => sql`
         select ${columns(sql)} from mutable m ${joinAccess(sql)} where ${matches(sql, matching)} order by m.key`,
     );
   }
 
-  async write(operations: Operation[]): Promise<Result[]> {
-    const { tenant, config } = this.#call;
-    const unit = unitOf(tenant, operations, undefined, config);
-    const [outcome] = await this.#locking(operations, (run) =>
-      apply(run, [unit], { wait: true, attempts: 1 }).catch(conflicting),
-    );
-    if (!outcome || outcome === "locked") throw new CortexError("CONFLICT");
-    const before = this.operations.length;
-    const results = settle(unit, outcome, (refusal) => failure(unit, refusal, 0, before));
-    for (const { row } of results)
-      this.#bytes += (row?.value.length ?? 0) + (row?.metadata.length ?? 0);
+  /** Applies steps, the first of which are preconditions. */
+  async write(steps: Step[], preconditions = 0): Promise<StepResult[]> {
+    const { config } = this.#call;
+    await this.#wait(steps.map(nameOf));
+    const before = this.steps;
+    const failed = (error: CortexError, index: number) =>
+      failure(error, index, preconditions, before);
+    const results: StepResult[] = [];
+    await this.#writeEntries(steps, results, failed);
+    await this.#storeVersions(steps, results, failed);
+    for (const result of results) this.#bytes += sizeOf(result);
     if (this.#bytes > config.messageBytesMax)
       throw new CortexError("REPLY_TOO_LARGE", {
         limit: `${config.messageBytesMax}`,
         got: `${this.#bytes}`,
       });
-    this.operations.push(...operations);
+    this.steps += steps.length - preconditions;
     this.results.push(...results);
     return results;
+  }
+
+  async #writeEntries(steps: Step[], results: StepResult[], failed: Failed): Promise<void> {
+    const { tenant, config } = this.#call;
+    const places = steps.flatMap((step, i) => (step.kind === "store" ? [] : [i]));
+    if (places.length === 0) return;
+    const operations = places.map((i) => steps[i] as Operation);
+    const unit = unitOf(tenant, operations, undefined, config);
+    const [outcome] = await this.#locking(operations, (run) =>
+      apply(run, [unit], { wait: true, attempts: 1 }).catch(conflicting),
+    );
+    if (!outcome || outcome === "locked") throw new CortexError("CONFLICT");
+    settle(unit, outcome, (refusal) =>
+      failed(refusalOf(unit, refusal), places[refusal.index] as number),
+    ).forEach((result, i) => {
+      results[places[i] as number] = result;
+    });
+  }
+
+  /** In rounds of distinct records, each locked before the statement that stores: that is to see what others have stored. */
+  async #storeVersions(steps: Step[], results: StepResult[], failed: Failed): Promise<void> {
+    let left = steps.flatMap((step, place) => (step.kind === "store" ? [{ step, place }] : []));
+    while (left.length > 0) {
+      const round = new Map(left.toReversed().map((one) => [one.step.name, one]));
+      left = left.filter((one) => round.get(one.step.name) !== one);
+      const names = [...round.keys()].sort();
+      const sorted = names.map((name) => round.get(name) as (typeof left)[number]);
+      const stores = sorted.map(({ step }) => step);
+      const run = await this.#begun(names);
+      await run(
+        (sql) => sql`
+          select h.version
+          from unnest(
+            ${stores.map((s) => s.tenant)}::text[], ${stores.map((s) => s.type)}::text[], ${stores.map((s) => s.id)}::text[]
+          ) with ordinality as asked (tenant, type, id, number)
+          cross join lateral (
+            select h.version from immutable h where h.tenant = asked.tenant and h.type = asked.type and h.id = asked.id
+            for no key update
+          ) as h`,
+      );
+      const all = await storeAll(run, stores, { wait: true, attempts: 1 }).catch(conflicting);
+      sorted.forEach(({ step, place }, i) => {
+        const stored = all[i] as Stored;
+        if (stored === "locked" || "repeated" in stored) throw new CortexError("CONFLICT");
+        if ("refusal" in stored) throw failed(refusalOfStore(step, stored.refusal), place);
+        results[place] = { stored: stored.row };
+      });
+    }
   }
 
   async commit(request: RequestKey | undefined): Promise<void> {
@@ -103,7 +158,7 @@ export class Session {
     if (request)
       await keepReply(run, tenant, request, {
         reply: replyOf(this.results),
-        userIds: [...new Set(this.results.flatMap(({ row }) => row?.user_id ?? []))],
+        userIds: [...new Set(this.results.flatMap((result) => rowOf(result)?.user_id ?? []))],
       }).catch(conflicting);
     this.#transaction = undefined;
     await transaction.commit();
@@ -125,7 +180,7 @@ export class Session {
   /** Locks keys, whether or not they exist, in the order in which everybody does; then does what is to be done with them. */
   async #locking<T>(places: Place[], work: (run: Run) => Promise<T>): Promise<T> {
     const fresh = new Map(places.map((place) => [idOf(place), place]));
-    for (const name of this.#names) fresh.delete(name);
+    for (const name of this.#locked) fresh.delete(name);
     const names = [...fresh.keys()].sort();
     const run = await this.#begun(names);
     if (names.length === 0) return work(run);
@@ -142,18 +197,24 @@ export class Session {
         returning m.tenant, m.namespace, m.key`,
     );
     this.#placeholders.push(...(await locked));
+    for (const name of names) this.#locked.add(name);
     return work(run);
+  }
+
+  /** Waits for its turn in memory, as long as it holds nothing. */
+  async #wait(names: string[]): Promise<void> {
+    const { locks, signal } = this.#call;
+    if (this.#transaction) return;
+    for (const name of [...new Set(names)].sort()) {
+      if (this.#names.has(name)) continue;
+      await locks.own(name, this, signal);
+      this.#names.add(name);
+    }
   }
 
   /** The transaction in the database, begun; the names are its own in memory. */
   async #begun(names: string[]): Promise<Run> {
-    const { locks, signal } = this.#call;
-    if (!this.#transaction)
-      for (const name of names) {
-        if (this.#names.has(name)) continue;
-        await locks.own(name, this, signal);
-        this.#names.add(name);
-      }
+    await this.#wait(names);
     const { run } = this.#transaction ?? (await this.#open());
     this.#own(names);
     return run;
@@ -171,6 +232,18 @@ export class Session {
     }
   }
 }
+
+type Failed = (error: CortexError, index: number) => CortexError;
+
+const nameOf = (step: Step): string => (step.kind === "store" ? step.name : idOf(step));
+
+const sizeOf = (result: StepResult): number => {
+  const row = rowOf(result);
+  if (!row) return 0;
+  return row.metadata.length + ("data" in row ? row.data : row.value).length;
+};
+
+const rowOf = (result: StepResult) => ("stored" in result ? result.stored : result.row);
 
 /** What a rival did meanwhile, and what the database rolled the transaction back for. */
 function conflicting(error: unknown): never {

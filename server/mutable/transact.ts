@@ -12,7 +12,7 @@ import { keptReply, requestKey } from "../request.js";
 import { toResults } from "./commit.js";
 import { toRecord } from "./entry.js";
 import { checkFilter } from "./filter.js";
-import { operationsOf, place } from "./operation.js";
+import { place, stepsOf } from "./operation.js";
 import { resultsIn } from "./reply.js";
 import { Session } from "./session.js";
 
@@ -63,17 +63,14 @@ export async function* transact(requests: AsyncIterator<TransactRequest>, call: 
           break;
         }
         case "write": {
-          const used = session.operations.length;
-          const operations = operationsOf(tenant, message.value.operations, config, {
-            used,
-            done: used,
-          });
-          if (operations.length === 0)
+          const used = session.steps;
+          const steps = stepsOf(call, message.value.operations, { used, done: used });
+          if (steps.length === 0)
             throw new CortexError("INVALID_OPERATIONS", {
               field: "operations",
               problem: "are none",
             });
-          const results = toResults(await session.write(operations));
+          const results = toResults(await session.write(steps));
           yield answer({ case: "written", value: { results } });
           break;
         }

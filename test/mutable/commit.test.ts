@@ -39,7 +39,9 @@ const add = (key: string, amount = "1", more = {}) =>
 const drop = (key: string) => on(key, { case: "delete", value: {} });
 const values = (response: CommitResponse) =>
   response.results.map(({ result }) =>
-    result.case === "record" ? JSON.parse(result.value.valueJson) : result.value?.deleted,
+    result.case === "record"
+      ? JSON.parse(result.value.valueJson)
+      : result.case === "deleted" && result.value.deleted,
   );
 
 describe("Commit", () => {

@@ -1,0 +1,7 @@
+import type { GetRetentionRequest } from "../../gen/cortex/immutable/v1/immutable_pb.js";
+import type { Call } from "../call.js";
+
+export async function getRetention(_: GetRetentionRequest, { config }: Call) {
+  const { defaultVersions, byType } = config.retention;
+  return { defaultVersions, byType: Object.fromEntries(byType) };
+}

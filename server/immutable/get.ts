@@ -1,0 +1,89 @@
+import type { GetRequest } from "../../gen/cortex/immutable/v1/immutable_pb.js";
+import type { Call } from "../call.js";
+import * as check from "../checks.js";
+import type { Run } from "../connection.js";
+import { codeOf } from "../errors.js";
+import type { Shared } from "../share.js";
+import { columns, current, kept, ofRecord, type RecordRow, size, toRecord } from "../versions.js";
+import { historyBytesMax, versionsMax } from "./history.js";
+
+export interface Name {
+  tenant: string;
+  type: string;
+  id: string;
+}
+
+export const nameOf = (tenant: string, { type, id }: { type: string; id: string }): Name => ({
+  tenant,
+  type: check.type(type),
+  id: check.id(id),
+});
+
+const sharedBytesMax = 64 * 1024; // larger data is read by itself: a batch of it would fill the memory
+
+const reads: Shared<Name, RecordRow | undefined> = {
+  run: currentOf,
+  weight: () => 1,
+  touches: () => [],
+};
+
+export async function get(request: GetRequest, call: Call) {
+  const name = nameOf(call.tenant, request);
+  if (request.includeHistory ?? true) return withHistory(call.run, name, versionsMax);
+  const row = await call.share(reads, name).catch((error: unknown) => {
+    if (codeOf(error) !== "55P03") throw error;
+    return undefined; // somebody has locked the whole table: a shared statement waits for nobody
+  });
+  return row?.data ? { record: toRecord(row) } : withHistory(call.run, name, 0);
+}
+
+/** The current version and at most so many before it, in one statement. */
+async function withHistory(run: Run, { tenant, type, id }: Name, before: number) {
+  const rows = await run<RecordRow & { is_current: boolean; found: string }>(
+    (sql) => sql`
+      select h.type, h.id, h.first_version, h.first_created_at, v.version = h.version as is_current, v.found, ${columns(sql)}
+      from immutable h
+      cross join lateral (
+        select v.*, count(*) over () as found, sum(${size(sql)}) over (order by v.version desc) - ${size(sql)} as bytes_before
+        from (
+          select v.* from immutable_version v where ${kept(sql)} and v.version <= h.version
+          order by v.version desc limit ${before + 2}
+        ) as v
+      ) as v
+      where ${ofRecord(sql, tenant, type, id)}
+        and (v.version = h.version or v.bytes_before < ${historyBytesMax} + (select b.bytes from immutable_version b
+          where b.tenant = h.tenant and b.type = h.type and b.id = h.id and b.version = h.version))
+      order by v.version`,
+  );
+  const row = rows.at(-1);
+  if (!row?.is_current) return {};
+  const versions = before === 0 ? [] : rows.slice(0, -1).slice(-before);
+  return { record: toRecord(row, { versions, more: Number(row.found) > versions.length + 1 }) };
+}
+
+/** The current versions of records; data null where it is too large to be shared. */
+async function currentOf(run: Run, names: Name[]): Promise<(RecordRow | undefined)[]> {
+  const rows = await run<RecordRow & { number: string }>(
+    (sql) => sql`
+      select asked.number, found.*
+      from unnest(
+        ${names.map((n) => n.tenant)}::text[], ${names.map((n) => n.type)}::text[], ${names.map((n) => n.id)}::text[]
+      ) with ordinality as asked (tenant, type, id, number)
+      cross join lateral (
+        select h.type, h.id, h.first_version, h.first_created_at, v.*
+        from immutable h
+        cross join lateral (
+          select ${columns(sql)} from (
+            select v.tenant, v.type, v.id, v.version, case when v.bytes <= ${sharedBytesMax} then v.data end as data, v.user_id,
+              v.metadata, v.created_at, v.agent_id, v.principal, v.request_id, v.digest, v.salt
+            from immutable_version v where ${current(sql)} offset 0
+          ) as v
+        ) as v
+        where h.tenant = asked.tenant and h.type = asked.type and h.id = asked.id
+        offset 0 -- looked up one by one, whatever the statistics say
+      ) as found`,
+  );
+  const found: (RecordRow | undefined)[] = names.map(() => undefined);
+  for (const row of rows) found[Number(row.number) - 1] = row;
+  return found;
+}

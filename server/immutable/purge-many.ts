@@ -1,0 +1,56 @@
+import type { PurgeManyRequest } from "../../gen/cortex/immutable/v1/immutable_pb.js";
+import type { Call } from "../call.js";
+import * as check from "../checks.js";
+import { CortexError } from "../errors.js";
+import { once, requestKey } from "../request.js";
+import { checkFilter, filters, matches } from "./filter.js";
+
+const recordsShownMax = 1000;
+
+interface Purged {
+  records: number;
+  versions: number;
+  shown: { type: string; id: string }[];
+  token: string;
+}
+
+export async function purgeMany(request: PurgeManyRequest, { tenant, purges }: Call) {
+  const matching = checkFilter(tenant, request.filter);
+  const { dryRun, requireConfirmation, confirmationToken: token } = request;
+  check.exclusive(["confirmation_token", token !== undefined], ["dry_run", dryRun]);
+  if (!filters(matching))
+    throw new CortexError("INVALID_FILTER", { field: "filter", problem: "is empty" });
+  const asking = requireConfirmation && token === undefined;
+  const keeping = dryRun || asking;
+  const asks = [matching, dryRun, requireConfirmation, token];
+  const key = requestKey(request.requestId, "Immutable/PurgeMany", asks);
+  const purged = await once<Purged>(purges, tenant, key, (sql) => ({
+    // The token is over the digests of what matches: of exactly these versions.
+    steps: sql`matched as materialized (
+        select h.type, h.id, h.version - h.first_version + 1 as versions, h.digest
+        from immutable h where ${matches(sql, matching)}
+        order by h.type, h.id ${keeping ? sql`` : sql`for update`}
+      ), seen as materialized (
+        select encode(sha256(coalesce(string_agg(digest, ''::bytea order by type, id), '')), 'hex') as token from matched
+      ), agreed as materialized (
+        select token from seen where ${token ?? null}::text is null or token = ${token ?? null}
+      ), gone as (
+        delete from immutable h using matched m, agreed
+        where ${keeping ? sql`false` : sql`h.tenant = ${tenant} and h.type = m.type and h.id = m.id`})`,
+    reply: sql`
+      select '{}'::text[] as user_ids, json_build_object(
+        'records', (select count(*) from matched), 'versions', (select coalesce(sum(versions), 0) from matched),
+        'shown', (select coalesce(json_agg(json_build_object('type', type, 'id', id) order by type, id), '[]')
+          from (select type, id from matched order by type, id limit ${recordsShownMax}) as shown),
+        'token', token) as reply
+      from agreed`,
+  }));
+  if (!purged) throw new CortexError("CONFIRMATION_STALE");
+  return {
+    recordsAffected: BigInt(purged.records),
+    versionsDeleted: BigInt(purged.versions),
+    records: purged.shown,
+    dryRun,
+    ...(asking && { confirmationToken: purged.token }),
+  };
+}

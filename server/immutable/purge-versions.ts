@@ -1,0 +1,61 @@
+import type { PurgeVersionsRequest } from "../../gen/cortex/immutable/v1/immutable_pb.js";
+import type { Call } from "../call.js";
+import * as check from "../checks.js";
+import { CortexError } from "../errors.js";
+import { once, requestKey } from "../request.js";
+import { ofRecord } from "../versions.js";
+import { nameOf } from "./get.js";
+
+interface Purged {
+  deleted: number;
+  remaining: number;
+}
+
+export async function purgeVersions(request: PurgeVersionsRequest, { tenant, purges }: Call) {
+  const { type, id } = nameOf(tenant, request);
+  const { keepLatest: keep } = request;
+  const refuse = (field: string, problem: string) =>
+    new CortexError("INVALID_OPTIONS", { field, problem });
+  if (keep !== undefined && keep < 1) throw refuse("keep_latest", "is below 1");
+  const time =
+    request.olderThan && check.time(request.olderThan, "older_than", Math.ceil, "INVALID_TIME");
+  if (keep === undefined && !time)
+    throw refuse("keep_latest", "is missing, and older_than too: one of both says what goes");
+  const key = requestKey(request.requestId, "Immutable/PurgeVersions", [type, id, keep, time]);
+  for (;;) {
+    // No reply where others stored while the record was waited for, whose versions only the next statement can see.
+    const purged = await once<Purged>(purges, tenant, key, (sql) => ({
+      steps: sql`held as materialized (
+          select h.* from immutable h where ${ofRecord(sql, tenant, type, id)} for no key update
+        ), bound as materialized (
+          select h.*, greatest(h.first_version, least(h.version, ${keep === undefined ? sql`null` : sql`h.version - ${keep}::int + 1`},
+            ${
+              time
+                ? sql`(
+                    select v.version from immutable_version v
+                    where v.tenant = h.tenant and v.type = h.type and v.id = h.id and v.created_at >= ${time}
+                    order by v.created_at limit 1)`
+                : sql`null`
+            })) as new_first
+          from held h
+          join immutable_version v on v.tenant = h.tenant and v.type = h.type and v.id = h.id and v.version = h.version
+        ), moved as (
+          update immutable h set first_version = bound.new_first from bound
+          where ${ofRecord(sql, tenant, type, id)} and bound.new_first > h.first_version
+        ), gone as (
+          delete from immutable_version v using bound
+          where v.tenant = ${tenant} and v.type = ${type} and v.id = ${id} and v.version < bound.new_first)`,
+      reply: sql`
+        select '{}'::text[] as user_ids, json_build_object(
+          'deleted', coalesce(bound.new_first - bound.first_version, 0),
+          'remaining', coalesce(bound.version - bound.new_first + 1, 0)) as reply
+        from (select 1) as one left join bound on true
+        where bound.version is not null or not exists (select from immutable h where ${ofRecord(sql, tenant, type, id)})`,
+    }));
+    if (purged)
+      return {
+        versionsDeleted: BigInt(purged.deleted),
+        versionsRemaining: BigInt(purged.remaining),
+      };
+  }
+}

@@ -1,0 +1,115 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import {
+  SearchIn,
+  type SearchRequest,
+  type SearchResultSchema,
+} from "../../gen/cortex/immutable/v1/immutable_pb.js";
+import type { Call } from "../call.js";
+import * as check from "../checks.js";
+import type { Fragment, Sql } from "../connection.js";
+import { CortexError } from "../errors.js";
+import { pageToken, positionOf, type Query } from "../page.js";
+import { columns, current, type RecordRow, size, toRecord } from "../versions.js";
+import { checkFilter, matches, queryOf } from "./filter.js";
+import { highlight } from "./highlight.js";
+import { pastOf } from "./history.js";
+import { listHistoryBytesMax } from "./list.js";
+import { type Columns, holds, termsOf, weight } from "./terms.js";
+
+const searchBytesMax = 1024 * 1024;
+
+interface Found extends RecordRow {
+  score: number;
+  found: string;
+}
+
+export async function search(request: SearchRequest, { tenant, bulk, config }: Call) {
+  const matching = checkFilter(tenant, request.filter);
+  const limit = check.limit(request.limit, 10);
+  const skip = check.offset(request.offset, request.pageToken);
+  const places = placesOf(request.searchIn);
+  const query: Query = [...queryOf(matching), request.query, places.join()];
+  const [score, type = "", id = ""] = positionOf(request.pageToken, query, 3) ?? [];
+  if (score !== undefined && !/^0(\.\d+)?(e-\d+)?$|^\d(\.\d+)?e-\d+$/.test(score))
+    throw new CortexError("INVALID_PAGE_TOKEN", {
+      field: "page_token",
+      problem: "is not a token this server gave",
+    });
+  const terms = await termsOf(bulk, request.query, config.searchLanguage);
+  const rows = await bulk<Found>((sql) => {
+    const all = places.map((place) => columnsOf(sql, place));
+    const matched = terms.map(
+      (term) =>
+        sql`and (${joined(
+          sql,
+          all.map((at) => holds(sql, at, term)),
+          sql`or`,
+        )})`,
+    );
+    const weights = terms.flatMap((term) => all.map((at) => weight(sql, at, term)));
+    return sql`
+      with h as materialized (
+        select h.*, weight / (1 + weight) as score
+        from (
+          select h.tenant, h.type, h.id, h.version, h.first_version, h.first_created_at,
+            (${joined(sql, weights, sql`+`)})::float8 as weight
+          from immutable h where ${matches(sql, matching)} ${matched}
+        ) as h
+      ), page as materialized (
+        select * from h
+        ${score === undefined ? sql`` : sql`where score < ${score}::float8 or (score = ${score}::float8 and (type, id) > (${type}, ${id}))`}
+        order by score desc, type, id limit ${limit + 1} offset ${skip}
+      ), v as materialized (
+        select h.type as of_type, h.id as of_id, h.first_version, h.first_created_at, h.score, v.*, count(*) over () as found,
+          row_number() over best as place, sum(${size(sql)}) over best - ${size(sql)} as bytes_before
+        from page h join immutable_version v on ${current(sql)}
+        window best as (order by h.score desc, h.type, h.id rows unbounded preceding)
+      )
+      select v.score, v.found, v.of_type as type, v.of_id as id, v.first_version, v.first_created_at, ${columns(sql)}
+      from v where v.bytes_before < ${searchBytesMax}
+      order by v.place`;
+  });
+  const page = rows.slice(0, limit);
+  const last = page.at(-1);
+  const more = Number(rows[0]?.found ?? 0) > page.length;
+  const past = request.includeHistory ? await pastOf(bulk, tenant, page, listHistoryBytesMax) : [];
+  const marked = await highlight(bulk, page, { terms, places, language: config.searchLanguage });
+  return {
+    results: page.map(
+      (row, i): MessageInitShape<typeof SearchResultSchema> => ({
+        record: toRecord(row, past[i]),
+        score: row.score,
+        ...marked[i],
+      }),
+    ),
+    nextPageToken: more && last ? pageToken(query, [`${last.score}`, last.type, last.id]) : "",
+  };
+}
+
+export type SearchPlace = "data" | "metadata";
+
+function placesOf(searchIn: SearchIn): SearchPlace[] {
+  switch (searchIn) {
+    case SearchIn.UNSPECIFIED:
+    case SearchIn.DATA:
+      return ["data"];
+    case SearchIn.METADATA:
+      return ["metadata"];
+    case SearchIn.BOTH:
+      return ["data", "metadata"];
+    default:
+      throw new CortexError("INVALID_OPTIONS", {
+        field: "search_in",
+        problem: "is not one that is known",
+        got: `${searchIn satisfies never}`,
+      });
+  }
+}
+
+const columnsOf = (sql: Sql, place: SearchPlace): Columns =>
+  place === "data"
+    ? { words: sql`h.data_words`, text: sql`h.data_text` }
+    : { words: sql`h.metadata_words`, text: sql`h.metadata_text` };
+
+const joined = (sql: Sql, parts: Fragment[], by: Fragment): Fragment =>
+  parts.reduce((all, part) => sql`${all} ${by} ${part}`);

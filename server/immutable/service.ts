@@ -1,0 +1,31 @@
+import type { ImmutableStore } from "../../gen/cortex/immutable/v1/immutable_pb.js";
+import type { Handlers } from "../rpc.js";
+import { count } from "./count.js";
+import { get } from "./get.js";
+import { getAtTimestamp } from "./get-at-timestamp.js";
+import { getHistory } from "./get-history.js";
+import { getRetention } from "./get-retention.js";
+import { getVersion } from "./get-version.js";
+import { list } from "./list.js";
+import { purge } from "./purge.js";
+import { purgeMany } from "./purge-many.js";
+import { purgeVersions } from "./purge-versions.js";
+import { search } from "./search.js";
+import { store } from "./store.js";
+import { verifyHistory } from "./verify-history.js";
+
+export const immutableStore = {
+  store,
+  get,
+  getVersion,
+  getAtTimestamp,
+  getHistory,
+  list,
+  search,
+  count,
+  purge,
+  purgeMany,
+  purgeVersions,
+  verifyHistory,
+  getRetention,
+} satisfies Handlers<typeof ImmutableStore>;

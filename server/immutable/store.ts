@@ -1,0 +1,57 @@
+import type { StoreRequest } from "../../gen/cortex/immutable/v1/immutable_pb.js";
+import type { Call } from "../call.js";
+import { CortexError } from "../errors.js";
+import { keptReply } from "../request.js";
+import { type Shared, weightMax } from "../share.js";
+import {
+  keptOnce,
+  refusalOf,
+  rowIn,
+  type Store,
+  type Stored,
+  storeAll,
+  storeOf,
+} from "../store.js";
+import { type RecordRow, toRecord } from "../versions.js";
+import { untilUnlocked } from "../waiting.js";
+import { historyBytesMax, pastOf } from "./history.js";
+
+/** Stores that share a statement. */
+const stores: Shared<Store, Stored> = {
+  run: (run, stores) => storeAll(run, stores, { wait: false }),
+  weight: ({ weight }) => weight,
+  touches: ({ touches }) => touches,
+};
+
+export async function store(request: StoreRequest, call: Call) {
+  const { tenant, run } = call;
+  const row = await storeOne(call, keptOnce(storeOf(call, request, request.requestId)));
+  const history = (request.includeHistory ?? true) && row.first_version < row.version;
+  const [past] = history ? await pastOf(run, tenant, [row], historyBytesMax) : [];
+  return { record: toRecord(row, past) };
+}
+
+async function storeOne(call: Call, store: Store): Promise<RecordRow> {
+  const { tenant, request } = store;
+  const stored = await untilUnlocked<Exclude<Stored, "locked">>(call, {
+    names: [store.name],
+    together: () => (store.weight > weightMax ? alone(call, store) : call.share(stores, store)),
+    alone: () => alone(call, store),
+  });
+  if ("row" in stored) return stored.row;
+  if ("repeated" in stored) {
+    const { fingerprint, reply } = stored.repeated;
+    if (fingerprint === request?.fingerprint) return rowIn(reply, store);
+    throw new CortexError("REQUEST_ID_REUSED", { request_id: request?.id ?? "" });
+  }
+  // What refuses it may be what a repeat of it has done since the statement looked for one.
+  const reply = request && (await keptReply(call.run, tenant, request));
+  if (reply !== undefined) return rowIn(reply, store);
+  throw refusalOf(store, stored.refusal);
+}
+
+/** In a statement of its own, which waits for the record. */
+async function alone({ patient }: Call, store: Store): Promise<Stored> {
+  const [stored] = await storeAll(patient, [store], { wait: true });
+  return stored as Stored;
+}
