@@ -63,20 +63,15 @@ export function toVersion(row: VersionRow): VersionMessage {
   };
 }
 
-/** The versions before the current one, ascending; `more` are kept. */
-export interface Past {
-  versions: VersionRow[];
-  more: boolean;
-}
-
-export function toRecord(row: RecordRow, past?: Past): RecordMessage {
+/** A record with those of the versions before that are to be shown, ascending. */
+export function toRecord(row: RecordRow, past: VersionRow[] = []): RecordMessage {
   return {
     $typeName: "cortex.immutable.v1.Record",
     type: row.type,
     id: row.id,
     current: toVersion(row),
     firstCreateTime: timestampFromDate(row.first_created_at),
-    previousVersions: past?.versions.map(toVersion) ?? [],
-    hasMoreVersions: past?.more ?? row.first_version < row.version,
+    previousVersions: past.map(toVersion),
+    hasMoreVersions: row.first_version < (past[0]?.version ?? row.version),
   };
 }

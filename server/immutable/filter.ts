@@ -44,12 +44,12 @@ export function checkFilter(tenant: string, filter: Filter | undefined): Matchin
   return {
     tenant,
     types: types.map((type, i) =>
-      check.type(check.filterText(type, `filter.types[${i}]`), `filter.types[${i}]`),
+      check.type(filterText(type, `filter.types[${i}]`), `filter.types[${i}]`),
     ),
     userId:
       userId === undefined
         ? undefined
-        : check.userId(check.filterText(userId, "filter.user_id"), "filter.user_id"),
+        : check.userId(filterText(userId, "filter.user_id"), "filter.user_id"),
     createdAfter: time(filter?.createdAfter, "filter.created_after", Math.floor),
     createdBefore: time(filter?.createdBefore, "filter.created_before", Math.ceil),
     metadata: metadataJson === undefined ? undefined : contained(metadataJson),

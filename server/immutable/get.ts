@@ -39,26 +39,23 @@ export async function get(request: GetRequest, call: Call) {
 
 /** The current version and at most so many before it, in one statement. */
 async function withHistory(run: Run, { tenant, type, id }: Name, before: number) {
-  const rows = await run<RecordRow & { is_current: boolean; found: string }>(
+  const rows = await run<RecordRow & { is_current: boolean }>(
     (sql) => sql`
-      select h.type, h.id, h.first_version, h.first_created_at, v.version = h.version as is_current, v.found, ${columns(sql)}
+      select h.type, h.id, h.first_version, h.first_created_at, v.version = h.version as is_current, ${columns(sql)}
       from immutable h
       cross join lateral (
-        select v.*, count(*) over () as found, sum(${size(sql)}) over (order by v.version desc) - ${size(sql)} as bytes_before
+        select v.*, coalesce(sum(${size(sql)}) filter (where v.version < h.version)
+          over (order by v.version desc rows between unbounded preceding and 1 preceding), 0) as bytes_before
         from (
           select v.* from immutable_version v where ${kept(sql)} and v.version <= h.version
-          order by v.version desc limit ${before + 2}
+          order by v.version desc limit ${before + 1}
         ) as v
       ) as v
-      where ${ofRecord(sql, tenant, type, id)}
-        and (v.version = h.version or v.bytes_before < ${historyBytesMax} + (select b.bytes from immutable_version b
-          where b.tenant = h.tenant and b.type = h.type and b.id = h.id and b.version = h.version))
+      where ${ofRecord(sql, tenant, type, id)} and v.bytes_before < ${historyBytesMax}
       order by v.version`,
   );
   const row = rows.at(-1);
-  if (!row?.is_current) return {};
-  const versions = before === 0 ? [] : rows.slice(0, -1).slice(-before);
-  return { record: toRecord(row, { versions, more: Number(row.found) > versions.length + 1 }) };
+  return row?.is_current ? { record: toRecord(row, rows.slice(0, -1)) } : {};
 }
 
 /** The current versions of records; data null where it is too large to be shared. */
