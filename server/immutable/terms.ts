@@ -33,13 +33,15 @@ function piecesOf(query: string): Piece[] {
   if (bytes > queryBytesMax)
     throw refuse("is too long", `${queryBytesMax} bytes of UTF-8`, `${bytes}`);
   if (check.control.test(query.replace(/\s/g, " "))) throw refuse("holds a control character");
-  const pieces = [...query.matchAll(/"([^"]*)"?|[^\s"]+/gu)]
-    .map(([word, phrase]) =>
-      phrase === undefined
-        ? { text: bare(fold(word)), quoted: false }
-        : { text: fold(phrase).trim(), quoted: true },
-    )
-    .filter(({ text }) => text !== "");
+  const written = [...query.matchAll(/"([^"]*)"?|[^\s"]+/gu)].map(([word, phrase]) => ({
+    text: fold(phrase ?? word).trim(),
+    quoted: phrase !== undefined,
+  }));
+  const bared = written.map((piece) =>
+    piece.quoted ? piece : { ...piece, text: bare(piece.text) },
+  );
+  const full = ({ text }: Piece) => text !== "";
+  const pieces = (bared.some(full) ? bared : written).filter(full); // marks alone are looked for as they are
   if (pieces.length === 0) throw refuse("has no terms");
   if (pieces.length > termsMax)
     throw refuse("has too many terms", `${termsMax}`, `${pieces.length}`);
@@ -48,7 +50,7 @@ function piecesOf(query: string): Piece[] {
 
 /** A word without the marks that a sentence puts around it. */
 const bare = (word: string): string =>
-  word.replace(/^[([{'«“‘]+(?=.)/u, "").replace(/(?<=.)[\])}'»”’.,;:!?…]+$/u, "");
+  word.replace(/^[([{'«“‘]+/u, "").replace(/[\])}'»”’.,;:!?…]+$/u, "");
 
 const plain = /^[\p{L}\p{N}\p{M} '’-]+$/u;
 
@@ -61,8 +63,8 @@ export async function termsOf(run: Run, query: string, language: string): Promis
       ? []
       : await run<{ words: string }>(
           (sql) => sql`
-            select case when quoted then phraseto_tsquery(${language}::regconfig, text) else plainto_tsquery(${language}::regconfig, text) end::text as words
-            from unnest(${asked.map(({ text }) => text)}::text[], ${asked.map(({ quoted }) => `${quoted}`)}::boolean[])
+            select case when quoted = 1 then phraseto_tsquery(${language}::regconfig, text) else plainto_tsquery(${language}::regconfig, text) end::text as words
+            from unnest(${asked.map(({ text }) => text)}::text[], ${asked.map(({ quoted }) => Number(quoted))}::int[])
               with ordinality as asked (text, quoted, number)
             order by number`,
         );
