@@ -91,6 +91,8 @@ export class Cortex implements AsyncDisposable {
   /** @throws CortexError INVALID_CONFIG where an option is not what it should be. */
   constructor(options: CortexOptions = {}) {
     const known = ["address", "tenantId", "token", "agentId", "timeoutMs"];
+    if (typeof options === "object" && options !== null && "immutableRetention" in options)
+      throw invalid("immutableRetention", "is the server's: start it with --retention");
     only(options, known, "INVALID_CONFIG", "new Cortex");
     const { env } = process;
     const address = header("address", options.address ?? env.CORTEX_ADDRESS) || "127.0.0.1:50051";

@@ -128,3 +128,7 @@ export class Executor {
 
 /** The database's time in whole milliseconds, read where it stands: of a row that was waited for, after the wait. */
 export const now = (sql: Sql): Fragment => sql`date_trunc('milliseconds', clock_timestamp())`;
+
+/** At least one fragment, with another between each two. */
+export const joined = (sql: Sql, parts: Fragment[], by: Fragment): Fragment =>
+  parts.reduce((all, part) => sql`${all} ${by} ${part}`);

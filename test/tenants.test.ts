@@ -4,6 +4,7 @@ import { connect } from "node:http2";
 import { create, type DescMethodUnary, toBinary } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import type { Cortex } from "../client/index.js";
+import { ImmutableStore } from "../gen/cortex/immutable/v1/immutable_pb.js";
 import { MutableStore } from "../gen/cortex/mutable/v1/mutable_pb.js";
 import { Users } from "../gen/cortex/users/v1/users_pb.js";
 import { Raw, RawTransaction } from "./support/raw.js";
@@ -47,6 +48,58 @@ const mutable: Record<string, { attempt: Try; gives?: unknown; fails?: string }>
     gives: 0,
   },
   purgeAll: { attempt: async (c) => (await c.mutable.purgeAll()).deleted, gives: 0 },
+};
+const immutable: typeof mutable = {
+  store: {
+    attempt: (c) => c.immutable.store({ type: "t", id: "i", data: {} }, { ifVersion: 2 }),
+    fails: "VERSION_MISMATCH",
+  },
+  get: { attempt: (c) => c.immutable.get("t", "i"), gives: null },
+  getVersion: { attempt: (c) => c.immutable.getVersion("t", "i", 1), gives: null },
+  getAtTimestamp: { attempt: (c) => c.immutable.getAtTimestamp("t", "i", far), gives: null },
+  getHistory: { attempt: (c) => c.immutable.getHistory("t", "i"), gives: [] },
+  list: {
+    attempt: async (c) => {
+      const { records, total } = await c.immutable.list({ metadata: { ours: 1 } });
+      return [records, total, (await c.immutable.list()).total];
+    },
+    gives: [[], 0, 0],
+  },
+  search: {
+    attempt: async (c) => [
+      await c.immutable.search("secret"),
+      await c.immutable.search("secr", { searchIn: "both", type: "t" }),
+    ],
+    gives: [[], []],
+  },
+  count: { attempt: (c) => c.immutable.count({ createdBefore: far }), gives: 0 },
+  purge: {
+    attempt: async (c) => (await c.immutable.purge("t", "i")).versionsDeleted,
+    gives: 0,
+  },
+  purgeMany: {
+    attempt: async (c) => {
+      const { recordsAffected, confirmationToken } = await c.immutable.purgeMany(
+        { type: "t" },
+        { requireConfirmation: true },
+      );
+      const purged = await c.immutable.purgeMany({ type: "t" }, { confirmationToken });
+      return [recordsAffected, purged.recordsAffected];
+    },
+    gives: [0, 0],
+  },
+  purgeVersions: {
+    attempt: (c) => c.immutable.purgeVersions("t", "i", { keepLatest: 1 }),
+    gives: { versionsDeleted: 0, versionsRemaining: 0 },
+  },
+  verifyHistory: {
+    attempt: async (c) => (await c.immutable.verifyHistory("t", "i")).digest,
+    gives: "",
+  },
+  getRetention: {
+    attempt: async (c) => (await c.immutable.getRetention()).defaultVersions,
+    gives: 20,
+  },
 };
 const users: typeof mutable = {
   create: {
@@ -92,14 +145,27 @@ describe.each([
     const stranger = s.client({ tenantId: theirs });
     await owner.users.upsert("u", { ours: 1 });
     const record = await owner.mutable.set("ns", "k", 1, "u");
+    for (const n of [1, 2])
+      await owner.immutable.store({
+        type: "t",
+        id: "i",
+        data: { n, text: "secret" },
+        metadata: { ours: 1, tags: ["secret"] },
+        userId: "u",
+      });
+    const version = await owner.immutable.get("t", "i");
     expect(Object.keys(mutable).sort()).toEqual(Object.keys(MutableStore.method).sort());
     expect(Object.keys(users).sort()).toEqual(Object.keys(Users.method).sort());
-    for (const { attempt, gives, fails } of [...Object.values(mutable), ...Object.values(users)])
+    expect(Object.keys(immutable).sort()).toEqual(Object.keys(ImmutableStore.method).sort());
+    for (const { attempt, gives, fails } of [mutable, immutable, users].flatMap(Object.values))
       if (fails) await expect(attempt(stranger, theirs)).toFailWith(fails as never);
       else expect(await attempt(stranger, theirs)).toEqual(gives);
     expect(await owner.mutable.getRecord("ns", "k")).toEqual(record);
     expect((await owner.users.get("u"))?.profile).toEqual({ ours: 1 });
+    expect(await owner.immutable.get("t", "i")).toEqual(version);
+    expect(await owner.immutable.search("secret")).toHaveLength(1);
     await s.sql`delete from mutable`;
+    await s.sql`delete from immutable`;
     await s.sql`delete from users`;
   });
 });
@@ -109,6 +175,12 @@ it("a page token of one tenant is refused for another", async () => {
   for (const client of [a, b]) await client.mutable.setMany("ns", { k1: 1, k2: 2 });
   const { nextPageToken } = await a.mutable.list("ns", { limit: 1 });
   await expect(b.mutable.list("ns", { limit: 1, pageToken: nextPageToken })).toFailWith(
+    "INVALID_PAGE_TOKEN",
+  );
+  for (const client of [a, b])
+    for (const id of ["1", "2"]) await client.immutable.store({ type: "t", id, data: {} });
+  const page = await a.immutable.list({ limit: 1 });
+  await expect(b.immutable.list({ limit: 1, pageToken: page.nextPageToken })).toFailWith(
     "INVALID_PAGE_TOKEN",
   );
 });

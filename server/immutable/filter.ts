@@ -2,7 +2,7 @@
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Filter } from "../../gen/cortex/immutable/v1/immutable_pb.js";
 import * as check from "../checks.js";
-import type { Fragment, Sql } from "../connection.js";
+import { type Fragment, joined, type Sql } from "../connection.js";
 import { CortexError } from "../errors.js";
 import type { Query } from "../page.js";
 import { comparable } from "../text.js";
@@ -106,7 +106,6 @@ export const queryOf = (m: Matching): Query => [
 
 /** The condition on `h` that the records which match fulfil. */
 export function matches(sql: Sql, m: Matching): Fragment {
-  const [first, ...others] = m.anyTags;
   const has = (json: string) => sql`h.labels @> ${json}::text::jsonb`;
   return sql`
     h.tenant = ${m.tenant}
@@ -116,6 +115,6 @@ export function matches(sql: Sql, m: Matching): Fragment {
     ${m.createdBefore ? sql`and h.created_at < ${m.createdBefore}` : sql``}
     ${m.metadata === undefined ? sql`` : sql`and ${has(m.metadata)}`}
     ${m.tags === undefined ? sql`` : sql`and ${has(m.tags)}`}
-    ${first === undefined ? sql`` : sql`and (${has(first)} ${others.map((tag) => sql`or ${has(tag)}`)})`}
+    ${m.anyTags.length === 0 ? sql`` : sql`and (${joined(sql, m.anyTags.map(has), sql`or`)})`}
     ${m.minVersion === undefined ? sql`` : sql`and h.version >= ${m.minVersion}`}`;
 }

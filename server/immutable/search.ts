@@ -6,7 +6,7 @@ import {
 } from "../../gen/cortex/immutable/v1/immutable_pb.js";
 import type { Call } from "../call.js";
 import * as check from "../checks.js";
-import type { Fragment, Sql } from "../connection.js";
+import { joined, type Sql } from "../connection.js";
 import { CortexError } from "../errors.js";
 import { pageToken, positionOf, type Query } from "../page.js";
 import { columns, current, type RecordRow, size, toRecord } from "../versions.js";
@@ -110,6 +110,3 @@ const columnsOf = (sql: Sql, place: SearchPlace): Columns =>
   place === "data"
     ? { words: sql`h.data_words`, text: sql`h.data_text` }
     : { words: sql`h.metadata_words`, text: sql`h.metadata_text` };
-
-const joined = (sql: Sql, parts: Fragment[], by: Fragment): Fragment =>
-  parts.reduce((all, part) => sql`${all} ${by} ${part}`);

@@ -23,6 +23,7 @@ it("counts what list with the same filters lists", async () => {
   expect(await count({ userId: "nobody" })).toBe(0);
   expect(await count({ tags: ["y"] })).toBe(2);
   expect(await count({ tags: ["x", "y"] })).toBe(1);
+  expect(await count({ anyTag: ["x"] })).toBe(1);
   expect(await count({ anyTag: ["x", "z"] })).toBe(1);
   expect(await count({ anyTag: ["x", "y"] })).toBe(2);
   expect(await count({ metadata: { category: { name: "refunds" } } })).toBe(1);
