@@ -47,6 +47,22 @@ export const kept = (sql: Sql): Fragment => sql`
 export const current = (sql: Sql): Fragment => sql`
   v.tenant = h.tenant and v.type = h.type and v.id = h.id and v.version = h.version and v.data is not null`;
 
+/**
+ * The last version of `h` that is kept and was stored at the time or before, whether or not its content is erased; the one before the first that is
+ * kept where there is none. Versions have no gaps and their times increase, so it halves its way: 14 looks among 10 000, and no second index for
+ * each store to write.
+ */
+export const versionAt = (sql: Sql, time: Date): Fragment => sql`(
+  with recursive bound (low, high) as (
+    select h.first_version - 1, h.version
+    union all
+    select case when v.created_at <= ${time} then v.version else low end, case when v.created_at <= ${time} then high else v.version - 1 end
+    from bound
+    join immutable_version v on v.tenant = h.tenant and v.type = h.type and v.id = h.id and v.version = (low + high + 1) / 2
+    where low < high
+  )
+  select low from bound where low = high)`;
+
 export function toVersion(row: VersionRow): VersionMessage {
   return {
     $typeName: "cortex.immutable.v1.Version",

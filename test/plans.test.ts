@@ -1,94 +1,17 @@
 // Each hot statement finds its rows by an index, however large the namespace: the plan of the very statement that the handler runs.
 
-import type { DescMessage, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
-import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { MutableStore, SortBy } from "../gen/cortex/mutable/v1/mutable_pb.js";
-import { AccessCounter } from "../server/access.js";
-import type { Call } from "../server/call.js";
-import { defaults } from "../server/config.js";
-import { connect, type Fragment, type Run, type Sql } from "../server/connection.js";
-import { sharedSession } from "../server/database.js";
-import { Locks } from "../server/locks.js";
 import { mutableStore } from "../server/mutable/service.js";
 import { sweep } from "../server/mutable/sweep.js";
-import { serve, testLog } from "./support/server.js";
+import { explainer, lookups, type Plan } from "./support/plans.js";
+import { serve } from "./support/server.js";
 
 const s = serve({ sweepSeconds: 3600 });
-let sharedSql: Sql;
-beforeAll(() => {
-  sharedSql = connect(s.databaseUrl, { max: 1, connection: sharedSession });
-});
-afterAll(() => sharedSql.end());
+const { plan, rpc } = explainer(s);
 const namespace = "big";
 const key = "store-0500:item-050";
-
-interface Plan {
-  "Node Type": string;
-  "Relation Name"?: string;
-  "Index Name"?: string;
-  "Index Cond"?: string;
-  Alias?: string;
-  Plans?: Plan[];
-}
-
-/** Ends a handler once its statement is explained. */
-class Explained extends Error {
-  constructor(readonly nodes: Plan[]) {
-    super();
-  }
-}
-
-const explaining =
-  (sql: Sql): Run =>
-  async (build) => {
-    const [row] = await sql`explain (format json) ${build(sql) as Fragment}`;
-    const nodes: Plan[] = [];
-    const walk = (plan: Plan) => {
-      nodes.push(plan);
-      plan.Plans?.forEach(walk);
-    };
-    walk(row?.["QUERY PLAN"][0].Plan);
-    throw new Explained(nodes);
-  };
-
-async function plan(work: (run: Run) => unknown): Promise<Plan[]> {
-  try {
-    const result = work(explaining(s.sql)) as Promise<unknown> | AsyncGenerator;
-    await ("next" in result ? result.next() : result);
-  } catch (error) {
-    if (error instanceof Explained) return error.nodes;
-    throw error;
-  }
-  throw new Error("no statement was run");
-}
-
-const never = () => {
-  throw new Error("not here");
-};
-
-const call = (run: Run): Call => ({
-  tenant: "",
-  agent: undefined,
-  run,
-  bulk: run,
-  patient: run,
-  purges: run,
-  share: async (shared, asked) => (await shared.run(explaining(sharedSql), [asked]))[0] as never,
-  fail: never,
-  locks: new Locks(),
-  transactions: undefined as never,
-  signal: new AbortController().signal,
-  config: defaults,
-  access: new AccessCounter(run, testLog),
-});
-
-const rpc = <I extends DescMessage>(
-  handler: (request: MessageShape<I>, call: Call) => unknown,
-  schema: I,
-  request: MessageInitShape<I>,
-) => plan((run) => handler(create(schema, request), call(run)));
 
 /** How the entries are found: the conditions of the index scans over `mutable`. */
 function found(nodes: Plan[]): string[] {
@@ -167,28 +90,20 @@ describe("one entry is found by its key in", () => {
 
 describe("a shared statement looks up whatever it touches by the whole of its primary key", () => {
   it.each(Object.keys(shared))("%s", async (name) => {
-    expect(lookups((await shared[name]?.()) ?? [])).toEqual([]);
+    expect(lookups((await shared[name]?.()) ?? [], whole)).toEqual([]);
   });
 
   it.each(Object.keys(shared))("%s, also if it was planned while the tables were empty", (name) => {
-    expect(lookups(whileEmpty.get(name) ?? [])).toEqual([]);
+    expect(lookups(whileEmpty.get(name) ?? [], whole)).toEqual([]);
   });
 });
 
-/** The scans of tables that are not a lookup of one row. */
-function lookups(nodes: Plan[]): string[] {
-  const whole: Record<string, RegExp> = {
-    mutable: /tenant = .*namespace = .*key = /,
-    mutable_access: /tenant = .*namespace = .*key = /,
-    request: /tenant = .*id = /,
-    users: /tenant = .*id = /,
-  };
-  const scans = nodes.filter((node) => node["Relation Name"] && /Scan/.test(node["Node Type"]));
-  expect(scans).not.toEqual([]);
-  return scans
-    .filter((node) => !whole[node["Relation Name"] ?? ""]?.test(node["Index Cond"] ?? ""))
-    .map((node) => `${node["Node Type"]} of ${node["Relation Name"]} by ${node["Index Cond"]}`);
-}
+const whole = {
+  mutable: /tenant = .*namespace = .*key = /,
+  mutable_access: /tenant = .*namespace = .*key = /,
+  request: /tenant = .*id = /,
+  users: /tenant = .*id = /,
+};
 
 describe("a list reads its own range of the key", () => {
   const range = /^mutable_pkey .*tenant = .*namespace = .*key >= .*key < /;

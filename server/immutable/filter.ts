@@ -92,6 +92,10 @@ export const filters = ({ tenant, ...rest }: Matching): boolean =>
     Array.isArray(value) ? value.length > 0 : value !== undefined,
   );
 
+/** Whether it goes by the metadata, whose index knows no order. */
+export const byLabels = ({ metadata, tags, anyTags }: Matching): boolean =>
+  metadata !== undefined || tags !== undefined || anyTags.length > 0;
+
 export const queryOf = (m: Matching): Query => [
   m.tenant,
   JSON.stringify(m.types),

@@ -2,7 +2,7 @@ import type { GetAtTimestampRequest } from "../../gen/cortex/immutable/v1/immuta
 import type { Call } from "../call.js";
 import * as check from "../checks.js";
 import { CortexError } from "../errors.js";
-import { columns, ofRecord, toVersion, type VersionRow } from "../versions.js";
+import { columns, kept, ofRecord, toVersion, type VersionRow, versionAt } from "../versions.js";
 import { nameOf } from "./get.js";
 
 export async function getAtTimestamp(request: GetAtTimestampRequest, { tenant, run }: Call) {
@@ -12,14 +12,8 @@ export async function getAtTimestamp(request: GetAtTimestampRequest, { tenant, r
   const time = check.time(request.time, "time", Math.floor, "INVALID_TIME");
   const [row] = await run<VersionRow>(
     (sql) => sql`
-      select ${columns(sql)}
-      from immutable h
-      cross join lateral (
-        select v.* from immutable_version v
-        where v.tenant = h.tenant and v.type = h.type and v.id = h.id and v.version >= h.first_version and v.created_at <= ${time}
-        order by v.created_at desc limit 1
-      ) as v
-      where ${ofRecord(sql, tenant, type, id)} and v.data is not null`,
+      select ${columns(sql)} from immutable h join immutable_version v on ${kept(sql)}
+      where ${ofRecord(sql, tenant, type, id)} and v.version = ${versionAt(sql, time)}`,
   );
   return row ? { version: toVersion(row) } : {};
 }

@@ -6,7 +6,7 @@ import type { Fragment, Run, Sql } from "../connection.js";
 import { CortexError } from "../errors.js";
 import { pageToken, positionOf, type Query } from "../page.js";
 import { columns, current, type RecordRow, size, toRecord } from "../versions.js";
-import { checkFilter, type Matching, matches, queryOf } from "./filter.js";
+import { byLabels, checkFilter, type Matching, matches, queryOf } from "./filter.js";
 import { pastOf } from "./history.js";
 
 const messageRecordsMax = 100;
@@ -92,12 +92,19 @@ function chunk(
     const following = by
       ? sql`and (${by.column(sql)}, h.type, h.id) ${beyond} (${by.bound(sql, Number(after))}, ${type}, ${id})`
       : sql`and (h.type, h.id) ${beyond} (${type}, ${id})`;
+    // By labels all that match are found first: to go by the order and look at each would read all records for a rare one.
+    const first = byLabels(matching);
+    const found = first
+      ? sql`matched h where true`
+      : sql`immutable h where ${matches(sql, matching)}`;
     return sql`
-      with h as materialized (
+      with matched as materialized (
+        select h.tenant, h.type, h.id, h.version, h.first_version, h.first_created_at, h.created_at
+        from immutable h where ${first ? matches(sql, matching) : sql`false`}
+      ), h as materialized (
         select h.tenant, h.type, h.id, h.version, h.first_version, h.first_created_at, h.created_at,
           ${by ? by.position(sql) : sql`0::bigint`} as position
-        from immutable h
-        where ${matches(sql, matching)} ${page.position ? following : sql``}
+        from ${found} ${page.position ? following : sql``}
         order by ${order} limit ${page.limit} offset ${page.skip}
       ), v as materialized (
         select h.type as of_type, h.id as of_id, h.first_version, h.first_created_at, h.position, v.*,
@@ -106,7 +113,7 @@ function chunk(
         window chunk as (order by ${order} rows unbounded preceding)
       ), counted as (
         select (select count(*) from v) as found,
-          ${page.counting ? sql`(select count(*) from immutable h where ${matches(sql, matching)})` : sql`null::bigint`} as total
+          ${page.counting ? sql`(select count(*) from ${found})` : sql`null::bigint`} as total
       )
       select counted.total, counted.found, v.of_type as type, v.of_id as id, v.position, v.first_version, v.first_created_at, ${columns(sql)}
       from counted left join v on v.bytes_before < ${listBytesMax}

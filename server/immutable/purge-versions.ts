@@ -3,7 +3,7 @@ import type { Call } from "../call.js";
 import * as check from "../checks.js";
 import { CortexError } from "../errors.js";
 import { once, requestKey } from "../request.js";
-import { ofRecord } from "../versions.js";
+import { ofRecord, versionAt } from "../versions.js";
 import { nameOf } from "./get.js";
 
 interface Purged {
@@ -19,7 +19,8 @@ export async function purgeVersions(request: PurgeVersionsRequest, { tenant, pur
   if (keep !== undefined && keep < 1) throw refuse("keep_latest", "is below 1");
   const time =
     request.olderThan && check.time(request.olderThan, "older_than", Math.ceil, "INVALID_TIME");
-  if (keep === undefined && !time)
+  const before = time && new Date(time.getTime() - 1); // times are whole milliseconds
+  if (keep === undefined && !before)
     throw refuse("keep_latest", "is missing, and older_than too: one of both says what goes");
   const key = requestKey(request.requestId, "Immutable/PurgeVersions", [type, id, keep, time]);
   for (;;) {
@@ -29,14 +30,7 @@ export async function purgeVersions(request: PurgeVersionsRequest, { tenant, pur
           select h.* from immutable h where ${ofRecord(sql, tenant, type, id)} for no key update
         ), bound as materialized (
           select h.*, greatest(h.first_version, least(h.version, ${keep === undefined ? sql`null` : sql`h.version - ${keep}::int + 1`},
-            ${
-              time
-                ? sql`(
-                    select v.version from immutable_version v
-                    where v.tenant = h.tenant and v.type = h.type and v.id = h.id and v.created_at >= ${time}
-                    order by v.created_at limit 1)`
-                : sql`null`
-            })) as new_first
+            ${before ? sql`${versionAt(sql, before)} + 1` : sql`null`})) as new_first
           from held h
           join immutable_version v on v.tenant = h.tenant and v.type = h.type and v.id = h.id and v.version = h.version
         ), moved as (

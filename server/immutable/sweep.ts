@@ -14,13 +14,15 @@ export async function sweep(run: Run, { defaultVersions, byType }: Retention): P
         with recursive type as ( -- each type that has a record of several versions, by a look into the index each
           (select type from immutable where version > first_version order by type limit 1)
           union all
-          select (select h.type from immutable h where h.version > h.first_version and h.type > type.type order by h.type limit 1)
-          from type where type.type is not null
+          select next.type from type
+          cross join lateral (
+            select h.type from immutable h where h.version > h.first_version and h.type > type.type order by h.type limit 1
+          ) as next
         ), turn as materialized (select pg_try_advisory_xact_lock(${sweepLock}) as ours),
         kept as materialized (
           select type.type, coalesce(own.keep, ${defaultVersions}) as keep
           from type left join unnest(${[...byType.keys()]}::text[], ${[...byType.values()]}::int[]) as own (type, keep) on own.type = type.type
-          where type.type is not null and (select ours from turn)
+          where (select ours from turn)
         ), held as materialized (
           select h.tenant, h.type, h.id, h.first_version, least(h.version - kept.keep + 1, h.first_version + ${versionsMax}) as new_first
           from kept

@@ -14,6 +14,8 @@ export interface Term {
   words: string | undefined;
   /** Pairs of letters that the index knows, as a tsquery, of a script without spaces. */
   pairs: string | undefined;
+  /** Whether it is looked for within words: it has three letters that the index of fragments knows. */
+  fragment: boolean;
 }
 
 interface Piece {
@@ -53,6 +55,8 @@ const bare = (word: string): string =>
   word.replace(/^[([{'«“‘]+/u, "").replace(/[\])}'»”’.,;:!?…]+$/u, "");
 
 const plain = /^[\p{L}\p{N}\p{M} '’-]+$/u;
+const short = /^[\p{L}\p{N}\p{M}]{1,2}$/u;
+const fragment = /[\p{L}\p{N}]{3}/u;
 
 /** The terms of a query: words that say nothing in the language are left out, unless there is nothing else. */
 export async function termsOf(run: Run, query: string, language: string): Promise<Term[]> {
@@ -71,17 +75,23 @@ export async function termsOf(run: Run, query: string, language: string): Promis
   const words = new Map(asked.map((piece, i) => [piece, rows[i]?.words]));
   const terms = pieces.map((piece) => ({
     text: piece.text,
-    words: words.get(piece) || undefined,
+    words: wordsQuery(piece, words.get(piece)),
     pairs: pairsQuery(piece.text),
+    fragment: fragment.test(piece.text),
     empty: words.get(piece) === "",
   }));
   const telling = terms.filter(({ empty, pairs }) => !empty || pairs);
   return telling.length > 0 ? telling : terms;
 }
 
+const quote = (lexeme: string) => `'${lexeme.replace(/['\\]/g, "$&$&")}'`;
+
+/** What words a term is found by: of one or two letters, all that begin with them. */
+const wordsQuery = ({ text }: Piece, words: string | undefined): string | undefined =>
+  words && short.test(text) ? `${quote(text)}:*` : words || undefined;
+
 /** What the pairs of letters of a term are found by; the exact text is compared besides. */
 function pairsQuery(text: string): string | undefined {
-  const quote = (pair: string) => `'${pair.replace(/['\\]/g, "$&$&")}'`;
   const pairs = pairsOf(text);
   const whole = pairs.filter((pair) => [...pair].length > 1);
   if (whole.length > 0) return whole.map(quote).join(" & ");
@@ -93,15 +103,14 @@ export interface Columns {
   text: Fragment;
 }
 
-const like = (sql: Sql, { text }: Columns, term: Term): Fragment =>
-  sql`${text} like ${`%${term.text.replace(/[\\%_]/g, "\\$&")}%`}`;
-
-/** Whether the columns hold the term. */
-export function holds(sql: Sql, columns: Columns, term: Term): Fragment {
-  const { words, pairs } = term;
-  const fragment = like(sql, columns, term);
-  if (pairs) return sql`(${columns.words} @@ ${pairs}::tsquery and ${fragment})`;
-  return words ? sql`(${columns.words} @@ ${words}::tsquery or ${fragment})` : fragment;
+/** Whether the columns hold the term. What the index of fragments does not know must not look as if it did: it would read all of it. */
+export function holds(sql: Sql, { words, text }: Columns, term: Term): Fragment {
+  const asWords = term.words === undefined ? undefined : sql`${words} @@ ${term.words}::tsquery`;
+  const written = sql`strpos(${text}, ${term.text}) > 0`;
+  if (term.pairs) return sql`(${words} @@ ${term.pairs}::tsquery and ${written})`;
+  if (!term.fragment) return asWords ?? written;
+  const like = sql`${text} like ${`%${term.text.replace(/[\\%_]/g, "\\$&")}%`}`;
+  return asWords ? sql`(${asWords} or ${like})` : like;
 }
 
 /** How much the columns say of the term: more for words than for fragments, more for more of them. */

@@ -52,7 +52,6 @@ create table immutable_version (
   constraint immutable_version_user foreign key (tenant, user_id) references users (tenant, id)
 );
 
-create unique index immutable_version_by_time on immutable_version (tenant, type, id, created_at);
 create index immutable_version_by_user on immutable_version (tenant, user_id) where user_id is not null;
 
 -- The digest of a version: SHA-256 over the digest before and its content, the UTF-8 of a JSON array of texts.

@@ -1,0 +1,104 @@
+// The plans of the very statements that handlers run.
+import type { DescMessage, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
+import { afterAll, beforeAll } from "vitest";
+import { AccessCounter } from "../../server/access.js";
+import type { Call } from "../../server/call.js";
+import { defaults } from "../../server/config.js";
+import { connect, type Fragment, type Run, type Sql } from "../../server/connection.js";
+import { sharedSession } from "../../server/database.js";
+import { Locks } from "../../server/locks.js";
+import { type Served, testLog } from "./server.js";
+
+export interface Plan {
+  "Node Type": string;
+  "Relation Name"?: string;
+  "Index Name"?: string;
+  "Index Cond"?: string;
+  Alias?: string;
+  Plans?: Plan[];
+}
+
+/** Ends a handler once its statement is explained. */
+class Explained extends Error {
+  constructor(readonly nodes: Plan[]) {
+    super();
+  }
+}
+
+const explaining =
+  (sql: Sql): Run =>
+  async (build) => {
+    const [row] = await sql`explain (format json) ${build(sql) as Fragment}`;
+    const nodes: Plan[] = [];
+    const walk = (plan: Plan) => {
+      nodes.push(plan);
+      plan.Plans?.forEach(walk);
+    };
+    walk(row?.["QUERY PLAN"][0].Plan);
+    throw new Explained(nodes);
+  };
+
+const never = () => {
+  throw new Error("not here");
+};
+
+/** Explains on the database of a server. `before` says which statements of a handler run before the one that is explained. */
+export function explainer(s: Served) {
+  let sharedSql: Sql;
+  beforeAll(() => {
+    sharedSql = connect(s.databaseUrl, { max: 1, connection: sharedSession });
+  });
+  afterAll(() => sharedSql.end());
+
+  const call = (run: Run): Call => ({
+    tenant: "",
+    agent: undefined,
+    run,
+    bulk: run,
+    patient: run,
+    purges: run,
+    share: async (shared, asked) => (await shared.run(explaining(sharedSql), [asked]))[0] as never,
+    fail: never,
+    locks: new Locks(),
+    transactions: undefined as never,
+    signal: new AbortController().signal,
+    config: defaults,
+    access: new AccessCounter(run, testLog),
+  });
+
+  /** The plan of the statement that the work runs, after so many that it runs in earnest. */
+  async function plan(work: (run: Run) => unknown, before = 0): Promise<Plan[]> {
+    const explain = explaining(s.sql);
+    let left = before;
+    const run: Run = async (build) =>
+      left-- > 0 ? ((await build(s.sql)) as never) : explain(build);
+    try {
+      const result = work(run) as Promise<unknown> | AsyncGenerator;
+      await ("next" in result ? result.next() : result);
+    } catch (error) {
+      if (error instanceof Explained) return error.nodes;
+      throw error;
+    }
+    throw new Error("no statement was run");
+  }
+
+  return {
+    plan,
+    rpc: <I extends DescMessage>(
+      handler: (request: MessageShape<I>, call: Call) => unknown,
+      schema: I,
+      request: MessageInitShape<I>,
+      before = 0,
+    ) => plan((run) => handler(create(schema, request), call(run)), before),
+  };
+}
+
+/** The scans of tables that are not a lookup by the whole of what is named. */
+export function lookups(nodes: Plan[], whole: Record<string, RegExp>): string[] {
+  const scans = nodes.filter((node) => node["Relation Name"] && /Scan/.test(node["Node Type"]));
+  if (scans.length === 0) throw new Error("the plan reads no table");
+  return scans
+    .filter((node) => !whole[node["Relation Name"] ?? ""]?.test(node["Index Cond"] ?? ""))
+    .map((node) => `${node["Node Type"]} of ${node["Relation Name"]} by ${node["Index Cond"]}`);
+}
