@@ -11,9 +11,10 @@ import { MutableStore } from "../gen/cortex/mutable/v1/mutable_pb.js";
 import { connect, type Sql } from "../server/connection.js";
 import { startEmbedded } from "../server/embedded.js";
 import { migrate } from "../server/migrate.js";
+import { immutables } from "./immutable.js";
 import { Load } from "./load.js";
+import { compare, median } from "./measure.js";
 
-const rounds = 5;
 const inFlight = 64;
 
 const directory = await mkdtemp(join(tmpdir(), "cortex-bench-"));
@@ -40,6 +41,7 @@ try {
   await lists();
   await calls();
   await throughTheClient();
+  await immutables(address, postgres.url, sql);
 } finally {
   await cortex.close();
   for (const child of [server, floor]) {
@@ -240,42 +242,4 @@ async function throughTheClient() {
     () => sql`update counter set value = value + 1 where key = 'hot' returning value`,
     options,
   );
-}
-
-type Work = () => PromiseLike<unknown>;
-
-async function compare(
-  what: string,
-  nameA: string,
-  a: Work,
-  nameB: string,
-  b: Work,
-  { count, concurrency }: { count: number; concurrency: number },
-) {
-  const [ratesA, ratesB]: [number[], number[]] = [[], []];
-  await rate(a, count / 2, concurrency); // warm
-  await rate(b, count / 2, concurrency);
-  for (let round = 0; round < rounds; round++) {
-    ratesA.push(await rate(a, count, concurrency));
-    ratesB.push(await rate(b, count, concurrency));
-  }
-  const [rateA, rateB] = [median(ratesA), median(ratesB)];
-  console.log(
-    `${what}: ${nameA} ${Math.round(rateA)}/s, ${nameB} ${Math.round(rateB)}/s, ratio ${(rateA / rateB).toFixed(2)}`,
-  );
-}
-
-async function rate(work: Work, count: number, concurrency: number): Promise<number> {
-  let left = count;
-  const start = performance.now();
-  await Promise.all(
-    Array.from({ length: concurrency }, async () => {
-      while (left-- > 0) await work();
-    }),
-  );
-  return (count / (performance.now() - start)) * 1000;
-}
-
-function median(numbers: number[]): number {
-  return numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
 }

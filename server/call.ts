@@ -9,6 +9,7 @@ import type { Run } from "./connection.js";
 import type { Database } from "./database.js";
 import { CortexError } from "./errors.js";
 import type { Ending, InFlight } from "./in-flight.js";
+import type { Language } from "./language.js";
 import type { Locks } from "./locks.js";
 import type { Shared, Shares } from "./share.js";
 import type { Transactions } from "./transactions.js";
@@ -30,6 +31,8 @@ export interface Call {
   run: Run;
   /** Runs one long statement under the signal, apart from the short ones. */
   bulk: Run;
+  /** Runs one search under the signal. */
+  searches: Run;
   /** Runs one statement that may wait for locks, or is large. */
   patient: Run;
   /** Runs one purge, which takes long and waits for locks. */
@@ -41,6 +44,8 @@ export interface Call {
   transactions: Transactions;
   access: AccessCounter;
   config: Config;
+  /** Of searches. */
+  language: Language;
 }
 
 export interface Context {
@@ -49,6 +54,7 @@ export interface Context {
   locks: Locks;
   access: AccessCounter;
   config: Config;
+  language: Language;
   log: Logger;
   calls: InFlight;
 }
@@ -109,6 +115,10 @@ export class Opened implements Call {
     return this.context.database.bulk.run(this.signal);
   }
 
+  get searches(): Run {
+    return this.context.database.searches.run(this.signal);
+  }
+
   get patient(): Run {
     return this.context.database.patient.run(this.signal);
   }
@@ -131,6 +141,10 @@ export class Opened implements Call {
 
   get config(): Config {
     return this.context.config;
+  }
+
+  get language(): Language {
+    return this.context.language;
   }
 
   finish(error?: CortexError): void {

@@ -45,6 +45,7 @@ export class Lane {
 }
 
 const bulkSize = 2;
+const searchSize = 2;
 const sharedSize = 4; // two batches of reads and two of writes
 const patientSize = 4;
 const purgeSize = 2;
@@ -59,7 +60,16 @@ export const connectionsOf = ({
   poolSize: number;
   transactionsMax: number;
 }) =>
-  workers * (poolSize + transactionsMax + bulkSize + sharedSize + patientSize + purgeSize + 6) + 20; // 6: a canceller each
+  workers *
+    (poolSize +
+      transactionsMax +
+      bulkSize +
+      searchSize +
+      sharedSize +
+      patientSize +
+      purgeSize +
+      7) +
+  20; // 7: a canceller each
 
 export interface DatabaseOptions extends Limits {
   poolSize: number;
@@ -76,6 +86,8 @@ export class Database {
   readonly calls: Lane;
   /** Lists and counts, which take long: apart, so that they cannot starve the calls. */
   readonly bulk: Lane;
+  /** Searches, each planned for the words it looks for. */
+  readonly searches: Lane;
   /** Writes that wait for locks held elsewhere, and those too large to share a statement. */
   readonly patient: Lane;
   /** Purges, which take long and wait for locks. */
@@ -87,6 +99,9 @@ export class Database {
     this.shared = new Lane(url, sharedSize, statementSeconds, sharedSession);
     this.calls = new Lane(url, poolSize, statementSeconds);
     this.bulk = new Lane(url, bulkSize, statementSeconds);
+    this.searches = new Lane(url, searchSize, statementSeconds, {
+      plan_cache_mode: "force_custom_plan",
+    });
     this.patient = new Lane(url, patientSize, statementSeconds, planned);
     this.purges = new Lane(url, purgeSize, statementSeconds);
     this.transactions = new Transactions(url, limits);
@@ -94,9 +109,15 @@ export class Database {
 
   async close(): Promise<void> {
     await Promise.all(
-      [this.shared, this.calls, this.bulk, this.patient, this.purges, this.transactions].map(
-        (lane) => lane.close(),
-      ),
+      [
+        this.shared,
+        this.calls,
+        this.bulk,
+        this.searches,
+        this.patient,
+        this.purges,
+        this.transactions,
+      ].map((lane) => lane.close()),
     );
   }
 }

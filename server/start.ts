@@ -28,6 +28,7 @@ import { Database } from "./database.js";
 import { immutableStore } from "./immutable/service.js";
 import { sweep as sweepVersions } from "./immutable/sweep.js";
 import { InFlight } from "./in-flight.js";
+import { languageOf } from "./language.js";
 import { Locks } from "./locks.js";
 import { migrate } from "./migrate.js";
 import { mutableStore } from "./mutable/service.js";
@@ -48,6 +49,13 @@ export interface Running {
 export async function start(config: Config, databaseUrl: string, log: Logger): Promise<Running> {
   await migrate(databaseUrl);
   const database = new Database(databaseUrl, config);
+  const language = await languageOf(
+    database.calls.run(new AbortController().signal),
+    config.searchLanguage,
+  ).catch(async (error: unknown) => {
+    await database.close();
+    throw error;
+  });
   const access = new AccessCounter(database.calls.run(new AbortController().signal), log);
   const context: Context = {
     database,
@@ -55,6 +63,7 @@ export async function start(config: Config, databaseUrl: string, log: Logger): P
     locks: new Locks(),
     access,
     config,
+    language,
     log,
     calls: new InFlight(),
   };

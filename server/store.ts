@@ -46,7 +46,7 @@ export const recordId = (tenant: string, type: string, id: string): string =>
 type StoreMessage = Omit<StoreOperation, keyof Message>;
 
 export function storeOf(
-  { tenant, agent, config }: Call,
+  { tenant, agent, config, language }: Call,
   message: StoreMessage,
   requestId: string | undefined,
   prefix = "",
@@ -85,7 +85,7 @@ export function storeOf(
     requestId,
     request: undefined,
     keep: keepOf(config.retention, type),
-    language: config.searchLanguage,
+    language: language.name,
     search: {
       ...searchable(data),
       metadata: metadata && searchable(metadata),

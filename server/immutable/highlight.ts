@@ -1,88 +1,99 @@
-// Which fields of a record a query found, and what they say there. Words are found by the database, which knows their endings,
-// fragments here.
-import type { Run } from "../connection.js";
-import { type Field, fieldsOf, fold } from "../text.js";
+// Which fields of a record a query found, and what they say there. The words are marked by the database, which knows their forms, line
+// by line of the folded text, a line a field; fragments are found here.
+import type { Fragment, Sql } from "../connection.js";
+import { fieldsOf, fold } from "../text.js";
 import type { RecordRow } from "../versions.js";
 import type { SearchPlace } from "./search.js";
-import type { Term } from "./terms.js";
+import type { Term, Terms } from "./terms.js";
 
 const matchesMax = 100;
 const highlightsMax = 10;
-const fieldCharsMax = 20_000; // of a field that are looked at for words
-const wordsCharsMax = 1024 * 1024; // of all fields of a page
-const around = 60; // characters before and after a fragment
-const markings = "StartSel=<mark>, StopSel=</mark>, MaxWords=30, MinWords=10, MaxFragments=1";
+const lineCharsMax = 20_000; // of a field that are looked at for words
+const around = 60; // characters before and after the first match
+
+// Characters that no text holds once it is folded.
+const open = "\u0001";
+const close = "\u0002";
+
+/** The number of a field, from 1, and its folded text with the words marked. */
+export type Line = [number: number, text: string];
+
+/** The lines of a place that hold words of any of the terms. */
+export function linesOf(
+  sql: Sql,
+  places: SearchPlace[],
+  place: SearchPlace,
+  terms: Terms,
+): Fragment {
+  if (!places.includes(place)) return sql`null::json`;
+  const language = sql`${terms.language.oid}::int::oid::regconfig`;
+  const text = place === "data" ? sql`h.data_text` : sql`h.metadata_text`;
+  const marks = `HighlightAll=true, StartSel=${open}, StopSel=${close}`;
+  return sql`(
+    select json_agg(json_build_array(number, ts_headline(${language}, line, ${terms.any()}, ${marks})))
+    from (select number, left(line, ${lineCharsMax}) as line from string_to_table(${text}, E'\\n') with ordinality as l (line, number)) as l
+    where to_tsvector(${language}, line) @@ ${terms.any()})`;
+}
 
 interface Marked {
   matches: string[];
   highlights: { path: string; text: string }[];
 }
 
-interface Candidate extends Field {
-  row: number;
+interface Lines {
+  data_lines: Line[] | null;
+  metadata_lines: Line[] | null;
 }
 
-export async function highlight(
-  run: Run,
-  rows: RecordRow[],
-  { terms, places, language }: { terms: Term[]; places: SearchPlace[]; language: string },
-): Promise<Marked[]> {
-  const candidates = rows.flatMap((row, i) =>
-    places.flatMap((place) =>
-      fieldsOf(JSON.parse(row[place]), place).map((field): Candidate => ({ ...field, row: i })),
-    ),
-  );
-  const words = terms.flatMap((term) => term.words ?? []);
-  const headlines = await headlinesOf(run, candidates, words, language);
-  const marked = rows.map((): Marked => ({ matches: [], highlights: [] }));
-  candidates.forEach((field, i) => {
-    const text = headlines[i] ?? excerpt(field.text, terms);
-    const of = marked[field.row] as Marked;
-    if (text === undefined || of.matches.length === matchesMax) return;
-    of.matches.push(field.path);
-    if (of.highlights.length < highlightsMax) of.highlights.push({ path: field.path, text });
+/** The fields of a record that hold any of the terms. */
+export function marked(row: RecordRow & Lines, places: SearchPlace[], terms: Term[]): Marked {
+  const found: Marked = { matches: [], highlights: [] };
+  for (const place of places) {
+    const lines = new Map(place === "data" ? row.data_lines : row.metadata_lines);
+    fieldsOf(JSON.parse(row[place]), place).forEach(({ path, text }, i) => {
+      if (found.matches.length === matchesMax) return;
+      const folded = fold(text);
+      const spans = [...wordsIn(lines.get(i + 1)), ...fragmentsIn(folded, terms)];
+      if (spans.length === 0) return;
+      found.matches.push(path);
+      if (found.highlights.length === highlightsMax) return;
+      const shown = folded.length === text.length ? text : folded; // folding may have moved the letters
+      found.highlights.push({ path, text: excerpt(shown, spans) });
+    });
+  }
+  return found;
+}
+
+type Span = [from: number, to: number];
+
+function wordsIn(line = ""): Span[] {
+  const spans: Span[] = [];
+  let at = 0;
+  for (const [i, part] of line.replaceAll(close, open).split(open).entries()) {
+    if (i % 2 === 1) spans.push([at, at + part.length]);
+    at += part.length;
+  }
+  return spans;
+}
+
+const fragmentsIn = (folded: string, terms: Term[]): Span[] =>
+  terms.flatMap(({ text, plain, fragment }): Span[] => {
+    const at = plain && !fragment ? -1 : folded.indexOf(text);
+    return at < 0 ? [] : [[at, at + text.length]];
   });
-  return marked;
-}
 
-/** For each field what it says of the words; undefined where nothing. */
-async function headlinesOf(
-  run: Run,
-  fields: Candidate[],
-  words: string[],
-  language: string,
-): Promise<(string | undefined)[]> {
-  if (words.length === 0) return [];
-  let room = wordsCharsMax;
-  const texts = fields.map(({ text }) => {
-    const part = text.slice(0, Math.max(Math.min(fieldCharsMax, room), 0));
-    room -= part.length;
-    return part.toWellFormed().replaceAll("\0", " ");
-  });
-  const found = await run<{ number: number; headline: string }>(
-    (sql) => sql`
-      select (number - 1)::int as number, ts_headline(${language}::regconfig, text, query, ${markings}) as headline
-      from unnest(${texts}::text[]) with ordinality as field (text, number)
-      cross join (select ${words.map((word) => `(${word})`).join(" | ")}::tsquery as query) as asked
-      where to_tsvector(${language}::regconfig, text) @@ query`,
-  );
-  const headlines: (string | undefined)[] = fields.map(() => undefined);
-  for (const { number, headline } of found) headlines[number] = headline;
-  return headlines;
-}
-
-/** The text around the first fragment that is a term; undefined where there is none. */
-function excerpt(text: string, terms: Term[]): string | undefined {
-  const folded = fold(text);
-  const [first] = terms
-    .map((term) => ({ length: term.text.length, at: folded.indexOf(term.text) }))
-    .filter(({ at }) => at >= 0)
-    .sort((a, b) => a.at - b.at);
-  if (!first) return undefined;
-  const shown = folded.length === text.length ? text : folded; // folding may have moved the letters
-  const { at, length } = first;
-  const before = shown.slice(Math.max(at - around, 0), at);
-  const after = shown.slice(at + length, at + length + around);
-  const piece = `${before}<mark>${shown.slice(at, at + length)}</mark>${after}`;
-  return `${at > around ? "…" : ""}${piece.toWellFormed()}${shown.length > at + length + around ? "…" : ""}`;
+/** The text around the first match, with the matches marked. */
+function excerpt(text: string, spans: Span[]): string {
+  spans.sort(([a, endA], [b, endB]) => a - b || endB - endA);
+  const [[first]] = spans as [Span];
+  const from = Math.max(first - around, 0);
+  const to = Math.min(Math.max(first + 2 * around, (spans[0] as Span)[1] + around), text.length);
+  let shown = from > 0 ? "…" : "";
+  let at = from;
+  for (const [start, end] of spans) {
+    if (start < at || end > to) continue;
+    shown += `${text.slice(at, start)}<mark>${text.slice(start, end)}</mark>`;
+    at = end;
+  }
+  return `${shown}${text.slice(at, to)}${to < text.length ? "…" : ""}`.toWellFormed();
 }

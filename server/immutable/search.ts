@@ -9,21 +9,25 @@ import * as check from "../checks.js";
 import { joined, type Sql } from "../connection.js";
 import { CortexError } from "../errors.js";
 import { pageToken, positionOf, type Query } from "../page.js";
-import { columns, current, type RecordRow, size, toRecord } from "../versions.js";
+import { current, type RecordRow, size, toRecord, columns as versionColumns } from "../versions.js";
 import { checkFilter, matches, queryOf } from "./filter.js";
-import { highlight } from "./highlight.js";
+import { type Line, linesOf, marked } from "./highlight.js";
 import { pastOf } from "./history.js";
 import { listHistoryBytesMax } from "./list.js";
-import { type Columns, holds, termsOf, weight } from "./terms.js";
+import { type Columns, Terms, termsOf } from "./terms.js";
 
 const searchBytesMax = 1024 * 1024;
 
 interface Found extends RecordRow {
   score: number;
   found: string;
+  /** Of each term whether it was left out. */
+  ignored: boolean[];
+  data_lines: Line[] | null;
+  metadata_lines: Line[] | null;
 }
 
-export async function search(request: SearchRequest, { tenant, bulk, config }: Call) {
+export async function search(request: SearchRequest, { tenant, searches, language }: Call) {
   const matching = checkFilter(tenant, request.filter);
   const limit = check.limit(request.limit, 10);
   const skip = check.offset(request.offset, request.pageToken);
@@ -35,25 +39,16 @@ export async function search(request: SearchRequest, { tenant, bulk, config }: C
       field: "page_token",
       problem: "is not a token this server gave",
     });
-  const terms = await termsOf(bulk, request.query, config.searchLanguage);
-  const rows = await bulk<Found>((sql) => {
-    const all = places.map((place) => columnsOf(sql, place));
-    const matched = terms.map(
-      (term) =>
-        sql`and (${joined(
-          sql,
-          all.map((at) => holds(sql, at, term)),
-          sql`or`,
-        )})`,
-    );
-    const weights = terms.flatMap((term) => all.map((at) => weight(sql, at, term)));
+  const asked = termsOf(request.query);
+  const rows = await searches<Found>((sql) => {
+    const terms = new Terms(sql, asked, language);
+    const columns = places.map((place) => columnsOf(sql, place));
     return sql`
       with h as materialized (
         select h.*, weight / (1 + weight) as score
         from (
-          select h.tenant, h.type, h.id, h.version, h.first_version, h.first_created_at,
-            (${joined(sql, weights, sql`+`)})::float8 as weight
-          from immutable h where ${matches(sql, matching)} ${matched}
+          select h.tenant, h.type, h.id, h.version, h.first_version, h.first_created_at, (${terms.weight(columns)})::float8 as weight
+          from immutable h where ${matches(sql, matching)} and ${terms.held(columns)}
         ) as h
       ), page as materialized (
         select * from h
@@ -65,23 +60,27 @@ export async function search(request: SearchRequest, { tenant, bulk, config }: C
         from page h join immutable_version v on ${current(sql)}
         window best as (order by h.score desc, h.type, h.id rows unbounded preceding)
       )
-      select v.score, v.found, v.of_type as type, v.of_id as id, v.first_version, v.first_created_at, ${columns(sql)}
-      from v where v.bytes_before < ${searchBytesMax}
+      select v.score, v.found, v.of_type as type, v.of_id as id, v.first_version, v.first_created_at, ${versionColumns(sql)},
+        ${linesOf(sql, places, "data", terms)} as data_lines, ${linesOf(sql, places, "metadata", terms)} as metadata_lines,
+        json_build_array(${joined(
+          sql,
+          asked.map((term) => terms.ignored(term)),
+          sql`,`,
+        )}) as ignored
+      from v join immutable h on h.tenant = v.tenant and h.type = v.type and h.id = v.id
+      where v.bytes_before < ${searchBytesMax} and v.place <= ${limit}
       order by v.place`;
   });
-  const page = rows.slice(0, limit);
-  const last = page.at(-1);
-  const more = Number(rows[0]?.found ?? 0) > page.length;
-  const past = request.includeHistory ? await pastOf(bulk, tenant, page, listHistoryBytesMax) : [];
-  const marked = await highlight(bulk, page, { terms, places, language: config.searchLanguage });
+  const last = rows.at(-1);
+  const more = Number(last?.found ?? 0) > rows.length;
+  const past = request.includeHistory
+    ? await pastOf(searches, tenant, rows, listHistoryBytesMax)
+    : [];
   return {
-    results: page.map(
-      (row, i): MessageInitShape<typeof SearchResultSchema> => ({
-        record: toRecord(row, past[i]),
-        score: row.score,
-        ...marked[i],
-      }),
-    ),
+    results: rows.map((row, i): MessageInitShape<typeof SearchResultSchema> => {
+      const terms = asked.filter((_, n) => !row.ignored[n]);
+      return { record: toRecord(row, past[i]), score: row.score, ...marked(row, places, terms) };
+    }),
     nextPageToken: more && last ? pageToken(query, [`${last.score}`, last.type, last.id]) : "",
   };
 }

@@ -1,7 +1,9 @@
-// What a query asks for: its terms, and what holds each of them.
+// What a query asks for: its terms, and what holds each of them. The words of a term are made by the database, from constants, while
+// the statement is planned: then it knows which of them say nothing, and by which index the others are found.
 import * as check from "../checks.js";
-import type { Fragment, Run, Sql } from "../connection.js";
+import { type Fragment, joined, type Sql } from "../connection.js";
 import { CortexError } from "../errors.js";
+import type { Language } from "../language.js";
 import { fold, pairsOf } from "../text.js";
 
 const queryBytesMax = 1024;
@@ -10,20 +12,18 @@ const termsMax = 32;
 export interface Term {
   /** Folded. */
   text: string;
-  /** Its words as a tsquery; undefined where it is looked for only as it is written. */
-  words: string | undefined;
+  quoted: boolean;
+  /** Of letters and digits only: found as words in their forms. Anything else is looked for as it is written. */
+  plain: boolean;
+  /** Of one or two letters: found where words begin with them. */
+  short: boolean;
   /** Pairs of letters that the index knows, as a tsquery, of a script without spaces. */
   pairs: string | undefined;
-  /** Whether it is looked for within words: it has three letters that the index of fragments knows. */
+  /** Whether the index of fragments knows any three letters of it. */
   fragment: boolean;
 }
 
-interface Piece {
-  text: string;
-  quoted: boolean;
-}
-
-function piecesOf(query: string): Piece[] {
+export function termsOf(query: string): Term[] {
   const refuse = (problem: string, limit?: string, got?: string) =>
     new CortexError("INVALID_QUERY", {
       field: "query",
@@ -42,53 +42,29 @@ function piecesOf(query: string): Piece[] {
   const bared = written.map((piece) =>
     piece.quoted ? piece : { ...piece, text: bare(piece.text) },
   );
-  const full = ({ text }: Piece) => text !== "";
+  const full = ({ text }: { text: string }) => text !== "";
   const pieces = (bared.some(full) ? bared : written).filter(full); // marks alone are looked for as they are
   if (pieces.length === 0) throw refuse("has no terms");
   if (pieces.length > termsMax)
     throw refuse("has too many terms", `${termsMax}`, `${pieces.length}`);
-  return pieces;
+  return pieces.map(({ text, quoted }) => {
+    const pairs = pairsQuery(text);
+    return {
+      text,
+      quoted,
+      plain: !pairs && /^[\p{L}\p{N}\p{M} '’-]+$/u.test(text),
+      short: /^[\p{L}\p{N}\p{M}]{1,2}$/u.test(text),
+      pairs,
+      fragment: /[\p{L}\p{N}]{3}/u.test(text),
+    };
+  });
 }
 
 /** A word without the marks that a sentence puts around it. */
 const bare = (word: string): string =>
   word.replace(/^[([{'«“‘]+/u, "").replace(/[\])}'»”’.,;:!?…]+$/u, "");
 
-const plain = /^[\p{L}\p{N}\p{M} '’-]+$/u;
-const short = /^[\p{L}\p{N}\p{M}]{1,2}$/u;
-const fragment = /[\p{L}\p{N}]{3}/u;
-
-/** The terms of a query: words that say nothing in the language are left out, unless there is nothing else. */
-export async function termsOf(run: Run, query: string, language: string): Promise<Term[]> {
-  const pieces = piecesOf(query);
-  const asked = pieces.filter(({ text }) => plain.test(text));
-  const rows =
-    asked.length === 0
-      ? []
-      : await run<{ words: string }>(
-          (sql) => sql`
-            select case when quoted = 1 then phraseto_tsquery(${language}::regconfig, text) else plainto_tsquery(${language}::regconfig, text) end::text as words
-            from unnest(${asked.map(({ text }) => text)}::text[], ${asked.map(({ quoted }) => Number(quoted))}::int[])
-              with ordinality as asked (text, quoted, number)
-            order by number`,
-        );
-  const words = new Map(asked.map((piece, i) => [piece, rows[i]?.words]));
-  const terms = pieces.map((piece) => ({
-    text: piece.text,
-    words: wordsQuery(piece, words.get(piece)),
-    pairs: pairsQuery(piece.text),
-    fragment: fragment.test(piece.text),
-    empty: words.get(piece) === "",
-  }));
-  const telling = terms.filter(({ empty, pairs }) => !empty || pairs);
-  return telling.length > 0 ? telling : terms;
-}
-
 const quote = (lexeme: string) => `'${lexeme.replace(/['\\]/g, "$&$&")}'`;
-
-/** What words a term is found by: of one or two letters, all that begin with them. */
-const wordsQuery = ({ text }: Piece, words: string | undefined): string | undefined =>
-  words && short.test(text) ? `${quote(text)}:*` : words || undefined;
 
 /** What the pairs of letters of a term are found by; the exact text is compared besides. */
 function pairsQuery(text: string): string | undefined {
@@ -98,26 +74,93 @@ function pairsQuery(text: string): string | undefined {
   return pairs[0] && `${quote(pairs[0])}:*`;
 }
 
+/** Where to look. */
 export interface Columns {
   words: Fragment;
   text: Fragment;
 }
 
-/** Whether the columns hold the term. What the index of fragments does not know must not look as if it did: it would read all of it. */
-export function holds(sql: Sql, { words, text }: Columns, term: Term): Fragment {
-  const asWords = term.words === undefined ? undefined : sql`${words} @@ ${term.words}::tsquery`;
-  const written = sql`strpos(${text}, ${term.text}) > 0`;
-  if (term.pairs) return sql`(${words} @@ ${term.pairs}::tsquery and ${written})`;
-  if (!term.fragment) return asWords ?? written;
-  const like = sql`${text} like ${`%${term.text.replace(/[\\%_]/g, "\\$&")}%`}`;
-  return asWords ? sql`(${asWords} or ${like})` : like;
-}
+/** The terms of one query, as parts of a statement. */
+export class Terms {
+  constructor(
+    readonly sql: Sql,
+    readonly terms: Term[],
+    readonly language: Language,
+  ) {}
 
-/** How much the columns say of the term: more for words than for fragments, more for more of them. */
-export function weight(sql: Sql, { words, text }: Columns, term: Term): Fragment {
-  const count = sql`(length(${text}) - length(replace(${text}, ${term.text}, ''))) / ${[...term.text].length}::float8`;
-  const fragments = sql`0.3 * ln(1 + ${count})`;
-  return term.words
-    ? sql`coalesce(10 * ts_rank(${words}, ${term.words}::tsquery) + ${fragments}, 0)`
-    : sql`coalesce(${fragments}, 0)`;
+  /** Whether the columns together hold every term. */
+  held(columns: Columns[]): Fragment {
+    const { sql } = this;
+    return joined(
+      sql,
+      this.terms.map((term) => {
+        const anywhere = columns.map((at) => this.#holds(at, term));
+        const ignored = term.plain ? [this.ignored(term)] : [];
+        return sql`(${joined(sql, [...anywhere, ...ignored], sql`or`)})`;
+      }),
+      sql`and`,
+    );
+  }
+
+  /** How much the columns say of the terms: more for words than for fragments, more for more of them. */
+  weight(columns: Columns[]): Fragment {
+    const { sql } = this;
+    const parts = this.terms.flatMap((term) =>
+      columns.map(({ words, text }) => {
+        const count = sql`(length(${text}) - length(replace(${text}, ${term.text}, ''))) / ${[...term.text].length}::float8`;
+        const fragments = sql`0.3 * ln(1 + ${count})`;
+        return term.plain
+          ? sql`coalesce(case when ${this.ignored(term)} then 0 else 10 * ts_rank(${words}, ${this.#words(term)}) + ${fragments} end, 0)`
+          : sql`coalesce(${fragments}, 0)`;
+      }),
+    );
+    return joined(sql, parts, sql`+`);
+  }
+
+  /** The words of any of the terms. */
+  any(): Fragment {
+    const { sql } = this;
+    const words = this.terms.filter(({ plain }) => plain).map((term) => this.#words(term));
+    return words.length === 0 ? sql`''::tsquery` : sql`(${joined(sql, words, sql`||`)})`;
+  }
+
+  /** Whether the term says nothing, and another does. */
+  ignored(term: Term): Fragment {
+    const { sql } = this;
+    if (!term.plain) return sql`false`;
+    const others = this.terms.filter((other) => other !== term);
+    const telling = others.some(({ plain }) => !plain)
+      ? sql`true`
+      : joined(
+          sql,
+          [sql`false`, ...others.map((other) => sql`numnode(${this.#parsed(other)}) > 0`)],
+          sql`or`,
+        );
+    return sql`(numnode(${this.#parsed(term)}) = 0 and (${telling}))`;
+  }
+
+  /** What the index of fragments does not know must not look as if it did: that would read all of it. */
+  #holds({ words, text }: Columns, term: Term): Fragment {
+    const { sql } = this;
+    const written = sql`strpos(${text}, ${term.text}) > 0`;
+    if (term.pairs) return sql`(${words} @@ ${term.pairs}::tsquery and ${written})`;
+    const asWords = sql`${words} @@ ${this.#words(term)}`;
+    if (!term.fragment)
+      return term.plain
+        ? sql`case when numnode(${this.#parsed(term)}) = 0 then ${written} else ${asWords} end`
+        : written;
+    const like = sql`${text} like ${`%${term.text.replace(/[\\%_]/g, "\\$&")}%`}`;
+    return term.plain ? sql`(${asWords} or ${like})` : like;
+  }
+
+  #words(term: Term): Fragment {
+    return term.short ? this.sql`${`${quote(term.text)}:*`}::text::tsquery` : this.#parsed(term);
+  }
+
+  #parsed({ text, quoted }: Term): Fragment {
+    const language = this.sql`${this.language.oid}::int::oid::regconfig`;
+    return quoted
+      ? this.sql`phraseto_tsquery(${language}, ${text})`
+      : this.sql`plainto_tsquery(${language}, ${text})`;
+  }
 }

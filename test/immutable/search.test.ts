@@ -190,7 +190,7 @@ describe("a result", () => {
     const long = `${"word ".repeat(1000)}needle-in-haystack ${"word ".repeat(1000)}`;
     await s.cortex.immutable.store({ type: "long", id: "l", data: { long } });
     const [, highlights] = (await shown("edle-in-hay")) as [string[], string[]];
-    expect(highlights[0]).toMatch(/^….{50,70}ne<mark>edle-in-hay<\/mark>stack.{50,70}…$/);
+    expect(highlights[0]).toMatch(/^….{50,70}ne<mark>edle-in-hay<\/mark>stack.{100,120}…$/);
   });
 
   it("has a score above 0 and below 1; a match in title and body comes before a single mention", async () => {

@@ -7,6 +7,7 @@ import type { Call } from "../../server/call.js";
 import { defaults } from "../../server/config.js";
 import { connect, type Fragment, type Run, type Sql } from "../../server/connection.js";
 import { sharedSession } from "../../server/database.js";
+import { type Language, languageOf } from "../../server/language.js";
 import { Locks } from "../../server/locks.js";
 import { type Served, testLog } from "./server.js";
 
@@ -43,10 +44,12 @@ const never = () => {
   throw new Error("not here");
 };
 
-/** Explains on the database of a server. `before` says which statements of a handler run before the one that is explained. */
+/** Explains on the database of a server. */
 export function explainer(s: Served) {
   let sharedSql: Sql;
-  beforeAll(() => {
+  let language: Language;
+  beforeAll(async () => {
+    language = await languageOf((build) => build(s.sql) as never, defaults.searchLanguage);
     sharedSql = connect(s.databaseUrl, { max: 1, connection: sharedSession });
   });
   afterAll(() => sharedSql.end());
@@ -56,6 +59,7 @@ export function explainer(s: Served) {
     agent: undefined,
     run,
     bulk: run,
+    searches: run,
     patient: run,
     purges: run,
     share: async (shared, asked) => (await shared.run(explaining(sharedSql), [asked]))[0] as never,
@@ -64,15 +68,13 @@ export function explainer(s: Served) {
     transactions: undefined as never,
     signal: new AbortController().signal,
     config: defaults,
+    language,
     access: new AccessCounter(run, testLog),
   });
 
-  /** The plan of the statement that the work runs, after so many that it runs in earnest. */
-  async function plan(work: (run: Run) => unknown, before = 0): Promise<Plan[]> {
-    const explain = explaining(s.sql);
-    let left = before;
-    const run: Run = async (build) =>
-      left-- > 0 ? ((await build(s.sql)) as never) : explain(build);
+  /** The plan of the first statement that the work runs. */
+  async function plan(work: (run: Run) => unknown): Promise<Plan[]> {
+    const run = explaining(s.sql);
     try {
       const result = work(run) as Promise<unknown> | AsyncGenerator;
       await ("next" in result ? result.next() : result);
@@ -89,8 +91,7 @@ export function explainer(s: Served) {
       handler: (request: MessageShape<I>, call: Call) => unknown,
       schema: I,
       request: MessageInitShape<I>,
-      before = 0,
-    ) => plan((run) => handler(create(schema, request), call(run)), before),
+    ) => plan((run) => handler(create(schema, request), call(run))),
   };
 }
 
