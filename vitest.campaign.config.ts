@@ -8,6 +8,7 @@ export default mergeConfig(base, {
     env: {
       MODEL_RUNS: "2000",
       SCALE_KEYS: "1000000",
+      SCALE_VERSIONS: "10000",
       CONTENTION_ROUNDS: "1000",
       LINEARIZABILITY_SEEDS: "20",
       SERVER_KILLS: "20",

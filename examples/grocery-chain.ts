@@ -11,7 +11,7 @@ interface Item {
 
 const stopServer = await serverOrStart();
 const cortex = new Cortex({ tenantId: "demo", agentId: "grocery-demo" });
-const { mutable } = cortex;
+const { mutable, immutable } = cortex;
 try {
   await demo();
 } finally {
@@ -110,11 +110,75 @@ async function demo() {
   await mutable.delete("slots", "store-15:dock-1");
   for (const line of await Promise.all([hold("truck-a"), hold("truck-b")])) say(line);
 
+  title("A refund policy that changes, and stays");
+  await immutable.purge("policy", "max-refund");
+  const opened = new Date();
+  for (const [value, reason] of [
+    [2000, "As the chain opened"],
+    [5000, "Increased from $2000 for customer satisfaction"],
+  ] as const)
+    await immutable.store({
+      type: "policy",
+      id: "max-refund",
+      data: { value, reason, currency: "USD" },
+      metadata: { publishedBy: "ceo-agent", tags: ["policy", "refunds"], importance: 100 },
+    });
+  const history = await immutable.getHistory("policy", "max-refund");
+  for (const { version, data } of history)
+    say(`version ${version}: $${data.value} (${data.reason})`);
+
+  title("What was the refund policy on January 1st? And when the second version came?");
+  for (const day of [new Date(opened.getFullYear(), 0, 1), history[1]?.createdAt ?? opened]) {
+    const policy = await immutable.getAtTimestamp("policy", "max-refund", day);
+    say(`${day.toISOString()}: ${policy ? `$${policy.data.value}` : "there was none yet"}`);
+  }
+
+  title("Who knows why it was increased?");
+  for (const { record, score, highlights } of await immutable.search("increasing customers"))
+    say(`${record.type}/${record.id} (${score.toFixed(2)}): ${highlights[0]?.text}`);
+
+  title("A refund and its audit record, together or not at all");
+  await mutable.transaction((tx) => {
+    tx.update<number>("metrics", "store-15:revenue", (revenue) => revenue - 49.99);
+    tx.store({
+      type: "audit-log",
+      id: "refund-1",
+      data: { action: "REFUND_APPROVED", amount: 49.99, reason: "Bruised apples" },
+    });
+  });
+  const { valid, currentVersion } = await immutable.verifyHistory("audit-log", "refund-1");
+  say(`revenue: ${await mutable.get("metrics", "store-15:revenue")}`);
+  say(`audit-log/refund-1 version ${currentVersion}, ${valid ? "unaltered" : "ALTERED"}`);
+
+  title("The inventory is backed up, lost, and restored");
+  const backupId = await backup("inventory");
+  say(`lost: ${(await mutable.purgeNamespace("inventory")).deleted} items`);
+  await restore(backupId);
+  say(`restored: ${await mutable.count("inventory")} items`);
+
   title("What is stored");
   for (const { namespace, keys, bytes } of await mutable.listNamespaces())
     say(
       `${namespace.padEnd(10)} ${String(keys).padStart(3)} keys ${String(bytes).padStart(6)} bytes`,
     );
+}
+
+/** A snapshot of a namespace as a record; all of it, however large: a list would stop at its limit. */
+async function backup(namespace: string): Promise<string> {
+  const data: Record<string, unknown> = {};
+  for await (const { key, value } of mutable.scan(namespace)) data[key] = value;
+  const { id } = await immutable.store({
+    type: "mutable-backup",
+    id: `${namespace}-backup`,
+    data: { namespace, timestamp: new Date(), data },
+  });
+  return id;
+}
+
+async function restore(backupId: string): Promise<void> {
+  const backup = await immutable.get("mutable-backup", backupId);
+  if (!backup) throw new Error(`there is no backup ${backupId}`);
+  await mutable.setMany(backup.data.namespace, backup.data.data);
 }
 
 function title(text: string) {

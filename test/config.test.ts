@@ -3,7 +3,14 @@ import { readFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { describe, expect, inject, it } from "vitest";
-import { defaults, parseConfig, settings, settingsTable, UsageError } from "../server/config.js";
+import {
+  defaults,
+  environmentOf,
+  parseConfig,
+  settings,
+  settingsTable,
+  UsageError,
+} from "../server/config.js";
 import { root, runServer } from "./support/process.js";
 
 const parse = (argv: string[], env: NodeJS.ProcessEnv = {}) => parseConfig(argv, env, "0.0.0");
@@ -48,11 +55,43 @@ describe("a setting", () => {
     [["--allow-purge-all", "maybe"], "--allow-purge-all takes one of true, false"],
     [["--value-bytes-max", "3000000"], "is more than half of --message-bytes-max"],
     [["--data-dir"], "--data-dir"],
+    [["--retention", "20"], '--retention takes JSON such as {"defaultVersions":20'],
+    [["--retention", "{"], "(it is not JSON)"],
+    [["--retention", '{"default":1}'], '(it has no "default")'],
+    [
+      ["--retention", '{"defaultVersions":0}'],
+      "(defaultVersions is neither a whole number from 1 nor -1)",
+    ],
+    [["--retention", '{"defaultVersions":1.5}'], "(defaultVersions is neither"],
+    [["--retention", '{"defaultVersions":-2}'], "(defaultVersions is neither"],
+    [["--retention", '{"byType":[]}'], "(byType is not an object)"],
+    [["--retention", '{"byType":{"a":"5"}}'], '(byType "a" is neither'],
+    [["--retention", '{"byType":{"a":{}}}'], '(byType "a" is neither'],
+    [["--retention", '{"byType":{"a":{"keep":5}}}'], '(byType "a" has no "keep")'],
+    [
+      ["--search-language", "English!"],
+      "--search-language takes the name of a text search configuration",
+    ],
     [["--no-such-flag"], "unknown option '--no-such-flag'"],
     [["serve"], "too many arguments"],
   ])("that is wrong is one sentence: %j", (argv, sentence) => {
     expect(() => parse(argv)).toThrow(UsageError);
     expect(() => parse(argv)).toThrow(sentence);
+  });
+
+  it("the retention is read in either spelling of the specification, and travels to workers whole", () => {
+    const text = '{"defaultVersions":7,"byType":{"policy":-1,"kb-article":{"versionsToKeep":50}}}';
+    const { retention } = parse(["--retention", text]);
+    expect([retention.defaultVersions, [...retention.byType]]).toEqual([
+      7,
+      [
+        ["policy", -1],
+        ["kb-article", 50],
+      ],
+    ]);
+    const env = environmentOf(parse([], { CORTEX_RETENTION: text }));
+    expect(parse([], env).retention).toEqual(retention);
+    expect(parse(["--retention", "{}"]).retention).toEqual(defaults.retention);
   });
 
   it("names its environment variable where the wrong value comes from there", () => {
@@ -96,6 +135,19 @@ describe("the command", () => {
       err: `cortex-store: cannot listen on ${listen}: EADDRINUSE\n`,
     });
     squatter.close();
+  });
+
+  it("says in one sentence that the database does not know its language, and which it knows", async () => {
+    const { code, out, err } = await runServer([
+      "--database-url",
+      inject("postgresUrl"),
+      "--search-language",
+      "klingon",
+    ]);
+    expect([code, out]).toEqual([1, ""]);
+    expect(err).toMatch(
+      /^cortex-store: --search-language klingon is not known to the database, which has arabic, .*english, .*simple, .*\n$/,
+    );
   });
 
   it("says in one sentence that its database does not answer", async () => {

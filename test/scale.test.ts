@@ -1,4 +1,5 @@
-// Many keys in one namespace (a million in the campaign): scan gives each once, in constant memory of the server.
+// Many keys in one namespace (a million in the campaign), many versions of one record (10 000): a scan or a history gives each once, in
+// constant memory of the server.
 import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { Cortex } from "../client/index.js";
@@ -7,6 +8,7 @@ import { type ServerProcess, spawnServer } from "./support/process.js";
 import { cloneDatabase } from "./support/server.js";
 
 const keys = Number(process.env.SCALE_KEYS ?? 50_000);
+const versions = Number(process.env.SCALE_VERSIONS ?? 3000);
 let database: Awaited<ReturnType<typeof cloneDatabase>>;
 let server: ServerProcess;
 let cortex: Cortex;
@@ -19,6 +21,13 @@ beforeAll(async () => {
     select '', 'scale', 'k' || lpad(n::text, 9, '0'), json_build_object('n', n, 'text', repeat('x', 180)), now(), now(), n, n
     from generate_series(1, ${keys}) n`;
   await sql`analyze mutable`;
+  await sql`
+    insert into immutable (tenant, type, id, version, first_version, created_at, first_created_at, metadata, digest, labels, data_text, data_words, language)
+    select '', 'scale', 'r', ${versions}, 1, now(), now(), '{}', '', '{}', '', '', 'english'`;
+  await sql`
+    insert into immutable_version (tenant, type, id, version, data, metadata, created_at, salt, previous_digest, digest)
+    select '', 'scale', 'r', n, json_build_object('n', n, 'text', repeat('x', 20000)), '{}', '2026-01-01'::timestamptz + n * interval '1 ms', '', '', ''
+    from generate_series(1, ${versions}::int) n`;
   await sql.end();
   // A heap that cannot hold what is scanned: a server that kept any of it would die.
   const env = { NODE_OPTIONS: "--max-old-space-size=48" };
@@ -51,6 +60,22 @@ it("scan gives every key once and in order, and the server's memory stays flat",
   if (process.env.SCALE_KEYS) console.log({ keys, megabytesAtMost: Math.round(most) });
   expect(most).toBeLessThan(300);
 }, 1_800_000);
+
+it("a long history gives every version once and in order, and the server's memory stays flat", async () => {
+  let seen = 0;
+  let most = 0;
+  for await (const { version, data } of cortex.immutable.historyStream<{ n: number }>(
+    "scale",
+    "r",
+  )) {
+    seen++;
+    if (version !== seen || data.n !== seen) expect([version, data.n]).toEqual([seen, seen]);
+    if (seen % 500 === 0) most = Math.max(most, await memory());
+  }
+  expect(seen).toBe(versions);
+  if (process.env.SCALE_VERSIONS) console.log({ versions, megabytesAtMost: Math.round(most) });
+  expect(most).toBeLessThan(300);
+}, 600_000);
 
 it("lists, counts and pages with a total that is exact", async () => {
   const page = await cortex.mutable.list("scale", { limit: 1000, sortOrder: "desc" });
