@@ -1,4 +1,5 @@
-// kill -9 in the middle of increments with request ids: of the server, of Postgres. Nothing acknowledged is lost, nothing is done twice.
+// kill -9 in the middle of increments and stores with request ids, alone and in transactions: of the server, of Postgres. Nothing
+// acknowledged is lost, nothing is done twice, and what goes together lands together.
 import { execFileSync } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -20,7 +21,10 @@ const start = async () => {
   // The one before may still be leaving its port or its Postgres.
   for (let attempt = 0; ; attempt++)
     try {
-      server = await spawnServer(["--listen", listen, "--data-dir", temporary.path]);
+      server = await spawnServer([
+        ...["--listen", listen, "--data-dir", temporary.path],
+        ...["--retention", '{"defaultVersions":-1}'],
+      ]);
       return;
     } catch (error) {
       if (attempt === 10) throw error;
@@ -42,7 +46,7 @@ it.each([
   ["the server", serverKills, killServer],
   ["Postgres", postgresKills, killPostgres],
 ] as const)(
-  "kill -9 of %s, %i times: each counter is what was acknowledged",
+  "kill -9 of %s, %i times: each counter and each record's versions are what was acknowledged",
   async (name, kills, kill) => {
     const clients = Array.from(
       { length: clientsMax },
@@ -50,24 +54,40 @@ it.each([
     );
     const counters = Array.from({ length: 4 }, (_, i) => `${name}-${i}`);
     for (const key of counters) await clients[0]?.mutable.set("kill", key, 0);
-    const acknowledged = new Map(counters.map((key) => [key, 0]));
+    const zeros = () => new Map(counters.map((key) => [key, 0]));
+    const [increments, stores] = [zeros(), zeros()];
+    const count = (of: Map<string, number>, key: string) => of.set(key, (of.get(key) ?? 0) + 1);
     let unsure = 0;
     let going = true;
-    const writers = clients.map(async ({ mutable }, c) => {
+    const writers = clients.map(async ({ mutable, immutable }, c) => {
       const key = counters[c % counters.length] as string;
+      const version = { type: "kill", id: key, data: { c } };
+      const kind = Math.floor(c / counters.length) % 3;
       for (let i = 0; going; i++) {
-        const requestId = `${name}-${c}-${i}`;
-        let last = 0;
+        const options = { requestId: `${name}-${c}-${i}` };
+        const write = () =>
+          kind === 0
+            ? mutable.increment("kill", key, 1, options)
+            : kind === 1
+              ? immutable.store(version, { ...options, includeHistory: false })
+              : mutable.transaction(
+                  [
+                    { op: "increment", namespace: "kill", key },
+                    { op: "store", ...version },
+                  ],
+                  options,
+                );
         // Until it is acknowledged: under its id it may be sent as often as it takes.
-        while (last === 0)
-          last = await mutable.increment("kill", key, 1, { requestId }).then(
-            ({ value }) => value,
+        for (let done = false; !done; )
+          done = await write().then(
+            () => true,
             () => {
               unsure++;
-              return 0;
+              return false;
             },
           );
-        acknowledged.set(key, (acknowledged.get(key) ?? 0) + 1);
+        if (kind !== 1) count(increments, key);
+        if (kind !== 0) count(stores, key);
       }
     });
     for (let i = 0; i < kills; i++) {
@@ -78,9 +98,15 @@ it.each([
     going = false;
     await Promise.all(writers);
     const values = await clients[0]?.mutable.getMany("kill", counters, { timeoutMs: 20_000 });
-    expect(values).toEqual(counters.map((key) => acknowledged.get(key)));
+    expect(values).toEqual(counters.map((key) => increments.get(key)));
+    for (const key of counters)
+      expect(await clients[0]?.immutable.verifyHistory("kill", key)).toMatchObject({
+        valid: true,
+        currentVersion: stores.get(key),
+        versions: stores.get(key),
+      });
     console.log(
-      `${name}: ${kills} kills, counters ${values?.join(" ")}, ${unsure} calls asked again`,
+      `${name}: ${kills} kills, counters ${values?.join(" ")}, versions ${[...stores.values()].join(" ")}, ${unsure} calls asked again`,
     );
     await Promise.all(clients.map((client) => client.close()));
   },
