@@ -61,9 +61,10 @@ export function statement(sql: Sql, stores: Store[], wait: boolean): Fragment {
       from judged
       cross join lateral (
         select coalesce(judged.version, 0) + 1 as version,
-          -- Times are whole milliseconds that increase: the second version of a millisecond waits for the next, but not for a clock set back.
+          -- Times are whole milliseconds that increase: the second version of a millisecond waits for the next, but not long for a clock
+          -- that was set back.
           case when at > clock_timestamp() and refusal is null
-            then pg_sleep(least(extract(epoch from at - clock_timestamp()), 0.002)::float8)::text end as slept
+            then pg_sleep(least(extract(epoch from at - clock_timestamp()), 0.05)::float8)::text end as slept
         offset 0
       ) as now
       cross join lateral (

@@ -141,7 +141,8 @@ describe("search finds", () => {
     await s.cortex.immutable.store({ ...entry, data: { text: "rhinoceros" } });
     expect(await found("elephants")).toEqual([]);
     expect(await found("rhino")).toEqual(["v"]);
-    expect(await found("giraffes", { searchIn: "metadata" })).toEqual(["v"]); // inherited
+    for (const query of ["giraffes", "iraff"])
+      expect(await found(query, { searchIn: "metadata" })).toEqual(["v"]); // inherited
     await s.cortex.immutable.store({ ...entry, data: {}, metadata: null });
     expect(await found("giraffes", { searchIn: "metadata" })).toEqual([]);
     await s.cortex.immutable.store({ ...entry, data: { text: "rhinoceros" } });
