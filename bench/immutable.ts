@@ -37,8 +37,8 @@ async function histories(call: Calling, sql: Sql): Promise<void> {
     ["short", 10],
   ] as const) {
     await sql`
-      insert into immutable (tenant, type, id, version, first_version, created_at, first_created_at, metadata, digest, labels, data_text, data_words, language)
-      select '', ${type}, n::text, ${versions}, 1, '2026-01-01', '2026-01-01', '{}', '', '{}', '', '', 'english' from generate_series(0, ${records - 1}::int) n`;
+      insert into immutable (tenant, type, id, version, first_version, created_at, first_created_at, metadata, digest, labels, data_text, data_words)
+      select '', ${type}, n::text, ${versions}, 1, '2026-01-01', '2026-01-01', '{}', '', '{}', '', '' from generate_series(0, ${records - 1}::int) n`;
     await sql`
       insert into immutable_version (tenant, type, id, version, data, metadata, created_at, salt, previous_digest, digest)
       select '', ${type}, n::text, v, ${dataJson}::text::json, '{}', '2025-01-01'::timestamptz + v * interval '1 ms', '', '', ''
@@ -86,8 +86,8 @@ async function searches(call: Calling, databaseUrl: string, sql: Sql): Promise<v
       select n, 'word' || n % 5000 || ' text' || n % 77 || case when n % 1000 = 0 then ' refunding customers' else '' end as text
       from generate_series(0, 99999) n
     ), h as (
-      insert into immutable (tenant, type, id, version, first_version, created_at, first_created_at, metadata, digest, labels, data_text, data_words, language)
-      select '', 'doc', n::text, 1, 1, now(), now(), '{}', '', '{}', text, to_tsvector('english', text), 'english' from record
+      insert into immutable (tenant, type, id, version, first_version, created_at, first_created_at, metadata, digest, labels, data_text, data_words)
+      select '', 'doc', n::text, 1, 1, now(), now(), '{}', '', '{}', text, to_tsvector('english', text) from record
       returning tenant, type, id, data_text, created_at
     )
     insert into immutable_version (tenant, type, id, version, data, metadata, created_at, salt, previous_digest, digest)

@@ -30,6 +30,8 @@ const [server, address] = await started([
   "127.0.0.1:0",
   "--database-url",
   postgres.url,
+  "--retention",
+  '{"defaultVersions":-1}', // so that records keep the versions they are measured with
 ]);
 const [floor, floorAddress] = await started([
   "--import",

@@ -311,6 +311,7 @@ export class Immutable {
       for await (const message of this.#caller.messages(rpc.list, page, options)) {
         for (const record of message.records) yield toImmutableRecord<T>(record);
         pageToken = message.nextPageToken;
+        if (pageToken === "") return; // what breaks now is not to begin again
       }
     } while (pageToken !== "");
   }

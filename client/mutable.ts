@@ -364,6 +364,7 @@ export class Mutable {
       for await (const message of this.#caller.messages(rpc.list, page, options)) {
         for (const record of message.records) yield toRecord<T>(record);
         pageToken = message.nextPageToken;
+        if (pageToken === "") return; // what breaks now is not to begin again
       }
     } while (pageToken !== "");
   }

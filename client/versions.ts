@@ -131,14 +131,19 @@ export function storeOf(
     ...(metadata === null && { clearMetadata: true }),
     ...(metadata !== null &&
       metadata !== undefined && {
-        metadataJson: objectToJson(withoutUndefined(metadata), `${prefix}metadata`),
+        metadataJson: objectToJson(
+          typeof metadata === "object" ? withoutUndefined(metadata) : metadata,
+          `${prefix}metadata`,
+        ),
       }),
     ...(ifVersion !== undefined && { ifVersion: whole(ifVersion, "ifVersion", "INVALID_VERSION") }),
   };
 }
 
 /** Members whose types allow undefined are left out, as if they had not been written. */
-const withoutUndefined = (metadata: ImmutableMetadata): unknown =>
-  typeof metadata === "object" && !Array.isArray(metadata)
+const withoutUndefined = (metadata: ImmutableMetadata): unknown => {
+  const prototype: unknown = Object.getPrototypeOf(metadata);
+  return prototype === Object.prototype || prototype === null
     ? Object.fromEntries(Object.entries(metadata).filter(([, value]) => value !== undefined))
     : metadata;
+};

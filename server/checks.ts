@@ -168,7 +168,7 @@ export function filterText(text: string, field: string): string {
 }
 
 // What google.protobuf.Timestamp allows: the years 1 to 9999.
-const earliest = Date.parse("0001-01-01T00:00:00.000Z");
+export const earliest = Date.parse("0001-01-01T00:00:00.000Z");
 const latest = Date.parse("9999-12-31T23:59:59.999Z");
 
 /** A time in whole milliseconds, as the times that are kept are: rounded so that it parts them as the exact time does. */

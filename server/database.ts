@@ -103,7 +103,8 @@ export class Database {
       plan_cache_mode: "force_custom_plan",
     });
     this.patient = new Lane(url, patientSize, statementSeconds, planned);
-    this.purges = new Lane(url, purgeSize, statementSeconds);
+    // What a delete takes with it by foreign keys is planned once a connection, maybe while the tables were small.
+    this.purges = new Lane(url, purgeSize, statementSeconds, { enable_seqscan: "off" });
     this.transactions = new Transactions(url, limits);
   }
 

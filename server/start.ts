@@ -95,7 +95,7 @@ export async function start(config: Config, databaseUrl: string, log: Logger): P
   setHealth(health, "SERVING");
   const sweeping = every(config.sweepSeconds * 1000, async (signal) => {
     try {
-      const run = database.bulk.run(signal);
+      const run = database.purges.run(signal);
       const entries = await sweep(run);
       const versions = await sweepVersions(run, config.retention);
       const replies = await forgetReplies(run, config.requestSeconds);

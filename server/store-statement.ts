@@ -23,16 +23,14 @@ export function statement(sql: Sql, stores: Store[], wait: boolean): Fragment {
     with held as materialized (
       select asked.*, r.fingerprint as repeats, h.version, h.first_version, h.created_at, h.first_created_at, h.user_id,
         h.metadata, h.digest,
-        h.version is distinct from seen.version as locked, -- or others were first, which only the next statement can see
+        h.digest is distinct from seen.digest as locked, -- or others were first, whose versions only the next statement can see
         moment.at
       from json_to_recordset(${JSON.stringify(stores.map(rowOf))}::text::json) as asked (
         number int, tenant text, type text, id text, data text, keeps_user boolean, new_user text, new_metadata text, if_version int,
-        agent text, request text, fingerprint text, keep int, language text, fields text, text text, pairs text[],
-        metadata_fields text, metadata_text text, metadata_pairs text[], labels text)
+        agent text, request text, fingerprint text, keep int, language text, fields text, text text, letters text[],
+        metadata_fields text, metadata_text text, metadata_letters text[], labels text)
       left join lateral (
-        select max(v.version) as version from immutable_version v
-        where v.tenant = asked.tenant and v.type = asked.type and v.id = asked.id
-          and v.version = (select h.version from immutable h where h.tenant = asked.tenant and h.type = asked.type and h.id = asked.id)
+        select h.digest from immutable h where h.tenant = asked.tenant and h.type = asked.type and h.id = asked.id offset 0
       ) as seen on true
       left join lateral (
         select h.* from immutable h where h.tenant = asked.tenant and h.type = asked.type and h.id = asked.id
@@ -79,17 +77,17 @@ export function statement(sql: Sql, stores: Store[], wait: boolean): Fragment {
       select * from next where refusal is null
     ), inserted as (
       insert into immutable (tenant, type, id, version, first_version, created_at, first_created_at, user_id, metadata, digest, labels,
-        data_text, data_words, metadata_text, metadata_words, language)
+        data_text, data_words, metadata_text, metadata_words)
       select tenant, type, id, new_version, new_first, at, at, said_user, said_metadata::json, new_digest, coalesce(labels, '{}')::jsonb,
-        text, ${words(sql, sql`fields`, sql`pairs`)}, metadata_text, ${words(sql, sql`metadata_fields`, sql`metadata_pairs`)}, language
+        text, ${words(sql, sql`fields`, sql`letters`)}, metadata_text, ${words(sql, sql`metadata_fields`, sql`metadata_letters`)}
       from todo where version is null
       order by tenant, type, id
     ), updated as (
       -- A conflict on a row that is ours by lock: an update that needs no join, whose plan might scan the table.
       insert into immutable as h (tenant, type, id, version, first_version, created_at, first_created_at, user_id, metadata, digest,
-        labels, data_text, data_words, metadata_text, metadata_words, language)
+        labels, data_text, data_words, metadata_text, metadata_words)
       select tenant, type, id, new_version, new_first, at, first_created_at, said_user, said_metadata::json, new_digest, coalesce(labels, 'null')::jsonb,
-        text, ${words(sql, sql`fields`, sql`pairs`)}, metadata_text, ${words(sql, sql`metadata_fields`, sql`metadata_pairs`)}, language
+        text, ${words(sql, sql`fields`, sql`letters`)}, metadata_text, ${words(sql, sql`metadata_fields`, sql`metadata_letters`)}
       from todo where version is not null
       on conflict (tenant, type, id) do update set
         version = excluded.version, first_version = excluded.first_version, created_at = excluded.created_at,
@@ -97,7 +95,7 @@ export function statement(sql: Sql, stores: Store[], wait: boolean): Fragment {
         labels = case when excluded.labels = 'null' then h.labels else excluded.labels end,
         data_text = excluded.data_text, data_words = excluded.data_words,
         metadata_text = coalesce(excluded.metadata_text, h.metadata_text),
-        metadata_words = coalesce(excluded.metadata_words, h.metadata_words), language = excluded.language
+        metadata_words = coalesce(excluded.metadata_words, h.metadata_words)
     ), versions as (
       insert into immutable_version
         (tenant, type, id, version, data, user_id, metadata, created_at, agent_id, request_id, salt, previous_digest, digest)
@@ -116,7 +114,7 @@ export function statement(sql: Sql, stores: Store[], wait: boolean): Fragment {
       select next.*, json_build_object('version', new_version, 'first_version', new_first,
         'created_at', (extract(epoch from at) * 1000)::bigint,
         'first_created_at', (extract(epoch from new_first_created_at) * 1000)::bigint,
-        'user_id', said_user, 'metadata', said_metadata, 'digest', encode(new_digest, 'hex'), 'salt', salt) as cells
+        'user_id', said_user, 'agent_id', agent, 'metadata', said_metadata, 'digest', encode(new_digest, 'hex'), 'salt', salt) as cells
       from next
     )
     ${
@@ -136,9 +134,9 @@ export function statement(sql: Sql, stores: Store[], wait: boolean): Fragment {
     from result order by number`;
 }
 
-/** The words of fields, each word once a place; phrases do not reach from one field into the next. */
-const words = (sql: Sql, fields: Fragment, pairs: Fragment): Fragment =>
-  sql`to_tsvector(language::regconfig, ${fields}::json) || array_to_tsvector(${pairs})`;
+/** What fields are found by: their words, and letters that neither words nor fragments of three letters hold. */
+const words = (sql: Sql, fields: Fragment, letters: Fragment): Fragment =>
+  sql`search_words(language::regconfig, ${fields}::json, ${letters})`;
 
 const rowOf = (store: Store, number: number) => ({
   number,
@@ -157,9 +155,9 @@ const rowOf = (store: Store, number: number) => ({
   language: store.language,
   fields: store.search.fields,
   text: store.search.text,
-  pairs: store.search.pairs,
+  letters: store.search.letters,
   metadata_fields: store.search.metadata?.fields,
   metadata_text: store.search.metadata?.text,
-  metadata_pairs: store.search.metadata?.pairs,
+  metadata_letters: store.search.metadata?.letters,
   labels: store.search.labels,
 });

@@ -107,14 +107,14 @@ export function keptOnce(store: Store): Store {
 }
 
 /** What tells a store from another under the same request id. */
-export const asksOf = ({ type, id, data, userId, metadata, ifVersion }: Store): unknown => [
+export const asksOf = ({ type, id, data, userId, metadata, ifVersion }: Store) => ({
   type,
   id,
   data,
-  userId,
+  userId, // null clears, undefined is not there
   metadata,
   ifVersion,
-];
+});
 
 export type Stored =
   | { row: RecordRow }
@@ -155,13 +155,14 @@ function outcome(store: Store, row: Cells): Stored {
 }
 
 /** The record that a reply keeps of a store; what the request itself says is not kept twice. */
-export function rowIn(cells: string, { type, id, data, agentId, requestId }: Store): RecordRow {
+export function rowIn(cells: string, { type, id, data, requestId }: Store): RecordRow {
   const kept = JSON.parse(cells) as {
     version: number;
     first_version: number;
     created_at: number;
     first_created_at: number;
     user_id: string | null;
+    agent_id: string | null;
     metadata: string;
     digest: string;
     salt: string;
@@ -173,7 +174,6 @@ export function rowIn(cells: string, { type, id, data, agentId, requestId }: Sto
     data,
     created_at: new Date(kept.created_at),
     first_created_at: new Date(kept.first_created_at),
-    agent_id: agentId ?? null,
     principal: null,
     request_id: requestId ?? null,
   };

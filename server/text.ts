@@ -35,20 +35,73 @@ export const fold = (text: string): string =>
     .toLowerCase()
     .replace(/[\s\p{Cc}]+/gu, " ");
 
-// Scripts that are written without spaces: their words are not known, so they are found by pairs of letters.
-const unspaced =
-  /[\p{sc=Han}\p{sc=Hira}\p{sc=Kana}\p{sc=Hang}\p{sc=Thai}\p{sc=Laoo}\p{sc=Khmr}\p{sc=Mymr}ー]+/gu;
+/** Folded text, and where each of its characters stands in the text. */
+export interface Folded {
+  text: string;
+  /** The start and the end, in the text as it was, of what became each character; undefined where that is not known. */
+  origin: { start: number; end: number }[] | undefined;
+}
 
-/** The pairs of neighbouring letters in the unspaced scripts of folded text, and the last letter of each run by itself. */
-export function pairsOf(text: string): string[] {
-  const pairs = new Set<string>();
-  for (const [run] of text.matchAll(unspaced)) {
-    const letters = [...run];
-    letters.forEach((letter, i) => {
-      pairs.add(letter + (letters[i + 1] ?? ""));
-    });
+export function folded(text: string): Folded {
+  const whole = fold(text);
+  const origin: { start: number; end: number }[] = [];
+  let pieces = "";
+  for (const { 0: piece, index } of text
+    .toWellFormed()
+    .matchAll(/[\s\p{Cc}]+|[^\s\p{Cc}]\p{M}*/gu)) {
+    const part = fold(piece);
+    for (let i = 0; i < part.length; i++) origin.push({ start: index, end: index + piece.length });
+    pieces += part;
   }
-  return [...pairs];
+  return { text: whole, origin: pieces === whole ? origin : undefined };
+}
+
+// Scripts that are written without spaces: where their words begin is not known.
+const unspaced =
+  /[\p{sc=Han}\p{sc=Hira}\p{sc=Kana}\p{sc=Hang}\p{sc=Thai}\p{sc=Laoo}\p{sc=Khmr}\p{sc=Mymr}ー]/u;
+const letter = /[\p{L}\p{N}]/u;
+
+type Kind = "space" | "letter" | "unspaced" | "sign";
+
+function kindOf(char: string | undefined): Kind {
+  if (char === undefined || char === " " || char === "\n") return "space";
+  if (char < "\x80") return /[a-z0-9]/.test(char) ? "letter" : "sign";
+  return unspaced.test(char) ? "unspaced" : letter.test(char) ? "letter" : "sign";
+}
+
+export const isUnspaced = (text: string): boolean => unspaced.test(text);
+
+interface Letters {
+  /** Two neighbours, one of which is a sign or of an unspaced script. */
+  pairs: Set<string>;
+  /** Signs and letters of unspaced scripts that nothing follows. */
+  last: Set<string>;
+  /** The first letter, and the first two, of each run of letters, and of those runs that something precedes. */
+  begins: Set<string>;
+  later: Set<string>;
+}
+
+/** What folded text is found by where neither its words nor three letters together say enough. */
+export function lettersOf(text: string): Letters {
+  const found: Letters = { pairs: new Set(), last: new Set(), begins: new Set(), later: new Set() };
+  const chars = [...text];
+  let before: Kind = "space";
+  chars.forEach((char, i) => {
+    const next = chars[i + 1];
+    const [kind, following] = [kindOf(char), kindOf(next)];
+    if (kind === "letter" && before !== "letter") {
+      found.begins.add(char);
+      const two = following === "letter" ? char + next : char;
+      found.begins.add(two);
+      if (i > 0) found.later.add(two);
+    }
+    const paired = (of: Kind) => of === "sign" || of === "unspaced";
+    if (paired(kind) && following === "space") found.last.add(char);
+    if (kind !== "space" && following !== "space" && (paired(kind) || paired(following)))
+      found.pairs.add(char + next);
+    before = kind;
+  });
+  return found;
 }
 
 /** JSON as it can be compared and kept as jsonb: without U+0000 and halves of surrogate pairs; numbers as doubles. */
@@ -64,9 +117,10 @@ export function comparable(value: unknown): string {
 
 const plain = (text: string) => text.toWellFormed().replaceAll("\0", "\ufffd");
 
-// What a tsvector holds at most is 1 MiB, with positions and parts of words: text beyond this is found by its fragments only.
-const wordsCharsMax = 128 * 1024;
-const pairsMax = 50_000;
+const wordsCharsMax = 128 * 1024; // text beyond is not found in the forms of its words
+const lettersMax = 50_000;
+/** Marks what has more letters than are kept: such records are looked through. No text holds it. */
+export const unindexed = "\u0001";
 
 /** What a record is found by, in the form the statement takes. */
 export interface Searchable {
@@ -74,7 +128,7 @@ export interface Searchable {
   text: string;
   /** The fields whose words are indexed: a JSON array. */
   fields: string;
-  pairs: string[];
+  letters: string[];
 }
 
 export function searchable(value: unknown): Searchable {
@@ -86,5 +140,11 @@ export function searchable(value: unknown): Searchable {
     return part;
   });
   const text = fields.join("\n");
-  return { text, fields: JSON.stringify(indexed), pairs: pairsOf(text).slice(0, pairsMax) };
+  const { pairs, last, begins } = lettersOf(text);
+  const letters = [...new Set([...begins, ...last, ...pairs])];
+  return {
+    text,
+    fields: JSON.stringify(indexed),
+    letters: letters.length > lettersMax ? [...letters.slice(0, lettersMax), unindexed] : letters,
+  };
 }

@@ -22,8 +22,8 @@ beforeAll(async () => {
     from generate_series(1, ${keys}) n`;
   await sql`analyze mutable`;
   await sql`
-    insert into immutable (tenant, type, id, version, first_version, created_at, first_created_at, metadata, digest, labels, data_text, data_words, language)
-    select '', 'scale', 'r', ${versions}, 1, now(), now(), '{}', '', '{}', '', '', 'english'`;
+    insert into immutable (tenant, type, id, version, first_version, created_at, first_created_at, metadata, digest, labels, data_text, data_words)
+    select '', 'scale', 'r', ${versions}, 1, now(), now(), '{}', '', '{}', '', ''`;
   await sql`
     insert into immutable_version (tenant, type, id, version, data, metadata, created_at, salt, previous_digest, digest)
     select '', 'scale', 'r', n, json_build_object('n', n, 'text', repeat('x', 20000)), '{}', '2026-01-01'::timestamptz + n * interval '1 ms', '', '', ''

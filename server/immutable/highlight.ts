@@ -1,14 +1,15 @@
 // Which fields of a record a query found, and what they say there. The words are marked by the database, which knows their forms, line
 // by line of the folded text, a line a field; fragments are found here.
 import type { Fragment, Sql } from "../connection.js";
-import { fieldsOf, fold } from "../text.js";
+import { fieldsOf, fold, folded } from "../text.js";
 import type { RecordRow } from "../versions.js";
 import type { SearchPlace } from "./search.js";
 import type { Term, Terms } from "./terms.js";
 
 const matchesMax = 100;
 const highlightsMax = 10;
-const lineCharsMax = 20_000; // of a field that are looked at for words
+const pathCharsMax = 1024;
+const lineCharsMax = 20_000; // of a field in which words are marked
 const around = 60; // characters before and after the first match
 
 // Characters that no text holds once it is folded.
@@ -30,9 +31,9 @@ export function linesOf(
   const text = place === "data" ? sql`h.data_text` : sql`h.metadata_text`;
   const marks = `HighlightAll=true, StartSel=${open}, StopSel=${close}`;
   return sql`(
-    select json_agg(json_build_array(number, ts_headline(${language}, line, ${terms.any()}, ${marks})))
-    from (select number, left(line, ${lineCharsMax}) as line from string_to_table(${text}, E'\\n') with ordinality as l (line, number)) as l
-    where to_tsvector(${language}, line) @@ ${terms.any()})`;
+    select json_agg(json_build_array(number, ts_headline(${language}, left(line, ${lineCharsMax}), ${terms.any()}, ${marks})))
+    from string_to_table(${text}, E'\\n') with ordinality as l (line, number)
+    where search_words(${language}, json_build_array(line), '{}') @@ ${terms.any()})`;
 }
 
 interface Marked {
@@ -51,14 +52,13 @@ export function marked(row: RecordRow & Lines, places: SearchPlace[], terms: Ter
   for (const place of places) {
     const lines = new Map(place === "data" ? row.data_lines : row.metadata_lines);
     fieldsOf(JSON.parse(row[place]), place).forEach(({ path, text }, i) => {
-      if (found.matches.length === matchesMax) return;
-      const folded = fold(text);
-      const spans = [...wordsIn(lines.get(i + 1)), ...fragmentsIn(folded, terms)];
-      if (spans.length === 0) return;
+      if (found.matches.length === matchesMax || path.length > pathCharsMax) return;
+      const line = lines.get(i + 1);
+      const spans = fragmentsIn(fold(text), terms);
+      if (line === undefined && spans.length === 0) return;
       found.matches.push(path);
-      if (found.highlights.length === highlightsMax) return;
-      const shown = folded.length === text.length ? text : folded; // folding may have moved the letters
-      found.highlights.push({ path, text: excerpt(shown, spans) });
+      if (found.highlights.length < highlightsMax)
+        found.highlights.push({ path, text: shown(text, [...spans, ...wordsIn(line, text)]) });
     });
   }
   return found;
@@ -66,34 +66,50 @@ export function marked(row: RecordRow & Lines, places: SearchPlace[], terms: Ter
 
 type Span = [from: number, to: number];
 
-function wordsIn(line = ""): Span[] {
+/** Where the marked words of a line stand in the folded text; nothing where Postgres left words out, which are too long for it. */
+function wordsIn(line: string | undefined, text: string): Span[] {
+  if (line === undefined) return [];
+  const parts = line.replaceAll(close, open).split(open);
+  if (!fold(text).startsWith(parts.join(""))) return [];
   const spans: Span[] = [];
   let at = 0;
-  for (const [i, part] of line.replaceAll(close, open).split(open).entries()) {
+  for (const [i, part] of parts.entries()) {
     if (i % 2 === 1) spans.push([at, at + part.length]);
     at += part.length;
   }
   return spans;
 }
 
-const fragmentsIn = (folded: string, terms: Term[]): Span[] =>
-  terms.flatMap(({ text, plain, fragment }): Span[] => {
-    const at = plain && !fragment ? -1 : folded.indexOf(text);
-    return at < 0 ? [] : [[at, at + text.length]];
+/** Where the terms stand as they are written, each at its first place; short ones where a word begins. */
+const fragmentsIn = (text: string, terms: Term[]): Span[] =>
+  terms.flatMap((term): Span[] => {
+    const at = term.short
+      ? text.search(new RegExp(`(?<![\\p{L}\\p{N}])${term.text}`, "u"))
+      : text.indexOf(term.text);
+    return at < 0 ? [] : [[at, at + term.text.length]];
   });
 
-/** The text around the first match, with the matches marked. */
+/** The text as it was around the first match, with the matches marked; its beginning where none is known. */
+function shown(text: string, spans: Span[]): string {
+  const { text: whole, origin } = folded(text);
+  if (!origin) return excerpt(whole, spans);
+  return excerpt(
+    text,
+    spans.map(([from, to]): Span => [origin[from]?.start ?? 0, origin[to - 1]?.end ?? 0]),
+  );
+}
+
 function excerpt(text: string, spans: Span[]): string {
   spans.sort(([a, endA], [b, endB]) => a - b || endB - endA);
-  const [[first]] = spans as [Span];
+  const [first, firstEnd] = spans[0] ?? [0, 0];
   const from = Math.max(first - around, 0);
-  const to = Math.min(Math.max(first + 2 * around, (spans[0] as Span)[1] + around), text.length);
-  let shown = from > 0 ? "…" : "";
+  const to = Math.min(Math.max(first + 2 * around, firstEnd + around), text.length);
+  let piece = from > 0 ? "…" : "";
   let at = from;
   for (const [start, end] of spans) {
     if (start < at || end > to) continue;
-    shown += `${text.slice(at, start)}<mark>${text.slice(start, end)}</mark>`;
+    piece += `${text.slice(at, start)}<mark>${text.slice(start, end)}</mark>`;
     at = end;
   }
-  return `${shown}${text.slice(at, to)}${to < text.length ? "…" : ""}`.toWellFormed();
+  return `${piece}${text.slice(at, to)}${to < text.length ? "…" : ""}`.toWellFormed();
 }

@@ -20,6 +20,8 @@ export async function purgeMany(request: PurgeManyRequest, { tenant, purges }: C
   check.exclusive(["confirmation_token", token !== undefined], ["dry_run", dryRun]);
   if (!filters(matching))
     throw new CortexError("INVALID_FILTER", { field: "filter", problem: "is empty" });
+  if (token !== undefined && !/^[0-9a-f]{64}$/.test(token))
+    throw new CortexError("CONFIRMATION_STALE");
   const asking = requireConfirmation && token === undefined;
   const keeping = dryRun || asking;
   const asks = [matching, dryRun, requireConfirmation, token];

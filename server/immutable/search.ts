@@ -34,7 +34,7 @@ export async function search(request: SearchRequest, { tenant, searches, languag
   const places = placesOf(request.searchIn);
   const query: Query = [...queryOf(matching), request.query, places.join()];
   const [score, type = "", id = ""] = positionOf(request.pageToken, query, 3) ?? [];
-  if (score !== undefined && !/^0(\.\d+)?(e-\d+)?$|^\d(\.\d+)?e-\d+$/.test(score))
+  if (score !== undefined && !(Number(score) > 0 && `${Number(score)}` === score))
     throw new CortexError("INVALID_PAGE_TOKEN", {
       field: "page_token",
       problem: "is not a token this server gave",
@@ -71,18 +71,45 @@ export async function search(request: SearchRequest, { tenant, searches, languag
       where v.bytes_before < ${searchBytesMax} and v.place <= ${limit}
       order by v.place`;
   });
-  const last = rows.at(-1);
-  const more = Number(last?.found ?? 0) > rows.length;
+  const results = fitting(rows, (row) =>
+    marked(
+      row,
+      places,
+      asked.filter((_, i) => !row.ignored[i]),
+    ),
+  );
+  const page = results.map(({ row }) => row);
+  const last = page.at(-1);
+  const more = Number(last?.found ?? 0) > page.length;
   const past = request.includeHistory
-    ? await pastOf(searches, tenant, rows, listHistoryBytesMax)
+    ? await pastOf(searches, tenant, page, listHistoryBytesMax)
     : [];
   return {
-    results: rows.map((row, i): MessageInitShape<typeof SearchResultSchema> => {
-      const terms = asked.filter((_, n) => !row.ignored[n]);
-      return { record: toRecord(row, past[i]), score: row.score, ...marked(row, places, terms) };
-    }),
+    results: results.map(
+      ({ row, marks }, i): MessageInitShape<typeof SearchResultSchema> => ({
+        record: toRecord(row, past[i]),
+        score: row.score,
+        ...marks,
+      }),
+    ),
     nextPageToken: more && last ? pageToken(query, [`${last.score}`, last.type, last.id]) : "",
   };
+}
+
+/** As many as fit one message with what is marked in them: the first always does. */
+function fitting<Row, Marks>(
+  rows: Row[],
+  marksOf: (row: Row) => Marks,
+): { row: Row; marks: Marks }[] {
+  const page: { row: Row; marks: Marks }[] = [];
+  let bytes = 0;
+  for (const row of rows) {
+    const marks = marksOf(row);
+    bytes += Buffer.byteLength(JSON.stringify(marks));
+    if (page.length > 0 && bytes > searchBytesMax) break;
+    page.push({ row, marks });
+  }
+  return page;
 }
 
 export type SearchPlace = "data" | "metadata";

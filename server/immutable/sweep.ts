@@ -4,7 +4,7 @@ import type { Retention } from "../retention.js";
 
 const sweepLock = 0x72657461; // "reta"
 const recordsMax = 100;
-const versionsMax = 1000; // of each
+const versionsMax = 100; // of each
 
 /** Deletes versions beyond what is kept; returns how many. */
 export async function sweep(run: Run, { defaultVersions, byType }: Retention): Promise<number> {

@@ -4,7 +4,7 @@ import * as check from "../checks.js";
 import { type Fragment, joined, type Sql } from "../connection.js";
 import { CortexError } from "../errors.js";
 import type { Language } from "../language.js";
-import { fold, pairsOf } from "../text.js";
+import { fold, isUnspaced, lettersOf, unindexed } from "../text.js";
 
 const queryBytesMax = 1024;
 const termsMax = 32;
@@ -17,10 +17,8 @@ export interface Term {
   plain: boolean;
   /** Of one or two letters: found where words begin with them. */
   short: boolean;
-  /** Pairs of letters that the index knows, as a tsquery, of a script without spaces. */
-  pairs: string | undefined;
-  /** Whether the index of fragments knows any three letters of it. */
-  fragment: boolean;
+  /** Letters that the index knows, as a tsquery, of a term that it does not know by three letters together. */
+  letters: string | undefined;
 }
 
 export function termsOf(query: string): Term[] {
@@ -48,17 +46,18 @@ export function termsOf(query: string): Term[] {
   if (pieces.length > termsMax)
     throw refuse("has too many terms", `${termsMax}`, `${pieces.length}`);
   return pieces.map(({ text, quoted }) => {
-    const pairs = pairsQuery(text);
+    const short = /^[\p{L}\p{N}]{1,2}$/u.test(text) && !isUnspaced(text);
     return {
       text,
       quoted,
-      plain: !pairs && /^[\p{L}\p{N}\p{M} '’-]+$/u.test(text),
-      short: /^[\p{L}\p{N}\p{M}]{1,2}$/u.test(text),
-      pairs,
-      fragment: /[\p{L}\p{N}]{3}/u.test(text),
+      plain: !isUnspaced(text) && /^[\p{L}\p{N}\p{M} '’-]+$/u.test(text) && letter.test(text),
+      short,
+      letters: short ? quote(text) : lettersQuery(text),
     };
   });
 }
+
+const letter = /[\p{L}\p{N}]/u;
 
 /** A word without the marks that a sentence puts around it. */
 const bare = (word: string): string =>
@@ -66,12 +65,14 @@ const bare = (word: string): string =>
 
 const quote = (lexeme: string) => `'${lexeme.replace(/['\\]/g, "$&$&")}'`;
 
-/** What the pairs of letters of a term are found by; the exact text is compared besides. */
-function pairsQuery(text: string): string | undefined {
-  const pairs = pairsOf(text);
-  const whole = pairs.filter((pair) => [...pair].length > 1);
-  if (whole.length > 0) return whole.map(quote).join(" & ");
-  return pairs[0] && `${quote(pairs[0])}:*`;
+/** By which letters the index finds a term; undefined where it knows three letters together, as fragments. */
+function lettersQuery(text: string): string | undefined {
+  if (!isUnspaced(text) && /[\p{L}\p{N}]{3}/u.test(text)) return undefined;
+  const { pairs, last, later } = lettersOf(text);
+  const all = [...pairs, ...later];
+  if (all.length > 0) return all.map(quote).join(" & ");
+  const [one] = last;
+  return one === undefined ? undefined : `${quote(one)}:*`;
 }
 
 /** Where to look. */
@@ -109,9 +110,9 @@ export class Terms {
       columns.map(({ words, text }) => {
         const count = sql`(length(${text}) - length(replace(${text}, ${term.text}, ''))) / ${[...term.text].length}::float8`;
         const fragments = sql`0.3 * ln(1 + ${count})`;
-        return term.plain
-          ? sql`coalesce(case when ${this.ignored(term)} then 0 else 10 * ts_rank(${words}, ${this.#words(term)}) + ${fragments} end, 0)`
-          : sql`coalesce(${fragments}, 0)`;
+        const rank =
+          term.plain && !term.short ? sql`10 * ts_rank(${words}, ${this.#parsed(term)})` : sql`0`;
+        return sql`coalesce(case when ${this.ignored(term)} then 0 else ${rank} + ${fragments} end, 0)`;
       }),
     );
     return joined(sql, parts, sql`+`);
@@ -120,7 +121,9 @@ export class Terms {
   /** The words of any of the terms. */
   any(): Fragment {
     const { sql } = this;
-    const words = this.terms.filter(({ plain }) => plain).map((term) => this.#words(term));
+    const words = this.terms
+      .filter(({ plain, short }) => plain && !short)
+      .map((term) => this.#parsed(term));
     return words.length === 0 ? sql`''::tsquery` : sql`(${joined(sql, words, sql`||`)})`;
   }
 
@@ -142,19 +145,15 @@ export class Terms {
   /** What the index of fragments does not know must not look as if it did: that would read all of it. */
   #holds({ words, text }: Columns, term: Term): Fragment {
     const { sql } = this;
-    const written = sql`strpos(${text}, ${term.text}) > 0`;
-    if (term.pairs) return sql`(${words} @@ ${term.pairs}::tsquery and ${written})`;
-    const asWords = sql`${words} @@ ${this.#words(term)}`;
-    if (!term.fragment)
-      return term.plain
-        ? sql`case when numnode(${this.#parsed(term)}) = 0 then ${written} else ${asWords} end`
-        : written;
+    const asWords = term.plain && !term.short ? [sql`${words} @@ ${this.#parsed(term)}`] : [];
+    if (term.letters) {
+      const letters = `(${term.letters}) | ${quote(unindexed)}`;
+      const written = sql`${words} @@ ${letters}::tsquery and strpos(${text}, ${term.text}) > 0`;
+      return sql`(${joined(sql, [...asWords, written], sql`or`)})`;
+    }
+    if (!/[\p{L}\p{N}]{3}/u.test(term.text)) return asWords[0] ?? sql`false`;
     const like = sql`${text} like ${`%${term.text.replace(/[\\%_]/g, "\\$&")}%`}`;
-    return term.plain ? sql`(${asWords} or ${like})` : like;
-  }
-
-  #words(term: Term): Fragment {
-    return term.short ? this.sql`${`${quote(term.text)}:*`}::text::tsquery` : this.#parsed(term);
+    return sql`(${joined(sql, [...asWords, like], sql`or`)})`;
   }
 
   #parsed({ text, quoted }: Term): Fragment {

@@ -24,13 +24,15 @@ export async function verifyHistory(request: VerifyHistoryRequest, { tenant, bul
       with h as materialized (
         select h.* from immutable h where ${ofRecord(sql, tenant, type, id)}
       ), v as materialized (
-        select v.version, v.data is null as erased, v.digest, v.previous_digest, h.version as last_version,
+        select v.version, v.data is null and v.metadata::text = '{}' and v.salt = ''
+            and coalesce(v.user_id, v.agent_id, v.principal, v.request_id) is null as erased, v.digest, v.previous_digest, h.version as last_version,
           lag(v.version) over chain as version_before, lag(v.digest) over chain as digest_before,
           version_digest(v.previous_digest, array[v.tenant, v.type, v.id, v.version::text,
             (extract(epoch from v.created_at) * 1000)::bigint::text, v.data::text, v.metadata::text, v.user_id, v.agent_id,
             v.principal, v.request_id, v.salt]) as digest_made,
           v.version = h.version and (v.digest, v.metadata::text, v.created_at, v.user_id)
-            is distinct from (h.digest, h.metadata::text, h.created_at, h.user_id) as other_record
+            is distinct from (h.digest, h.metadata::text, h.created_at, h.user_id)
+          or v.version = 1 and v.created_at <> h.first_created_at as other_record
         from h join immutable_version v on v.tenant = h.tenant and v.type = h.type and v.id = h.id and v.version >= h.first_version
         window chain as (order by v.version)
       ), problem as (

@@ -19,7 +19,6 @@ create table immutable (
   data_words       tsvector         not null,
   metadata_text    text,
   metadata_words   tsvector,
-  language         text             not null, -- of the words
   primary key (tenant, type, id)
 );
 
@@ -57,4 +56,15 @@ create index immutable_version_by_user on immutable_version (tenant, user_id) wh
 -- The digest of a version: SHA-256 over the digest before and its content, the UTF-8 of a JSON array of texts.
 create function version_digest(previous bytea, content text[]) returns bytea language sql immutable parallel safe as $$
   select sha256(previous || convert_to(array_to_json(content)::text, 'UTF8'))
+$$;
+
+-- What fields are found by: their words in the forms of a language, a phrase not reaching from one into the next, and letters as they
+-- are. Text with more words than a tsvector holds (1 MiB) is found by its letters and fragments only.
+create function search_words(language regconfig, fields json, letters text[]) returns tsvector
+language plpgsql immutable parallel safe as $$
+begin
+  return to_tsvector(language, fields) || array_to_tsvector(letters);
+exception when program_limit_exceeded then
+  return array_to_tsvector(letters);
+end
 $$;

@@ -53,17 +53,25 @@ async function commitWithStores(
   request: RequestKey | undefined,
   used: number,
 ): Promise<StepResult[]> {
-  for (let attempt = 1; ; attempt++) {
+  const before = async () => {
     const past = request && (await keptReply(call.run, call.tenant, request));
-    if (past) return resultsIn(past);
+    return past === undefined ? undefined : resultsIn(past);
+  };
+  for (let attempt = 1; ; attempt++) {
+    const past = await before();
+    if (past) return past;
     const session = new Session(call);
     try {
       await session.write(steps, used);
       await session.commit(request);
       return session.results;
     } catch (error) {
-      const again = error instanceof CortexError && error.reason === "CONFLICT";
-      if (!again || attempt === attemptsMax) throw error;
+      const reason = error instanceof CortexError ? error.reason : undefined;
+      if (reason === "CONFLICT" && attempt < attemptsMax) continue;
+      // What refuses it may be what a repeat of it has done meanwhile.
+      const past = reason === "TRANSACTION_FAILED" ? await before() : undefined;
+      if (!past) throw error;
+      return past;
     } finally {
       await session.end();
     }

@@ -240,7 +240,7 @@ const nameOf = (step: Step): string => (step.kind === "store" ? step.name : idOf
 const sizeOf = (result: StepResult): number => {
   const row = rowOf(result);
   if (!row) return 0;
-  return row.metadata.length + ("data" in row ? row.data : row.value).length;
+  return Buffer.byteLength(row.metadata) + Buffer.byteLength("data" in row ? row.data : row.value);
 };
 
 const rowOf = (result: StepResult) => ("stored" in result ? result.stored : result.row);

@@ -64,7 +64,8 @@ export async function* transact(requests: AsyncIterator<TransactRequest>, call: 
         }
         case "write": {
           const used = session.steps;
-          const steps = stepsOf(call, message.value.operations, { used, done: used });
+          const context = { used, done: used, requestId: first.value.requestId };
+          const steps = stepsOf(call, message.value.operations, context);
           if (steps.length === 0)
             throw new CortexError("INVALID_OPERATIONS", {
               field: "operations",

@@ -40,10 +40,10 @@ beforeAll(async () => {
       from generate_series(0, 99999) n
     ), h as (
       insert into immutable (tenant, type, id, version, first_version, created_at, first_created_at, user_id, metadata, digest, labels,
-        data_text, data_words, metadata_text, metadata_words, language)
+        data_text, data_words, metadata_text, metadata_words)
       select '', 'type-' || n % 20, 'id-' || n, case when n % 1000 = 0 then 30 else 1 end, 1, '2026-01-01'::timestamptz + n * interval '1 second', now(),
         case when n % 100 = 0 then 'u' || n / 100 % 100 + 1 end, '{}', '', json_build_object('tags', array['tag-' || n % 500], 'category', 'c' || n % 1000)::jsonb,
-        text, to_tsvector('english', text), 'tag-' || n % 500, to_tsvector('english', 'tag' || n % 500), 'english'
+        text, to_tsvector('english', text), 'tag-' || n % 500, to_tsvector('english', 'tag' || n % 500)
       from record
       returning tenant, type, id, version, created_at
     )

@@ -37,8 +37,8 @@ it("deletes what list with the same filters lists, all of it, and counts it with
 
 it("names the first 1000 records", async () => {
   await s.sql`
-    insert into immutable (tenant, type, id, version, first_version, created_at, first_created_at, metadata, digest, labels, data_text, data_words, language)
-    select '', 'bulk', lpad(n::text, 5, '0'), 1, 1, now(), now(), '{}', sha256(n::text::bytea), '{}', '', '', 'english' from generate_series(1, 1500) n`;
+    insert into immutable (tenant, type, id, version, first_version, created_at, first_created_at, metadata, digest, labels, data_text, data_words)
+    select '', 'bulk', lpad(n::text, 5, '0'), 1, 1, now(), now(), '{}', sha256(n::text::bytea), '{}', '', '' from generate_series(1, 1500) n`;
   const { recordsAffected, records } = await s.cortex.immutable.purgeMany({ type: "bulk" });
   expect([recordsAffected, records.length, records[999]]).toEqual([
     1500,
