@@ -149,7 +149,8 @@ export class Immutable {
    *
    * @returns The record as stored, with its versions before (the last 100 at most).
    * @throws INVALID_DATA (with the path), DATA_TOO_LARGE, VALUE_TOO_DEEP, INVALID_METADATA (importance outside 0 to 100, tags that are
-   * not strings), INVALID_USER_ID, USER_NOT_FOUND, VERSION_MISMATCH (ifVersion; `details.current_version`).
+   * not strings), INVALID_USER_ID, USER_NOT_FOUND, VERSION_MISMATCH (ifVersion; `details.current_version`), INVALID_VERSION,
+   * REQUEST_ID_REUSED.
    *
    * ```ts
    * const { version } = await cortex.immutable.store({ type: "policy", id: "max-refund", data: { value: 5000 } });
@@ -317,8 +318,8 @@ export class Immutable {
   }
 
   /**
-   * Finds the records whose current version holds every term of a query, best first. A term is a word, in any of its endings, or a part
-   * of one, or a phrase in double quotes.
+   * Finds the records whose current version holds every term of a query, best first. A term is a word in any of its forms, or at least
+   * three letters within one, or one or two with which one begins, or a phrase in double quotes.
    *
    * @param filters Filters as in `list`, and `searchIn`; `limit` is 10 unless given.
    * @throws INVALID_QUERY, and what `list` throws.
@@ -354,7 +355,12 @@ export class Immutable {
     return Number((await this.#caller.unary(rpc.count, request, options)).count);
   }
 
-  /** Deletes a record with all its versions. A missing record is `deleted: false`, no error. A later `store` begins again at 1. */
+  /**
+   * Deletes a record with all its versions. A missing record is `deleted: false`, no error. A later `store` begins again at 1.
+   * `timeoutMs` is 60 seconds unless given.
+   *
+   * @throws REQUEST_ID_REUSED.
+   */
   async purge(type: string, id: string, options: WriteOptions = {}): Promise<ImmutablePurgeResult> {
     writeOptions(options, "purge");
     const purged = await this.#caller.write(rpc.purge, nameOf(type, id), patient(options));
@@ -372,7 +378,7 @@ export class Immutable {
    * Deletes the records whose current version matches, with all their versions: all of them or none. `timeoutMs` is 60 seconds unless
    * given.
    *
-   * @throws INVALID_FILTER, also where no filter is given. CONFIRMATION_STALE.
+   * @throws INVALID_FILTER, also where no filter is given. CONFIRMATION_STALE. REQUEST_ID_REUSED.
    */
   async purgeMany(
     filters: ImmutableFilters,
@@ -404,7 +410,7 @@ export class Immutable {
   /**
    * Deletes old versions of a record, never the current one; with both bounds only what both would delete.
    *
-   * @throws INVALID_OPTIONS (neither bound, keepLatest below 1).
+   * @throws INVALID_OPTIONS (neither bound, keepLatest below 1), INVALID_TIME, REQUEST_ID_REUSED. `timeoutMs` is 60 seconds unless given.
    *
    * ```ts
    * await cortex.immutable.purgeVersions("kb-article", "guide-123", { keepLatest: 20 });

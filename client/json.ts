@@ -23,12 +23,7 @@ export function objectToJson(
   try {
     json = toJson(value, field);
   } catch (error) {
-    if (
-      code !== "INVALID_DATA" ||
-      !(error instanceof CortexError) ||
-      error.code !== "INVALID_VALUE"
-    )
-      throw error;
+    if (!(error instanceof CortexError) || error.code !== "INVALID_VALUE") throw error;
     throw new CortexError(code, error.message, { ...error.details, field });
   }
   if (!json.startsWith("{")) throw refuse("becomes no object as JSON");

@@ -34,7 +34,8 @@ export async function search(request: SearchRequest, { tenant, searches, languag
   const places = placesOf(request.searchIn);
   const query: Query = [...queryOf(matching), request.query, places.join()];
   const [score, type = "", id = ""] = positionOf(request.pageToken, query, 3) ?? [];
-  if (score !== undefined && !(Number(score) > 0 && `${Number(score)}` === score))
+  const last = Number(score);
+  if (score !== undefined && !(last > 0 && last < 1 && `${last}` === score))
     throw new CortexError("INVALID_PAGE_TOKEN", {
       field: "page_token",
       problem: "is not a token this server gave",
@@ -79,8 +80,8 @@ export async function search(request: SearchRequest, { tenant, searches, languag
     ),
   );
   const page = results.map(({ row }) => row);
-  const last = page.at(-1);
-  const more = Number(last?.found ?? 0) > page.length;
+  const end = page.at(-1);
+  const more = Number(end?.found ?? 0) > page.length;
   const past = request.includeHistory
     ? await pastOf(searches, tenant, page, listHistoryBytesMax)
     : [];
@@ -92,7 +93,7 @@ export async function search(request: SearchRequest, { tenant, searches, languag
         ...marks,
       }),
     ),
-    nextPageToken: more && last ? pageToken(query, [`${last.score}`, last.type, last.id]) : "",
+    nextPageToken: more && end ? pageToken(query, [`${end.score}`, end.type, end.id]) : "",
   };
 }
 

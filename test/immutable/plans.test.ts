@@ -129,6 +129,8 @@ describe("records are found by what they are asked by:", () => {
       [{ sortBy: SortBy.TYPE, sortOrder: SortOrder.ASC }, "immutable_pkey"],
     ] as const) {
       const nodes = await list({ ...request, total: false });
+      const limits = nodes.filter((node) => node["Node Type"] === "Limit");
+      expect(limits.map((limit) => limit.Plans?.[0]?.["Node Type"])).not.toContain("Sort");
       expect(conditions(nodes)).toContainEqual(
         expect.stringMatching(new RegExp(`^${index} .*tenant = `)),
       );
@@ -170,7 +172,19 @@ describe("records are found by what they are asked by:", () => {
       expect.arrayContaining([words, text]),
     );
     expect(conditions(await search("$100"))).toEqual(expect.arrayContaining([text]));
-    for (const query of ["日本語", "語", "ab", "c++ refunds", "refunds gi"])
+    for (const query of [
+      "日本語",
+      "語",
+      "ab",
+      "of",
+      "c++",
+      "$5",
+      "-",
+      "v2.1",
+      "11-21",
+      "भाषा",
+      "refunds gi",
+    ])
       expect(conditions(await search(query))).toEqual(expect.arrayContaining([words]));
     expect(conditions(await search("tag-77", { searchIn: SearchIn.METADATA }))).toEqual(
       expect.arrayContaining([searched("metadata_words @@ "), searched("metadata_text ~~ ")]),

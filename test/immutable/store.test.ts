@@ -301,7 +301,7 @@ describe("bad input to store is refused, and stores nothing:", () => {
   it("a text with more words than Postgres can index is stored all the same, and found by what is in it", async () => {
     const words = Array.from({ length: 150_000 }, (_, i) => i.toString(36)).join(" ");
     await s.cortex.immutable.store({ type: "words", id: "w", data: { words } });
-    for (const query of ["2n9", "150000".slice(0, 0) + (149_999).toString(36)])
+    for (const query of ["2n9", (149_999).toString(36)])
       expect(await s.cortex.immutable.search(query, { type: "words" })).toHaveLength(1);
     const long = "y".repeat(900_000);
     await s.cortex.immutable.store({ type: "words", id: "long", data: { long } });
@@ -419,7 +419,13 @@ describe("under a request id", () => {
     for (const client of [s.cortex, s.client({ address: another.address })])
       expect(await client.immutable.store(entry, { requestId: "once-1" })).toEqual(first);
     expect((await s.cortex.immutable.get("all", "once"))?.version).toBe(2);
-    for (const other of [{ data: { n: 9 } }, { id: "other" }, { metadata: {} }])
+    for (const other of [
+      { data: { n: 9 } },
+      { id: "other" },
+      { metadata: {} },
+      { metadata: null },
+      { userId: null },
+    ])
       await expect(
         s.cortex.immutable.store({ ...entry, ...other }, { requestId: "once-1" }),
       ).toFailWith("REQUEST_ID_REUSED");

@@ -120,8 +120,24 @@ describe("finds what was changed behind the server's back:", () => {
   });
 
   it("a first version that follows from another", async () => {
-    await s.sql`update immutable_version set previous_digest = 'x' where version = 1`;
-    expect((await verify()).problems).toContainEqual({ version: 1, kind: "altered" });
+    await s.sql`
+      update immutable_version set previous_digest = 'x', digest = version_digest('x', array[tenant, type, id, version::text,
+        (extract(epoch from created_at) * 1000)::bigint::text, data::text, metadata::text, user_id, agent_id, principal, request_id, salt])
+      where version = 1`;
+    expect((await verify()).problems).toEqual([
+      { version: 1, kind: "unlinked" },
+      { version: 2, kind: "unlinked" },
+    ]);
+  });
+
+  it("when the record began", async () => {
+    await s.sql`update immutable set first_created_at = first_created_at - interval '1 day'`;
+    expect((await verify()).problems).toEqual([{ version: 1, kind: "altered" }]);
+  });
+
+  it("content that was taken away, and not by an erasure", async () => {
+    await at3("data = null");
+    expect((await verify()).problems).toEqual([{ version: 3, kind: "altered" }]);
   });
 
   it("a record that says other things than its current version", async () => {

@@ -75,3 +75,37 @@ export async function proxyToPostgres(databaseUrl: string) {
   url.port = `${proxy.port}`;
   return { proxy, url: url.href };
 }
+
+/** The port of a proxy that cuts the first call whose messages have all come, before it says that it has ended. */
+export async function proxyThatCutsTheEnd(address: string): Promise<number> {
+  const [host = "", port = ""] = address.split(":");
+  let armed = true;
+  const server = createServer((client) => {
+    const upstream = dial(Number(port), host);
+    for (const socket of [client, upstream]) socket.on("error", () => {});
+    client.on("data", (data) => upstream.write(data));
+    client.on("close", () => upstream.destroy());
+    upstream.on("close", () => client.destroy());
+    let rest = Buffer.alloc(0);
+    let messages = false;
+    upstream.on("data", (data) => {
+      rest = Buffer.concat([rest, data]);
+      for (let size = 9 + rest.readUIntBE(0, 3); rest.length >= size; ) {
+        const [type, flags] = [rest[3] ?? 0, rest[4] ?? 0]; // of an HTTP/2 frame: 0 is DATA, 1 HEADERS
+        messages ||= type === 0 && size > 9;
+        if (armed && messages && type === 1 && flags & 1) {
+          armed = false;
+          setTimeout(() => client.destroy(), 20);
+          return;
+        }
+        client.write(rest.subarray(0, size));
+        rest = rest.subarray(size);
+        if (rest.length < 9) break;
+        size = 9 + rest.readUIntBE(0, 3);
+      }
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  server.unref();
+  return (server.address() as { port: number }).port;
+}

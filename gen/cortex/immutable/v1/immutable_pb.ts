@@ -128,7 +128,7 @@ export type Version = Message<"cortex.immutable.v1.Version"> & {
   principal?: string | undefined;
 
   /**
-   * The `request_id` it was stored under. Unset: none.
+   * The `request_id` it was stored under (of Transact: that of `begin`). Unset: none.
    *
    * @generated from field: optional string request_id = 8;
    */
@@ -851,6 +851,7 @@ export type SearchResult = Message<"cortex.immutable.v1.SearchResult"> & {
 
   /**
    * The fields that hold any of the terms, in their order: at most 100 paths such as `data.title`, `data.sections[2]`, `metadata.tags[0]`.
+   * Those of more than 1024 characters are left out.
    *
    * @generated from field: repeated string matches = 3;
    */
@@ -1668,9 +1669,10 @@ export const ImmutableStore: GenService<{
    * Finds the records whose current version holds every term of a query, best first; ties go by type and id.
    *
    * A term is a word, or a phrase in double quotes. It is found as a word, whatever its ending (`refunds` finds `refunding`; the
-   * language is a setting of the server), and as a fragment inside words (`email@exam` finds `email@example.com`). Terms with signs
-   * (`$100`, `c++`, `a.b`) are found as they are written. Letters of any script are found; case does not matter. Words that say
-   * nothing (`the`, `of`) are left out where others are asked for.
+   * language is a setting of the server), and as it is written inside words (`email@exam` finds `email@example.com`); a term of only one
+   * or two letters or digits is found where a word begins with it, in scripts without spaces anywhere. Terms with signs (`$100`, `c++`,
+   * `a.b`) are found as they are written. Letters of any script are found; case does not matter. Words that say nothing (`the`,
+   * `of`) are left out where others are asked for. Names of fields are not searched.
    *
    * A response carries what fits in about 1 MiB; `next_page_token` goes on.
    *
@@ -1740,8 +1742,9 @@ export const ImmutableStore: GenService<{
   },
   /**
    * Recomputes the digests of the versions that are kept, and says which do not agree with what is stored, and which are missing. What is
-   * no longer kept proves nothing; and whoever may write to the database could recompute all digests of a record: only comparing
-   * `digest` with one kept elsewhere finds that.
+   * no longer kept proves nothing, and that it was retention which took it is not proven either, nor that it was an erasure which took the
+   * content of a version; and whoever may write to the database could recompute all digests of a record: only comparing `digest`
+   * with one kept elsewhere finds that.
    *
    * Fails with INVALID_TYPE, INVALID_ID. Safe to repeat.
    *

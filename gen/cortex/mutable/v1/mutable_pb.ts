@@ -1052,7 +1052,8 @@ export type Operation = Message<"cortex.mutable.v1.Operation"> & {
     case: "replace";
   } | {
     /**
-     * Stores a version of an immutable record, so that it lands together with the rest or not at all.
+     * Stores a version of an immutable record, so that it lands together with the rest or not at all. Stores are made after what is
+     * done to keys: where both cannot be, the failure names the key's operation.
      *
      * @generated from field: cortex.immutable.v1.StoreOperation store = 11;
      */
@@ -1296,7 +1297,7 @@ export type TransactBegin = Message<"cortex.mutable.v1.TransactBegin"> & {
 
   /**
    * The `request_id` of a commit whose answer was lost. Where it was committed, `begin` is answered by its `committed` at once, and
-   * the stream ends; where not, the transaction begins.
+   * the stream ends; where not, the transaction begins. Versions that it stores carry this id.
    *
    * @generated from field: optional string request_id = 2;
    */
