@@ -14,7 +14,7 @@ const retention = new Retention(
   ]),
 );
 const s = serve({ retention });
-const runs = Number(process.env.MODEL_RUNS ?? 40);
+const runs = Number(process.env.MODEL_RUNS ?? 20);
 
 interface Version {
   version: number;
