@@ -34,6 +34,9 @@ beforeAll(async () => {
   for (const [name, explain] of Object.entries({ store, get }))
     whileEmpty.set(name, await explain());
   await s.sql`insert into users (tenant, id, created_at, updated_at) select '', 'u' || n, now(), now() from generate_series(1, 100) n`;
+  // An index over all at once is made in a fifth of the time.
+  const [index] = await s.sql`select pg_get_indexdef('immutable_search'::regclass) as definition`;
+  await s.sql`drop index immutable_search`;
   await s.sql`
     with record as (
       select n, 'word' || n % 5000 || ' text' || n % 77 || case when n % 500 = 0 then ' refunding customers' else '' end as text
@@ -49,7 +52,8 @@ beforeAll(async () => {
     )
     insert into immutable_version (tenant, type, id, version, data, metadata, created_at, salt, previous_digest, digest)
     select tenant, type, id, version, '{}', '{}', created_at, '', '', '' from h`;
-  await s.sql`vacuum analyze`; // also moves what the search index has pending
+  await s.sql.unsafe(index?.definition);
+  await s.sql`vacuum analyze`;
 }, 120_000);
 
 const whole = {
