@@ -35,25 +35,19 @@ export const fold = (text: string): string =>
     .toLowerCase()
     .replace(/[\s\p{Cc}]+/gu, " ");
 
-/** Folded text, and where each of its characters stands in the text. */
-export interface Folded {
-  text: string;
-  /** The start and the end, in the text as it was, of what became each character; undefined where that is not known. */
-  origin: { start: number; end: number }[] | undefined;
-}
-
-export function folded(text: string): Folded {
-  const whole = fold(text);
+/** The start and the end, in a text, of what became each character of its folded form; undefined where that is not known. */
+export function originOf(
+  text: string,
+  whole: string,
+): { start: number; end: number }[] | undefined {
   const origin: { start: number; end: number }[] = [];
   let pieces = "";
-  for (const { 0: piece, index } of text
-    .toWellFormed()
-    .matchAll(/[\s\p{Cc}]+|[^\s\p{Cc}]\p{M}*/gu)) {
+  for (const { 0: piece, index } of text.matchAll(/[\s\p{Cc}]+|[^\s\p{Cc}]\p{M}*/gu)) {
     const part = fold(piece);
     for (let i = 0; i < part.length; i++) origin.push({ start: index, end: index + piece.length });
     pieces += part;
   }
-  return { text: whole, origin: pieces === whole ? origin : undefined };
+  return pieces === whole ? origin : undefined;
 }
 
 // Scripts that are written without spaces: where their words begin is not known.

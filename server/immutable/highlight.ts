@@ -1,7 +1,7 @@
 // Which fields of a record a query found, and what they say there. The words are marked by the database, which knows their forms, line
 // by line of the folded text, a line a field; fragments are found here.
 import type { Fragment, Sql } from "../connection.js";
-import { fieldsOf, fold, folded } from "../text.js";
+import { fieldsOf, fold, originOf } from "../text.js";
 import type { RecordRow } from "../versions.js";
 import type { SearchPlace } from "./search.js";
 import type { Term, Terms } from "./terms.js";
@@ -54,11 +54,15 @@ export function marked(row: RecordRow & Lines, places: SearchPlace[], terms: Ter
     fieldsOf(JSON.parse(row[place]), place).forEach(({ path, text }, i) => {
       if (found.matches.length === matchesMax || path.length > pathCharsMax) return;
       const line = lines.get(i + 1);
-      const spans = fragmentsIn(fold(text), terms);
+      const whole = fold(text);
+      const spans = fragmentsIn(whole, terms);
       if (line === undefined && spans.length === 0) return;
       found.matches.push(path);
       if (found.highlights.length < highlightsMax)
-        found.highlights.push({ path, text: shown(text, [...spans, ...wordsIn(line, text)]) });
+        found.highlights.push({
+          path,
+          text: shown(text, whole, [...spans, ...wordsIn(line, whole)]),
+        });
     });
   }
   return found;
@@ -67,10 +71,10 @@ export function marked(row: RecordRow & Lines, places: SearchPlace[], terms: Ter
 type Span = [from: number, to: number];
 
 /** Where the marked words of a line stand in the folded text; nothing where Postgres left words out, which are too long for it. */
-function wordsIn(line: string | undefined, text: string): Span[] {
+function wordsIn(line: string | undefined, whole: string): Span[] {
   if (line === undefined) return [];
   const parts = line.replaceAll(close, open).split(open);
-  if (!fold(text).startsWith(parts.join(""))) return [];
+  if (!whole.startsWith(parts.join(""))) return [];
   const spans: Span[] = [];
   let at = 0;
   for (const [i, part] of parts.entries()) {
@@ -90,8 +94,9 @@ const fragmentsIn = (text: string, terms: Term[]): Span[] =>
   });
 
 /** The text as it was around the first match, with the matches marked; its beginning where none is known. */
-function shown(text: string, spans: Span[]): string {
-  const { text: whole, origin } = folded(text);
+function shown(text: string, whole: string, spans: Span[]): string {
+  if (text.toLowerCase() === whole) return excerpt(text, spans); // as nearly always
+  const origin = originOf(text, whole);
   if (!origin) return excerpt(whole, spans);
   return excerpt(
     text,
