@@ -33,6 +33,7 @@ export const fold = (text: string): string =>
     .toWellFormed()
     .normalize("NFKC")
     .toLowerCase()
+    .replaceAll("ς", "σ") // which letter it is depends on what follows
     .replace(/[\s\p{Cc}]+/gu, " ");
 
 /** The start and the end, in a text, of what became each character of its folded form; undefined where that is not known. */
@@ -52,8 +53,9 @@ export function originOf(
 
 // Scripts that are written without spaces: where their words begin is not known.
 const unspaced =
-  /[\p{sc=Han}\p{sc=Hira}\p{sc=Kana}\p{sc=Hang}\p{sc=Thai}\p{sc=Laoo}\p{sc=Khmr}\p{sc=Mymr}ー]/u;
+  /[\p{sc=Han}\p{sc=Hira}\p{sc=Kana}\p{sc=Hang}\p{sc=Thai}\p{sc=Laoo}\p{sc=Khmr}\p{sc=Mymr}\p{sc=Bopo}ー]/u;
 const letter = /[\p{L}\p{N}]/u;
+const mark = /\p{M}/u;
 
 type Kind = "space" | "letter" | "unspaced" | "sign";
 
@@ -93,9 +95,18 @@ export function lettersOf(text: string): Letters {
     if (paired(kind) && following === "space") found.last.add(char);
     if (kind !== "space" && following !== "space" && (paired(kind) || paired(following)))
       found.pairs.add(char + next);
-    before = kind;
+    if (!mark.test(char)) before = kind; // a mark belongs to the letter before
   });
   return found;
+}
+
+/** Where a word of folded text begins with a term; -1: nowhere. */
+export function beginning(text: string, term: string): number {
+  for (let at = text.indexOf(term); at >= 0; at = text.indexOf(term, at + 1)) {
+    const [before] = /\P{M}\p{M}*$/u.exec(text.slice(Math.max(at - 50, 0), at)) ?? [];
+    if (kindOf(before && String.fromCodePoint(before.codePointAt(0) ?? 0)) !== "letter") return at;
+  }
+  return -1;
 }
 
 /** JSON as it can be compared and kept as jsonb: without U+0000 and halves of surrogate pairs; numbers as doubles. */
@@ -113,8 +124,11 @@ const plain = (text: string) => text.toWellFormed().replaceAll("\0", "\ufffd");
 
 const wordsCharsMax = 128 * 1024; // text beyond is not found in the forms of its words
 const lettersMax = 50_000;
-/** Marks what has more letters than are kept: such records are looked through. No text holds it. */
-export const unindexed = "\u0001";
+/** Letters among the words that a record is found by: no word begins with this, which no folded text holds. */
+const lettersMark = "\u0001";
+export const letterLexeme = (letters: string): string => lettersMark + letters;
+/** Says that a record has more letters than are kept: it is looked through. */
+export const unindexed = lettersMark + lettersMark;
 
 /** What a record is found by, in the form the statement takes. */
 export interface Searchable {
@@ -135,7 +149,7 @@ export function searchable(value: unknown): Searchable {
   });
   const text = fields.join("\n");
   const { pairs, last, begins } = lettersOf(text);
-  const letters = [...new Set([...begins, ...last, ...pairs])];
+  const letters = [...new Set([...begins, ...last, ...pairs])].map(letterLexeme);
   return {
     text,
     fields: JSON.stringify(indexed),

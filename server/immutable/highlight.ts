@@ -1,7 +1,7 @@
 // Which fields of a record a query found, and what they say there. The words are marked by the database, which knows their forms, line
 // by line of the folded text, a line a field; fragments are found here.
 import type { Fragment, Sql } from "../connection.js";
-import { fieldsOf, fold, originOf } from "../text.js";
+import { beginning, fieldsOf, fold, originOf } from "../text.js";
 import type { RecordRow } from "../versions.js";
 import type { SearchPlace } from "./search.js";
 import type { Term, Terms } from "./terms.js";
@@ -87,15 +87,13 @@ function wordsIn(line: string | undefined, whole: string): Span[] {
 /** Where the terms stand as they are written, each at its first place; short ones where a word begins. */
 const fragmentsIn = (text: string, terms: Term[]): Span[] =>
   terms.flatMap((term): Span[] => {
-    const at = term.short
-      ? text.search(new RegExp(`(?<![\\p{L}\\p{N}])${term.text}`, "u"))
-      : text.indexOf(term.text);
+    const at = term.short ? beginning(text, term.text) : text.indexOf(term.text);
     return at < 0 ? [] : [[at, at + term.text.length]];
   });
 
 /** The text as it was around the first match, with the matches marked; its beginning where none is known. */
 function shown(text: string, whole: string, spans: Span[]): string {
-  if (text.toLowerCase() === whole) return excerpt(text, spans); // as nearly always
+  if (text.length === whole.length && text.toLowerCase() === whole) return excerpt(text, spans); // as nearly always
   const origin = originOf(text, whole);
   if (!origin) return excerpt(whole, spans);
   return excerpt(

@@ -4,7 +4,7 @@ import * as check from "../checks.js";
 import { type Fragment, joined, type Sql } from "../connection.js";
 import { CortexError } from "../errors.js";
 import type { Language } from "../language.js";
-import { fold, isUnspaced, lettersOf, unindexed } from "../text.js";
+import { fold, isUnspaced, letterLexeme, lettersOf, unindexed } from "../text.js";
 
 const queryBytesMax = 1024;
 const termsMax = 32;
@@ -52,7 +52,7 @@ export function termsOf(query: string): Term[] {
       quoted,
       plain: !isUnspaced(text) && /^[\p{L}\p{N}\p{M} '’-]+$/u.test(text) && letter.test(text),
       short,
-      letters: short ? quote(text) : lettersQuery(text),
+      letters: short ? lexeme(text) : lettersQuery(text),
     };
   });
 }
@@ -63,16 +63,17 @@ const letter = /[\p{L}\p{N}]/u;
 const bare = (word: string): string =>
   word.replace(/^[([{'«“‘]+/u, "").replace(/[\])}'»”’.,;:!?…]+$/u, "");
 
-const quote = (lexeme: string) => `'${lexeme.replace(/['\\]/g, "$&$&")}'`;
+const quote = (text: string) => `'${text.replace(/['\\]/g, "$&$&")}'`;
+const lexeme = (letters: string) => quote(letterLexeme(letters));
 
 /** By which letters the index finds a term; undefined where it knows three letters together, as fragments. */
 function lettersQuery(text: string): string | undefined {
   if (!isUnspaced(text) && /[\p{L}\p{N}]{3}/u.test(text)) return undefined;
   const { pairs, last, later } = lettersOf(text);
   const all = [...pairs, ...later];
-  if (all.length > 0) return all.map(quote).join(" & ");
+  if (all.length > 0) return all.map(lexeme).join(" & ");
   const [one] = last;
-  return one === undefined ? undefined : `${quote(one)}:*`;
+  return one === undefined ? undefined : `${lexeme(one)}:*`;
 }
 
 /** Where to look. */
@@ -96,7 +97,7 @@ export class Terms {
       sql,
       this.terms.map((term) => {
         const anywhere = columns.map((at) => this.#holds(at, term));
-        const ignored = term.plain ? [this.ignored(term)] : [];
+        const ignored = term.plain && !term.quoted ? [this.ignored(term)] : [];
         return sql`(${joined(sql, [...anywhere, ...ignored], sql`or`)})`;
       }),
       sql`and`,
@@ -127,12 +128,12 @@ export class Terms {
     return words.length === 0 ? sql`''::tsquery` : sql`(${joined(sql, words, sql`||`)})`;
   }
 
-  /** Whether the term says nothing, and another does. */
+  /** Whether the term is a word that says nothing, and another does. */
   ignored(term: Term): Fragment {
     const { sql } = this;
-    if (!term.plain) return sql`false`;
+    if (!term.plain || term.quoted) return sql`false`;
     const others = this.terms.filter((other) => other !== term);
-    const telling = others.some(({ plain }) => !plain)
+    const telling = others.some(({ plain, quoted }) => !plain || quoted)
       ? sql`true`
       : joined(
           sql,

@@ -133,6 +133,13 @@ describe("text", () => {
     ["-", "a - b"],
     ["'", "it's"],
     ['"to be"', "to be or not"],
+    ['"the who" live', "we saw the who live"],
+    ["to", "東京tower"],
+    ["po", "한국어Policy"],
+    ["ㄆㄇ", "ㄅㄆㄇㄈ"],
+    ["ΟΔΟΣ", "ΟΔΟΣΑΒ"],
+    ["οδοσ", "ο ΟΔΟΣ"],
+    ["ΔΟΣ", "ΟΔΟΣΑΒ"],
     ["5%", "a rate of 5% a year"],
   ])("%s is found in %s, and shown", async (query, text) => {
     const id = `${query} in ${text}`;
@@ -143,6 +150,21 @@ describe("text", () => {
     expect(result?.highlights[0]?.text).toContain("<mark>");
     expect(result?.score).toBeGreaterThan(0);
   });
+});
+
+it.each([
+  ["ads", "address book"],
+  ["going", "government"],
+  ["ids", "identity"],
+  ["i'm", "mail"],
+  ["we'd", "doctor doing"],
+  ["न", "हिन्दीभाषा"],
+  ["xy", "q\u0303xyz"],
+  ['"the who" live', "the live show of who it was"],
+])("%s is not found in %s", async (query, text) => {
+  await s.cortex.immutable.store({ type: "not", id: `${query} in ${text}`, data: { text } });
+  const results = await s.cortex.immutable.search(query, { type: "not", limit: 100 });
+  expect(results.map(({ record }) => record.id)).not.toContain(`${query} in ${text}`);
 });
 
 describe("highlights", () => {
@@ -162,6 +184,7 @@ describe("highlights", () => {
       "Hello\n\n<mark>Refund</mark> this\n\nand wait… ok",
     ],
     ["refunds", "x\n  y refunds ﬃ", "x\n  y <mark>refunds</mark> ﬃ"],
+    ["refund", "İİİİ refund policy", "İİİİ <mark>refund</mark> policy"],
     ["office", "the oﬃce", "the <mark>oﬃce</mark>"],
     ["ΟΔΥΣΣΕΥΣ", "ο ΟΔΥΣΣΕΥΣ", "ο <mark>ΟΔΥΣΣΕΥΣ</mark>"],
   ])("of %s in %j are where it stands, as it is stored", async (query, text, expected) => {

@@ -886,7 +886,8 @@ export type Highlight = Message<"cortex.immutable.v1.Highlight"> & {
   path: string;
 
   /**
-   * A piece of its text, with `<mark>` and `</mark>` around what matches. The rest is as it is stored: not escaped for HTML.
+   * A piece of its text, with `<mark>` and `</mark>` around what matches. The rest is as it is stored: not escaped for HTML. Where only
+   * another form of a word stands beyond the first 20 000 characters of a field, its beginning, without a mark.
    *
    * @generated from field: string text = 2;
    */
