@@ -95,7 +95,8 @@ export function lettersOf(text: string): Letters {
     if (paired(kind) && following === "space") found.last.add(char);
     if (kind !== "space" && following !== "space" && (paired(kind) || paired(following)))
       found.pairs.add(char + next);
-    if (!mark.test(char)) before = kind; // a mark belongs to the letter before
+    if (!mark.test(char)) before = kind;
+    else if (before === "space") before = "letter"; // a mark belongs to the letter before, be it in sight or not
   });
   return found;
 }
