@@ -2,31 +2,15 @@
 import { type ListRequest, SortBy, SortOrder } from "../../gen/cortex/immutable/v1/immutable_pb.js";
 import type { Call } from "../call.js";
 import * as check from "../checks.js";
-import type { Fragment, Run, Sql } from "../connection.js";
-import { CortexError } from "../errors.js";
+import type { Run } from "../connection.js";
 import { pageToken, positionOf, type Query } from "../page.js";
+import { type By, byTime, checkPosition, messages, type Sort, unknownSort } from "../sort.js";
 import { columns, current, type RecordRow, size, toRecord } from "../versions.js";
 import { byLabels, checkFilter, type Matching, matches, queryOf } from "./filter.js";
 import { pastOf } from "./history.js";
 
-const messageRecordsMax = 100;
 const listBytesMax = 1024 * 1024;
 export const listHistoryBytesMax = 512 * 1024; // so that a message with its records stays below 4 MiB
-
-interface Sort {
-  name: string;
-  descending: boolean;
-  /** What goes before type and id; undefined sorts by these alone. */
-  by: By | undefined;
-}
-
-interface By {
-  column: (sql: Sql) => Fragment;
-  /** The column as a whole number, for the page token; and back. */
-  position: (sql: Sql) => Fragment;
-  bound: (sql: Sql, position: number) => Fragment;
-  positionMax: number;
-}
 
 interface Chunk extends RecordRow {
   found: string;
@@ -70,12 +54,6 @@ export async function* list(request: ListRequest, { tenant, bulk }: Call) {
       };
     }
   }
-}
-
-/** At most messageRecordsMax records each; one message where there are none. */
-function* messages(records: Chunk[]): Generator<Chunk[]> {
-  for (let i = 0; i === 0 || i < records.length; i += messageRecordsMax)
-    yield records.slice(i, i + messageRecordsMax);
 }
 
 function chunk(
@@ -122,9 +100,7 @@ function chunk(
 }
 
 function sortOf({ sortBy, sortOrder }: ListRequest): Sort {
-  const refuse = (field: string, got: number) =>
-    new CortexError("INVALID_SORT", { field, problem: "is not one that is known", got: `${got}` });
-  if (SortOrder[sortOrder] === undefined) throw refuse("sort_order", sortOrder);
+  if (SortOrder[sortOrder] === undefined) throw unknownSort("sort_order", sortOrder);
   const descending = sortOrder !== SortOrder.ASC;
   switch (sortBy) {
     case SortBy.UNSPECIFIED:
@@ -135,16 +111,11 @@ function sortOf({ sortBy, sortOrder }: ListRequest): Sort {
     case SortBy.TYPE:
       return { name: "type", descending, by: undefined };
     default:
-      throw refuse("sort_by", sortBy satisfies never);
+      throw unknownSort("sort_by", sortBy satisfies never);
   }
 }
 
-const byCreateTime: By = {
-  column: (sql) => sql`h.created_at`,
-  position: (sql) => sql`(extract(epoch from h.created_at) * 1000)::bigint`,
-  bound: (sql, ms) => sql`${new Date(ms)}::timestamptz`,
-  positionMax: Date.parse("9999-12-31T23:59:59.999Z"),
-};
+const byCreateTime = byTime((sql) => sql`h.created_at`);
 
 const byVersion: By = {
   column: (sql) => sql`h.version`,
@@ -152,11 +123,3 @@ const byVersion: By = {
   bound: (sql, version) => sql`${version}::int`,
   positionMax: 2 ** 31 - 1,
 };
-
-// A token can be forged by its holder: what does not read as a position is refused, not sent to the database.
-function checkPosition({ by }: Sort, position: string[] | undefined): void {
-  const [after = ""] = position ?? [];
-  if (!position || !by || (/^\d{1,16}$/.test(after) && Number(after) <= by.positionMax)) return;
-  const problem = "is not a token this server gave";
-  throw new CortexError("INVALID_PAGE_TOKEN", { field: "page_token", problem });
-}

@@ -4,28 +4,12 @@ import { type ListRequest, SortBy, SortOrder } from "../../gen/cortex/mutable/v1
 import type { Call } from "../call.js";
 import * as check from "../checks.js";
 import type { Fragment, Run, Sql } from "../connection.js";
-import { CortexError } from "../errors.js";
 import { pageToken, positionOf, type Query } from "../page.js";
+import { type By, byTime, checkPosition, messages, type Sort, unknownSort } from "../sort.js";
 import { columns, joinAccess, type Row, toRecord } from "./entry.js";
 import { checkFilter, type Matching, matches, queryOf } from "./filter.js";
 
-const messageRecordsMax = 100;
 const listBytesMax = 1024 * 1024;
-
-interface Sort {
-  name: string;
-  descending: boolean;
-  /** What goes before the key; undefined sorts by key alone. */
-  by: By | undefined;
-}
-
-interface By {
-  column: (sql: Sql) => Fragment;
-  /** The column as a whole number, for the page token; and back. */
-  position: (sql: Sql) => Fragment;
-  bound: (sql: Sql, position: number) => Fragment;
-  positionMax: number;
-}
 
 interface Chunk extends Row {
   found: string;
@@ -73,12 +57,6 @@ export async function* list(request: ListRequest, { tenant, bulk, access }: Call
   }
 }
 
-/** At most messageRecordsMax records each; one message where there are none. */
-function* messages(records: Chunk[]): Generator<Chunk[]> {
-  for (let i = 0; i === 0 || i < records.length; i += messageRecordsMax)
-    yield records.slice(i, i + messageRecordsMax);
-}
-
 function chunk(
   run: Run,
   matching: Matching,
@@ -119,9 +97,7 @@ const size = (sql: Sql): Fragment =>
   sql`(m.bytes + octet_length(m.metadata::text) + octet_length(m.key) + 200)`;
 
 function sortOf({ sortBy, sortOrder }: ListRequest): Sort {
-  const refuse = (field: string, got: number) =>
-    new CortexError("INVALID_SORT", { field, problem: "is not one that is known", got: `${got}` });
-  if (SortOrder[sortOrder] === undefined) throw refuse("sort_order", sortOrder);
+  if (SortOrder[sortOrder] === undefined) throw unknownSort("sort_order", sortOrder);
   const descending = sortOrder === SortOrder.DESC;
   switch (sortBy) {
     case SortBy.UNSPECIFIED:
@@ -132,16 +108,11 @@ function sortOf({ sortBy, sortOrder }: ListRequest): Sort {
     case SortBy.ACCESS_COUNT:
       return { name: "access_count", descending, by: byAccessCount };
     default:
-      throw refuse("sort_by", sortBy satisfies never);
+      throw unknownSort("sort_by", sortBy satisfies never);
   }
 }
 
-const byUpdateTime: By = {
-  column: (sql) => sql`m.updated_at`,
-  position: (sql) => sql`(extract(epoch from m.updated_at) * 1000)::bigint`,
-  bound: (sql, ms) => sql`${new Date(ms)}::timestamptz`,
-  positionMax: Date.parse("9999-12-31T23:59:59.999Z"),
-};
+const byUpdateTime = byTime((sql) => sql`m.updated_at`);
 
 const byAccessCount: By = {
   column: (sql) => sql`coalesce(a.count, 0)`,
@@ -149,11 +120,3 @@ const byAccessCount: By = {
   bound: (sql, count) => sql`${count}::bigint`,
   positionMax: Number.MAX_SAFE_INTEGER,
 };
-
-// A token can be forged by its holder: what does not read as a position is refused, not sent to the database.
-function checkPosition({ by }: Sort, position: string[] | undefined): void {
-  const [after = ""] = position ?? [];
-  if (!position || !by || (/^\d{1,16}$/.test(after) && Number(after) <= by.positionMax)) return;
-  const problem = "is not a token this server gave";
-  throw new CortexError("INVALID_PAGE_TOKEN", { field: "page_token", problem });
-}
