@@ -10,13 +10,7 @@ export function data(text: string, field: string, bytesMax: number): Record<stri
   const bytes = Buffer.byteLength(text);
   if (bytes > bytesMax)
     throw new CortexError("DATA_TOO_LARGE", { field, limit: `${bytesMax}`, got: `${bytes}` });
-  if (!/^[ \t\n\r]*\{/.test(text)) throw refuse("is not a JSON object");
-  let object: Record<string, unknown>;
-  try {
-    object = JSON.parse(text);
-  } catch {
-    throw refuse("is not JSON");
-  }
+  const object = objectIn(text, refuse);
   const depth = text.length > valueDepthMax ? depthOf(text) : 0;
   if (depth > valueDepthMax)
     throw new CortexError("VALUE_TOO_DEEP", { field, limit: `${valueDepthMax}`, got: `${depth}` });
@@ -90,17 +84,18 @@ function parsedObject(text: string, field: string): Record<string, unknown> {
   const bytes = Buffer.byteLength(text);
   if (bytes > metadataBytesMax)
     throw refuse("is too large", { limit: `${metadataBytesMax} bytes of UTF-8`, got: `${bytes}` });
+  const object = objectIn(text, refuse);
+  const depth = text.length > valueDepthMax ? depthOf(text) : 0;
+  if (depth > valueDepthMax)
+    throw refuse("nests too deep", { limit: `${valueDepthMax}`, got: `${depth}` });
+  return object;
+}
+
+function objectIn(text: string, refuse: (problem: string) => CortexError): Record<string, unknown> {
   if (!/^[ \t\n\r]*\{/.test(text)) throw refuse("is not a JSON object");
-  let object: Record<string, unknown>;
   try {
-    object = JSON.parse(text);
+    return JSON.parse(text);
   } catch {
     throw refuse("is not JSON");
   }
-  if (text.length > valueDepthMax) {
-    const depth = depthOf(text);
-    if (depth > valueDepthMax)
-      throw refuse("nests too deep", { limit: `${valueDepthMax}`, got: `${depth}` });
-  }
-  return object;
 }

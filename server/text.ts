@@ -57,55 +57,88 @@ const unspaced =
 const letter = /[\p{L}\p{N}]/u;
 const mark = /\p{M}/u;
 
-type Kind = "space" | "letter" | "unspaced" | "sign";
+const kind = { space: 1, letter: 2, unspaced: 3, sign: 4, mark: 5 };
+const kinds = new Uint8Array(0x110000); // of the code points that were met: all of a text's are looked at when it is stored
 
-function kindOf(char: string | undefined): Kind {
-  if (char === undefined || char === " " || char === "\n") return "space";
-  if (char < "\x80") return /[a-z0-9]/.test(char) ? "letter" : "sign";
-  return unspaced.test(char) ? "unspaced" : letter.test(char) ? "letter" : "sign";
+function kindOf(code: number | undefined): number {
+  if (code === undefined) return kind.space;
+  const known = kinds[code];
+  if (known) return known;
+  const char = String.fromCodePoint(code);
+  const found =
+    char === " " || char === "\n"
+      ? kind.space
+      : mark.test(char)
+        ? kind.mark
+        : unspaced.test(char)
+          ? kind.unspaced
+          : letter.test(char)
+            ? kind.letter
+            : kind.sign;
+  kinds[code] = found;
+  return found;
 }
 
 export const isUnspaced = (text: string): boolean => unspaced.test(text);
 
 interface Letters {
   /** Two neighbours, one of which is a sign or of an unspaced script. */
-  pairs: Set<string>;
+  pairs: string[];
   /** Signs and letters of unspaced scripts that nothing follows. */
-  last: Set<string>;
+  last: string[];
   /** The first letter, and the first two, of each run of letters, and of those runs that something precedes. */
-  begins: Set<string>;
-  later: Set<string>;
+  begins: string[];
+  later: string[];
 }
 
 /** What folded text is found by where neither its words nor three letters together say enough. */
 export function lettersOf(text: string): Letters {
-  const found: Letters = { pairs: new Set(), last: new Set(), begins: new Set(), later: new Set() };
-  const chars = [...text];
-  let before: Kind = "space";
-  chars.forEach((char, i) => {
-    const next = chars[i + 1];
-    const [kind, following] = [kindOf(char), kindOf(next)];
-    if (kind === "letter" && before !== "letter") {
-      found.begins.add(char);
-      const two = following === "letter" ? char + next : char;
-      found.begins.add(two);
-      if (i > 0) found.later.add(two);
+  const [pairs, last, begins, later] = [new Pairs(), new Pairs(), new Pairs(), new Pairs()];
+  let before = kind.space;
+  let code = text.codePointAt(0);
+  for (let i = 0; code !== undefined; ) {
+    const after = i + (code > 0xffff ? 2 : 1);
+    const next = text.codePointAt(after);
+    const [is, follows] = [kindOf(code), kindOf(next)];
+    if (is === kind.letter && before !== kind.letter) {
+      const second = follows === kind.letter ? next : undefined;
+      begins.add(code);
+      begins.add(code, second);
+      if (i > 0) later.add(code, second);
     }
-    const paired = (of: Kind) => of === "sign" || of === "unspaced";
-    if (paired(kind) && following === "space") found.last.add(char);
-    if (kind !== "space" && following !== "space" && (paired(kind) || paired(following)))
-      found.pairs.add(char + next);
-    if (!mark.test(char)) before = kind;
-    else if (before === "space") before = "letter"; // a mark belongs to the letter before, be it in sight or not
-  });
-  return found;
+    if (is >= kind.unspaced && follows === kind.space) last.add(code);
+    if (is !== kind.space && follows !== kind.space && Math.max(is, follows) >= kind.unspaced)
+      pairs.add(code, next);
+    if (is !== kind.mark) before = is;
+    else if (before === kind.space) before = kind.letter; // a mark belongs to the letter before, be it in sight or not
+    i = after;
+    code = next;
+  }
+  return { pairs: pairs.texts, last: last.texts, begins: begins.texts, later: later.texts };
+}
+
+/** Distinct letters and pairs of letters; as numbers, since most come again and again. */
+class Pairs {
+  readonly #seen = new Set<number>();
+
+  add(code: number, next = 0): void {
+    this.#seen.add(code * 0x110000 + next);
+  }
+
+  get texts(): string[] {
+    return [...this.#seen].map((pair) => {
+      const next = pair % 0x110000;
+      const first = String.fromCodePoint((pair - next) / 0x110000);
+      return next === 0 ? first : first + String.fromCodePoint(next);
+    });
+  }
 }
 
 /** Where a word of folded text begins with a term; -1: nowhere. */
 export function beginning(text: string, term: string): number {
   for (let at = text.indexOf(term); at >= 0; at = text.indexOf(term, at + 1)) {
     const [before] = /\P{M}\p{M}*$/u.exec(text.slice(Math.max(at - 50, 0), at)) ?? [];
-    if (kindOf(before && String.fromCodePoint(before.codePointAt(0) ?? 0)) !== "letter") return at;
+    if (kindOf(before?.codePointAt(0)) !== kind.letter) return at;
   }
   return -1;
 }

@@ -5,6 +5,7 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ImmutableStore } from "../gen/cortex/immutable/v1/immutable_pb.js";
 import { MutableStore, type SetRequestSchema } from "../gen/cortex/mutable/v1/mutable_pb.js";
 import { Users } from "../gen/cortex/users/v1/users_pb.js";
 import { type Failure, Raw } from "./support/raw.js";
@@ -356,7 +357,11 @@ describe("a message", () => {
   });
 
   it("of random bytes never crashes a method, and is never INTERNAL", async () => {
-    const methods: DescMethod[] = [...MutableStore.methods, ...Users.methods];
+    const methods: DescMethod[] = [
+      ...MutableStore.methods,
+      ...ImmutableStore.methods,
+      ...Users.methods,
+    ];
     const sample = Buffer.from(
       toBinary(set.input, create(set.input, { ...sound, userId: "u", metadataJson: "{}" })),
     );

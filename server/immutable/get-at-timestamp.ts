@@ -3,7 +3,7 @@ import type { Call } from "../call.js";
 import * as check from "../checks.js";
 import { CortexError } from "../errors.js";
 import { columns, kept, ofRecord, toVersion, type VersionRow, versionAt } from "../versions.js";
-import { nameOf } from "./get.js";
+import { nameOf } from "./name.js";
 
 export async function getAtTimestamp(request: GetAtTimestampRequest, { tenant, run }: Call) {
   const { type, id } = nameOf(tenant, request);

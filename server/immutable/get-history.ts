@@ -3,8 +3,8 @@ import type { GetHistoryRequest } from "../../gen/cortex/immutable/v1/immutable_
 import type { Call } from "../call.js";
 import * as check from "../checks.js";
 import { columns, kept, ofRecord, size, toVersion, type VersionRow } from "../versions.js";
-import { nameOf } from "./get.js";
 import { historyBytesMax, versionsMax } from "./history.js";
+import { nameOf } from "./name.js";
 
 export async function* getHistory(request: GetHistoryRequest, { tenant, bulk }: Call) {
   const { type, id } = nameOf(tenant, request);

@@ -2,7 +2,7 @@ import type { GetVersionRequest } from "../../gen/cortex/immutable/v1/immutable_
 import type { Call } from "../call.js";
 import * as check from "../checks.js";
 import { columns, kept, ofRecord, toVersion, type VersionRow } from "../versions.js";
-import { nameOf } from "./get.js";
+import { nameOf } from "./name.js";
 
 export async function getVersion(request: GetVersionRequest, { tenant, run }: Call) {
   const { type, id } = nameOf(tenant, request);

@@ -1,23 +1,11 @@
 import type { GetRequest } from "../../gen/cortex/immutable/v1/immutable_pb.js";
 import type { Call } from "../call.js";
-import * as check from "../checks.js";
 import type { Run } from "../connection.js";
 import { codeOf } from "../errors.js";
 import type { Shared } from "../share.js";
 import { columns, current, kept, ofRecord, type RecordRow, size, toRecord } from "../versions.js";
 import { historyBytesMax, versionsMax } from "./history.js";
-
-export interface Name {
-  tenant: string;
-  type: string;
-  id: string;
-}
-
-export const nameOf = (tenant: string, { type, id }: { type: string; id: string }): Name => ({
-  tenant,
-  type: check.type(type),
-  id: check.id(id),
-});
+import { type Name, nameOf } from "./name.js";
 
 const sharedBytesMax = 64 * 1024; // larger data is read by itself: a batch of it would fill the memory
 

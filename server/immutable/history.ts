@@ -4,6 +4,7 @@ import { columns, kept, type RecordRow, size, type VersionRow } from "../version
 
 export const versionsMax = 100;
 export const historyBytesMax = 1024 * 1024;
+export const listHistoryBytesMax = 512 * 1024; // so that a message with its records stays below 4 MiB
 
 /** The versions before those of the records, which together take about `bytesMax`. */
 export async function pastOf(

@@ -7,10 +7,9 @@ import { pageToken, positionOf, type Query } from "../page.js";
 import { type By, byTime, checkPosition, messages, type Sort, unknownSort } from "../sort.js";
 import { columns, current, type RecordRow, size, toRecord } from "../versions.js";
 import { byLabels, checkFilter, type Matching, matches, queryOf } from "./filter.js";
-import { pastOf } from "./history.js";
+import { listHistoryBytesMax, pastOf } from "./history.js";
 
 const listBytesMax = 1024 * 1024;
-export const listHistoryBytesMax = 512 * 1024; // so that a message with its records stays below 4 MiB
 
 interface Chunk extends RecordRow {
   found: string;

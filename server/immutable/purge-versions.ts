@@ -5,7 +5,7 @@ import { CortexError } from "../errors.js";
 import { once, requestKey } from "../request.js";
 import { recordId } from "../store.js";
 import { ofRecord, versionAt } from "../versions.js";
-import { nameOf } from "./get.js";
+import { nameOf } from "./name.js";
 
 interface Purged {
   deleted: number;

@@ -4,7 +4,7 @@ import type { Call } from "../call.js";
 import { now } from "../connection.js";
 import { once, requestKey } from "../request.js";
 import { ofRecord } from "../versions.js";
-import { nameOf } from "./get.js";
+import { nameOf } from "./name.js";
 
 interface Purged {
   versions: number;

@@ -12,8 +12,7 @@ import { pageToken, positionOf, type Query } from "../page.js";
 import { current, type RecordRow, size, toRecord, columns as versionColumns } from "../versions.js";
 import { checkFilter, matches, queryOf } from "./filter.js";
 import { type Line, linesOf, marked } from "./highlight.js";
-import { pastOf } from "./history.js";
-import { listHistoryBytesMax } from "./list.js";
+import { listHistoryBytesMax, pastOf } from "./history.js";
 import { type Columns, Terms, termsOf } from "./terms.js";
 
 const searchBytesMax = 1024 * 1024;

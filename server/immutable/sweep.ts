@@ -33,6 +33,8 @@ export async function sweep(run: Run, { defaultVersions, byType }: Retention): P
             for no key update skip locked
           ) as h
           where kept.keep > 0
+            -- not where others stored meanwhile, whose versions only the next statement can see
+            and h.digest = (select s.digest from immutable s where s.tenant = h.tenant and s.type = h.type and s.id = h.id)
           limit ${recordsMax}
         ), moved as (
           update immutable h set first_version = held.new_first from held

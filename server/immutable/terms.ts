@@ -152,7 +152,6 @@ export class Terms {
       const written = sql`${words} @@ ${letters}::tsquery and strpos(${text}, ${term.text}) > 0`;
       return sql`(${joined(sql, [...asWords, written], sql`or`)})`;
     }
-    if (!/[\p{L}\p{N}]{3}/u.test(term.text)) return asWords[0] ?? sql`false`;
     const like = sql`${text} like ${`%${term.text.replace(/[\\%_]/g, "\\$&")}%`}`;
     return sql`(${joined(sql, [...asWords, like], sql`or`)})`;
   }

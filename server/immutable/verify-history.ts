@@ -4,7 +4,7 @@ import {
 } from "../../gen/cortex/immutable/v1/immutable_pb.js";
 import type { Call } from "../call.js";
 import { ofRecord } from "../versions.js";
-import { nameOf } from "./get.js";
+import { nameOf } from "./name.js";
 
 const problemsMax = 100;
 

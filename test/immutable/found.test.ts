@@ -2,9 +2,11 @@
 import { describe, expect, it } from "vitest";
 import { ImmutableStore } from "../../gen/cortex/immutable/v1/immutable_pb.js";
 import { MutableStore } from "../../gen/cortex/mutable/v1/mutable_pb.js";
-import { proxyThatCutsTheEnd } from "../support/proxy.js";
+import { defaults } from "../../server/config.js";
+import { start } from "../../server/start.js";
+import { proxyThatCutsTheEnd, proxyToPostgres } from "../support/proxy.js";
 import { Raw, RawTransaction } from "../support/raw.js";
-import { serve } from "../support/server.js";
+import { serve, testLog } from "../support/server.js";
 
 const s = serve();
 const store = (id: string, data: object, more = {}) =>
@@ -60,6 +62,30 @@ it("a repeat is told which agent stored it, not which asks", async () => {
   const first = await alice.immutable.store(entry, { requestId: "agent" });
   for (const client of [bob, s.cortex])
     expect(await client.immutable.store(entry, { requestId: "agent" })).toEqual(first);
+});
+
+it("a store whose look at the versions before fails is acknowledged all the same", async () => {
+  const { proxy, url } = await proxyToPostgres(s.databaseUrl);
+  const config = { ...defaults, listen: "127.0.0.1:0", drainSeconds: 1 };
+  const running = await start(config, url, testLog);
+  await store("look", { n: 1 });
+  proxy.onSend = (data) => {
+    if (!data.includes("as asked (type, id, version, number)")) return false;
+    proxy.cut();
+    return true;
+  };
+  const raw = new Raw(running.address);
+  const reply = await raw.call(ImmutableStore.method.store, {
+    type: "t",
+    id: "look",
+    dataJson: '{"n":2}',
+  });
+  expect(reply).toMatchObject({
+    record: { current: { version: 2 }, previousVersions: [], hasMoreVersions: true },
+  });
+  raw.close();
+  await running.stop();
+  proxy.close();
 });
 
 it("a store in Transact carries the request id of its begin", async () => {
