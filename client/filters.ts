@@ -20,6 +20,10 @@ export interface MutableFilters {
   updatedBefore?: Date | undefined;
   /** Entries `get` has not read since before this time, itself excluded; one never read counts from its creation. */
   lastAccessedBefore?: Date | undefined;
+  /** Entries that this agent wrote last. */
+  updatedBy?: string | undefined;
+  /** Entries that this principal wrote last. */
+  principal?: string | undefined;
 }
 
 /** What `scan` can sort by, besides filters. */
@@ -42,7 +46,15 @@ export interface MutablePage {
   total?: boolean | undefined;
 }
 
-const filterNames = ["keyPrefix", "userId", "updatedAfter", "updatedBefore", "lastAccessedBefore"];
+const filterNames = [
+  "keyPrefix",
+  "userId",
+  "updatedAfter",
+  "updatedBefore",
+  "lastAccessedBefore",
+  "updatedBy",
+  "principal",
+];
 const orderNames = ["sortBy", "sortOrder"];
 const pageNames = ["limit", "offset", "pageToken", "total"];
 
@@ -52,6 +64,7 @@ export function filterOf(
 ): MessageInitShape<typeof FilterSchema> {
   only(filters, [...filterNames, ...more], "INVALID_FILTER", "the filter");
   const { keyPrefix, userId, updatedAfter, updatedBefore, lastAccessedBefore } = filters;
+  const { updatedBy, principal } = filters;
   return {
     ...(keyPrefix !== undefined && { keyPrefix: text(keyPrefix, "keyPrefix", "INVALID_FILTER") }),
     ...(userId !== undefined && { userId: userIdText(userId) }),
@@ -60,6 +73,8 @@ export function filterOf(
     ...(lastAccessedBefore !== undefined && {
       lastAccessedBefore: time(lastAccessedBefore, "lastAccessedBefore"),
     }),
+    ...(updatedBy !== undefined && { updatedBy: text(updatedBy, "updatedBy", "INVALID_FILTER") }),
+    ...(principal !== undefined && { principal: text(principal, "principal", "INVALID_FILTER") }),
   };
 }
 

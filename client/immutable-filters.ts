@@ -32,6 +32,10 @@ export interface ImmutableFilters {
   createdBefore?: Date | undefined;
   /** Records at this version or a later one. */
   minVersion?: number | undefined;
+  /** Records whose current version this agent stored. */
+  agentId?: string | undefined;
+  /** Records whose current version this principal stored. */
+  principal?: string | undefined;
 }
 
 export interface ImmutableOrder {
@@ -83,6 +87,8 @@ const filterNames = [
   "createdAfter",
   "createdBefore",
   "minVersion",
+  "agentId",
+  "principal",
 ];
 const orderNames = ["sortBy", "sortOrder", "includeHistory"];
 
@@ -100,8 +106,8 @@ export function immutableFilterOf(
   more: readonly string[] = [],
 ): MessageInitShape<typeof FilterSchema> {
   only(filters, [...filterNames, ...more], "INVALID_FILTER", "the filter");
-  const { type, types, userId, metadata, tags, anyTag, createdAfter, createdBefore, minVersion } =
-    filters;
+  const { type, types, userId, metadata, tags, anyTag, createdAfter, createdBefore } = filters;
+  const { minVersion, agentId, principal } = filters;
   return {
     types: [
       ...(type === undefined ? [] : [typeText(type)]),
@@ -118,6 +124,8 @@ export function immutableFilterOf(
     ...(minVersion !== undefined && {
       minVersion: whole(minVersion, "minVersion", "INVALID_FILTER"),
     }),
+    ...(agentId !== undefined && { agentId: text(agentId, "agentId", "INVALID_FILTER") }),
+    ...(principal !== undefined && { principal: text(principal, "principal", "INVALID_FILTER") }),
   };
 }
 

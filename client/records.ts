@@ -19,6 +19,10 @@ export interface MutableRecord<T = any> {
   lastAccessed?: Date;
   /** When the entry expires; undefined: never. */
   expiresAt?: Date;
+  /** The agent that wrote it last (`agentId` of its client); undefined: it did not say. */
+  updatedBy?: string;
+  /** Who wrote it last, by the credentials; undefined: there were none. */
+  principal?: string;
   /** Names this state of the entry; every write gives a new one. For `ifRevision`. */
   revision: string;
 }
@@ -28,7 +32,7 @@ export const toDate = (time: Timestamp | undefined): Date =>
 
 export function toRecord<T>(message: RecordMessage | undefined): MutableRecord<T> {
   if (!message) throw new TypeError("the response holds no record");
-  const { userId, lastAccessTime, expireTime } = message;
+  const { userId, lastAccessTime, expireTime, updatedBy, principal } = message;
   return {
     namespace: message.namespace,
     key: message.key,
@@ -38,6 +42,8 @@ export function toRecord<T>(message: RecordMessage | undefined): MutableRecord<T
     createdAt: toDate(message.createTime),
     updatedAt: toDate(message.updateTime),
     accessCount: Number(message.accessCount),
+    ...(updatedBy !== undefined && { updatedBy }),
+    ...(principal !== undefined && { principal }),
     ...(lastAccessTime && { lastAccessed: timestampDate(lastAccessTime) }),
     ...(expireTime && { expiresAt: timestampDate(expireTime) }),
     revision: message.revision,

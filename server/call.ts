@@ -12,7 +12,7 @@ import type { Ending, InFlight } from "./in-flight.js";
 import type { Language } from "./language.js";
 import type { Locks } from "./locks.js";
 import type { Shared, Shares } from "./share.js";
-import type { Transactions } from "./transactions.js";
+import type { Transaction } from "./transactions.js";
 import { agentHeader, tenantHeader } from "./wire.js";
 
 export type Init = MessageInitShape<DescMessage>;
@@ -23,6 +23,8 @@ export interface Call {
   tenant: string;
   /** Which agent it is, by what it says of itself. */
   agent: string | undefined;
+  /** Who it is, by its credentials; undefined where it has none. */
+  principal: string | undefined;
   /** Aborts when the caller has gone or its deadline has passed. */
   signal: AbortSignal;
   /** Ends the call with a reason, whatever it is waiting for. */
@@ -38,10 +40,14 @@ export interface Call {
   /** Runs one purge, which takes long and waits for locks. */
   purges: Run;
   /** Runs one of a kind of statement that calls share. */
-  share<Asked, Reply>(shared: Shared<Asked, Reply>, asked: Asked): Promise<Reply>;
+  share<Asked extends { tenant: string }, Reply>(
+    shared: Shared<Asked, Reply>,
+    asked: Asked,
+  ): Promise<Reply>;
   /** Keys that are locked for long. */
   locks: Locks;
-  transactions: Transactions;
+  /** Begins a transaction of several statements under the signal. */
+  begin(): Promise<Transaction>;
   access: AccessCounter;
   config: Config;
   /** Of searches. */
@@ -62,6 +68,8 @@ export interface Context {
 /** A call that has been opened: its end in the log, and what a handler works with. */
 export class Opened implements Call {
   tenant = "";
+  agent: string | undefined;
+  principal: string | undefined;
   readonly #start = performance.now();
   readonly #ending: Ending;
 
@@ -86,13 +94,12 @@ export class Opened implements Call {
       ...metadata.get(tenantHeader),
       ...metadata.get(`${tenantHeader}-bin`),
     ]);
+    this.agent = check.agentId([
+      ...metadata.get(agentHeader),
+      ...metadata.get(`${agentHeader}-bin`),
+    ]);
     if (request instanceof CortexError) throw request;
     return this;
-  }
-
-  get agent(): string | undefined {
-    const { metadata } = this.grpc;
-    return check.agentId([...metadata.get(agentHeader), ...metadata.get(`${agentHeader}-bin`)]);
   }
 
   get signal(): AbortSignal {
@@ -103,32 +110,35 @@ export class Opened implements Call {
     this.#ending.end(reason);
   }
 
-  share<Asked, Reply>(shared: Shared<Asked, Reply>, asked: Asked): Promise<Reply> {
+  share<Asked extends { tenant: string }, Reply>(
+    shared: Shared<Asked, Reply>,
+    asked: Asked,
+  ): Promise<Reply> {
     return this.context.shares.of(shared).ask(asked, this.#ending);
   }
 
   get run(): Run {
-    return this.context.database.calls.run(this.signal);
+    return this.context.database.calls.run([this.tenant], this.signal);
   }
 
   get bulk(): Run {
-    return this.context.database.bulk.run(this.signal);
+    return this.context.database.bulk.run([this.tenant], this.signal);
   }
 
   get searches(): Run {
-    return this.context.database.searches.run(this.signal);
+    return this.context.database.searches.run([this.tenant], this.signal);
   }
 
   get patient(): Run {
-    return this.context.database.patient.run(this.signal);
+    return this.context.database.patient.run([this.tenant], this.signal);
   }
 
   get purges(): Run {
-    return this.context.database.purges.run(this.signal);
+    return this.context.database.purges.run([this.tenant], this.signal);
   }
 
-  get transactions(): Transactions {
-    return this.context.database.transactions;
+  begin(): Promise<Transaction> {
+    return this.context.database.transactions.begin(this.tenant, this.signal);
   }
 
   get locks(): Locks {

@@ -25,6 +25,7 @@ export function connect(url: string, options: Options): Sql {
   parsed.searchParams.delete("host");
   return postgres(parsed.href, {
     connect_timeout: 5,
+    max_lifetime: null,
     backoff: (retries: number) => Math.min(0.05 * 2 ** retries, 0.2), // of seconds: whoever asks waits for it
     onnotice: () => {},
     ...(socketDirectory && { host: socketDirectory }),
@@ -52,6 +53,15 @@ export const planned = {
   enable_mergejoin: "off",
 };
 
+/** For connections of calls: the views that hold tenants apart stand before the tables of the same names (migration 0005). */
+export const workingFor = { search_path: 'of_tenant, "$user", public' };
+
+/** Starts a statement; false: the connection could not be told whom it works for, so it did nothing. */
+export type Start = () => [Fragment, Promise<boolean>];
+
+// What a statement fails with that runs for no tenant (undefined_object), or writes for another (with_check_option_violation).
+const outOfScope = new Set(["42704", "44000"]);
+
 /** Runs statements: each until its signal aborts, and again where the database gave up on it to resolve a conflict. */
 export class Executor {
   /** Cancels statements: on a connection of its own, where the driver would open one for each. */
@@ -69,25 +79,31 @@ export class Executor {
   }
 
   async execute(
-    build: () => Fragment,
+    begin: Start,
     signal: AbortSignal,
     attempts = attemptsMax,
   ): Promise<postgres.Row[]> {
     for (let attempt = 1; ; attempt++) {
-      const query = build();
+      const [query, told] = begin();
       const start = performance.now();
       const stopWatching = this.#watch(query, signal);
       try {
         // Where a statement failed after its first rows, the driver (3.4.9) numbers the rows of the connection's next result
         // from there: what comes is whole, behind as many holes. filter() leaves holes out.
-        return (await query).filter(() => true);
+        const rows = (await query).filter(() => true);
+        if (await told) return rows;
+        if (attempt >= attempts) throw new Error("a connection could not be told its tenant");
       } catch (error) {
         const code = codeOf(error);
         if (code === "57014") signal.throwIfAborted(); // cancelled, so rolled back
         // Each of these rolled the statement back: a deadlock's victim, or one that a cancel meant for the connection's
         // earlier statement has hit. (A statement that ran into statement_timeout took its full time: it is not repeated.)
         const timedOut = performance.now() - start > this.statementSeconds * 900;
-        const again = code === "40P01" || code === "40001" || (code === "57014" && !timedOut);
+        const again =
+          code === "40P01" ||
+          code === "40001" ||
+          (code === "57014" && !timedOut) ||
+          (outOfScope.has(code ?? "") && !(await told));
         if (!again || attempt >= attempts) throw error;
       } finally {
         await stopWatching();

@@ -1,54 +1,13 @@
-// The pools of a server process. A Lane has a queue in front: a call waits for a connection, runs one statement, and gives it back.
-import {
-  connect,
-  Executor,
-  type Fragment,
-  planned,
-  type Run,
-  type Sql,
-  session,
-} from "./connection.js";
-import { type Limits, Transactions } from "./transactions.js";
-import { Turns } from "./turns.js";
-
-/** A pool whose statements are transactions of their own. */
-export class Lane {
-  readonly #sql: Sql;
-  readonly #executor: Executor;
-  readonly #turns: Turns;
-
-  constructor(url: string, size: number, statementSeconds: number, parameters = {}) {
-    this.#turns = new Turns(size);
-    this.#executor = new Executor(url, statementSeconds);
-    this.#sql = connect(url, {
-      max: size,
-      max_pipeline: 0, // one statement a connection at a time: none waits behind another's lock
-      connection: { ...session(statementSeconds), ...parameters },
-    });
-  }
-
-  /** Runs statements under a signal, whose reason they fail with when it aborts. */
-  run(signal: AbortSignal): Run {
-    return async <T>(build: (sql: Sql) => Fragment) => {
-      await this.#turns.take(signal);
-      try {
-        return (await this.#executor.execute(() => build(this.#sql), signal)) as T[];
-      } finally {
-        this.#turns.give();
-      }
-    };
-  }
-
-  async close(): Promise<void> {
-    await Promise.all([this.#sql.end({ timeout: 1 }), this.#executor.close()]);
-  }
-}
+// The connections of a server process: a lane for each kind of statement, so that none starves another.
+import { Executor, planned } from "./connection.js";
+import { Lane } from "./lane.js";
 
 const bulkSize = 2;
 const searchSize = 2;
 const sharedSize = 4; // two batches of reads and two of writes
 const patientSize = 4;
 const purgeSize = 2;
+const housekeepingSize = 2;
 
 /** How many connections to Postgres all workers together may hold, with some to spare for people. */
 export const connectionsOf = ({
@@ -68,15 +27,21 @@ export const connectionsOf = ({
       sharedSize +
       patientSize +
       purgeSize +
-      7) +
-  20; // 7: a canceller each
+      housekeepingSize +
+      1) + // the canceller
+  20;
 
-export interface DatabaseOptions extends Limits {
+export interface DatabaseOptions {
   poolSize: number;
+  transactionsMax: number;
+  transactionSeconds: number;
+  statementSeconds: number;
 }
 
 /** What connections for shared statements are told besides: none waits long for a lock. */
 export const sharedSession = { ...planned, lock_timeout: 100 };
+
+const idleGraceMs = 10_000;
 
 /** The connections of one server process. */
 export class Database {
@@ -92,33 +57,38 @@ export class Database {
   readonly patient: Lane;
   /** Purges, which take long and wait for locks. */
   readonly purges: Lane;
-  readonly transactions: Transactions;
+  /** Transactions of several statements. */
+  readonly transactions: Lane;
+  /** What the server does by itself, for all tenants. */
+  readonly housekeeping: Lane;
+  readonly #executor: Executor;
+  readonly #lanes: Lane[] = [];
 
-  constructor(url: string, { poolSize, ...limits }: DatabaseOptions) {
-    const { statementSeconds } = limits;
-    this.shared = new Lane(url, sharedSize, statementSeconds, sharedSession);
-    this.calls = new Lane(url, poolSize, statementSeconds);
-    this.bulk = new Lane(url, bulkSize, statementSeconds);
-    this.searches = new Lane(url, searchSize, statementSeconds, {
-      plan_cache_mode: "force_custom_plan",
-    });
-    this.patient = new Lane(url, patientSize, statementSeconds, planned);
+  constructor(url: string, options: DatabaseOptions) {
+    const { poolSize, transactionsMax, transactionSeconds, statementSeconds } = options;
+    this.#executor = new Executor(url, statementSeconds);
+    const lane = (size: number, parameters = {}, whole = false) => {
+      const lane = new Lane(url, this.#executor, { size, statementSeconds, parameters, whole });
+      this.#lanes.push(lane);
+      return lane;
+    };
+    this.shared = lane(sharedSize, sharedSession);
+    this.calls = lane(poolSize);
+    this.bulk = lane(bulkSize);
+    this.searches = lane(searchSize, { plan_cache_mode: "force_custom_plan" });
+    this.patient = lane(patientSize, planned);
     // What a delete takes with it by foreign keys is planned once a connection, maybe while the tables were small.
-    this.purges = new Lane(url, purgeSize, statementSeconds, { enable_seqscan: "off" });
-    this.transactions = new Transactions(url, limits);
+    this.purges = lane(purgeSize, { enable_seqscan: "off" });
+    this.transactions = lane(transactionsMax, {
+      ...planned,
+      // For a server whose machine is gone.
+      idle_in_transaction_session_timeout: Math.round(transactionSeconds * 1000) + idleGraceMs,
+    });
+    this.housekeeping = lane(housekeepingSize, { enable_seqscan: "off" }, true);
   }
 
   async close(): Promise<void> {
-    await Promise.all(
-      [
-        this.shared,
-        this.calls,
-        this.bulk,
-        this.searches,
-        this.patient,
-        this.purges,
-        this.transactions,
-      ].map((lane) => lane.close()),
-    );
+    await Promise.all(this.#lanes.map((lane) => lane.close()));
+    await this.#executor.close();
   }
 }

@@ -144,6 +144,41 @@ const table: Record<Reason, [code: Code, sentence: (details: Details) => string]
     Code.FAILED_PRECONDITION,
     () => "what matches is not what the confirmation token was given for; nothing was deleted",
   ],
+  UNAUTHENTICATED: [
+    Code.UNAUTHENTICATED,
+    (d) => `the call has no credentials that count: ${d.problem}`,
+  ],
+  PERMISSION_DENIED: [
+    Code.PERMISSION_DENIED,
+    (d) => `the credentials do not allow this: ${d.problem}`,
+  ],
+  REPLY_ERASED: [
+    Code.FAILED_PRECONDITION,
+    () =>
+      "the request was done before, and its reply has been erased together with a user; nothing was done again",
+  ],
+  USER_HAS_DATA: [
+    Code.FAILED_PRECONDITION,
+    (d) =>
+      `data belongs to the user ${quote(d.user_id)} (${d.mutable} entries, ${d.immutable_version} versions): cascade deletes it too`,
+  ],
+  QUOTA_EXCEEDED: [
+    Code.RESOURCE_EXHAUSTED,
+    (d) => `the tenant has as many ${d.quota} as it may (limit ${d.limit}, got ${d.got})`,
+  ],
+  RATE_LIMITED: [
+    Code.RESOURCE_EXHAUSTED,
+    (d) =>
+      `the tenant makes more calls than it may (limit ${d.limit} a second): repeat in ${d.retry_after_ms} ms`,
+  ],
+  OVERLOADED: [
+    Code.RESOURCE_EXHAUSTED,
+    (d) => `too many calls wait already (limit ${d.limit}): repeat in ${d.retry_after_ms} ms`,
+  ],
+  SLOW_READER: [
+    Code.RESOURCE_EXHAUSTED,
+    (d) => `the caller did not read for too long (limit ${d.limit} seconds)`,
+  ],
   DATABASE_ERROR: [Code.INTERNAL, (d) => `an unexpected failure; the log has it as ${d.error_id}`],
 };
 

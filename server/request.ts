@@ -4,11 +4,14 @@ import * as check from "./checks.js";
 import type { Fragment, Run, Sql } from "./connection.js";
 import { CortexError, codeOf } from "./errors.js";
 
-/** A request id, and what tells its request from another. */
+/** A request id, its digest, under which its reply is kept, and what tells its request from another. */
 export interface RequestKey {
+  given: string;
   id: string;
   fingerprint: string;
 }
+
+const digest = (text: string) => createHash("sha256").update(text).digest("base64url");
 
 /** The key of a request, of its RPC and all it asks for; undefined where it has no id. */
 export function requestKey(
@@ -17,9 +20,8 @@ export function requestKey(
   asks: unknown,
 ): RequestKey | undefined {
   if (id === undefined) return undefined;
-  const text = JSON.stringify([rpc, asks]);
-  const fingerprint = createHash("sha256").update(text).digest("base64url");
-  return { id: check.requestId(id), fingerprint };
+  const given = check.requestId(id);
+  return { given, id: digest(given), fingerprint: digest(JSON.stringify([rpc, asks])) };
 }
 
 /** A statement in its parts. */
@@ -79,19 +81,32 @@ export async function keepReply(
   );
 }
 
+/** What is kept under a request id. */
+export interface Kept {
+  fingerprint: string;
+  /** null: erased with a user. */
+  reply: string | null;
+}
+
 /** The reply that is kept under a request's key. */
 export async function keptReply(
   run: Run,
   tenant: string,
-  { id, fingerprint }: RequestKey,
+  request: RequestKey,
 ): Promise<string | undefined> {
-  const [kept] = await run<{ fingerprint: string; reply: string }>(
+  const [kept] = await run<Kept>(
     (sql) =>
-      sql`select fingerprint, reply::text from request where tenant = ${tenant} and id = ${id}`,
+      sql`select fingerprint, reply::text from request where tenant = ${tenant} and id = ${request.id}`,
   );
-  if (kept && kept.fingerprint !== fingerprint)
-    throw new CortexError("REQUEST_ID_REUSED", { request_id: id });
-  return kept?.reply;
+  return kept && replyTo(request, kept);
+}
+
+/** The reply to a request that was made before, if it was this one. */
+export function replyTo(request: RequestKey | undefined, { fingerprint, reply }: Kept): string {
+  const details = { request_id: request?.given ?? "" };
+  if (fingerprint !== request?.fingerprint) throw new CortexError("REQUEST_ID_REUSED", details);
+  if (reply === null) throw new CortexError("REPLY_ERASED", details);
+  return reply;
 }
 
 const batchMax = 1000;

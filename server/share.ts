@@ -2,9 +2,9 @@
 // loop brings goes together, at once on an idle server. Where a shared statement fails, its calls run one by one, so that one bad
 // row does not fail its neighbours.
 import type { Run } from "./connection.js";
-import type { Lane } from "./database.js";
 import { codeOf } from "./errors.js";
 import type { Ending } from "./in-flight.js";
+import type { Lane } from "./lane.js";
 
 const batchesMax = 2; // in flight: one is in the database while the next is gathered
 export const weightMax = 128;
@@ -13,8 +13,13 @@ export const weightMax = 128;
 const eager = 16;
 const scannedMax = 1024; // calls that wait for others, looked at for each batch
 
+/** A call that can share a statement. */
+interface Asked {
+  tenant: string;
+}
+
 /** A kind of statement that calls share. */
-export interface Shared<Call, Reply> {
+export interface Shared<Call extends Asked, Reply> {
   /** Runs calls together; their replies, in their order. */
   run(run: Run, calls: Call[]): Promise<Reply[]>;
   /** What the call takes of a batch's 128. */
@@ -36,7 +41,7 @@ interface Waiting<Call, Reply> {
   reject(error: unknown): void;
 }
 
-export class Share<Call, Reply> {
+export class Share<Call extends Asked, Reply> {
   readonly #waiting = new Set<Waiting<Call, Reply>>();
   /** What batches in flight touch, and what those wait for who must go before others. */
   readonly #touched = new Set<string>();
@@ -125,7 +130,8 @@ export class Share<Call, Reply> {
   async #run(batch: Waiting<Call, Reply>[]): Promise<void> {
     const abandoned = abandonment(batch);
     try {
-      const run = this.lane.run(abandoned.signal);
+      const tenants = [...new Set(batch.map(({ call }) => call.tenant))].sort();
+      const run = this.lane.run(tenants, abandoned.signal);
       const replies = await this.shared.run(
         run,
         batch.map(({ call }) => call),
@@ -173,11 +179,20 @@ export class Shares {
 
   constructor(readonly lane: Lane) {}
 
-  of<Call, Reply>(shared: Shared<Call, Reply>): Share<Call, Reply> {
+  of<Call extends Asked, Reply>(shared: Shared<Call, Reply>): Share<Call, Reply> {
     const known = this.#shares.get(shared) as Share<Call, Reply> | undefined;
     if (known) return known;
     const share = new Share(shared, this.lane);
     this.#shares.set(shared, share);
     return share;
   }
+}
+
+/**
+ * A row that a shared statement found for a call. The barrier lets the statement reach the tenants of all calls in it, so that a row is
+ * also asked whose it is.
+ */
+export function ownRow<Row extends { tenant: string }>(asked: Asked | undefined, row: Row): Row {
+  if (row.tenant === asked?.tenant) return row;
+  throw new Error("a statement found the row of another tenant");
 }

@@ -49,14 +49,14 @@ export interface Running {
 export async function start(config: Config, databaseUrl: string, log: Logger): Promise<Running> {
   await migrate(databaseUrl);
   const database = new Database(databaseUrl, config);
-  const language = await languageOf(
-    database.calls.run(new AbortController().signal),
-    config.searchLanguage,
-  ).catch(async (error: unknown) => {
-    await database.close();
-    throw error;
-  });
-  const access = new AccessCounter(database.calls.run(new AbortController().signal), log);
+  const housekeeping = database.housekeeping.run([], new AbortController().signal);
+  const language = await languageOf(housekeeping, config.searchLanguage).catch(
+    async (error: unknown) => {
+      await database.close();
+      throw error;
+    },
+  );
+  const access = new AccessCounter(housekeeping, log);
   const context: Context = {
     database,
     shares: new Shares(database.shared),
@@ -95,7 +95,7 @@ export async function start(config: Config, databaseUrl: string, log: Logger): P
   setHealth(health, "SERVING");
   const sweeping = every(config.sweepSeconds * 1000, async (signal) => {
     try {
-      const run = database.purges.run(signal);
+      const run = database.housekeeping.run([], signal);
       const entries = await sweep(run);
       const versions = await sweepVersions(run, config.retention);
       const replies = await forgetReplies(run, config.requestSeconds);

@@ -7,7 +7,7 @@ import type { Store } from "./store.js";
 /** What the statement says of a store. */
 export interface Cells {
   cells: string;
-  refusal: "LOCKED" | "VERSION_MISMATCH" | "USER_NOT_FOUND" | null;
+  refusal: "LOCKED" | "FOREIGN" | "VERSION_MISMATCH" | "USER_NOT_FOUND" | null;
   /** The version that it found; 0: none. */
   version: number;
   /** The fingerprint and the reply that are kept under the request id. */
@@ -23,11 +23,11 @@ export function statement(sql: Sql, stores: Store[], wait: boolean): Fragment {
     with held as materialized (
       select asked.*, r.fingerprint as repeats, h.version, h.first_version, h.created_at, h.first_created_at, h.user_id,
         h.metadata, h.digest,
-        h.digest is distinct from seen.digest as locked, -- or others were first, whose versions only the next statement can see
+        h.tenant <> asked.tenant as "foreign", h.digest is distinct from seen.digest as locked, -- or others were first, whose versions only the next statement can see
         moment.at
       from json_to_recordset(${JSON.stringify(stores.map(rowOf))}::text::json) as asked (
         number int, tenant text, type text, id text, data text, keeps_user boolean, new_user text, new_metadata text, if_version int,
-        agent text, request text, fingerprint text, keep int, language text, fields text, text text, letters text[],
+        agent text, principal text, request text, request_key text, fingerprint text, keep int, language text, fields text, text text, letters text[],
         metadata_fields text, metadata_text text, metadata_letters text[], labels text)
       left join lateral (
         select h.digest from immutable h where h.tenant = asked.tenant and h.type = asked.type and h.id = asked.id offset 0
@@ -37,7 +37,7 @@ export function statement(sql: Sql, stores: Store[], wait: boolean): Fragment {
         for no key update ${wait ? sql`` : sql`skip locked`}
       ) as h on true
       left join lateral (
-        select r.fingerprint from request r where r.tenant = asked.tenant and r.id = asked.request offset 0
+        select r.fingerprint from request r where r.tenant = asked.tenant and r.id = asked.request_key offset 0
       ) as r on ${requests}::boolean and asked.fingerprint is not null
       cross join lateral ( -- once it is locked
         select greatest(${now(sql)}, h.created_at + interval '1 millisecond')::timestamptz as at offset 0
@@ -45,6 +45,7 @@ export function statement(sql: Sql, stores: Store[], wait: boolean): Fragment {
     ), judged as materialized (
       select held.*, case
           when repeats is not null then 'REPEATED'
+          when "foreign" then 'FOREIGN' -- the statement found the row of another tenant: see ownRow
           when locked then 'LOCKED'
           when if_version is not null and if_version <> coalesce(version, 0) then 'VERSION_MISMATCH'
           when new_user is not null and (select u.id from users u where u.tenant = held.tenant and u.id = new_user) is null
@@ -71,41 +72,42 @@ export function statement(sql: Sql, stores: Store[], wait: boolean): Fragment {
       ) as said
       cross join lateral (
         select version_digest(coalesce(judged.digest, ''), array[judged.tenant, judged.type, judged.id, now.version::text,
-          (extract(epoch from at) * 1000)::bigint::text, data, said_metadata, said_user, agent, null, request, said.salt]) as digest offset 0
+          (extract(epoch from at) * 1000)::bigint::text, data, said_metadata, said_user, agent, principal, request, said.salt]) as digest offset 0
       ) as made
     ), todo as materialized (
       select * from next where refusal is null
     ), inserted as (
-      insert into immutable (tenant, type, id, version, first_version, created_at, first_created_at, user_id, metadata, digest, labels,
-        data_text, data_words, metadata_text, metadata_words)
-      select tenant, type, id, new_version, new_first, at, at, said_user, said_metadata::json, new_digest, coalesce(labels, '{}')::jsonb,
-        text, ${words(sql, sql`fields`, sql`letters`)}, metadata_text, ${words(sql, sql`metadata_fields`, sql`metadata_letters`)}
+      insert into immutable (tenant, type, id, version, first_version, created_at, first_created_at, user_id, metadata, agent_id, principal, digest,
+        labels, data_text, data_words, metadata_text, metadata_words)
+      select tenant, type, id, new_version, new_first, at, at, said_user, said_metadata::json, agent, principal, new_digest,
+        coalesce(labels, '{}')::jsonb, text, ${words(sql, sql`fields`, sql`letters`)}, metadata_text, ${words(sql, sql`metadata_fields`, sql`metadata_letters`)}
       from todo where version is null
       order by tenant, type, id
     ), updated as (
       -- A conflict on a row that is ours by lock: an update that needs no join, whose plan might scan the table.
-      insert into immutable as h (tenant, type, id, version, first_version, created_at, first_created_at, user_id, metadata, digest,
+      insert into immutable as h (tenant, type, id, version, first_version, created_at, first_created_at, user_id, metadata, agent_id, principal, digest,
         labels, data_text, data_words, metadata_text, metadata_words)
-      select tenant, type, id, new_version, new_first, at, first_created_at, said_user, said_metadata::json, new_digest, coalesce(labels, 'null')::jsonb,
-        text, ${words(sql, sql`fields`, sql`letters`)}, metadata_text, ${words(sql, sql`metadata_fields`, sql`metadata_letters`)}
+      select tenant, type, id, new_version, new_first, at, first_created_at, said_user, said_metadata::json, agent, principal, new_digest,
+        coalesce(labels, 'null')::jsonb, text, ${words(sql, sql`fields`, sql`letters`)}, metadata_text, ${words(sql, sql`metadata_fields`, sql`metadata_letters`)}
       from todo where version is not null
       on conflict (tenant, type, id) do update set
         version = excluded.version, first_version = excluded.first_version, created_at = excluded.created_at,
-        user_id = excluded.user_id, metadata = excluded.metadata, digest = excluded.digest,
+        user_id = excluded.user_id, metadata = excluded.metadata, agent_id = excluded.agent_id, principal = excluded.principal,
+        digest = excluded.digest, erased = false,
         labels = case when excluded.labels = 'null' then h.labels else excluded.labels end,
         data_text = excluded.data_text, data_words = excluded.data_words,
         metadata_text = coalesce(excluded.metadata_text, h.metadata_text),
         metadata_words = coalesce(excluded.metadata_words, h.metadata_words)
     ), versions as (
       insert into immutable_version
-        (tenant, type, id, version, data, user_id, metadata, created_at, agent_id, request_id, salt, previous_digest, digest)
-      select tenant, type, id, new_version, data::json, said_user, said_metadata::json, at, agent, request, salt, previous_digest, new_digest
+        (tenant, type, id, version, data, user_id, metadata, created_at, agent_id, principal, request_id, salt, previous_digest, digest)
+      select tenant, type, id, new_version, data::json, said_user, said_metadata::json, at, agent, principal, request, salt, previous_digest, new_digest
       from todo
     ), forgotten as (
       delete from immutable_version v
-      where v.ctid = any(array(
-        select doomed.row from todo cross join lateral (
-          select v.ctid as row from immutable_version v
+      where v.tid = any(array(
+        select doomed.tid from todo cross join lateral (
+          select v.tid from immutable_version v
           where v.tenant = todo.tenant and v.type = todo.type and v.id = todo.id and v.version < todo.new_first
           offset 0
         ) as doomed
@@ -114,21 +116,21 @@ export function statement(sql: Sql, stores: Store[], wait: boolean): Fragment {
       select next.*, json_build_object('version', new_version, 'first_version', new_first,
         'created_at', (extract(epoch from at) * 1000)::bigint,
         'first_created_at', (extract(epoch from new_first_created_at) * 1000)::bigint,
-        'user_id', said_user, 'agent_id', agent, 'metadata', said_metadata, 'digest', encode(new_digest, 'hex'), 'salt', salt) as cells
+        'user_id', said_user, 'agent_id', agent, 'principal', principal, 'metadata', said_metadata, 'digest', encode(new_digest, 'hex'), 'salt', salt) as cells
       from next
     )
     ${
       requests
         ? sql`, kept as (
             insert into request (tenant, id, fingerprint, reply, user_ids)
-            select tenant, request, fingerprint, cells, case when said_user is null then '{}' else array[said_user] end
+            select tenant, request_key, fingerprint, cells, case when said_user is null then '{}' else array[said_user] end
             from result where fingerprint is not null and refusal is null)`
         : sql``
     }
     select cells::text, refusal, coalesce(version, 0) as version, repeats, ${
       requests
         ? sql`case when repeats is not null then
-            (select r.reply::text from request r where r.tenant = result.tenant and r.id = result.request) end`
+            (select r.reply::text from request r where r.tenant = result.tenant and r.id = result.request_key) end`
         : sql`null`
     } as reply
     from result order by number`;
@@ -149,7 +151,9 @@ const rowOf = (store: Store, number: number) => ({
   new_metadata: store.metadata === null ? "{}" : store.metadata,
   if_version: store.ifVersion,
   agent: store.agentId,
+  principal: store.principal,
   request: store.requestId,
+  request_key: store.request?.id,
   fingerprint: store.request?.fingerprint,
   keep: store.keep,
   language: store.language,

@@ -6,7 +6,7 @@ import type { Call } from "./call.js";
 import * as check from "./checks.js";
 import type { Run } from "./connection.js";
 import { CortexError, codeOf } from "./errors.js";
-import { type RequestKey, requestKey } from "./request.js";
+import { type Kept, type RequestKey, requestKey } from "./request.js";
 import { keepOf } from "./retention.js";
 import type { Touch } from "./share.js";
 import { type Cells, statement } from "./store-statement.js";
@@ -25,6 +25,7 @@ export interface Store {
   metadata: string | null | undefined;
   ifVersion: number | undefined;
   agentId: string | undefined;
+  principal: string | undefined;
   /** The id it is requested under, and the key its reply is kept under by itself. */
   requestId: string | undefined;
   request: RequestKey | undefined;
@@ -46,7 +47,7 @@ export const recordId = (tenant: string, type: string, id: string): string =>
 type StoreMessage = Omit<StoreOperation, keyof Message>;
 
 export function storeOf(
-  { tenant, agent, config, language }: Call,
+  { tenant, agent, principal, config, language }: Call,
   message: StoreMessage,
   requestId: string | undefined,
   prefix = "",
@@ -82,6 +83,7 @@ export function storeOf(
     ifVersion:
       ifVersion === undefined ? undefined : check.expectedVersion(ifVersion, field("if_version")),
     agentId: agent,
+    principal,
     requestId,
     request: undefined,
     keep: keepOf(config.retention, type),
@@ -119,7 +121,7 @@ export const asksOf = ({ type, id, data, userId, metadata, ifVersion }: Store) =
 export type Stored =
   | { row: RecordRow }
   | { refusal: { reason: "VERSION_MISMATCH" | "USER_NOT_FOUND"; version: number } }
-  | { repeated: { fingerprint: string; reply: string } }
+  | { repeated: Kept }
   | "locked";
 
 const attemptsMax = 10;
@@ -147,9 +149,9 @@ export async function storeAll(
 }
 
 function outcome(store: Store, row: Cells): Stored {
-  if (row.repeats !== null)
-    return { repeated: { fingerprint: row.repeats, reply: row.reply ?? "" } };
+  if (row.repeats !== null) return { repeated: { fingerprint: row.repeats, reply: row.reply } };
   if (row.refusal === "LOCKED") return "locked";
+  if (row.refusal === "FOREIGN") throw new Error("a statement found the row of another tenant");
   if (row.refusal !== null) return { refusal: { reason: row.refusal, version: row.version } };
   return { row: rowIn(row.cells, store) };
 }
@@ -163,6 +165,7 @@ export function rowIn(cells: string, { type, id, data, requestId }: Store): Reco
     first_created_at: number;
     user_id: string | null;
     agent_id: string | null;
+    principal?: string | null;
     metadata: string;
     digest: string;
     salt: string;
@@ -174,7 +177,7 @@ export function rowIn(cells: string, { type, id, data, requestId }: Store): Reco
     data,
     created_at: new Date(kept.created_at),
     first_created_at: new Date(kept.first_created_at),
-    principal: null,
+    principal: kept.principal ?? null,
     request_id: requestId ?? null,
   };
 }

@@ -3,14 +3,14 @@ import { createServer, connect as dial, type Socket } from "node:net";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { expect, it } from "vitest";
-import { Lane } from "../server/database.js";
+import { laneOf } from "./support/lane.js";
 import { serve } from "./support/server.js";
 
 const s = serve();
 
 it("a statement that fails after its first rows leaves the next result whole", async () => {
-  const lane = new Lane(s.databaseUrl, 1, 60);
-  const run = lane.run(new AbortController().signal);
+  const lane = laneOf(s.databaseUrl, 1);
+  const run = lane.run();
   for (let round = 0; round < 3; round++) {
     await expect(
       run((sql) => sql`select 1 / (5 - i) from generate_series(1, 10) i`),
@@ -65,10 +65,10 @@ it("a cancel that cannot connect harms nobody", async () => {
   proxied.searchParams.delete("host");
   proxied.hostname = "127.0.0.1";
   proxied.port = `${(proxy.address() as { port: number }).port}`;
-  const lane = new Lane(proxied.href, 2, 60);
-  await lane.run(new AbortController().signal)((sql) => sql`select 1`);
+  const lane = laneOf(proxied.href, 2);
+  await lane.run()((sql) => sql`select 1`);
   const controller = new AbortController();
-  const sleeping = lane.run(controller.signal)((sql) => sql`select pg_sleep(1)`);
+  const sleeping = lane.run("", controller.signal)((sql) => sql`select pg_sleep(1)`);
   await pause(100);
   proxy.close(); // what is connected stays connected
   controller.abort();

@@ -9,7 +9,7 @@ import { explainer, lookups, type Plan } from "./support/plans.js";
 import { serve } from "./support/server.js";
 
 const s = serve({ sweepSeconds: 3600 });
-const { plan, rpc } = explainer(s);
+const { housekeeping, rpc } = explainer(s);
 const namespace = "big";
 const key = "store-0500:item-050";
 
@@ -176,7 +176,7 @@ it("idle entries of a prefix are found by the prefix, their accesses by their ke
 });
 
 it("the sweep finds what has expired by the time it expires", async () => {
-  expect(found(await plan((run) => sweep(run)))).toEqual(
+  expect(found(await housekeeping((run) => sweep(run)))).toEqual(
     expect.arrayContaining([expect.stringMatching(/^mutable_by_expiry .*expire_at <= /)]),
   );
 });

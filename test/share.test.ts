@@ -1,17 +1,17 @@
 // Calls that share statements, on a real lane: who goes with whom, who waits, and what becomes of the others when one fails.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { Lane } from "../server/database.js";
 import { CortexError } from "../server/errors.js";
 import { Ending } from "../server/in-flight.js";
 import { Share, type Shared } from "../server/share.js";
+import { laneOf } from "./support/lane.js";
 import { serve } from "./support/server.js";
 
 const s = serve();
-let lane: Lane;
+let one: ReturnType<typeof laneOf>;
 beforeAll(() => {
-  lane = new Lane(s.databaseUrl, 4, 60);
+  one = laneOf(s.databaseUrl, 4);
 });
-afterAll(() => lane.close());
+afterAll(() => one.close());
 
 interface Call {
   divisor: number;
@@ -24,7 +24,7 @@ const never = new Ending();
 /** A statement that divides a hundred by each call's number, and what it was sent. */
 function dividing() {
   const batches: number[][] = [];
-  const shared: Shared<Call, number> = {
+  const shared: Shared<Call & { tenant: string }, number> = {
     async run(run, calls) {
       batches.push(calls.map(({ divisor }) => divisor));
       const rows = await run<{ quotient: number }>(
@@ -38,7 +38,9 @@ function dividing() {
     weight: () => 1,
     touches: ({ touches = [], alone = false }) => touches.map((name) => ({ name, mixes: !alone })),
   };
-  return { share: new Share(shared, lane), batches };
+  const share = new Share(shared, one.lane);
+  const ask = (call: Call, ending: Ending) => share.ask({ tenant: "", ...call }, ending);
+  return { share: { ask }, batches };
 }
 
 describe("calls that arrive together", () => {

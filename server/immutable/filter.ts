@@ -18,6 +18,8 @@ export interface Matching {
   tags: string | undefined;
   anyTags: string[];
   minVersion: number | undefined;
+  agentId: string | undefined;
+  principal: string | undefined;
 }
 
 const listMax = 100;
@@ -56,8 +58,13 @@ export function checkFilter(tenant: string, filter: Filter | undefined): Matchin
     tags: allTags.length > 0 ? comparable({ tags: allTags }) : undefined,
     anyTags: anyTags.map(tag("any_tags")).map((text) => comparable({ tags: [text] })),
     minVersion,
+    agentId: given(filter?.agentId, "filter.agent_id"),
+    principal: given(filter?.principal, "filter.principal"),
   };
 }
+
+const given = (value: string | undefined, field: string) =>
+  value === undefined ? undefined : check.filterText(value, field);
 
 /** A bound, if it is set. */
 const time = (timestamp: Timestamp | undefined, field: string, round: (ms: number) => number) =>
@@ -106,13 +113,15 @@ export const queryOf = (m: Matching): Query => [
   m.tags,
   JSON.stringify(m.anyTags),
   m.minVersion,
+  m.agentId,
+  m.principal,
 ];
 
 /** The condition on `h` that the records which match fulfil. */
 export function matches(sql: Sql, m: Matching): Fragment {
   const has = (json: string) => sql`h.labels @> ${json}::text::jsonb`;
   return sql`
-    h.tenant = ${m.tenant}
+    h.tenant = ${m.tenant} and not h.erased
     ${m.types.length === 0 ? sql`` : m.types.length === 1 ? sql`and h.type = ${m.types[0] ?? ""}` : sql`and h.type = any(${m.types}::text[])`}
     ${m.userId === undefined ? sql`` : sql`and h.user_id = ${m.userId}`}
     ${m.createdAfter ? sql`and h.created_at > ${m.createdAfter}` : sql``}
@@ -120,5 +129,7 @@ export function matches(sql: Sql, m: Matching): Fragment {
     ${m.metadata === undefined ? sql`` : sql`and ${has(m.metadata)}`}
     ${m.tags === undefined ? sql`` : sql`and ${has(m.tags)}`}
     ${m.anyTags.length === 0 ? sql`` : sql`and (${joined(sql, m.anyTags.map(has), sql`or`)})`}
+    ${m.agentId === undefined ? sql`` : sql`and h.agent_id = ${m.agentId}`}
+    ${m.principal === undefined ? sql`` : sql`and h.principal = ${m.principal}`}
     ${m.minVersion === undefined ? sql`` : sql`and h.version >= ${m.minVersion}`}`;
 }

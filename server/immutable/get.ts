@@ -2,7 +2,7 @@ import type { GetRequest } from "../../gen/cortex/immutable/v1/immutable_pb.js";
 import type { Call } from "../call.js";
 import type { Run } from "../connection.js";
 import { codeOf } from "../errors.js";
-import type { Shared } from "../share.js";
+import { ownRow, type Shared } from "../share.js";
 import { columns, current, kept, ofRecord, type RecordRow, size, toRecord } from "../versions.js";
 import { historyBytesMax, versionsMax } from "./history.js";
 import { type Name, nameOf } from "./name.js";
@@ -48,14 +48,14 @@ async function withHistory(run: Run, { tenant, type, id }: Name, before: number)
 
 /** The current versions of records; data null where it is too large to be shared. */
 async function currentOf(run: Run, names: Name[]): Promise<(RecordRow | undefined)[]> {
-  const rows = await run<RecordRow & { number: string }>(
+  const rows = await run<RecordRow & { number: string; tenant: string }>(
     (sql) => sql`
       select asked.number, found.*
       from unnest(
         ${names.map((n) => n.tenant)}::text[], ${names.map((n) => n.type)}::text[], ${names.map((n) => n.id)}::text[]
       ) with ordinality as asked (tenant, type, id, number)
       cross join lateral (
-        select h.type, h.id, h.first_version, h.first_created_at, v.*
+        select h.tenant, h.type, h.id, h.first_version, h.first_created_at, v.*
         from immutable h
         cross join lateral (
           select ${columns(sql)} from (
@@ -69,6 +69,9 @@ async function currentOf(run: Run, names: Name[]): Promise<(RecordRow | undefine
       ) as found`,
   );
   const found: (RecordRow | undefined)[] = names.map(() => undefined);
-  for (const row of rows) found[Number(row.number) - 1] = row;
+  for (const row of rows) {
+    const place = Number(row.number) - 1;
+    found[place] = ownRow(names[place], row);
+  }
   return found;
 }

@@ -1,7 +1,6 @@
 import type { StoreRequest } from "../../gen/cortex/immutable/v1/immutable_pb.js";
 import type { Call } from "../call.js";
-import { CortexError } from "../errors.js";
-import { keptReply } from "../request.js";
+import { keptReply, replyTo } from "../request.js";
 import { type Shared, weightMax } from "../share.js";
 import {
   keptOnce,
@@ -40,11 +39,7 @@ async function storeOne(call: Call, store: Store): Promise<RecordRow> {
     alone: () => alone(call, store),
   });
   if ("row" in stored) return stored.row;
-  if ("repeated" in stored) {
-    const { fingerprint, reply } = stored.repeated;
-    if (fingerprint === request?.fingerprint) return rowIn(reply, store);
-    throw new CortexError("REQUEST_ID_REUSED", { request_id: request?.id ?? "" });
-  }
+  if ("repeated" in stored) return rowIn(replyTo(request, stored.repeated), store);
   // What refuses it may be what a repeat of it has done since the statement looked for one.
   const reply = request && (await keptReply(call.run, tenant, request));
   if (reply !== undefined) return rowIn(reply, store);

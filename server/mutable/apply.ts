@@ -1,9 +1,10 @@
 // How anything is written: units of operations, applied by one statement. It locks the keys, computes each key's states one after
 // the other from the state as it is then, and stores the last. A unit is applied whole or refused whole. Units of one operation each
 // may follow each other on one key, each with its own revision and result: so a hot key takes as many writes as a batch holds.
+import type { Call } from "../call.js";
 import type { Run } from "../connection.js";
 import { codeOf } from "../errors.js";
-import type { RequestKey } from "../request.js";
+import type { Kept, RequestKey } from "../request.js";
 import type { Touch } from "../share.js";
 import type { Row } from "./entry.js";
 import { type Cells, resultOf } from "./reply.js";
@@ -31,6 +32,9 @@ export interface Operation extends Place {
 
 export interface Unit {
   tenant: string;
+  /** Who writes. */
+  agent: string | undefined;
+  principal: string | undefined;
   operations: Operation[];
   request: RequestKey | undefined;
   /** Largest value it may leave, and largest reply, in bytes of UTF-8. */
@@ -46,19 +50,29 @@ export interface Unit {
 
 /** A unit of operations on behalf of one call. */
 export function unitOf(
-  tenant: string,
+  { tenant, agent, principal, config }: Call,
   operations: Operation[],
   request: RequestKey | undefined,
-  { valueBytesMax, messageBytesMax }: { valueBytesMax: number; messageBytesMax: number },
 ): Unit {
+  const { valueBytesMax, messageBytesMax: replyBytesMax } = config;
   const mixes = operations.length === 1;
   const keys = operations.map(idOf);
   const touches = (mixes ? keys : [...new Set(keys)]).map((name) => ({ name, mixes }));
   if (request) touches.push({ name: `${tenant}\0${request.id}`, mixes: false });
   let weight = 0;
   for (const operation of operations) weight += weightOf(operation);
-  const replyBytesMax = messageBytesMax;
-  return { tenant, operations, request, valueBytesMax, replyBytesMax, keys, touches, weight };
+  const by = { agent, principal };
+  return {
+    tenant,
+    ...by,
+    operations,
+    request,
+    valueBytesMax,
+    replyBytesMax,
+    keys,
+    touches,
+    weight,
+  };
 }
 
 // An append or a merge gives back all it appends to, which may be large; an argument takes a place for every 8 KiB.
@@ -86,11 +100,7 @@ export interface Refusal {
   bytes: number | null;
 }
 
-export type Outcome =
-  | { results: Result[] }
-  | { refusal: Refusal }
-  | { repeated: { fingerprint: string; reply: string } }
-  | "locked";
+export type Outcome = { results: Result[] } | { refusal: Refusal } | { repeated: Kept } | "locked";
 
 interface Written {
   cells: string;
@@ -147,7 +157,7 @@ export interface Plan {
 
 function planOf(units: Unit[]): Plan {
   const keys = new Map<string, Key>();
-  const all = units.flatMap(({ operations, request, keys: ids }, unit) =>
+  const all = units.flatMap(({ operations, request, keys: ids, agent, principal }, unit) =>
     operations.map((operation, i) => {
       const id = ids[i] as string;
       const { tenant, namespace, key: name } = operation;
@@ -155,15 +165,17 @@ function planOf(units: Unit[]): Plan {
       const key = keys.get(id) ?? { tenant, namespace, key: name, atomic, steps: 0, place: 0 };
       keys.set(id, key);
       key.steps++;
-      return { operation, request, unit, key, step: key.steps };
+      return { operation, request, agent, principal, unit, key, step: key.steps };
     }),
   );
   const sorted = [...keys].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, key]) => key);
   sorted.forEach((key, place) => {
     key.place = place;
   });
-  const steps = all.map(({ operation, request, unit, key, step }, number) => ({
+  const steps = all.map(({ operation, request, agent, principal, unit, key, step }, number) => ({
     number,
+    agent,
+    principal,
     unit,
     place: key.place,
     step,
@@ -214,8 +226,10 @@ function outcomes(units: Unit[], rows: Written[]): Outcome[] {
     next += operations.length;
     const [first] = own;
     if (first?.repeats != null)
-      return { repeated: { fingerprint: first.repeats, reply: first.reply ?? "" } };
+      return { repeated: { fingerprint: first.repeats, reply: first.reply } };
     if (own.some(({ refusal }) => refusal === "LOCKED")) return "locked";
+    if (own.some(({ refusal }) => refusal === "FOREIGN"))
+      throw new Error("a statement found the row of another tenant");
     const index = own.findIndex(({ refusal, large }) => refusal !== null || large);
     const row = own[index];
     if (row) {

@@ -26,6 +26,6 @@ export async function batchSet(request: BatchSetRequest, call: Call) {
       problem: `names the key of entries[${again}] again`,
     });
   const key = requestKey(request.requestId, "BatchSet", operations);
-  const results = await write(call, unitOf(tenant, operations, key, config));
+  const results = await write(call, unitOf(call, operations, key));
   return { records: results.flatMap(({ row }) => (row ? [toRecord(row)] : [])) };
 }

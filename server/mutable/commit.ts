@@ -22,7 +22,7 @@ import { write } from "./write.js";
 const attemptsMax = 10;
 
 export async function commit(request: CommitRequest, call: Call) {
-  const { tenant, config } = call;
+  const { tenant } = call;
   const { preconditions, requestId } = request;
   const used = preconditions.length;
   const steps = stepsOf(call, request.operations, { used, requestId });
@@ -38,7 +38,7 @@ export async function commit(request: CommitRequest, call: Call) {
   const results =
     operations.length < all.length
       ? await commitWithStores(call, all, key, used)
-      : await commitAlone(call, unitOf(tenant, operations, key, config), used);
+      : await commitAlone(call, unitOf(call, operations, key), used);
   return { results: toResults(results.slice(used)) };
 }
 

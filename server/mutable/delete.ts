@@ -8,7 +8,7 @@ import { place } from "./operation.js";
 import { write } from "./write.js";
 
 export async function deleteKey(request: DeleteRequest, call: Call) {
-  const { tenant, config } = call;
+  const { tenant } = call;
   const { mustExist, ifRevision } = request;
   const at = place(tenant, request);
   const operation: Operation = {
@@ -18,7 +18,7 @@ export async function deleteKey(request: DeleteRequest, call: Call) {
     ifRevision: ifRevision === undefined ? undefined : check.revision(ifRevision),
   };
   const key = requestKey(request.requestId, "Delete", operation);
-  const [result] = await write(call, unitOf(tenant, [operation], key, config));
+  const [result] = await write(call, unitOf(call, [operation], key));
   const { namespace, key: name } = at;
   return {
     deleted: result?.deleted ?? false,

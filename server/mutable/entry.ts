@@ -14,6 +14,8 @@ export interface Row {
   updated_at: Date;
   expire_at: Date | null;
   revision: string;
+  agent_id: string | null;
+  principal: string | null;
   access_count: string;
   accessed_at: Date | null;
 }
@@ -21,7 +23,7 @@ export interface Row {
 /** The columns of a Row, of `m` joined with `a`. */
 export const columns = (sql: Sql): Fragment => sql`
   m.namespace, m.key, m.value::text as value, m.user_id, m.metadata::text as metadata,
-  m.created_at, m.updated_at, m.expire_at, m.revision,
+  m.created_at, m.updated_at, m.expire_at, m.revision, m.agent_id, m.principal,
   coalesce(a.count, 0) as access_count, a.accessed_at`;
 
 /** The access statistics `a` of `m`: of this life of the key, not of one before it was deleted or expired. */
@@ -56,6 +58,8 @@ export function toRecord(row: Row): RecordMessage {
     accessCount: BigInt(row.access_count),
     revision: row.revision,
     ...(row.user_id !== null && { userId: row.user_id }),
+    ...(row.agent_id !== null && { updatedBy: row.agent_id }),
+    ...(row.principal !== null && { principal: row.principal }),
     ...(row.accessed_at && { lastAccessTime: toTimestamp(row.accessed_at) }),
     ...(row.expire_at && { expireTime: toTimestamp(row.expire_at) }),
   };

@@ -14,6 +14,8 @@ export interface Matching {
   updatedAfter: Date | undefined;
   updatedBefore: Date | undefined;
   lastAccessedBefore: Date | undefined;
+  updatedBy: string | undefined;
+  principal: string | undefined;
 }
 
 export function checkFilter(
@@ -25,8 +27,7 @@ export function checkFilter(
   return {
     tenant,
     namespace: check.namespace(namespace),
-    keyPrefix:
-      keyPrefix === undefined ? undefined : check.filterText(keyPrefix, "filter.key_prefix"),
+    keyPrefix: text(keyPrefix, "filter.key_prefix"),
     userId:
       userId === undefined
         ? undefined
@@ -34,12 +35,17 @@ export function checkFilter(
     updatedAfter: time(filter?.updatedAfter, "filter.updated_after", Math.floor),
     updatedBefore: time(filter?.updatedBefore, "filter.updated_before", Math.ceil),
     lastAccessedBefore: time(filter?.lastAccessedBefore, "filter.last_accessed_before", Math.ceil),
+    updatedBy: text(filter?.updatedBy, "filter.updated_by"),
+    principal: text(filter?.principal, "filter.principal"),
   };
 }
 
 /** A bound, if it is set. */
 const time = (timestamp: Timestamp | undefined, field: string, round: (ms: number) => number) =>
   timestamp && check.time(timestamp, field, round);
+
+const text = (value: string | undefined, field: string) =>
+  value === undefined ? undefined : check.filterText(value, field);
 
 /** Whether any filter is set: without one the whole namespace matches. */
 export const filters = ({ tenant, namespace, ...rest }: Matching): boolean =>
@@ -53,6 +59,8 @@ export const queryOf = (m: Matching): Query => [
   m.updatedAfter?.getTime(),
   m.updatedBefore?.getTime(),
   m.lastAccessedBefore?.getTime(),
+  m.updatedBy,
+  m.principal,
 ];
 
 /** The condition on `m` that the entries which match fulfil. */
@@ -65,5 +73,7 @@ export function matches(sql: Sql, m: Matching): Fragment {
     ${m.userId === undefined ? sql`` : sql`and m.user_id = ${m.userId}`}
     ${m.updatedAfter ? sql`and m.updated_at > ${m.updatedAfter}` : sql``}
     ${m.updatedBefore ? sql`and m.updated_at < ${m.updatedBefore}` : sql``}
+    ${m.updatedBy === undefined ? sql`` : sql`and m.agent_id = ${m.updatedBy}`}
+    ${m.principal === undefined ? sql`` : sql`and m.principal = ${m.principal}`}
     ${m.lastAccessedBefore ? sql`and coalesce((select a.accessed_at from mutable_access a where ${accessOf(sql)}), m.created_at) < ${m.lastAccessedBefore}` : sql``}`;
 }

@@ -2,12 +2,13 @@ import type { GetRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import type { Call } from "../call.js";
 import type { Run } from "../connection.js";
 import { codeOf } from "../errors.js";
-import type { Shared } from "../share.js";
+import { ownRow, type Shared } from "../share.js";
 import type { Place } from "./apply.js";
 import { live, at as one } from "./entry.js";
 import { place } from "./operation.js";
 
 interface Found {
+  tenant: string;
   /** null: too large to be shared. */
   value: string | null;
   revision: string;
@@ -45,13 +46,16 @@ async function find(run: Run, places: Place[]): Promise<(Found | undefined)[]> {
         ${places.map((p) => p.tenant)}::text[], ${places.map((p) => p.namespace)}::text[], ${places.map((p) => p.key)}::text[]
       ) with ordinality as asked (tenant, namespace, key, number)
       cross join lateral (
-        select case when m.bytes <= ${sharedBytesMax} then m.value::text end as value, m.revision, m.created_revision
+        select m.tenant, case when m.bytes <= ${sharedBytesMax} then m.value::text end as value, m.revision, m.created_revision
         from mutable m
         where m.tenant = asked.tenant and m.namespace = asked.namespace and m.key = asked.key and ${live(sql)}
         offset 0 -- looked up one by one, whatever the statistics say
       ) as m`,
   );
   const found: (Found | undefined)[] = places.map(() => undefined);
-  for (const row of rows) found[Number(row.number) - 1] = row;
+  for (const row of rows) {
+    const place = Number(row.number) - 1;
+    found[place] = ownRow(places[place], row);
+  }
   return found;
 }

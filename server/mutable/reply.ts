@@ -19,6 +19,8 @@ export type Cells = [
   revision: string,
   accessCount: string,
   accessedAt: number | null,
+  agentId: string | null,
+  principal: string | null,
 ];
 
 /** The cells of a row of `life` joined with its accesses `a`; the value only where it is `computed`. */
@@ -27,7 +29,7 @@ export function cells(sql: Sql, computed: Fragment): Fragment {
   return sql`json_build_array(life.namespace, life.key, life.present, life.deleted, ${ms(sql`life.at`)},
     case when ${computed} then life.value::text end, life.user_id, life.metadata::text, ${ms(sql`life.created_at`)},
     ${ms(sql`life.updated_at`)}, ${ms(sql`life.expire_at`)}, life.revision::text, coalesce(a.count, 0)::text,
-    ${ms(sql`a.accessed_at`)})`;
+    ${ms(sql`a.accessed_at`)}, life.agent_id, life.principal)`;
 }
 
 /** What a step of a transaction gave: an entry, or the version that was stored. */
@@ -60,6 +62,8 @@ export function replyOf(results: StepResult[]): string {
         row?.revision ?? "0",
         row?.access_count ?? "0",
         row?.accessed_at?.getTime() ?? null,
+        row?.agent_id ?? null,
+        row?.principal ?? null,
       ];
     }),
   );
@@ -107,7 +111,7 @@ export function resultOf(kept: Cells, argument = ""): Result {
     updated,
     ...more
   ] = kept;
-  const [expire, revision, access_count, accessed] = more;
+  const [expire, revision, access_count, accessed, agent_id = null, principal = null] = more;
   const row: Row = {
     namespace,
     key,
@@ -118,6 +122,8 @@ export function resultOf(kept: Cells, argument = ""): Result {
     updated_at: date(updated),
     expire_at: expire === null ? null : date(expire),
     revision,
+    agent_id,
+    principal,
     access_count,
     accessed_at: accessed === null ? null : date(accessed),
   };

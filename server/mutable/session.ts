@@ -95,11 +95,10 @@ export class Session {
   }
 
   async #writeEntries(steps: Step[], results: StepResult[], failed: Failed): Promise<void> {
-    const { tenant, config } = this.#call;
     const places = steps.flatMap((step, i) => (step.kind === "store" ? [] : [i]));
     if (places.length === 0) return;
     const operations = places.map((i) => steps[i] as Operation);
-    const unit = unitOf(tenant, operations, undefined, config);
+    const unit = unitOf(this.#call, operations, undefined);
     const [outcome] = await this.#locking(operations, (run) =>
       apply(run, [unit], { wait: true, attempts: 1 }).catch(conflicting),
     );
@@ -221,7 +220,7 @@ export class Session {
   }
 
   async #open(): Promise<Transaction> {
-    this.#transaction = await this.#call.transactions.begin(this.#call.signal);
+    this.#transaction = await this.#call.begin();
     return this.#transaction;
   }
 

@@ -17,6 +17,6 @@ export async function set(request: SetRequest, call: Call) {
     ifRevision: ifRevision === undefined ? undefined : check.revision(ifRevision),
   };
   const key = requestKey(request.requestId, "Set", operation);
-  const [result] = await write(call, unitOf(tenant, [operation], key, config));
+  const [result] = await write(call, unitOf(call, [operation], key));
   return { record: result?.row && toRecord(result.row) };
 }

@@ -21,7 +21,7 @@ export function statement(sql: Sql, plan: Plan, wait: boolean): Fragment {
         case when not found.present then ${creatable(sql, wait)} end as creatable
       from json_to_recordset(${keys}::text::json) as asked (place int, tenant text, namespace text, key text, atomic int)
       left join lateral (
-        select m.value, m.user_id, m.metadata, m.created_at::timestamptz, m.updated_at::timestamptz, m.expire_at::timestamptz,
+        select m.tenant as found_in, m.value, m.user_id, m.metadata, m.agent_id, m.principal, m.created_at::timestamptz, m.updated_at::timestamptz, m.expire_at::timestamptz,
           m.revision, m.created_revision
         from mutable m
         where m.tenant = asked.tenant and m.namespace = asked.namespace and m.key = asked.key
@@ -38,17 +38,17 @@ export function statement(sql: Sql, plan: Plan, wait: boolean): Fragment {
       } as repeats
       from json_to_recordset(${steps}::text::json) as op (
         number int, unit int, place int, step int, last boolean, kind text, argument text, expects text, if_revision bigint,
-        keeps_user boolean, user_id text, keeps_metadata boolean, metadata text, ttl float8,
+        agent text, principal text, keeps_user boolean, user_id text, keeps_metadata boolean, metadata text, ttl float8,
         tenant text, request text, fingerprint text)
     ), life as (
-      select key.tenant, key.namespace, key.key, key.place, key.atomic, key.locked, key.creatable, key.revision as stored,
+      select key.tenant, key.namespace, key.key, key.place, key.atomic, key.found_in <> key.tenant as "foreign", key.locked, key.creatable, key.revision as stored,
         0 as step, false as last, null::int as number, null::int as unit, null::text as kind, null::text as request,
         null::text as fingerprint, null::text as repeats, null::text as refusal, null::int as bytes, 0::bigint as reply_bytes, null::timestamptz as at,
-        false as deleted, key.present, key.value, key.user_id, key.metadata, key.created_at, key.updated_at, key.expire_at,
+        false as deleted, key.present, key.value, key.user_id, key.metadata, key.agent_id, key.principal, key.created_at, key.updated_at, key.expire_at,
         case when key.present then key.revision end as revision, key.created_revision
       from key
       union all
-      select was.tenant, was.namespace, was.key, was.place, was.atomic, was.locked, was.creatable, was.stored,
+      select was.tenant, was.namespace, was.key, was.place, was.atomic, was."foreign", was.locked, was.creatable, was.stored,
         op.step, op.last, op.number, op.unit, op.kind, op.request,
         op.fingerprint, op.repeats, verdict.refusal, next.bytes,
         was.reply_bytes + case when was.atomic is not null and op.kind in ('add', 'append', 'merge') then next.bytes else 0 end, next.at,
@@ -61,6 +61,8 @@ export function statement(sql: Sql, plan: Plan, wait: boolean): Fragment {
         case when not verdict.changes then was.metadata
           when op.kind = 'set' and not op.keeps_metadata then coalesce(op.metadata, '{}')::json
           when was.present then was.metadata else '{}' end,
+        case when verdict.changes then op.agent else was.agent_id end,
+        case when verdict.changes then op.principal else was.principal end,
         case when verdict.changes and not was.present then next.at else was.created_at end,
         case when verdict.changes then next.at else was.updated_at end,
         case when not verdict.changes then was.expire_at
@@ -94,14 +96,14 @@ export function statement(sql: Sql, plan: Plan, wait: boolean): Fragment {
       }
     ), inserted as (
       insert into mutable
-        (tenant, namespace, key, value, user_id, metadata, created_at, updated_at, expire_at, revision, created_revision)
-      select tenant, namespace, key, value, user_id, metadata, created_at, updated_at, expire_at, revision, created_revision
+        (tenant, namespace, key, value, user_id, metadata, agent_id, principal, created_at, updated_at, expire_at, revision, created_revision)
+      select tenant, namespace, key, value, user_id, metadata, agent_id, principal, created_at, updated_at, expire_at, revision, created_revision
       from todo where present and stored is null
       ${
         // What a transaction found absent is kept so until it ends, by an entry that has expired.
         atomic
           ? sql`union all
-              select tenant, namespace, key, 'null', null, '{}', at, at, '-infinity', nextval('revision'), 0
+              select tenant, namespace, key, 'null', null, '{}', null, null, at, at, '-infinity', nextval('revision'), 0
               from todo where atomic is not null and not present and stored is null`
           : sql``
       }
@@ -109,11 +111,12 @@ export function statement(sql: Sql, plan: Plan, wait: boolean): Fragment {
     ), updated as (
       -- A conflict on a row that is ours by lock: an update that needs no join, whose plan might scan the table.
       insert into mutable as m
-        (tenant, namespace, key, value, user_id, metadata, created_at, updated_at, expire_at, revision, created_revision)
-      select tenant, namespace, key, value, user_id, metadata, created_at, updated_at, expire_at, revision, created_revision
+        (tenant, namespace, key, value, user_id, metadata, agent_id, principal, created_at, updated_at, expire_at, revision, created_revision)
+      select tenant, namespace, key, value, user_id, metadata, agent_id, principal, created_at, updated_at, expire_at, revision, created_revision
       from todo where present and revision <> stored
       on conflict (tenant, namespace, key) do update set
-        value = excluded.value, user_id = excluded.user_id, metadata = excluded.metadata, created_at = excluded.created_at,
+        value = excluded.value, user_id = excluded.user_id, metadata = excluded.metadata, agent_id = excluded.agent_id,
+        principal = excluded.principal, created_at = excluded.created_at,
         updated_at = excluded.updated_at, expire_at = excluded.expire_at, revision = excluded.revision,
         created_revision = excluded.created_revision
     )
@@ -189,6 +192,7 @@ const huge = (sql: Sql): Fragment =>
 const judged = (sql: Sql, { valueBytesMax, replyBytesMax }: Plan): Fragment => sql`
   case
     when op.repeats is not null then 'REPEATED'
+    when was."foreign" then 'FOREIGN' -- the statement found the row of another tenant: see ownRow
     when was.locked then 'LOCKED'
     when was.reply_bytes > ${replyBytesMax} then 'REPLY_TOO_LARGE'
     when op.expects = 'present' and not was.present then 'KEY_NOT_FOUND'

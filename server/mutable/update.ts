@@ -21,6 +21,6 @@ export async function update(request: UpdateRequest, call: Call) {
       ? change
       : { ...change, expects: undefined, ifRevision: check.revision(ifRevision) };
   const key = requestKey(request.requestId, "Update", operation);
-  const [result] = await write(call, unitOf(tenant, [operation], key, config));
+  const [result] = await write(call, unitOf(call, [operation], key));
   return { record: result?.row && toRecord(result.row) };
 }

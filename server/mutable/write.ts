@@ -1,7 +1,7 @@
 // The way of a write: in a statement that calls share, unless it is too large for that, once.
 import type { Call } from "../call.js";
-import { CortexError } from "../errors.js";
-import { keptReply } from "../request.js";
+import type { CortexError } from "../errors.js";
+import { keptReply, replyTo } from "../request.js";
 import { type Shared, weightMax } from "../share.js";
 import { untilUnlocked } from "../waiting.js";
 import { apply, type Outcome, type Refusal, type Result, type Unit } from "./apply.js";
@@ -51,7 +51,5 @@ export function settle(
 ): Result[] {
   if ("results" in outcome) return outcome.results;
   if ("refusal" in outcome) throw refuse(outcome.refusal);
-  const { fingerprint, reply } = outcome.repeated;
-  if (fingerprint === unit.request?.fingerprint) return operationResultsIn(reply, unit.operations);
-  throw new CortexError("REQUEST_ID_REUSED", { request_id: unit.request?.id ?? "" });
+  return operationResultsIn(replyTo(unit.request, outcome.repeated), unit.operations);
 }

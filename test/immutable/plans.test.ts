@@ -14,7 +14,7 @@ import { explainer, lookups, type Plan } from "../support/plans.js";
 import { serve } from "../support/server.js";
 
 const s = serve({ sweepSeconds: 3600 });
-const { plan, rpc } = explainer(s);
+const { housekeeping, rpc } = explainer(s);
 const { method } = ImmutableStore;
 const name = { type: "type-3", id: "id-40003" };
 
@@ -216,7 +216,7 @@ describe("records are found by what they are asked by:", () => {
 
 it("the sweep finds records with too many versions by how many they have, type by type", async () => {
   const found = conditions(
-    await plan((run) => sweep(run, new Retention(20, new Map([["type-3", -1]])))),
+    await housekeeping((run) => sweep(run, new Retention(20, new Map([["type-3", -1]])))),
   );
   expect(found).toContainEqual(
     expect.stringMatching(/^immutable_by_kept .*type = .*version - .*first_version.*>= /),

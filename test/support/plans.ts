@@ -5,8 +5,9 @@ import { afterAll, beforeAll } from "vitest";
 import { AccessCounter } from "../../server/access.js";
 import type { Call } from "../../server/call.js";
 import { defaults } from "../../server/config.js";
-import { connect, type Fragment, type Run, type Sql } from "../../server/connection.js";
+import { connect, type Fragment, type Run, type Sql, workingFor } from "../../server/connection.js";
 import { sharedSession } from "../../server/database.js";
+import { scopeOf } from "../../server/lane.js";
 import { type Language, languageOf } from "../../server/language.js";
 import { Locks } from "../../server/locks.js";
 import { type Served, testLog } from "./server.js";
@@ -46,17 +47,26 @@ const never = () => {
 
 /** Explains on the database of a server. */
 export function explainer(s: Served) {
+  // As the connections of calls are: through the views, for the tenant "".
+  let sql: Sql;
   let sharedSql: Sql;
   let language: Language;
   beforeAll(async () => {
     language = await languageOf((build) => build(s.sql) as never, defaults.searchLanguage);
-    sharedSql = connect(s.databaseUrl, { max: 1, connection: sharedSession });
+    sql = connect(s.databaseUrl, { max: 1, connection: workingFor });
+    sharedSql = connect(s.databaseUrl, {
+      max: 1,
+      connection: { ...sharedSession, ...workingFor },
+    });
+    for (const one of [sql, sharedSql])
+      await one`select set_config('cortex.tenants', ${scopeOf([""])}, false)`;
   });
-  afterAll(() => sharedSql.end());
+  afterAll(() => Promise.all([sql.end(), sharedSql.end()]));
 
   const call = (run: Run): Call => ({
     tenant: "",
     agent: undefined,
+    principal: undefined,
     run,
     bulk: run,
     searches: run,
@@ -65,7 +75,7 @@ export function explainer(s: Served) {
     share: async (shared, asked) => (await shared.run(explaining(sharedSql), [asked]))[0] as never,
     fail: never,
     locks: new Locks(),
-    transactions: undefined as never,
+    begin: never,
     signal: new AbortController().signal,
     config: defaults,
     language,
@@ -73,8 +83,8 @@ export function explainer(s: Served) {
   });
 
   /** The plan of the first statement that the work runs. */
-  async function plan(work: (run: Run) => unknown): Promise<Plan[]> {
-    const run = explaining(s.sql);
+  async function plan(work: (run: Run) => unknown, on = sql): Promise<Plan[]> {
+    const run = explaining(on);
     try {
       const result = work(run) as Promise<unknown> | AsyncGenerator;
       await ("next" in result ? result.next() : result);
@@ -86,7 +96,8 @@ export function explainer(s: Served) {
   }
 
   return {
-    plan,
+    /** Of what the server does by itself, on the tables of all tenants. */
+    housekeeping: (work: (run: Run) => unknown) => plan(work, s.sql),
     rpc: <I extends DescMessage>(
       handler: (request: MessageShape<I>, call: Call) => unknown,
       schema: I,

@@ -1,0 +1,29 @@
+-- Who wrote an entry, and the current version of a record: the agent by what it says of itself, the principal by its credentials.
+alter table mutable add column agent_id text, add column principal text;
+alter table immutable add column agent_id text, add column principal text;
+update immutable h set agent_id = v.agent_id, principal = v.principal
+from immutable_version v
+where v.tenant = h.tenant and v.type = h.type and v.id = h.id and v.version = h.version;
+
+-- A record whose current version was erased with its user: it has no current version until the next is stored.
+alter table immutable add column erased boolean not null default false;
+
+-- A request id is kept as its digest, since it may say more than a reply that is erased. The reply of an erased user's request is null.
+alter table request alter column reply drop not null;
+update request set id = rtrim(translate(encode(sha256(convert_to(id, 'UTF8')), 'base64'), '+/', '-_'), '=');
+
+-- The barrier between tenants. The statements of calls reach the tables through these views, which stand first in the search path of
+-- their connections: of the rows, they show those of the tenants that the connection works for, and they take no others. So whatever a
+-- statement forgets to ask, it cannot reach another tenant; and a connection that works for nobody gets an error. The tenants are lines
+-- (no tenant holds a line break); no index serves this condition, so that plans go by what the statements ask.
+create function works_for(tenant text) returns boolean language sql stable parallel safe as $$
+  select strpos(current_setting('cortex.tenants'), E'\n' || tenant || E'\n') > 0
+$$;
+
+create schema of_tenant;
+create view of_tenant.users as select * from users where works_for(tenant) with local check option;
+create view of_tenant.mutable as select * from mutable where works_for(tenant) with local check option;
+create view of_tenant.mutable_access as select * from mutable_access where works_for(tenant) with local check option;
+create view of_tenant.request as select * from request where works_for(tenant) with local check option;
+create view of_tenant.immutable as select * from immutable where works_for(tenant) with local check option;
+create view of_tenant.immutable_version as select *, ctid as tid from immutable_version where works_for(tenant) with local check option;
