@@ -61,8 +61,11 @@ export const callNames = ["timeoutMs", "signal"];
 export const writeNames = [...callNames, "requestId"];
 
 /** The options that every write takes, and no others. */
-export const writeOptions = <T extends object>(given: T, what: string): T =>
-  only(given, writeNames, "INVALID_OPTIONS", what);
+export const writeOptions = <T extends object>(
+  given: T,
+  what: string,
+  more: readonly string[] = [],
+): T => only(given, [...writeNames, ...more], "INVALID_OPTIONS", what);
 
 /** The options that every call takes, and no others. */
 export const callOptions = <T extends object>(given: T, what: string): T =>
@@ -82,4 +85,14 @@ export function amountText(value: unknown): string {
   if (typeof value === "string" || typeof value === "bigint") return String(value);
   if (typeof value === "number" && Number.isFinite(value)) return String(value);
   throw fail("INVALID_AMOUNT", "amount", `is not a number: ${String(value)}`);
+}
+
+/** Text that an HTTP header can carry. */
+export function header<T extends string | undefined>(field: string, value: T): T {
+  if (
+    value === undefined ||
+    (typeof value === "string" && /^([\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?)?$/.test(value))
+  )
+    return value; // HTTP drops a header that begins or ends with a space: it would be another tenant
+  throw fail("INVALID_CONFIG", field, "is not printable ASCII text without spaces at its ends");
 }

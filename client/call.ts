@@ -15,6 +15,7 @@ import {
 import { configureTextEncoding, getTextEncoding } from "@bufbuild/protobuf/wire";
 import { MethodOptions_IdempotencyLevel as Idempotency } from "@bufbuild/protobuf/wkt";
 import {
+  type ChannelCredentials,
   Client,
   type ClientReadableStream,
   connectivityState,
@@ -22,8 +23,8 @@ import {
   Metadata,
   type ServiceError,
 } from "@grpc/grpc-js";
-import { text } from "./arguments.js";
-import { CortexError, fromGrpc } from "./error.js";
+import { header, text } from "./arguments.js";
+import { CortexError, fromGrpc, said } from "./error.js";
 import {
   abortable,
   backOff,
@@ -60,17 +61,50 @@ configureTextEncoding({
   decodeUtf8: (bytes, strict) => (strict ? utf8Strict : utf8).decode(bytes),
 });
 
+/** A key or token, or what gives the current one. */
+export type Token = string | (() => string | Promise<string>);
+
+export interface TlsOptions {
+  /** Certificates (PEM) of those who sign for the server. Default: those that Node trusts. */
+  ca?: string | Buffer | undefined;
+  /** The client's own certificate chain and key (PEM), where the server asks for one. */
+  cert?: string | Buffer | undefined;
+  key?: string | Buffer | undefined;
+  /** The name that the server's certificate must be for. Default: the host of the address. */
+  serverName?: string | undefined;
+}
+
+interface Security {
+  tls?: boolean | TlsOptions | undefined;
+  token?: Token | undefined;
+}
+
+function channelOf(tls: boolean | TlsOptions | undefined): ChannelCredentials {
+  if (!tls) return credentials.createInsecure();
+  const { ca, cert, key } = tls === true ? {} : tls;
+  const bytes = (pem: string | Buffer | undefined) => (pem === undefined ? null : Buffer.from(pem));
+  return credentials.createSsl(bytes(ca), bytes(key), bytes(cert));
+}
+
 export class Caller {
   readonly #client: Client;
   readonly #metadata: Metadata;
+  readonly #token: Token | undefined;
   #closed = false;
 
   constructor(
     readonly address: string,
     headers: Record<string, string | undefined>,
     readonly timeoutMs: number,
+    { tls, token }: Security = {},
   ) {
-    this.#client = new Client(address, credentials.createInsecure(), {
+    this.#token = token;
+    this.#client = new Client(address, channelOf(tls), {
+      ...(typeof tls === "object" &&
+        tls.serverName !== undefined && {
+          "grpc.ssl_target_name_override": tls.serverName,
+          "grpc.default_authority": tls.serverName,
+        }),
       "grpc.max_receive_message_length": -1,
       "grpc.max_send_message_length": -1,
       "grpc.use_local_subchannel_pool": 1, // a connection of its own: no other client's trouble is ours
@@ -114,7 +148,8 @@ export class Caller {
     options: CallOptions,
     idempotency: Idempotency,
   ): Promise<MessageShape<O>> {
-    return this.#retrying(idempotency, options, (deadline) => {
+    return this.#retrying(idempotency, options, async (deadline) => {
+      const metadata = await this.#headers();
       let grpc: { cancel(): void } | undefined;
       const cancel = () => grpc?.cancel();
       return abortable(options.signal, cancel, (resolve, reject) => {
@@ -123,7 +158,7 @@ export class Caller {
           encoder(method.input),
           decoder(method.output),
           create(method.input, request),
-          this.#metadata,
+          metadata,
           { deadline },
           (error, response) =>
             error ? reject(fromGrpc(error)) : resolve(response as MessageShape<O>),
@@ -138,12 +173,13 @@ export class Caller {
     request: MessageInitShape<I>,
     options: CallOptions = {},
   ): Promise<MessageShape<O>[]> {
-    return this.#retrying(method.idempotency, options, (deadline) => {
+    return this.#retrying(method.idempotency, options, async (deadline) => {
+      const metadata = await this.#headers();
       let grpc: { cancel(): void } | undefined;
       const cancel = () => grpc?.cancel();
       return abortable(options.signal, cancel, (resolve, reject) => {
         const messages: MessageShape<O>[] = [];
-        grpc = this.#open(method, request, { deadline })
+        grpc = this.#open(method, request, metadata, { deadline })
           .on("data", (message: MessageShape<O>) => messages.push(message))
           .on("error", (error: ServiceError) => reject(fromGrpc(error)))
           .on("end", () => resolve(messages));
@@ -166,7 +202,7 @@ export class Caller {
       let grpc: ClientReadableStream<MessageShape<O>> | undefined;
       try {
         await this.#connected(deadline, signal);
-        grpc = this.#open(method, next(), {}).on("error", () => {}); // also once nobody reads on
+        grpc = this.#open(method, next(), await this.#headers(), {}).on("error", () => {}); // also once nobody reads on
         const reading: AsyncIterator<MessageShape<O>> = grpc[Symbol.asyncIterator]();
         for (;;) {
           const { value, done } = await within(deadline, signal, reading.next());
@@ -194,7 +230,7 @@ export class Caller {
       pathOf(method),
       encoder(method.input),
       decoder(method.output),
-      this.#metadata,
+      await this.#headers(),
       { deadline },
     );
     grpc.on("error", ignore); // also once nobody reads on
@@ -212,6 +248,7 @@ export class Caller {
   #open<I extends DescMessage, O extends DescMessage>(
     method: DescMethodServerStreaming<I, O>,
     request: MessageInitShape<I>,
+    metadata: Metadata,
     options: { deadline?: Date },
   ): ClientReadableStream<MessageShape<O>> {
     return this.#client.makeServerStreamRequest(
@@ -219,9 +256,27 @@ export class Caller {
       encoder(method.input),
       decoder(method.output),
       create(method.input, request),
-      this.#metadata,
+      metadata,
       options,
     );
+  }
+
+  /** What every call says: who, for which tenant, with the token of the moment. */
+  async #headers(): Promise<Metadata> {
+    if (this.#token === undefined) return this.#metadata;
+    const token = typeof this.#token === "string" ? this.#token : await this.#given(this.#token);
+    const metadata = this.#metadata.clone();
+    metadata.set("authorization", `Bearer ${header("token", token)}`);
+    return metadata;
+  }
+
+  async #given(token: () => string | Promise<string>): Promise<string> {
+    try {
+      return await token();
+    } catch (error) {
+      const message = `the token cannot be had: ${said(error)}`;
+      throw new CortexError("UNAUTHENTICATED", message, { problem: "no token" }, { cause: error });
+    }
   }
 
   async #retrying<T>(

@@ -62,6 +62,9 @@ const retryable = new Set<ErrorCode>([
   "CONFLICT",
   "DEADLINE_EXCEEDED",
   "TRANSACTION_TIMEOUT",
+  "RATE_LIMITED",
+  "OVERLOADED",
+  "KEYS_UNAVAILABLE",
 ]);
 
 /** Whatever grpc-js fails with, by the reason the server gave, else by its status. */

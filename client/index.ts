@@ -1,13 +1,13 @@
 /** The client of the Cortex Store: the store that teams of AI agents share their state through. */
-import { only } from "./arguments.js";
-import { Caller } from "./call.js";
+import { header, only } from "./arguments.js";
+import { Caller, type TlsOptions, type Token } from "./call.js";
 import { CortexError } from "./error.js";
 import { Immutable } from "./immutable.js";
 import { Mutable } from "./mutable.js";
 import { checkTimeout } from "./retry.js";
 import { Users } from "./users.js";
 
-export type { CallOptions, WriteOptions } from "./call.js";
+export type { CallOptions, TlsOptions, Token, WriteOptions } from "./call.js";
 export { CortexError, type ErrorCode, type ErrorDetails } from "./error.js";
 export type { MutableFilters, MutableOrder, MutablePage } from "./filters.js";
 export type {
@@ -50,7 +50,14 @@ export type {
   TransactionResult,
 } from "./transaction.js";
 export type { UpdateOptions, Updater } from "./update.js";
-export type { User, UserFilters, UserListResult, Users } from "./users.js";
+export type {
+  DeleteUserOptions,
+  DeleteUserResult,
+  User,
+  UserFilters,
+  UserListResult,
+  Users,
+} from "./users.js";
 export type {
   ImmutableEntry,
   ImmutableMetadata,
@@ -63,8 +70,13 @@ export interface CortexOptions {
   address?: string | undefined;
   /** The tenant whose data is read and written: printable ASCII up to 256 bytes, no comma, no space at its ends. Default: `CORTEX_TENANT`, or the tenant "". */
   tenantId?: string | undefined;
-  /** Sent as `authorization: Bearer …`. Default: `CORTEX_TOKEN`, or none. */
-  token?: string | undefined;
+  /**
+   * The key or token that says who this is, or a function that gives the current one before each call. Sent as
+   * `authorization: Bearer …`. Default: `CORTEX_TOKEN`, or none.
+   */
+  token?: Token | undefined;
+  /** Whether to speak TLS, and with which certificates. Default: false. */
+  tls?: boolean | TlsOptions | undefined;
   /** Which agent this is: each immutable version says who stored it. Printable ASCII up to 256 bytes. Default: none. */
   agentId?: string | undefined;
   /** Milliseconds until a call fails with DEADLINE_EXCEEDED, unless the call says otherwise. Default: 5000. */
@@ -90,22 +102,23 @@ export class Cortex implements AsyncDisposable {
 
   /** @throws CortexError INVALID_CONFIG where an option is not what it should be. */
   constructor(options: CortexOptions = {}) {
-    const known = ["address", "tenantId", "token", "agentId", "timeoutMs"];
+    const known = ["address", "tenantId", "token", "tls", "agentId", "timeoutMs"];
     if (typeof options === "object" && options !== null && "immutableRetention" in options)
       throw invalid("immutableRetention", "is the server's: start it with --retention");
     only(options, known, "INVALID_CONFIG", "new Cortex");
     const { env } = process;
     const address = header("address", options.address ?? env.CORTEX_ADDRESS) || "127.0.0.1:50051";
     const tenant = header("tenantId", options.tenantId ?? env.CORTEX_TENANT);
-    const token = header("token", options.token ?? env.CORTEX_TOKEN);
+    const given = options.token ?? env.CORTEX_TOKEN;
+    const token = typeof given === "function" ? given : header("token", given) || undefined;
+    const tls = tlsOf(options.tls);
     const agent = header("agentId", options.agentId);
     const headers = {
       "x-tenant-id": tenant || undefined,
       "x-agent-id": agent || undefined,
-      authorization: token ? `Bearer ${token}` : undefined,
     };
     const timeoutMs = options.timeoutMs ?? 5000;
-    this.#caller = new Caller(address, headers, checkTimeout(timeoutMs));
+    this.#caller = new Caller(address, headers, checkTimeout(timeoutMs), { tls, token });
     this.mutable = new Mutable(this.#caller);
     this.immutable = new Immutable(this.#caller);
     this.users = new Users(this.#caller);
@@ -121,14 +134,16 @@ export class Cortex implements AsyncDisposable {
   }
 }
 
-/** Text that an HTTP header can carry. */
-function header(field: string, value: string | undefined): string | undefined {
-  if (
-    value === undefined ||
-    (typeof value === "string" && /^([\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?)?$/.test(value))
-  )
-    return value; // HTTP drops a header that begins or ends with a space: it would be another tenant
-  throw invalid(field, "is not printable ASCII text without spaces at its ends");
+function tlsOf(tls: boolean | TlsOptions | undefined): boolean | TlsOptions | undefined {
+  if (tls === undefined || typeof tls === "boolean") return tls;
+  only(tls, ["ca", "cert", "key", "serverName"], "INVALID_CONFIG", "tls");
+  for (const field of ["ca", "cert", "key"] as const)
+    if (tls[field] !== undefined && typeof tls[field] !== "string" && !Buffer.isBuffer(tls[field]))
+      throw invalid(`tls.${field}`, "is neither PEM text nor a Buffer of it");
+  if ((tls.cert === undefined) !== (tls.key === undefined))
+    throw invalid("tls.cert", "and tls.key go together");
+  header("tls.serverName", tls.serverName);
+  return tls;
 }
 
 const invalid = (field: string, problem: string) =>

@@ -54,7 +54,8 @@ export async function backOff(
 ): Promise<void> {
   const again =
     last instanceof CortexError && failures < attemptsMax && repeatable(last, idempotency);
-  const wait = Math.random() * Math.min(backoffMs * 2 ** failures, backoffMsMax); // full jitter
+  const asked = last instanceof CortexError ? Number(last.details.retry_after_ms ?? 0) : 0; // by the server
+  const wait = asked + Math.random() * Math.min(backoffMs * 2 ** failures, backoffMsMax); // full jitter
   if (!again || Date.now() + wait >= deadline.getTime()) throw error;
   await pause(wait, undefined, { signal }).catch(() => {
     throw cancelled(signal);

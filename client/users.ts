@@ -2,8 +2,9 @@ import {
   type User as UserMessage,
   Users as UsersService,
 } from "../gen/cortex/users/v1/users_pb.js";
-import { callOptions, only, text, userIdText, whole, writeOptions } from "./arguments.js";
+import { callOptions, flag, only, text, userIdText, whole, writeOptions } from "./arguments.js";
 import type { Caller, CallOptions, WriteOptions } from "./call.js";
+import { CortexError } from "./error.js";
 import { objectToJson } from "./json.js";
 import { toDate } from "./records.js";
 
@@ -33,6 +34,31 @@ export interface UserListResult {
   limit: number;
   offset: number;
   hasMore: boolean;
+}
+
+export interface DeleteUserOptions extends WriteOptions {
+  /** Whether all that is linked to the user is erased too. Default: that is USER_HAS_DATA. */
+  cascade?: boolean | undefined;
+  /** Whether to count only, and erase nothing. */
+  dryRun?: boolean | undefined;
+  /** Whether to look once more, in the same transaction, that nothing is left. Default: true, but for a dryRun. */
+  verify?: boolean | undefined;
+}
+
+export interface DeleteUserResult {
+  /** Whether the user was (with dryRun: would be) erased; false: nobody has the id. */
+  deleted: boolean;
+  userId: string;
+  /**
+   * How many rows were (with dryRun: would be) erased, by table: `users`, `mutable`, `mutable_access`, `immutable` (records of which
+   * nothing is left), `immutable_version`, `request` (kept replies).
+   */
+  counts: Record<string, number>;
+  /** The sum of the counts. */
+  totalDeleted: number;
+  /** Whether it was looked, and nothing was left. */
+  verified: boolean;
+  dryRun: boolean;
 }
 
 const rpc = UsersService.method;
@@ -70,6 +96,76 @@ export class Users {
     writeOptions(options, "upsert");
     const { user } = await this.#caller.write(rpc.upsert, requestOf(id, profile), options);
     return toUser(user);
+  }
+
+  /**
+   * Replaces the profile of a user.
+   *
+   * @throws USER_NOT_FOUND, INVALID_METADATA.
+   */
+  async update(
+    id: string,
+    profile: Record<string, unknown>,
+    options: WriteOptions = {},
+  ): Promise<User> {
+    writeOptions(options, "update");
+    const request = { id: userIdText(id, "id"), profileJson: objectToJson(profile, "profile") };
+    const { user } = await this.#caller.write(rpc.update, request, options);
+    return toUser(user);
+  }
+
+  /**
+   * Erases a user: with `cascade` also all that is linked to the user, in one transaction: entries, versions (old ones too), access
+   * statistics, kept replies. Where a record also has versions of others, those stay, and can still be verified. Nobody can link anything
+   * to the user meanwhile. Needs the permission `admin` where the server asks for credentials.
+   *
+   * ```ts
+   * await cortex.users.delete("user-123", { cascade: true }); // { deleted: true, counts: { mutable: 3, … }, verified: true, … }
+   * ```
+   *
+   * @throws USER_HAS_DATA without `cascade`, INVALID_OPTIONS where `verify` is asked of a dryRun.
+   */
+  async delete(id: string, options: DeleteUserOptions = {}): Promise<DeleteUserResult> {
+    writeOptions(options, "delete", ["cascade", "dryRun", "verify"]);
+    const { cascade = false, dryRun = false, verify = !dryRun, ...rest } = options;
+    const request = {
+      id: userIdText(id, "id"),
+      cascade: flag(cascade, "cascade"),
+      dryRun: flag(dryRun, "dryRun"),
+      verify: flag(verify, "verify"),
+    };
+    const reply = await this.#caller.write(rpc.delete, request, rest);
+    const counts = Object.entries(reply.counts).map(([table, n]) => [table, Number(n)]);
+    return {
+      deleted: reply.deleted,
+      userId: reply.userId,
+      counts: Object.fromEntries(counts) as Record<string, number>,
+      totalDeleted: Number(reply.totalDeleted),
+      verified: reply.verified,
+      dryRun: reply.dryRun,
+    };
+  }
+
+  /**
+   * All that is linked to a user, as lines of JSON, for a request of access: `kind` is `user`, `mutable` (an entry) or `immutable` (a
+   * version). In constant memory: `for await (const line of cortex.users.export("user-123")) …`. Needs the permission `admin` where the
+   * server asks for credentials. An export that is cut off fails, and is best begun again.
+   *
+   * @throws USER_NOT_FOUND.
+   */
+  async *export(id: string, options: CallOptions = {}): AsyncGenerator<string, void, undefined> {
+    callOptions(options, "export");
+    const request = { id: userIdText(id, "id") };
+    let begun = false;
+    const once = () => {
+      if (begun) throw new CortexError("UNAVAILABLE", "the export was cut off: begin it again");
+      return request;
+    };
+    for await (const { lines } of this.#caller.messages(rpc.export, once, options))
+      for (const line of lines) {
+        begun = true;
+        yield line;
+      }
   }
 
   /** Reads a user; null where nobody has the id. */

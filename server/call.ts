@@ -1,8 +1,11 @@
 // A call: what its handler works with, and its end in the log.
-import type { DescMessage, DescMethod, MessageInitShape } from "@bufbuild/protobuf";
+import type { DescMessage, DescMethod, Message, MessageInitShape } from "@bufbuild/protobuf";
 import type { ServerDuplexStream, ServerUnaryCall, ServerWritableStream } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import type { AccessCounter } from "./access.js";
+import type { Authenticator } from "./auth/authenticate.js";
+import { authorize, authorizeReach, tenantOf } from "./auth/authorize.js";
+import { type Credentials, isAllowed, type Permission } from "./auth/credentials.js";
 import * as check from "./checks.js";
 import type { Config } from "./config.js";
 import type { Run } from "./connection.js";
@@ -25,6 +28,8 @@ export interface Call {
   agent: string | undefined;
   /** Who it is, by its credentials; undefined where it has none. */
   principal: string | undefined;
+  /** Whether its credentials carry the permission. */
+  may(permission: Permission): boolean;
   /** Aborts when the caller has gone or its deadline has passed. */
   signal: AbortSignal;
   /** Ends the call with a reason, whatever it is waiting for. */
@@ -48,6 +53,8 @@ export interface Call {
   locks: Locks;
   /** Begins a transaction of several statements under the signal. */
   begin(): Promise<Transaction>;
+  /** Begins a transaction that purges. */
+  beginPurge(): Promise<Transaction>;
   access: AccessCounter;
   config: Config;
   /** Of searches. */
@@ -55,6 +62,7 @@ export interface Call {
 }
 
 export interface Context {
+  authenticator: Authenticator;
   database: Database;
   shares: Shares;
   locks: Locks;
@@ -70,6 +78,7 @@ export class Opened implements Call {
   tenant = "";
   agent: string | undefined;
   principal: string | undefined;
+  #credentials: Credentials | undefined;
   readonly #start = performance.now();
   readonly #ending: Ending;
 
@@ -87,19 +96,40 @@ export class Opened implements Call {
     if (grpc.cancelled) gone();
   }
 
-  /** For a request that could be decoded, in a tenant that there may be. */
-  with(request: unknown): Call {
+  /** For a caller who may make it, a request that could be decoded, in a tenant that there may be. At once where it can be. */
+  with(request: unknown): Call | Promise<Call> {
+    const credentials = this.context.authenticator.of(this.grpc);
+    return credentials instanceof Promise
+      ? credentials.then((known) => this.#admit(known, request))
+      : this.#admit(credentials, request);
+  }
+
+  #admit(credentials: Credentials, request: unknown): Call {
     const { metadata } = this.grpc;
-    this.tenant = check.tenant([
-      ...metadata.get(tenantHeader),
-      ...metadata.get(`${tenantHeader}-bin`),
-    ]);
+    this.principal = credentials.principal;
     this.agent = check.agentId([
       ...metadata.get(agentHeader),
       ...metadata.get(`${agentHeader}-bin`),
     ]);
+    this.tenant = tenantOf(
+      credentials,
+      check.tenant([...metadata.get(tenantHeader), ...metadata.get(`${tenantHeader}-bin`)]),
+    );
+    authorize(credentials, this.method, request);
+    this.#credentials = credentials;
     if (request instanceof CortexError) throw request;
     return this;
+  }
+
+  /** A further message of the caller, which must not reach further than the credentials. */
+  admit(message: unknown): void {
+    const reach = this.#credentials?.reach;
+    if (reach && !(message instanceof CortexError))
+      authorizeReach(reach, this.method, message as Message);
+  }
+
+  may(permission: Permission): boolean {
+    return this.#credentials !== undefined && isAllowed(this.#credentials, permission);
   }
 
   get signal(): AbortSignal {
@@ -139,6 +169,10 @@ export class Opened implements Call {
 
   begin(): Promise<Transaction> {
     return this.context.database.transactions.begin(this.tenant, this.signal);
+  }
+
+  beginPurge(): Promise<Transaction> {
+    return this.context.database.purges.begin(this.tenant, this.signal);
   }
 
   get locks(): Locks {

@@ -5,11 +5,13 @@ import {
   BadValue,
   databaseUrl,
   flag,
+  httpUrl,
   language,
   listen,
   oneOf,
   type Parse,
   seconds,
+  secret,
   text,
   whole,
 } from "./parse.js";
@@ -31,6 +33,89 @@ export const settings = {
     arg: "host:port",
     parse: listen,
     doc: "Address to serve on; port 0 takes a free one.",
+  }),
+  auth: setting<"none" | "keys" | "jwt">({
+    env: "CORTEX_AUTH",
+    default: "none",
+    arg: "how",
+    parse: oneOf("none", "keys", "jwt"),
+    doc: "What callers must show (none, keys, jwt): nothing, a key of --auth-keys-file, or a JSON Web Token. None is for loopback addresses, and for networks that are trusted (--insecure).",
+  }),
+  authKeysFile: setting<string | undefined>({
+    env: "CORTEX_AUTH_KEYS_FILE",
+    default: undefined,
+    arg: "path",
+    parse: text,
+    doc: "JSON file of the keys that count, as digests, and what each allows: see docs/security.md. Read again when it changes.",
+  }),
+  jwtSecret: setting<string | undefined>({
+    env: "CORTEX_JWT_SECRET",
+    default: undefined,
+    arg: "text",
+    parse: secret,
+    doc: "Secret that tokens are signed with (HS256), at least 32 bytes. Better given by the environment: flags can be seen by others on the machine.",
+  }),
+  jwtJwksFile: setting<string | undefined>({
+    env: "CORTEX_JWT_JWKS_FILE",
+    default: undefined,
+    arg: "path",
+    parse: text,
+    doc: "JSON Web Key Set whose keys tokens are signed with (RS256, ES256). Read again when it changes.",
+  }),
+  jwtJwksUrl: setting<string | undefined>({
+    env: "CORTEX_JWT_JWKS_URL",
+    default: undefined,
+    arg: "url",
+    parse: httpUrl,
+    doc: "The same, from a URL; asked again when a token names a key that is not known.",
+  }),
+  jwtIssuer: setting<string | undefined>({
+    env: "CORTEX_JWT_ISSUER",
+    default: undefined,
+    arg: "text",
+    parse: text,
+    doc: "Who must have issued a token (claim iss).",
+  }),
+  jwtAudience: setting<string | undefined>({
+    env: "CORTEX_JWT_AUDIENCE",
+    default: undefined,
+    arg: "text",
+    parse: text,
+    doc: "Whom a token must be for (claim aud).",
+  }),
+  jwtSkewSeconds: setting({
+    env: "CORTEX_JWT_SKEW_SECONDS",
+    default: 30,
+    arg: "seconds",
+    parse: seconds(0, 600),
+    doc: "By how much the clocks of issuer and server may differ.",
+  }),
+  tlsCert: setting<string | undefined>({
+    env: "CORTEX_TLS_CERT",
+    default: undefined,
+    arg: "path",
+    parse: text,
+    doc: "Certificate chain (PEM) to serve TLS with. Read again when it changes.",
+  }),
+  tlsKey: setting<string | undefined>({
+    env: "CORTEX_TLS_KEY",
+    default: undefined,
+    arg: "path",
+    parse: text,
+    doc: "Private key (PEM) of --tls-cert.",
+  }),
+  tlsClientCa: setting<string | undefined>({
+    env: "CORTEX_TLS_CLIENT_CA",
+    default: undefined,
+    arg: "path",
+    parse: text,
+    doc: "Certificates (PEM) of those who sign for callers: every caller must then have a certificate of theirs (mutual TLS). With --auth none it says who is calling.",
+  }),
+  insecure: setting({
+    env: "CORTEX_INSECURE",
+    default: false,
+    parse: flag,
+    doc: "Serve without authentication on an address that others can reach, because the network is trusted.",
   }),
   databaseUrl: setting<string | undefined>({
     env: "DATABASE_URL",
@@ -172,9 +257,15 @@ export const settings = {
   }),
 };
 
-export type Config = { [K in keyof typeof settings]: ReturnType<(typeof settings)[K]["parse"]> } & {
-  databaseUrl: string | undefined;
+type Settings = typeof settings;
+export type Config = {
+  [K in keyof Settings]:
+    | ReturnType<Settings[K]["parse"]>
+    | Extract<Settings[K]["default"], undefined>;
 };
+
+/** What no message shows. */
+const secrets = new Set<keyof typeof settings>(["databaseUrl", "jwtSecret"]);
 
 const names = Object.keys(settings) as (keyof typeof settings)[];
 const flagOf = (key: string) => `--${key.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)}`;
@@ -211,21 +302,49 @@ export function parseConfig(argv: string[], env: NodeJS.ProcessEnv, version: str
       config[key] = parse(value);
     } catch (error) {
       if (!(error instanceof BadValue)) throw error;
-      throw new UsageError(
-        `${source} ${error.message}, not ${JSON.stringify(key === "databaseUrl" ? "what it was given" : value)}`,
-      );
+      const shown = secrets.has(key) ? "what it was given" : value;
+      throw new UsageError(`${source} ${error.message}, not ${JSON.stringify(shown)}`);
     }
   }
   return consistent(config as Config);
 }
 
-function consistent(config: Config): Config {
+/** Refuses settings that do not go together. */
+export function consistent(config: Config): Config {
+  authenticated(config);
   if (config.valueBytesMax * 2 > config.messageBytesMax)
     throw new UsageError(
       `--value-bytes-max ${config.valueBytesMax} is more than half of --message-bytes-max ${config.messageBytesMax}`,
     );
   return config;
 }
+
+function authenticated(config: Config): void {
+  const { auth, authKeysFile, jwtIssuer, jwtAudience, tlsCert, tlsKey, tlsClientCa } = config;
+  const refuse = (problem: string) => new UsageError(problem);
+  const sources = (["jwtSecret", "jwtJwksFile", "jwtJwksUrl"] as const).filter(
+    (key) => config[key],
+  );
+  if (auth === "keys" && !authKeysFile)
+    throw refuse("--auth keys needs --auth-keys-file, which says which keys count");
+  if (auth !== "keys" && authKeysFile)
+    throw refuse("--auth-keys-file means nothing without --auth keys");
+  if (auth === "jwt" && (sources.length !== 1 || !jwtIssuer || !jwtAudience))
+    throw refuse(
+      "--auth jwt needs --jwt-issuer, --jwt-audience, and one of --jwt-secret, --jwt-jwks-file and --jwt-jwks-url",
+    );
+  if (auth !== "jwt" && (sources.length > 0 || jwtIssuer || jwtAudience))
+    throw refuse("the settings --jwt-… mean nothing without --auth jwt");
+  if (!tlsCert !== !tlsKey) throw refuse("--tls-cert and --tls-key go together");
+  if (tlsClientCa && !tlsCert) throw refuse("--tls-client-ca needs --tls-cert and --tls-key");
+  if (auth === "none" && !tlsClientCa && !config.insecure && !isLoopback(config.listen))
+    throw refuse(
+      `--listen ${config.listen} can be reached from other machines, and nothing says who may call: choose --auth keys or --auth jwt (docs/security.md), or --insecure if everybody who can reach it may do everything`,
+    );
+}
+
+const isLoopback = (listen: string): boolean =>
+  /^(127(\.\d{1,3}){3}|localhost|\[::1\]|\[0*(:0*)*:0*1\]):\d+$/i.test(listen);
 
 /** The configuration as environment variables, for a process that is to have the same. */
 export function environmentOf(config: Config): Record<string, string> {

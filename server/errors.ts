@@ -179,6 +179,10 @@ const table: Record<Reason, [code: Code, sentence: (details: Details) => string]
     Code.RESOURCE_EXHAUSTED,
     (d) => `the caller did not read for too long (limit ${d.limit} seconds)`,
   ],
+  KEYS_UNAVAILABLE: [
+    Code.UNAVAILABLE,
+    () => "the keys that tokens are verified with cannot be had at the moment",
+  ],
   DATABASE_ERROR: [Code.INTERNAL, (d) => `an unexpected failure; the log has it as ${d.error_id}`],
 };
 

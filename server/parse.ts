@@ -47,3 +47,15 @@ export const language: Parse<string> = (value) => {
     "takes the name of a text search configuration of Postgres, such as english or simple",
   );
 };
+
+const secretBytesMin = 32;
+
+export const secret: Parse<string> = (value) => {
+  if (Buffer.byteLength(value) >= secretBytesMin) return value;
+  throw new BadValue(`takes a secret of at least ${secretBytesMin} bytes`);
+};
+
+export const httpUrl: Parse<string> = (value) => {
+  if (/^https?:\/\/./.test(value) && URL.canParse(value)) return value;
+  throw new BadValue("takes a URL that begins with https:// or http://");
+};

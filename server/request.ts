@@ -44,20 +44,8 @@ export async function once<Reply extends object>(
   const past = request && parsed(await keptReply(run, tenant, request));
   if (past) return past;
   try {
-    const [done] = await run<{ reply: Reply }>((sql) => {
-      const { steps, reply } = work(sql);
-      return sql`
-        with ${steps}, done as materialized (${reply})
-        ${
-          request
-            ? sql`, kept as (
-                insert into request (tenant, id, fingerprint, reply, user_ids)
-                select ${tenant}, ${request.id}, ${request.fingerprint}, reply, user_ids from done)`
-            : sql``
-        }
-        select reply from done`;
-    });
-    if (done || !request) return done?.reply;
+    const done = await doneOnce<Reply>(run, tenant, request, work);
+    if (done || !request) return done;
     return parsed(await keptReply(run, tenant, request)); // what refuses it may be what a repeat of it has done
   } catch (error) {
     if (!request || codeOf(error) !== "23505") throw error;
@@ -65,6 +53,29 @@ export async function once<Reply extends object>(
     if (!theirs) throw error;
     return theirs;
   }
+}
+
+/** Runs a statement that keeps its reply under the request's key, whether or not it did before: then it fails (23505). */
+export async function doneOnce<Reply extends object>(
+  run: Run,
+  tenant: string,
+  request: RequestKey | undefined,
+  work: (sql: Sql) => Work,
+): Promise<Reply | undefined> {
+  const [done] = await run<{ reply: Reply }>((sql) => {
+    const { steps, reply } = work(sql);
+    return sql`
+      with ${steps}, done as materialized (${reply})
+      ${
+        request
+          ? sql`, kept as (
+              insert into request (tenant, id, fingerprint, reply, user_ids)
+              select ${tenant}, ${request.id}, ${request.fingerprint}, reply, user_ids from done)`
+          : sql``
+      }
+      select reply from done`;
+  });
+  return done?.reply;
 }
 
 /** Keeps a reply, in the transaction of its write. */

@@ -88,7 +88,8 @@ function unary(
   return async (grpc, reply) => {
     const opened = new Opened(method, context, grpc);
     try {
-      reply(null, await handler(grpc.request, opened.with(grpc.request)));
+      const call = opened.with(grpc.request);
+      reply(null, await handler(grpc.request, call instanceof Promise ? await call : call));
       opened.finish();
     } catch (error) {
       const reason = reasonOf(error);
@@ -105,7 +106,7 @@ function serverStream(
 ): handleServerStreamingCall<unknown, Init> {
   return async (grpc) => {
     const opened = new Opened(method, context, grpc);
-    await send(grpc, opened, () => handler(grpc.request, opened.with(grpc.request)));
+    await send(grpc, opened, async () => handler(grpc.request, await opened.with(grpc.request)));
   };
 }
 
@@ -116,7 +117,9 @@ function conversation(
 ): handleBidiStreamingCall<unknown, Init> {
   return async (grpc) => {
     const opened = new Opened(method, context, grpc);
-    await send(grpc, opened, () => handler(received(grpc), opened.with(undefined)));
+    await send(grpc, opened, async () =>
+      handler(received(grpc, opened), await opened.with(undefined)),
+    );
   };
 }
 
@@ -124,12 +127,12 @@ function conversation(
 async function send(
   grpc: Writable,
   opened: Opened,
-  open: () => AsyncGenerator<Init>,
+  open: () => Promise<AsyncGenerator<Init>>,
 ): Promise<void> {
   const { signal } = opened;
   try {
     // What a handler gives is sent, whatever has become of the call: it may say that a transaction was committed.
-    for await (const message of open()) if (!grpc.write(message)) await drained(grpc, signal);
+    for await (const message of await open()) if (!grpc.write(message)) await drained(grpc, signal);
     grpc.end();
     opened.finish();
   } catch (error) {
@@ -140,10 +143,14 @@ async function send(
 }
 
 /** The messages of the caller as they are asked for. */
-async function* received(grpc: ServerDuplexStream<unknown, Init>): AsyncGenerator<unknown> {
+async function* received(
+  grpc: ServerDuplexStream<unknown, Init>,
+  opened: Opened,
+): AsyncGenerator<unknown> {
   // The end of the caller's side is not the end of ours: the iterator would destroy both.
   for await (const message of grpc.iterator({ destroyOnReturn: false })) {
     if (message instanceof CortexError) throw message;
+    opened.admit(message);
     yield message;
   }
 }

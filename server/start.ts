@@ -5,7 +5,7 @@ import {
   file_google_protobuf_any,
   file_google_protobuf_timestamp,
 } from "@bufbuild/protobuf/wkt";
-import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from "@grpc/grpc-js";
+import { logVerbosity, Server, type ServerCredentials, setLogVerbosity } from "@grpc/grpc-js";
 import { ReflectionService } from "@grpc/reflection";
 import { HealthImplementation } from "grpc-health-check";
 import type { Logger } from "pino";
@@ -22,8 +22,9 @@ import { file_cortex_users_v1_users, Users } from "../gen/cortex/users/v1/users_
 import { file_google_rpc_error_details } from "../gen/google/rpc/error_details_pb.js";
 import { file_google_rpc_status } from "../gen/google/rpc/status_pb.js";
 import { AccessCounter } from "./access.js";
+import { authenticator } from "./auth/authenticate.js";
 import type { Context } from "./call.js";
-import type { Config } from "./config.js";
+import { type Config, consistent } from "./config.js";
 import { Database } from "./database.js";
 import { immutableStore } from "./immutable/service.js";
 import { sweep as sweepVersions } from "./immutable/sweep.js";
@@ -36,6 +37,7 @@ import { sweep } from "./mutable/sweep.js";
 import { forgetReplies } from "./request.js";
 import { addService } from "./rpc.js";
 import { Shares } from "./share.js";
+import { transport } from "./tls.js";
 import { users } from "./users/service.js";
 
 export interface Running {
@@ -47,6 +49,9 @@ export interface Running {
 
 /** Serves on config.listen over the Postgres of the URL, whose schema is up to date when this resolves. */
 export async function start(config: Config, databaseUrl: string, log: Logger): Promise<Running> {
+  consistent(config);
+  const auth = await authenticator(config, log);
+  const { credentials, stop: stopTransport } = await transport(config, log);
   await migrate(databaseUrl);
   const database = new Database(databaseUrl, config);
   const housekeeping = database.housekeeping.run([], new AbortController().signal);
@@ -58,6 +63,7 @@ export async function start(config: Config, databaseUrl: string, log: Logger): P
   );
   const access = new AccessCounter(housekeeping, log);
   const context: Context = {
+    authenticator: auth,
     database,
     shares: new Shares(database.shared),
     locks: new Locks(),
@@ -87,7 +93,7 @@ export async function start(config: Config, databaseUrl: string, log: Logger): P
 
   let port: number;
   try {
-    port = await bind(server, config.listen);
+    port = await bind(server, config.listen, credentials);
   } catch (error) {
     await database.close();
     throw error;
@@ -111,6 +117,8 @@ export async function start(config: Config, databaseUrl: string, log: Logger): P
     async stop() {
       setHealth(health, "NOT_SERVING");
       await drain(server, context.calls, config.drainSeconds * 1000);
+      auth.stop();
+      stopTransport();
       await sweeping.stop();
       await access.flush();
       await database.close();
@@ -121,9 +129,9 @@ export async function start(config: Config, databaseUrl: string, log: Logger): P
 /** The address to serve on cannot be had; the message says which and why. */
 export class ListenError extends Error {}
 
-function bind(server: Server, listen: string): Promise<number> {
+function bind(server: Server, listen: string, credentials: ServerCredentials): Promise<number> {
   return new Promise((resolve, reject) => {
-    server.bindAsync(listen, ServerCredentials.createInsecure(), (error, port) => {
+    server.bindAsync(listen, credentials, (error, port) => {
       if (!error) return resolve(port);
       const code = /\b(E[A-Z]{4,})\b/.exec(error.message)?.[1] ?? error.message; // grpc-js gives text only
       reject(new ListenError(`cannot listen on ${listen}: ${code}`));

@@ -2,6 +2,7 @@
 // transaction. One statement, of distinct records.
 import type { Message } from "@bufbuild/protobuf";
 import type { StoreOperation } from "../gen/cortex/immutable/v1/immutable_pb.js";
+import { checkNotAudit } from "./audit.js";
 import type { Call } from "./call.js";
 import * as check from "./checks.js";
 import type { Run } from "./connection.js";
@@ -46,8 +47,22 @@ export const recordId = (tenant: string, type: string, id: string): string =>
 /** The fields that StoreRequest and StoreOperation share. */
 type StoreMessage = Omit<StoreOperation, keyof Message>;
 
+/** A version that a caller asks to store. */
 export function storeOf(
-  { tenant, agent, principal, config, language }: Call,
+  call: Call,
+  message: StoreMessage,
+  requestId: string | undefined,
+  prefix = "",
+): Store {
+  checkNotAudit(message, `${prefix}id`);
+  return versionOf(call, message, requestId, prefix);
+}
+
+/** Who stores, and where. */
+export type Author = Pick<Call, "tenant" | "agent" | "principal" | "config" | "language">;
+
+export function versionOf(
+  { tenant, agent, principal, config, language }: Author,
   message: StoreMessage,
   requestId: string | undefined,
   prefix = "",

@@ -9,9 +9,10 @@ const rollbackMsMax = 2000;
 const done = Promise.resolve(true);
 const never = new AbortController().signal;
 
-/** Runs statements until it is committed or rolled back. One of both must be called, once. */
+/** Runs statements until it is committed or rolled back. One of both must be called. */
 export class Transaction {
   readonly #losses: number;
+  #ended = false;
   /** Resolves when the statement before has ended. */
   #busy: Promise<unknown> = Promise.resolve();
 
@@ -30,6 +31,7 @@ export class Transaction {
 
   /** Is not cancelled: once it is sent, it is seen to its end. */
   async commit(): Promise<void> {
+    this.#ended = true;
     let broken = true;
     try {
       await this.#execute((sql) => sql`commit`, never, true);
@@ -39,8 +41,10 @@ export class Transaction {
     }
   }
 
-  /** Never fails: a connection that cannot roll back is closed, which rolls back too. */
+  /** Rolls back what is not committed. Never fails: a connection that cannot roll back is closed, which rolls back too. */
   async rollback(): Promise<void> {
+    if (this.#ended) return;
+    this.#ended = true;
     const rolledBack = this.#execute((sql) => sql`rollback`, never).then(
       () => true,
       () => false,

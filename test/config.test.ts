@@ -25,13 +25,13 @@ describe("a setting", () => {
       poolSize: 10,
     });
     const env = {
-      CORTEX_LISTEN: "0.0.0.0:1",
+      CORTEX_LISTEN: "127.0.0.1:1",
       DATABASE_URL: "postgres://u@h/d",
       CORTEX_ALLOW_PURGE_ALL: "true",
       CORTEX_WORKERS: "",
     };
     expect(parse([], env)).toMatchObject({
-      listen: "0.0.0.0:1",
+      listen: "127.0.0.1:1",
       databaseUrl: "postgres://u@h/d",
       allowPurgeAll: true,
       workers: 1,

@@ -112,6 +112,25 @@ const users: typeof mutable = {
   },
   get: { attempt: async (c) => (await c.users.get("u"))?.profile, gives: { theirs: 2 } },
   list: { attempt: async (c) => (await c.users.list()).total, gives: 1 },
+  update: {
+    attempt: async (c) => (await c.users.update("u", { theirs: 3 })).profile,
+    gives: { theirs: 3 },
+  },
+  export: {
+    attempt: async (c) => {
+      const lines = [];
+      for await (const line of c.users.export("u")) lines.push(JSON.parse(line));
+      return lines.map(({ kind, profile }) => [kind, profile]);
+    },
+    gives: [["user", { theirs: 3 }]],
+  },
+  delete: {
+    attempt: async (c) => {
+      const { counts } = await c.users.delete("u", { cascade: true });
+      return [counts.users, counts.mutable, counts.immutable_version];
+    },
+    gives: [1, 0, 0],
+  },
 };
 
 /** What a transaction that locks what it reads sees of the key, and how many it lists. */

@@ -1,8 +1,12 @@
 import type { PurgeManyRequest } from "../../gen/cortex/immutable/v1/immutable_pb.js";
+import { userDigest } from "../audit.js";
 import type { Call } from "../call.js";
 import * as check from "../checks.js";
+import type { Sql } from "../connection.js";
 import { CortexError } from "../errors.js";
-import { once, requestKey } from "../request.js";
+import { purging } from "../purging.js";
+import { requestKey, type Work } from "../request.js";
+import { entryOf, usersOf } from "./audited.js";
 import { checkFilter, filters, matches } from "./filter.js";
 
 const recordsShownMax = 1000;
@@ -12,9 +16,11 @@ interface Purged {
   versions: number;
   shown: { type: string; id: string }[];
   token: string;
+  user: string | null;
 }
 
-export async function purgeMany(request: PurgeManyRequest, { tenant, purges }: Call) {
+export async function purgeMany(request: PurgeManyRequest, call: Call) {
+  const { tenant } = call;
   const matching = checkFilter(tenant, request.filter);
   const { dryRun, requireConfirmation, confirmationToken: token } = request;
   check.exclusive(["confirmation_token", token !== undefined], ["dry_run", dryRun]);
@@ -26,7 +32,7 @@ export async function purgeMany(request: PurgeManyRequest, { tenant, purges }: C
   const keeping = dryRun || asking;
   const asks = [matching, dryRun, requireConfirmation, token];
   const key = requestKey(request.requestId, "Immutable/PurgeMany", asks);
-  const purged = await once<Purged>(purges, tenant, key, (sql) => ({
+  const work = (sql: Sql): Work => ({
     // The token is over the digests of what matches: of exactly these versions.
     steps: sql`matched as materialized (
         select h.type, h.id, h.version - h.first_version + 1 as versions, h.digest
@@ -38,15 +44,29 @@ export async function purgeMany(request: PurgeManyRequest, { tenant, purges }: C
         select token from seen where ${token ?? null}::text is null or token = ${token ?? null}
       ), gone as (
         delete from immutable h using matched m, agreed
-        where ${keeping ? sql`false` : sql`h.tenant = ${tenant} and h.type = m.type and h.id = m.id`})`,
+        where ${keeping ? sql`false` : sql`h.tenant = ${tenant} and h.type = m.type and h.id = m.id`}
+      ), shown as (
+        select type, id from matched order by type, id limit ${recordsShownMax}
+      ), ${usersOf(sql, tenant, sql`matched`)}`,
     reply: sql`
-      select '{}'::text[] as user_ids, json_build_object(
+      select array(select user_id from owner join shown using (type, id) union select id from only_user where id is not null) as user_ids,
+        json_build_object(
         'records', (select count(*) from matched), 'versions', (select coalesce(sum(versions), 0) from matched),
-        'shown', (select coalesce(json_agg(json_build_object('type', type, 'id', id) order by type, id), '[]')
-          from (select type, id from matched order by type, id limit ${recordsShownMax}) as shown),
-        'token', token) as reply
+        'shown', (select coalesce(json_agg(json_build_object('type', type, 'id', id) order by type, id), '[]') from shown),
+        'user', (select id from only_user), 'token', token) as reply
       from agreed`,
-  }));
+  });
+  const { tenant: _, userId, ...named } = matching;
+  const user = userId === undefined ? {} : { user: userDigest(tenant, userId) };
+  const purged = await purging<Purged>(call, {
+    request: key,
+    dryRun: keeping,
+    work,
+    entry: ({ records, versions, user: owner }) =>
+      records > 0
+        ? entryOf("PurgeMany", { ...named, ...user }, { records, versions }, owner)
+        : undefined,
+  });
   if (!purged) throw new CortexError("CONFIRMATION_STALE");
   return {
     recordsAffected: BigInt(purged.records),

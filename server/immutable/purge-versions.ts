@@ -1,21 +1,25 @@
 import type { PurgeVersionsRequest } from "../../gen/cortex/immutable/v1/immutable_pb.js";
 import type { Call } from "../call.js";
 import * as check from "../checks.js";
+import type { Sql } from "../connection.js";
 import { CortexError } from "../errors.js";
-import { once, requestKey } from "../request.js";
+import { purging } from "../purging.js";
+import { requestKey, type Work } from "../request.js";
 import { recordId } from "../store.js";
 import { ofRecord, versionAt } from "../versions.js";
+import { entryOf, usersOf } from "./audited.js";
 import { nameOf } from "./name.js";
 
 interface Purged {
   deleted: number;
   remaining: number;
+  user: string | null;
 }
 
 const attemptsMax = 100;
 
 export async function purgeVersions(request: PurgeVersionsRequest, call: Call) {
-  const { tenant, purges, locks, signal } = call;
+  const { tenant, locks, signal } = call;
   const { type, id } = nameOf(tenant, request);
   const { keepLatest: keep } = request;
   const refuse = (field: string, problem: string) =>
@@ -33,7 +37,7 @@ export async function purgeVersions(request: PurgeVersionsRequest, call: Call) {
   try {
     for (let attempt = 1; attempt <= attemptsMax; attempt++) {
       // No reply where others stored while the record was waited for, whose versions only the next statement can see.
-      const purged = await once<Purged>(purges, tenant, key, (sql) => ({
+      const work = (sql: Sql): Work => ({
         steps: sql`held as materialized (
           select h.* from immutable h where ${ofRecord(sql, tenant, type, id)} for no key update
         ), bound as materialized (
@@ -46,14 +50,23 @@ export async function purgeVersions(request: PurgeVersionsRequest, call: Call) {
           where ${ofRecord(sql, tenant, type, id)} and bound.new_first > h.first_version
         ), gone as (
           delete from immutable_version v using bound
-          where v.tenant = ${tenant} and v.type = ${type} and v.id = ${id} and v.version < bound.new_first)`,
+          where v.tenant = ${tenant} and v.type = ${type} and v.id = ${id} and v.version < bound.new_first
+        ), ${usersOf(sql, tenant, sql`held`)}`,
         reply: sql`
-        select '{}'::text[] as user_ids, json_build_object(
+        select array(select id from only_user where id is not null) as user_ids, json_build_object(
           'deleted', coalesce(bound.new_first - bound.first_version, 0),
-          'remaining', coalesce(bound.version - bound.new_first + 1, 0)) as reply
+          'remaining', coalesce(bound.version - bound.new_first + 1, 0), 'user', (select id from only_user)) as reply
         from (select 1) as one left join bound on true
         where bound.version is not null or not exists (select from immutable h where ${ofRecord(sql, tenant, type, id)})`,
-      }));
+      });
+      const purged = await purging<Purged>(call, {
+        request: key,
+        work,
+        entry: ({ deleted, user }) =>
+          deleted > 0
+            ? entryOf("PurgeVersions", { type, id }, { versions: deleted }, user)
+            : undefined,
+      });
       if (purged)
         return {
           versionsDeleted: BigInt(purged.deleted),

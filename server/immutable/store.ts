@@ -25,7 +25,8 @@ const stores: Shared<Store, Stored> = {
 export async function store(request: StoreRequest, call: Call) {
   const { tenant, run } = call;
   const row = await storeOne(call, keptOnce(storeOf(call, request, request.requestId)));
-  const history = (request.includeHistory ?? true) && row.first_version < row.version;
+  const history =
+    (request.includeHistory ?? true) && call.may("read") && row.first_version < row.version;
   // It is stored by now: whatever becomes of this look, that is what the caller is told.
   const [past] = history ? await pastOf(run, tenant, [row], historyBytesMax).catch(() => []) : [];
   return { record: toRecord(row, past) };

@@ -27,3 +27,9 @@ create view of_tenant.mutable_access as select * from mutable_access where works
 create view of_tenant.request as select * from request where works_for(tenant) with local check option;
 create view of_tenant.immutable as select * from immutable where works_for(tenant) with local check option;
 create view of_tenant.immutable_version as select *, ctid as tid from immutable_version where works_for(tenant) with local check option;
+
+-- All that is linked to a user, in the order in which it is exported.
+drop index mutable_by_user;
+create index mutable_by_user on mutable (tenant, user_id, namespace, key) where user_id is not null;
+drop index immutable_version_by_user;
+create index immutable_version_by_user on immutable_version (tenant, user_id, type, id, version) where user_id is not null;

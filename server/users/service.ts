@@ -1,8 +1,19 @@
 import type { Users } from "../../gen/cortex/users/v1/users_pb.js";
 import type { Handlers } from "../rpc.js";
 import { create } from "./create.js";
+import { deleteUser } from "./delete.js";
+import { exportUser } from "./export.js";
 import { get } from "./get.js";
 import { list } from "./list.js";
+import { update } from "./update.js";
 import { upsert } from "./upsert.js";
 
-export const users = { create, upsert, get, list } satisfies Handlers<typeof Users>;
+export const users = {
+  create,
+  upsert,
+  update,
+  get,
+  list,
+  delete: deleteUser,
+  export: exportUser,
+} satisfies Handlers<typeof Users>;

@@ -210,7 +210,10 @@ describe("records are found by what they are asked by:", () => {
     const request = { filter: { tags: ["tag-77"] }, dryRun: true };
     expect(
       conditions(await rpc(immutableStore.purgeMany, method.purgeMany.input, request)),
-    ).toEqual([searched("labels @> ")]);
+    ).toEqual([
+      searched("labels @> "),
+      "immutable_version_pkey ((tenant = ''::text) AND (type = r.type) AND (id = r.id))", // whose versions they are
+    ]);
   });
 });
 

@@ -67,6 +67,7 @@ export function explainer(s: Served) {
     tenant: "",
     agent: undefined,
     principal: undefined,
+    may: () => true,
     run,
     bulk: run,
     searches: run,
@@ -76,6 +77,8 @@ export function explainer(s: Served) {
     fail: never,
     locks: new Locks(),
     begin: never,
+    beginPurge: async () =>
+      ({ run, rollback: async () => {} }) as unknown as Awaited<ReturnType<Call["beginPurge"]>>,
     signal: new AbortController().signal,
     config: defaults,
     language,

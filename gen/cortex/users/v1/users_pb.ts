@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file cortex/users/v1/users.proto.
  */
 export const file_cortex_users_v1_users: GenFile = /*@__PURE__*/
-  fileDesc("Chtjb3J0ZXgvdXNlcnMvdjEvdXNlcnMucHJvdG8SD2NvcnRleC51c2Vycy52MSKKAQoEVXNlchIKCgJpZBgBIAEoCRIUCgxwcm9maWxlX2pzb24YAiABKAkSLwoLY3JlYXRlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJvCg1DcmVhdGVSZXF1ZXN0EgoKAmlkGAEgASgJEhkKDHByb2ZpbGVfanNvbhgCIAEoCUgAiAEBEhcKCnJlcXVlc3RfaWQYAyABKAlIAYgBAUIPCg1fcHJvZmlsZV9qc29uQg0KC19yZXF1ZXN0X2lkIjUKDkNyZWF0ZVJlc3BvbnNlEiMKBHVzZXIYASABKAsyFS5jb3J0ZXgudXNlcnMudjEuVXNlciJvCg1VcHNlcnRSZXF1ZXN0EgoKAmlkGAEgASgJEhkKDHByb2ZpbGVfanNvbhgCIAEoCUgAiAEBEhcKCnJlcXVlc3RfaWQYAyABKAlIAYgBAUIPCg1fcHJvZmlsZV9qc29uQg0KC19yZXF1ZXN0X2lkIjUKDlVwc2VydFJlc3BvbnNlEiMKBHVzZXIYASABKAsyFS5jb3J0ZXgudXNlcnMudjEuVXNlciIYCgpHZXRSZXF1ZXN0EgoKAmlkGAEgASgJIkAKC0dldFJlc3BvbnNlEigKBHVzZXIYASABKAsyFS5jb3J0ZXgudXNlcnMudjEuVXNlckgAiAEBQgcKBV91c2VyIoUBCgtMaXN0UmVxdWVzdBIWCglpZF9wcmVmaXgYASABKAlIAIgBARISCgVsaW1pdBgCIAEoBUgBiAEBEhMKBm9mZnNldBgDIAEoBUgCiAEBEhIKCnBhZ2VfdG9rZW4YBCABKAlCDAoKX2lkX3ByZWZpeEIICgZfbGltaXRCCQoHX29mZnNldCJuCgxMaXN0UmVzcG9uc2USJAoFdXNlcnMYASADKAsyFS5jb3J0ZXgudXNlcnMudjEuVXNlchINCgV0b3RhbBgCIAEoAxIQCghoYXNfbW9yZRgDIAEoCBIXCg9uZXh0X3BhZ2VfdG9rZW4YBCABKAkyswIKBVVzZXJzEkkKBkNyZWF0ZRIeLmNvcnRleC51c2Vycy52MS5DcmVhdGVSZXF1ZXN0Gh8uY29ydGV4LnVzZXJzLnYxLkNyZWF0ZVJlc3BvbnNlEk4KBlVwc2VydBIeLmNvcnRleC51c2Vycy52MS5VcHNlcnRSZXF1ZXN0Gh8uY29ydGV4LnVzZXJzLnYxLlVwc2VydFJlc3BvbnNlIgOQAgISRQoDR2V0EhsuY29ydGV4LnVzZXJzLnYxLkdldFJlcXVlc3QaHC5jb3J0ZXgudXNlcnMudjEuR2V0UmVzcG9uc2UiA5ACARJICgRMaXN0EhwuY29ydGV4LnVzZXJzLnYxLkxpc3RSZXF1ZXN0Gh0uY29ydGV4LnVzZXJzLnYxLkxpc3RSZXNwb25zZSIDkAIBYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("Chtjb3J0ZXgvdXNlcnMvdjEvdXNlcnMucHJvdG8SD2NvcnRleC51c2Vycy52MSKKAQoEVXNlchIKCgJpZBgBIAEoCRIUCgxwcm9maWxlX2pzb24YAiABKAkSLwoLY3JlYXRlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJvCg1DcmVhdGVSZXF1ZXN0EgoKAmlkGAEgASgJEhkKDHByb2ZpbGVfanNvbhgCIAEoCUgAiAEBEhcKCnJlcXVlc3RfaWQYAyABKAlIAYgBAUIPCg1fcHJvZmlsZV9qc29uQg0KC19yZXF1ZXN0X2lkIjUKDkNyZWF0ZVJlc3BvbnNlEiMKBHVzZXIYASABKAsyFS5jb3J0ZXgudXNlcnMudjEuVXNlciJvCg1VcHNlcnRSZXF1ZXN0EgoKAmlkGAEgASgJEhkKDHByb2ZpbGVfanNvbhgCIAEoCUgAiAEBEhcKCnJlcXVlc3RfaWQYAyABKAlIAYgBAUIPCg1fcHJvZmlsZV9qc29uQg0KC19yZXF1ZXN0X2lkIjUKDlVwc2VydFJlc3BvbnNlEiMKBHVzZXIYASABKAsyFS5jb3J0ZXgudXNlcnMudjEuVXNlciJZCg1VcGRhdGVSZXF1ZXN0EgoKAmlkGAEgASgJEhQKDHByb2ZpbGVfanNvbhgCIAEoCRIXCgpyZXF1ZXN0X2lkGAMgASgJSACIAQFCDQoLX3JlcXVlc3RfaWQiNQoOVXBkYXRlUmVzcG9uc2USIwoEdXNlchgBIAEoCzIVLmNvcnRleC51c2Vycy52MS5Vc2VyIhgKCkdldFJlcXVlc3QSCgoCaWQYASABKAkiQAoLR2V0UmVzcG9uc2USKAoEdXNlchgBIAEoCzIVLmNvcnRleC51c2Vycy52MS5Vc2VySACIAQFCBwoFX3VzZXIihQEKC0xpc3RSZXF1ZXN0EhYKCWlkX3ByZWZpeBgBIAEoCUgAiAEBEhIKBWxpbWl0GAIgASgFSAGIAQESEwoGb2Zmc2V0GAMgASgFSAKIAQESEgoKcGFnZV90b2tlbhgEIAEoCUIMCgpfaWRfcHJlZml4QggKBl9saW1pdEIJCgdfb2Zmc2V0Im4KDExpc3RSZXNwb25zZRIkCgV1c2VycxgBIAMoCzIVLmNvcnRleC51c2Vycy52MS5Vc2VyEg0KBXRvdGFsGAIgASgDEhAKCGhhc19tb3JlGAMgASgIEhcKD25leHRfcGFnZV90b2tlbhgEIAEoCSJ1Cg1EZWxldGVSZXF1ZXN0EgoKAmlkGAEgASgJEg8KB2Nhc2NhZGUYAiABKAgSDwoHZHJ5X3J1bhgDIAEoCBIOCgZ2ZXJpZnkYBCABKAgSFwoKcmVxdWVzdF9pZBgFIAEoCUgAiAEBQg0KC19yZXF1ZXN0X2lkItgBCg5EZWxldGVSZXNwb25zZRIPCgdkZWxldGVkGAEgASgIEg8KB3VzZXJfaWQYAiABKAkSOwoGY291bnRzGAMgAygLMisuY29ydGV4LnVzZXJzLnYxLkRlbGV0ZVJlc3BvbnNlLkNvdW50c0VudHJ5EhUKDXRvdGFsX2RlbGV0ZWQYBCABKAMSEAoIdmVyaWZpZWQYBSABKAgSDwoHZHJ5X3J1bhgGIAEoCBotCgtDb3VudHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAM6AjgBIhsKDUV4cG9ydFJlcXVlc3QSCgoCaWQYASABKAkiHwoORXhwb3J0UmVzcG9uc2USDQoFbGluZXMYASADKAkypQQKBVVzZXJzEkkKBkNyZWF0ZRIeLmNvcnRleC51c2Vycy52MS5DcmVhdGVSZXF1ZXN0Gh8uY29ydGV4LnVzZXJzLnYxLkNyZWF0ZVJlc3BvbnNlEk4KBlVwc2VydBIeLmNvcnRleC51c2Vycy52MS5VcHNlcnRSZXF1ZXN0Gh8uY29ydGV4LnVzZXJzLnYxLlVwc2VydFJlc3BvbnNlIgOQAgISTgoGVXBkYXRlEh4uY29ydGV4LnVzZXJzLnYxLlVwZGF0ZVJlcXVlc3QaHy5jb3J0ZXgudXNlcnMudjEuVXBkYXRlUmVzcG9uc2UiA5ACAhJFCgNHZXQSGy5jb3J0ZXgudXNlcnMudjEuR2V0UmVxdWVzdBocLmNvcnRleC51c2Vycy52MS5HZXRSZXNwb25zZSIDkAIBEkgKBExpc3QSHC5jb3J0ZXgudXNlcnMudjEuTGlzdFJlcXVlc3QaHS5jb3J0ZXgudXNlcnMudjEuTGlzdFJlc3BvbnNlIgOQAgESTgoGRGVsZXRlEh4uY29ydGV4LnVzZXJzLnYxLkRlbGV0ZVJlcXVlc3QaHy5jb3J0ZXgudXNlcnMudjEuRGVsZXRlUmVzcG9uc2UiA5ACAhJQCgZFeHBvcnQSHi5jb3J0ZXgudXNlcnMudjEuRXhwb3J0UmVxdWVzdBofLmNvcnRleC51c2Vycy52MS5FeHBvcnRSZXNwb25zZSIDkAIBMAFiBnByb3RvMw", [file_google_protobuf_timestamp]);
 
 /**
  * A user.
@@ -171,6 +171,62 @@ export const UpsertResponseSchema: GenMessage<UpsertResponse> = /*@__PURE__*/
   messageDesc(file_cortex_users_v1_users, 4);
 
 /**
+ * What Update takes.
+ *
+ * @generated from message cortex.users.v1.UpdateRequest
+ */
+export type UpdateRequest = Message<"cortex.users.v1.UpdateRequest"> & {
+  /**
+   * The id.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * The new profile: a JSON object as text, at most 64 KiB.
+   *
+   * @generated from field: string profile_json = 2;
+   */
+  profileJson: string;
+
+  /**
+   * Names this request, so that it is applied once however often it is sent: see MutableStore. Unset: each time it is sent.
+   *
+   * @generated from field: optional string request_id = 3;
+   */
+  requestId?: string | undefined;
+};
+
+/**
+ * Describes the message cortex.users.v1.UpdateRequest.
+ * Use `create(UpdateRequestSchema)` to create a new message.
+ */
+export const UpdateRequestSchema: GenMessage<UpdateRequest> = /*@__PURE__*/
+  messageDesc(file_cortex_users_v1_users, 5);
+
+/**
+ * What Update gives.
+ *
+ * @generated from message cortex.users.v1.UpdateResponse
+ */
+export type UpdateResponse = Message<"cortex.users.v1.UpdateResponse"> & {
+  /**
+   * The user as stored.
+   *
+   * @generated from field: cortex.users.v1.User user = 1;
+   */
+  user?: User | undefined;
+};
+
+/**
+ * Describes the message cortex.users.v1.UpdateResponse.
+ * Use `create(UpdateResponseSchema)` to create a new message.
+ */
+export const UpdateResponseSchema: GenMessage<UpdateResponse> = /*@__PURE__*/
+  messageDesc(file_cortex_users_v1_users, 6);
+
+/**
  * What Get takes.
  *
  * @generated from message cortex.users.v1.GetRequest
@@ -189,7 +245,7 @@ export type GetRequest = Message<"cortex.users.v1.GetRequest"> & {
  * Use `create(GetRequestSchema)` to create a new message.
  */
 export const GetRequestSchema: GenMessage<GetRequest> = /*@__PURE__*/
-  messageDesc(file_cortex_users_v1_users, 5);
+  messageDesc(file_cortex_users_v1_users, 7);
 
 /**
  * What Get gives.
@@ -210,7 +266,7 @@ export type GetResponse = Message<"cortex.users.v1.GetResponse"> & {
  * Use `create(GetResponseSchema)` to create a new message.
  */
 export const GetResponseSchema: GenMessage<GetResponse> = /*@__PURE__*/
-  messageDesc(file_cortex_users_v1_users, 6);
+  messageDesc(file_cortex_users_v1_users, 8);
 
 /**
  * What List takes.
@@ -252,7 +308,7 @@ export type ListRequest = Message<"cortex.users.v1.ListRequest"> & {
  * Use `create(ListRequestSchema)` to create a new message.
  */
 export const ListRequestSchema: GenMessage<ListRequest> = /*@__PURE__*/
-  messageDesc(file_cortex_users_v1_users, 7);
+  messageDesc(file_cortex_users_v1_users, 9);
 
 /**
  * What List gives: one page.
@@ -294,13 +350,166 @@ export type ListResponse = Message<"cortex.users.v1.ListResponse"> & {
  * Use `create(ListResponseSchema)` to create a new message.
  */
 export const ListResponseSchema: GenMessage<ListResponse> = /*@__PURE__*/
-  messageDesc(file_cortex_users_v1_users, 8);
+  messageDesc(file_cortex_users_v1_users, 10);
 
 /**
- * Users of a tenant. An entry that names a user (`user_id`) must name one that exists here. The tenant comes from the
+ * What Delete takes.
+ *
+ * @generated from message cortex.users.v1.DeleteRequest
+ */
+export type DeleteRequest = Message<"cortex.users.v1.DeleteRequest"> & {
+  /**
+   * The id.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * Whether all that is linked to the user is erased too. Without, that is USER_HAS_DATA.
+   *
+   * @generated from field: bool cascade = 2;
+   */
+  cascade: boolean;
+
+  /**
+   * Whether to count only, and erase nothing.
+   *
+   * @generated from field: bool dry_run = 3;
+   */
+  dryRun: boolean;
+
+  /**
+   * Whether to look once more, in the same transaction, that nothing of the user is left.
+   *
+   * @generated from field: bool verify = 4;
+   */
+  verify: boolean;
+
+  /**
+   * Names this request, so that it is applied once however often it is sent: see MutableStore. Unset: each time it is sent.
+   *
+   * @generated from field: optional string request_id = 5;
+   */
+  requestId?: string | undefined;
+};
+
+/**
+ * Describes the message cortex.users.v1.DeleteRequest.
+ * Use `create(DeleteRequestSchema)` to create a new message.
+ */
+export const DeleteRequestSchema: GenMessage<DeleteRequest> = /*@__PURE__*/
+  messageDesc(file_cortex_users_v1_users, 11);
+
+/**
+ * What Delete gives.
+ *
+ * @generated from message cortex.users.v1.DeleteResponse
+ */
+export type DeleteResponse = Message<"cortex.users.v1.DeleteResponse"> & {
+  /**
+   * Whether the user was (with dry_run: would be) erased. False: nobody has the id.
+   *
+   * @generated from field: bool deleted = 1;
+   */
+  deleted: boolean;
+
+  /**
+   * The id.
+   *
+   * @generated from field: string user_id = 2;
+   */
+  userId: string;
+
+  /**
+   * How many rows were (with dry_run: would be) erased, by table: `users`, `mutable`, `mutable_access`, `immutable` (records of which
+   * nothing is left), `immutable_version`, `request` (kept replies).
+   *
+   * @generated from field: map<string, int64> counts = 3;
+   */
+  counts: { [key: string]: bigint };
+
+  /**
+   * The sum of the counts.
+   *
+   * @generated from field: int64 total_deleted = 4;
+   */
+  totalDeleted: bigint;
+
+  /**
+   * Whether it was looked, and nothing was left.
+   *
+   * @generated from field: bool verified = 5;
+   */
+  verified: boolean;
+
+  /**
+   * Whether it was only counted.
+   *
+   * @generated from field: bool dry_run = 6;
+   */
+  dryRun: boolean;
+};
+
+/**
+ * Describes the message cortex.users.v1.DeleteResponse.
+ * Use `create(DeleteResponseSchema)` to create a new message.
+ */
+export const DeleteResponseSchema: GenMessage<DeleteResponse> = /*@__PURE__*/
+  messageDesc(file_cortex_users_v1_users, 12);
+
+/**
+ * What Export takes.
+ *
+ * @generated from message cortex.users.v1.ExportRequest
+ */
+export type ExportRequest = Message<"cortex.users.v1.ExportRequest"> & {
+  /**
+   * The id.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message cortex.users.v1.ExportRequest.
+ * Use `create(ExportRequestSchema)` to create a new message.
+ */
+export const ExportRequestSchema: GenMessage<ExportRequest> = /*@__PURE__*/
+  messageDesc(file_cortex_users_v1_users, 13);
+
+/**
+ * What Export gives: a part of the lines.
+ *
+ * @generated from message cortex.users.v1.ExportResponse
+ */
+export type ExportResponse = Message<"cortex.users.v1.ExportResponse"> & {
+  /**
+   * Each a JSON object without line breaks, which says what it is in `kind`: `user` (`id`, `profile`, `createdAt`, `updatedAt`), then each
+   * `mutable` entry (`namespace`, `key`, `value`, `metadata`, `createdAt`, `updatedAt`, `expiresAt`, `accessCount`, `lastAccessed`,
+   * `updatedBy`, `principal`), then each `immutable` version (`type`, `id`, `version`, `data`, `metadata`, `createdAt`, `agentId`,
+   * `principal`). Times are ISO 8601; what there is none of is null.
+   *
+   * @generated from field: repeated string lines = 1;
+   */
+  lines: string[];
+};
+
+/**
+ * Describes the message cortex.users.v1.ExportResponse.
+ * Use `create(ExportResponseSchema)` to create a new message.
+ */
+export const ExportResponseSchema: GenMessage<ExportResponse> = /*@__PURE__*/
+  messageDesc(file_cortex_users_v1_users, 14);
+
+/**
+ * Users of a tenant. An entry or a version that names a user (`user_id`) must name one that exists here. The tenant comes from the
  * gRPC metadata `x-tenant-id`; none given is the tenant with the empty name, a tenant like any other.
  *
- * Every RPC may fail with INVALID_TENANT, MALFORMED_REQUEST, MESSAGE_TOO_LARGE, DEADLINE_EXCEEDED, CANCELLED,
+ * Get and List need the permission read; Create, Upsert and Update write; Delete and Export admin.
+ *
+ * Every RPC may fail with UNAUTHENTICATED, PERMISSION_DENIED, RATE_LIMITED, OVERLOADED, INVALID_TENANT, INVALID_AGENT_ID, MALFORMED_REQUEST, MESSAGE_TOO_LARGE, DEADLINE_EXCEEDED, CANCELLED,
  * CONFLICT, SHUTTING_DOWN, DATABASE_UNAVAILABLE, DATABASE_FULL or DATABASE_ERROR besides the reasons it names.
  *
  * @generated from service cortex.users.v1.Users
@@ -332,6 +541,18 @@ export const Users: GenService<{
     output: typeof UpsertResponseSchema;
   },
   /**
+   * Replaces the profile of a user.
+   *
+   * Fails with INVALID_USER_ID, INVALID_METADATA, USER_NOT_FOUND, INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to repeat.
+   *
+   * @generated from rpc cortex.users.v1.Users.Update
+   */
+  update: {
+    methodKind: "unary";
+    input: typeof UpdateRequestSchema;
+    output: typeof UpdateResponseSchema;
+  },
+  /**
    * Reads a user. A user nobody knows is an empty response, not an error.
    *
    * Fails with INVALID_USER_ID. Safe to repeat.
@@ -354,6 +575,42 @@ export const Users: GenService<{
     methodKind: "unary";
     input: typeof ListRequestSchema;
     output: typeof ListResponseSchema;
+  },
+  /**
+   * Erases a user: with `cascade` also all that is linked to the user, in one transaction; without, only a user nothing is linked to.
+   *
+   * Of the entries and versions that name the user nothing stays but this: where a record also has versions of others, those stay, and of
+   * the user's versions between them only the number, the time and the digest, so that the history of the others can still be verified. If
+   * the current version was the user's, the record has no current version (it is in no read, list, count or search) until the next is
+   * stored. Access statistics go with their entries. Replies that are kept under request ids lose their content: a request that is
+   * repeated then fails with REPLY_ERASED, and is not done again. What others say of the user in data of their own is theirs, and stays.
+   *
+   * Nobody can link anything to the user meanwhile: such writes wait, and fail with USER_NOT_FOUND. The id may be used again afterwards,
+   * and is then another user. A user nobody knows is `deleted: false`, not an error. That a user was erased is kept as an immutable record of the type
+   * `audit-log`, which names the user only by a digest (docs/security.md).
+   *
+   * Fails with INVALID_USER_ID, USER_HAS_DATA (without `cascade`), INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to repeat; with
+   * `request_id` the repeat gives the same counts.
+   *
+   * @generated from rpc cortex.users.v1.Users.Delete
+   */
+  delete: {
+    methodKind: "unary";
+    input: typeof DeleteRequestSchema;
+    output: typeof DeleteResponseSchema;
+  },
+  /**
+   * Gives all that is linked to a user, for a request of access: the user, the entries, every version that is kept. Each is read as it
+   * is when its turn comes.
+   *
+   * Fails with INVALID_USER_ID, USER_NOT_FOUND. Safe to repeat.
+   *
+   * @generated from rpc cortex.users.v1.Users.Export
+   */
+  export: {
+    methodKind: "server_streaming";
+    input: typeof ExportRequestSchema;
+    output: typeof ExportResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_cortex_users_v1_users, 0);

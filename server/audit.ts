@@ -1,0 +1,53 @@
+// The tenant's own log: each purge and erasure leaves an immutable record of the type `audit-log`, in the transaction that did it. It says
+// who did what, and how much, never what it was; users it names by a digest.
+import { createHash, randomUUID } from "node:crypto";
+import type { Run } from "./connection.js";
+import { CortexError } from "./errors.js";
+import { type Author, storeAll, versionOf } from "./store.js";
+
+export const auditType = "audit-log";
+const idPrefix = "cortex/";
+
+/** Names a user to whoever knows the id already, and to nobody else. */
+export const userDigest = (tenant: string, id: string): string =>
+  createHash("sha256").update(`${tenant}\0${id}`).digest("hex");
+
+export interface AuditEntry {
+  /** Such as `MutableStore.PurgeMany`. */
+  action: string;
+  /** What was asked for, in names. */
+  asked: Record<string, unknown>;
+  /** How many rows went, by what they are. */
+  deleted: Record<string, number>;
+  /** Whose data it was, if it was one user's: the record goes with the user. */
+  userId?: string | undefined;
+}
+
+export async function audit(
+  author: Author,
+  run: Run,
+  { action, asked, deleted, userId }: AuditEntry,
+): Promise<void> {
+  const message = {
+    type: auditType,
+    id: `${idPrefix}${randomUUID()}`,
+    dataJson: JSON.stringify({ action, asked, deleted }),
+    userId,
+    clearUserId: false,
+    clearMetadata: false,
+  };
+  const [stored] = await storeAll(run, [versionOf(author, message, undefined)], {
+    wait: true,
+    attempts: 1,
+  });
+  if (!stored || stored === "locked" || !("row" in stored)) throw new CortexError("CONFLICT"); // the user went meanwhile
+}
+
+/** Nobody but the server writes its own records. */
+export function checkNotAudit({ type, id }: { type: string; id: string }, field: string): void {
+  if (type === auditType && id.startsWith(idPrefix))
+    throw new CortexError("INVALID_ID", {
+      field,
+      problem: `begins with ${idPrefix}, which is for what the server itself writes to its ${auditType}`,
+    });
+}

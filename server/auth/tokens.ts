@@ -1,0 +1,109 @@
+// JSON Web Tokens, verified by jose: signature, issuer, audience, times. What they allow is in the claim `cortex`, who it is in `sub`.
+import {
+  createLocalJWKSet,
+  createRemoteJWKSet,
+  errors,
+  type JWTPayload,
+  type JWTVerifyGetKey,
+  jwtVerify,
+} from "jose";
+import { CortexError } from "../errors.js";
+import { BadGrant, type Credentials, credentialsOf } from "./credentials.js";
+
+export interface TokenOptions {
+  issuer: string;
+  audience: string;
+  skewSeconds: number;
+}
+
+const timeoutMs = 5000;
+const cooldownMs = 1000; // keys that nobody knows yet are asked for at most once a second
+const cachedMax = 10_000;
+const cachedMs = 60_000; // how long a key that was withdrawn may still be believed
+
+/** What tokens are verified with: a secret (HS256), or public keys (RS256, ES256). */
+export interface Trust {
+  algorithms: string[];
+  keys: JWTVerifyGetKey;
+}
+
+export const secretTrust = (secret: string): Trust => {
+  const key = new TextEncoder().encode(secret);
+  return { algorithms: ["HS256"], keys: async () => key };
+};
+
+const publicAlgorithms = ["RS256", "ES256"];
+
+export function fileTrust(text: string): Trust {
+  try {
+    return { algorithms: publicAlgorithms, keys: createLocalJWKSet(JSON.parse(text)) };
+  } catch {
+    throw new BadGrant("it is not a JSON Web Key Set");
+  }
+}
+
+export function urlTrust(url: string): Trust {
+  const options = { timeoutDuration: timeoutMs, cooldownDuration: cooldownMs };
+  return { algorithms: publicAlgorithms, keys: createRemoteJWKSet(new URL(url), options) };
+}
+
+/** Verifies tokens; those that it has verified it knows for a minute, or until they expire. */
+export class Verifier {
+  readonly #known = new Map<string, { credentials: Credentials; until: number }>();
+
+  constructor(
+    readonly trust: Trust,
+    readonly options: TokenOptions,
+  ) {}
+
+  verify(token: string): Credentials | Promise<Credentials> {
+    const known = this.#known.get(token);
+    if (known && known.until > Date.now()) return known.credentials;
+    return this.#verified(token);
+  }
+
+  async #verified(token: string): Promise<Credentials> {
+    const { issuer, audience, skewSeconds } = this.options;
+    const { payload } = await jwtVerify(token, this.trust.keys, {
+      algorithms: this.trust.algorithms,
+      issuer,
+      audience,
+      clockTolerance: skewSeconds,
+      requiredClaims: ["sub", "exp"],
+    }).catch((error: unknown) => {
+      throw refusal(error);
+    });
+    const credentials = granted(payload);
+    const expiry = ((payload.exp ?? 0) + skewSeconds) * 1000;
+    this.#known.delete(token);
+    this.#known.set(token, { credentials, until: Math.min(expiry, Date.now() + cachedMs) });
+    const [oldest] = this.#known.keys();
+    if (this.#known.size > cachedMax && oldest !== undefined) this.#known.delete(oldest);
+    return credentials;
+  }
+}
+
+function granted({ sub, cortex }: JWTPayload): Credentials {
+  try {
+    if (typeof cortex !== "object" || cortex === null)
+      throw new BadGrant("it has no claim cortex, which says what it allows");
+    return credentialsOf(sub, cortex as Record<string, unknown>);
+  } catch (error) {
+    if (!(error instanceof BadGrant)) throw error;
+    throw new CortexError("UNAUTHENTICATED", { problem: `of the token, ${error.message}` });
+  }
+}
+
+/** What the holder of a token may know of why it does not count. */
+function refusal(error: unknown): CortexError {
+  const as = (problem: string) => new CortexError("UNAUTHENTICATED", { problem }, { cause: error });
+  if (error instanceof errors.JWTExpired) return as("the token is expired");
+  if (error instanceof errors.JWTClaimValidationFailed)
+    return as(`the token's claim ${error.claim} is missing, or not what is asked for`);
+  if (error instanceof errors.JWKSTimeout || !(error instanceof errors.JOSEError))
+    return new CortexError("KEYS_UNAVAILABLE", { applied: "no" }, { cause: error });
+  if (error.code === "ERR_JOSE_GENERIC")
+    // the server of the keys answered something else
+    return new CortexError("KEYS_UNAVAILABLE", { applied: "no" }, { cause: error });
+  return as("the token cannot be trusted");
+}

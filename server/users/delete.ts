@@ -1,0 +1,91 @@
+import type { DeleteRequest } from "../../gen/cortex/users/v1/users_pb.js";
+import { audit, userDigest } from "../audit.js";
+import type { Call } from "../call.js";
+import * as check from "../checks.js";
+import { CortexError, codeOf } from "../errors.js";
+import { keepReply, keptReply, requestKey } from "../request.js";
+import type { Author } from "../store.js";
+import { type Counts, erase, linked, locked } from "./erase.js";
+
+const attemptsMax = 5;
+
+interface Erased {
+  deleted: boolean;
+  counts: Partial<Counts>;
+  verified: boolean;
+}
+
+export async function deleteUser(request: DeleteRequest, call: Call) {
+  const id = check.userId(request.id, "id");
+  const { cascade, dryRun, verify } = request;
+  check.exclusive(["verify", verify], ["dry_run", dryRun]);
+  const { deleted, counts, verified } = dryRun
+    ? await counted(call, id, cascade)
+    : await erased(call, id, request);
+  return {
+    deleted,
+    userId: id,
+    counts: Object.fromEntries(Object.entries(counts).map(([table, n]) => [table, BigInt(n)])),
+    totalDeleted: BigInt(Object.values(counts).reduce((sum, n) => sum + n, 0)),
+    verified,
+    dryRun,
+  };
+}
+
+async function counted({ tenant, bulk }: Call, id: string, cascade: boolean): Promise<Erased> {
+  const counts = await linked(bulk, tenant, id);
+  if (!cascade) refuseLinked(id, counts);
+  return { deleted: counts.users > 0, counts: counts.users > 0 ? counts : {}, verified: false };
+}
+
+function refuseLinked(id: string, { mutable, immutable_version }: Counts): void {
+  if (mutable + immutable_version === 0) return;
+  const details = { mutable: `${mutable}`, immutable_version: `${immutable_version}` };
+  throw new CortexError("USER_HAS_DATA", { user_id: id, ...details });
+}
+
+/** In one transaction, and again where the database gave up on it to resolve a conflict. */
+async function erased(call: Call, id: string, request: DeleteRequest): Promise<Erased> {
+  const { tenant } = call;
+  const { cascade, verify } = request;
+  const key = requestKey(request.requestId, "Users/Delete", [id, cascade, verify]);
+  for (let attempt = 1; ; attempt++) {
+    const past = key && (await keptReply(call.run, tenant, key));
+    if (past !== undefined) return JSON.parse(past) as Erased;
+    const transaction = await call.beginPurge();
+    const { run } = transaction;
+    try {
+      const outcome: Erased = { deleted: false, counts: {}, verified: false };
+      if (await locked(run, tenant, id)) {
+        if (!cascade) refuseLinked(id, await linked(run, tenant, id));
+        outcome.deleted = true;
+        outcome.counts = await erase(run, tenant, id);
+        if (verify) {
+          const left = Object.values(await linked(run, tenant, id));
+          if (left.some((n) => n > 0))
+            throw new Error("something of a user that was erased is left");
+          outcome.verified = true;
+        }
+        const entry = {
+          asked: { user: userDigest(tenant, id), cascade },
+          deleted: { ...outcome.counts },
+        };
+        await audit(withoutUser(call, id), run, { action: "Users.Delete", ...entry });
+      }
+      if (key) await keepReply(run, tenant, key, { reply: JSON.stringify(outcome), userIds: [] });
+      await transaction.commit();
+      return outcome;
+    } catch (error) {
+      await transaction.rollback();
+      const rival = ["40P01", "40001", "23505"].includes(codeOf(error) ?? "");
+      const conflict = error instanceof CortexError && error.reason === "CONFLICT";
+      if ((!rival && !conflict) || attempt >= attemptsMax) throw error;
+    }
+  }
+}
+
+/** The call as the log may show it: a user who erases himself is not named there. */
+function withoutUser({ tenant, agent, principal, config, language }: Call, id: string): Author {
+  const shown = (text: string | undefined) => (text?.includes(id) ? undefined : text);
+  return { tenant, agent: shown(agent), principal: shown(principal), config, language };
+}

@@ -1,0 +1,45 @@
+// What files say, read again when one of them changes (a second later at most). A new content that makes no sense is logged and left.
+import { unwatchFile, watchFile } from "node:fs";
+import type { Logger } from "pino";
+
+export interface Watched<T> {
+  readonly current: T;
+  stop(): void;
+}
+
+const intervalMs = 500;
+
+export async function watching<T>(
+  paths: string[],
+  what: string,
+  read: () => Promise<T>,
+  log: Logger,
+  changed: (value: T) => void = () => {},
+): Promise<Watched<T>> {
+  const explain = (error: unknown) =>
+    `${what} in ${paths.join(", ")} cannot be used: ${error instanceof Error ? error.message : error}`;
+  let current = await read().catch((error: unknown) => {
+    throw new Error(explain(error), { cause: error });
+  });
+  let reading = Promise.resolve();
+  const again = () => {
+    reading = reading.then(async () => {
+      try {
+        current = await read();
+        changed(current);
+        log.info({ paths }, `${what} changed`);
+      } catch (error) {
+        log.error({ paths, problem: explain(error) }, `${what} changed, but stay as they were`);
+      }
+    });
+  };
+  for (const path of paths) watchFile(path, { interval: intervalMs, persistent: false }, again);
+  return {
+    get current() {
+      return current;
+    },
+    stop() {
+      for (const path of paths) unwatchFile(path, again);
+    },
+  };
+}
