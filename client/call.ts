@@ -3,28 +3,22 @@ import { randomUUID } from "node:crypto";
 import {
   create,
   type DescMessage,
-  type DescMethod,
   type DescMethodBiDiStreaming,
   type DescMethodServerStreaming,
   type DescMethodUnary,
-  fromBinary,
   type MessageInitShape,
   type MessageShape,
-  toBinary,
 } from "@bufbuild/protobuf";
-import { configureTextEncoding, getTextEncoding } from "@bufbuild/protobuf/wire";
 import { MethodOptions_IdempotencyLevel as Idempotency } from "@bufbuild/protobuf/wkt";
 import {
-  type ChannelCredentials,
   Client,
   type ClientReadableStream,
   connectivityState,
-  credentials,
   Metadata,
   type ServiceError,
 } from "@grpc/grpc-js";
-import { header, text } from "./arguments.js";
-import { CortexError, fromGrpc, said } from "./error.js";
+import { text } from "./arguments.js";
+import { CortexError, fromGrpc } from "./error.js";
 import {
   abortable,
   backOff,
@@ -35,6 +29,8 @@ import {
   unsure,
   within,
 } from "./retry.js";
+import { channelOf, type Security, type Token, tokenOf } from "./security.js";
+import { decoder, encoder, pathOf } from "./wire.js";
 
 /** What any call takes. */
 export interface CallOptions {
@@ -51,39 +47,6 @@ export interface WriteOptions extends CallOptions {
    * process, for 24 hours. Default: a new one, under which this call repeats what it does not know to have arrived.
    */
   requestId?: string | undefined;
-}
-
-// A byte order mark is text like any other: the decoder's default would drop it, and two keys would be one.
-const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
-const utf8Strict = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
-configureTextEncoding({
-  ...getTextEncoding(),
-  decodeUtf8: (bytes, strict) => (strict ? utf8Strict : utf8).decode(bytes),
-});
-
-/** A key or token, or what gives the current one. */
-export type Token = string | (() => string | Promise<string>);
-
-export interface TlsOptions {
-  /** Certificates (PEM) of those who sign for the server. Default: those that Node trusts. */
-  ca?: string | Buffer | undefined;
-  /** The client's own certificate chain and key (PEM), where the server asks for one. */
-  cert?: string | Buffer | undefined;
-  key?: string | Buffer | undefined;
-  /** The name that the server's certificate must be for. Default: the host of the address. */
-  serverName?: string | undefined;
-}
-
-interface Security {
-  tls?: boolean | TlsOptions | undefined;
-  token?: Token | undefined;
-}
-
-function channelOf(tls: boolean | TlsOptions | undefined): ChannelCredentials {
-  if (!tls) return credentials.createInsecure();
-  const { ca, cert, key } = tls === true ? {} : tls;
-  const bytes = (pem: string | Buffer | undefined) => (pem === undefined ? null : Buffer.from(pem));
-  return credentials.createSsl(bytes(ca), bytes(key), bytes(cert));
 }
 
 export class Caller {
@@ -264,19 +227,9 @@ export class Caller {
   /** What every call says: who, for which tenant, with the token of the moment. */
   async #headers(): Promise<Metadata> {
     if (this.#token === undefined) return this.#metadata;
-    const token = typeof this.#token === "string" ? this.#token : await this.#given(this.#token);
     const metadata = this.#metadata.clone();
-    metadata.set("authorization", `Bearer ${header("token", token)}`);
+    metadata.set("authorization", `Bearer ${await tokenOf(this.#token)}`);
     return metadata;
-  }
-
-  async #given(token: () => string | Promise<string>): Promise<string> {
-    try {
-      return await token();
-    } catch (error) {
-      const message = `the token cannot be had: ${said(error)}`;
-      throw new CortexError("UNAUTHENTICATED", message, { problem: "no token" }, { cause: error });
-    }
   }
 
   async #retrying<T>(
@@ -332,17 +285,3 @@ export interface Conversation<Request, Response> {
 const waitMs = 250;
 
 const ignore = () => {};
-
-const pathOf = (method: DescMethod) => `/${method.parent.typeName}/${method.name}`;
-
-const encoder =
-  <I extends DescMessage>(schema: I) =>
-  (message: MessageShape<I>) => {
-    const bytes = toBinary(schema, message);
-    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  };
-
-const decoder =
-  <O extends DescMessage>(schema: O) =>
-  (bytes: Buffer) =>
-    fromBinary(schema, bytes);

@@ -1,13 +1,14 @@
 /** The client of the Cortex Store: the store that teams of AI agents share their state through. */
 import { header, only } from "./arguments.js";
-import { Caller, type TlsOptions, type Token } from "./call.js";
+import { Caller } from "./call.js";
 import { CortexError } from "./error.js";
 import { Immutable } from "./immutable.js";
 import { Mutable } from "./mutable.js";
 import { checkTimeout } from "./retry.js";
+import type { TlsOptions, Token } from "./security.js";
 import { Users } from "./users.js";
 
-export type { CallOptions, TlsOptions, Token, WriteOptions } from "./call.js";
+export type { CallOptions, WriteOptions } from "./call.js";
 export { CortexError, type ErrorCode, type ErrorDetails } from "./error.js";
 export type { MutableFilters, MutableOrder, MutablePage } from "./filters.js";
 export type {
@@ -43,6 +44,7 @@ export type {
   SetOptions,
 } from "./options.js";
 export type { MutableRecord } from "./records.js";
+export type { TlsOptions, Token } from "./security.js";
 export type {
   Operation,
   Transaction,

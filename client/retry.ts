@@ -65,6 +65,7 @@ export async function backOff(
 /** What may be sent again: what certainly was not applied, and what may be applied twice. */
 function repeatable(error: CortexError, idempotency: Idempotency): boolean {
   if (error.code === "CANCELLED") return false; // its caller wants no more of it
+  if (error.code === "QUOTA_EXCEEDED") return false; // it takes somebody to delete something
   if (error.code === "CONFLICT" || error.details.applied === "no") return true;
   return (
     (error.code === "UNAVAILABLE" || error.code === "DATABASE_UNAVAILABLE") &&

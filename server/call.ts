@@ -1,10 +1,10 @@
 // A call: what its handler works with, and its end in the log.
-import type { DescMessage, DescMethod, Message, MessageInitShape } from "@bufbuild/protobuf";
+import type { DescMessage, Message, MessageInitShape } from "@bufbuild/protobuf";
 import type { ServerDuplexStream, ServerUnaryCall, ServerWritableStream } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import type { AccessCounter } from "./access.js";
 import type { Authenticator } from "./auth/authenticate.js";
-import { authorize, authorizeReach, tenantOf } from "./auth/authorize.js";
+import { authorize, authorizeReach, type Endpoint, tenantOf } from "./auth/authorize.js";
 import { type Credentials, isAllowed, type Permission } from "./auth/credentials.js";
 import * as check from "./checks.js";
 import type { Config } from "./config.js";
@@ -13,7 +13,10 @@ import type { Database } from "./database.js";
 import { CortexError } from "./errors.js";
 import type { Ending, InFlight } from "./in-flight.js";
 import type { Language } from "./language.js";
+import type { Listener } from "./listener.js";
 import type { Locks } from "./locks.js";
+import type { Quotas } from "./quota.js";
+import type { Rates } from "./rate.js";
 import type { Shared, Shares } from "./share.js";
 import type { Transaction } from "./transactions.js";
 import { agentHeader, tenantHeader } from "./wire.js";
@@ -49,6 +52,8 @@ export interface Call {
     shared: Shared<Asked, Reply>,
     asked: Asked,
   ): Promise<Reply>;
+  /** What the tenant may store. */
+  quotas: Quotas;
   /** Keys that are locked for long. */
   locks: Locks;
   /** Begins a transaction of several statements under the signal. */
@@ -62,6 +67,9 @@ export interface Call {
 }
 
 export interface Context {
+  listener: Listener;
+  rates: Rates;
+  quotas: Quotas;
   authenticator: Authenticator;
   database: Database;
   shares: Shares;
@@ -79,11 +87,13 @@ export class Opened implements Call {
   agent: string | undefined;
   principal: string | undefined;
   #credentials: Credentials | undefined;
+  #requestId: string | undefined;
   readonly #start = performance.now();
   readonly #ending: Ending;
+  #sent: (() => void) | undefined;
 
   constructor(
-    readonly method: DescMethod,
+    readonly endpoint: Endpoint,
     readonly context: Context,
     readonly grpc: ServerUnaryCall<unknown, Init> | Writable,
   ) {
@@ -91,7 +101,10 @@ export class Opened implements Call {
     const ending = calls.open();
     this.#ending = ending;
     // "cancelled" comes after every call, also after one that was answered.
-    const gone = () => calls.has(ending) && ending.end(new CortexError("CANCELLED"));
+    const gone = () => {
+      if (calls.has(ending)) ending.end(new CortexError("CANCELLED"));
+      this.#sent?.();
+    };
     (grpc as ServerUnaryCall<unknown, Init>).once("cancelled", gone); // as on any kind of call
     if (grpc.cancelled) gone();
   }
@@ -115,7 +128,10 @@ export class Opened implements Call {
       credentials,
       check.tenant([...metadata.get(tenantHeader), ...metadata.get(`${tenantHeader}-bin`)]),
     );
-    authorize(credentials, this.method, request);
+    authorize(credentials, this.endpoint, request);
+    this.#requestId = requestIdOf(request);
+    this.context.rates.take(this.tenant);
+    this.context.listener.admit(this.grpc.getPeer());
     this.#credentials = credentials;
     if (request instanceof CortexError) throw request;
     return this;
@@ -124,8 +140,8 @@ export class Opened implements Call {
   /** A further message of the caller, which must not reach further than the credentials. */
   admit(message: unknown): void {
     const reach = this.#credentials?.reach;
-    if (reach && !(message instanceof CortexError))
-      authorizeReach(reach, this.method, message as Message);
+    if (reach) authorizeReach(reach, this.endpoint.method, message as Message);
+    this.#requestId ??= requestIdOf((message as { message?: { value?: unknown } }).message?.value);
   }
 
   may(permission: Permission): boolean {
@@ -175,6 +191,10 @@ export class Opened implements Call {
     return this.context.database.purges.begin(this.tenant, this.signal);
   }
 
+  get quotas(): Quotas {
+    return this.context.quotas;
+  }
+
   get locks(): Locks {
     return this.context.locks;
   }
@@ -191,20 +211,49 @@ export class Opened implements Call {
     return this.context.language;
   }
 
+  /** Its reply is on its way. */
+  sending(bytes: number): void {
+    this.#sent = this.context.listener.sending(this.grpc.getPeer(), bytes);
+  }
+
   finish(error?: CortexError): void {
     const { calls, log } = this.context;
     calls.close(this.#ending);
     if (error?.reason === "DATABASE_ERROR")
       log.error({ err: error.cause, error_id: error.details.error_id }, "an unexpected failure");
-    if (log.isLevelEnabled("debug"))
-      log.debug(
-        {
-          rpc: `${this.method.parent.typeName}/${this.method.name}`,
-          tenant: this.tenant,
-          outcome: error?.reason ?? "OK",
-          ms: Math.round((performance.now() - this.#start) * 10) / 10,
-        },
-        "call",
-      );
+    if (this.#isAudited(error)) log.info(this.#said(error), "audit");
+    else if (log.isLevelEnabled("debug")) log.debug(this.#said(error), "call");
   }
+
+  /** Who did what, and what became of it: names, never values. */
+  #said(error: CortexError | undefined) {
+    return {
+      rpc: this.endpoint.name,
+      tenant: this.tenant,
+      principal: this.principal,
+      agent: this.agent,
+      request_id: this.#requestId,
+      outcome: error?.reason ?? "OK",
+      ms: Math.round((performance.now() - this.#start) * 10) / 10,
+    };
+  }
+
+  #isAudited(error: CortexError | undefined): boolean {
+    const { permission } = this.endpoint;
+    switch (this.config.auditLog) {
+      case "none":
+        return false;
+      case "all":
+        return true;
+      case "writes":
+        if (permission === "write") return true;
+    }
+    const refused = error?.reason === "UNAUTHENTICATED" || error?.reason === "PERMISSION_DENIED";
+    return refused || permission === "purge" || permission === "admin";
+  }
+}
+
+function requestIdOf(request: unknown): string | undefined {
+  const { requestId } = (request ?? {}) as { requestId?: unknown };
+  return typeof requestId === "string" ? requestId : undefined;
 }

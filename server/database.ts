@@ -36,6 +36,7 @@ export interface DatabaseOptions {
   transactionsMax: number;
   transactionSeconds: number;
   statementSeconds: number;
+  queueMax: number;
 }
 
 /** What connections for shared statements are told besides: none waits long for a lock. */
@@ -65,10 +66,11 @@ export class Database {
   readonly #lanes: Lane[] = [];
 
   constructor(url: string, options: DatabaseOptions) {
-    const { poolSize, transactionsMax, transactionSeconds, statementSeconds } = options;
+    const { poolSize, transactionsMax, transactionSeconds, statementSeconds, queueMax } = options;
     this.#executor = new Executor(url, statementSeconds);
     const lane = (size: number, parameters = {}, whole = false) => {
-      const lane = new Lane(url, this.#executor, { size, statementSeconds, parameters, whole });
+      const limits = { size, queueMax, statementSeconds };
+      const lane = new Lane(url, this.#executor, { ...limits, parameters, whole });
       this.#lanes.push(lane);
       return lane;
     };

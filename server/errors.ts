@@ -2,10 +2,10 @@
 // A reason that is missing here does not compile. A Postgres error is known by its SQLSTATE, never by its text.
 import { randomUUID } from "node:crypto";
 import { create, toBinary } from "@bufbuild/protobuf";
-import { anyPack } from "@bufbuild/protobuf/wkt";
+import { type Any, anyPack, durationFromMs } from "@bufbuild/protobuf/wkt";
 import { status as Code, Metadata } from "@grpc/grpc-js";
 import type { ErrorReason } from "../gen/cortex/error/v1/error_pb.js";
-import { ErrorInfoSchema } from "../gen/google/rpc/error_details_pb.js";
+import { ErrorInfoSchema, RetryInfoSchema } from "../gen/google/rpc/error_details_pb.js";
 import { StatusSchema } from "../gen/google/rpc/status_pb.js";
 
 type ClientReason =
@@ -213,11 +213,18 @@ export function toStatus(error: CortexError): { code: Code; details: string; met
   const status = create(StatusSchema, {
     code,
     message: error.message,
-    details: [anyPack(ErrorInfoSchema, info)],
+    details: [anyPack(ErrorInfoSchema, info), ...retryInfo(error.details)],
   });
   const metadata = new Metadata();
   metadata.set("grpc-status-details-bin", Buffer.from(toBinary(StatusSchema, status)));
   return { code, details: error.message, metadata };
+}
+
+/** Where it says when to come again, the same for those who know only the standard. */
+function retryInfo({ retry_after_ms: ms }: Details): Any[] {
+  if (ms === undefined) return [];
+  const info = create(RetryInfoSchema, { retryDelay: durationFromMs(Number(ms)) });
+  return [anyPack(RetryInfoSchema, info)];
 }
 
 /** The code of an error of Postgres (SQLSTATE), of its driver, or of the socket; undefined for any other error. */

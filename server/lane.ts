@@ -17,6 +17,8 @@ import { Turns } from "./turns.js";
 
 export interface LaneOptions {
   size: number;
+  /** How many may wait for a connection. */
+  queueMax: number;
   statementSeconds: number;
   /** What its connections are told when they open, besides. */
   parameters?: Record<string, string | number>;
@@ -36,7 +38,7 @@ export class Lane {
     readonly executor: Executor,
     readonly options: LaneOptions,
   ) {
-    this.#turns = new Turns(options.size);
+    this.#turns = new Turns(options.size, options.queueMax);
   }
 
   /** Runs single statements for tenants, under a signal, whose reason they fail with when it aborts. */

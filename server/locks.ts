@@ -1,6 +1,7 @@
 // Keys that are locked for longer than a statement takes: by a transaction that is open on this server, or by a call that waits in
 // the database for a lock held elsewhere. Whoever holds nothing yet waits for them here, in order, without a connection. Whoever
 // holds a lock already waits in the database, which sees who waits for whom and breaks circles.
+import { overloaded } from "./turns.js";
 
 /** Somebody who holds keys. */
 export type Owner = object;
@@ -20,6 +21,10 @@ interface Waiter {
 
 export class Locks {
   readonly #lines = new Map<string, Line>();
+  #waiting = 0;
+
+  /** How many may wait in all. */
+  constructor(readonly waitingMax: number) {}
 
   /** Whether any of the keys is owned. */
   held(keys: readonly string[]): boolean {
@@ -61,19 +66,26 @@ export class Locks {
 
   #wait(key: string, line: Line, owner: Owner | undefined, signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
+      const left = () => {
+        this.#waiting--;
+      };
       const waiter = {
         owner,
         go() {
+          left();
           signal.removeEventListener("abort", leave);
           resolve();
         },
       };
       const leave = () => {
+        left();
         line.waiting.delete(waiter);
         reject(signal.reason);
         this.#advance(key, line);
       };
       if (signal.aborted) return reject(signal.reason);
+      if (this.#waiting >= this.waitingMax) return reject(overloaded(this.waitingMax));
+      this.#waiting++;
       signal.addEventListener("abort", leave, { once: true });
       line.waiting.add(waiter);
       this.#advance(key, line);

@@ -14,5 +14,9 @@ export function createLog({ logLevel, logFormat }: Config): Logger {
 
 function bare(error: unknown) {
   if (!(error instanceof Error)) return { type: typeof error };
-  return { type: error.name, code: codeOf(error), message: error.message, stack: error.stack };
+  const code = codeOf(error);
+  // What Postgres says of bad data (class 22) quotes it.
+  const message = code?.startsWith("22") ? "(not shown: it may hold values)" : error.message;
+  const stack = error.stack?.replace(error.message, () => message);
+  return { type: error.name, code, message, stack };
 }

@@ -2,7 +2,6 @@
 // Decoding, the tenant, the deadline, errors, back-pressure and the log of calls are here, once.
 import {
   type DescMessage,
-  type DescMethod,
   type DescService,
   fromBinary,
   type MessageInitShape,
@@ -17,6 +16,7 @@ import type {
   ServerDuplexStream,
   UntypedHandleCall,
 } from "@grpc/grpc-js";
+import { type Endpoint, endpointOf } from "./auth/authorize.js";
 import { type Call, type Context, type Init, Opened, type Writable } from "./call.js";
 import { CortexError, fromDatabase, toStatus, unforeseen } from "./errors.js";
 import { decode, encoder } from "./wire.js";
@@ -37,6 +37,9 @@ export type Handlers<S extends DescService> = {
           ) => AsyncGenerator<MessageInitShape<O>>
     : never;
 };
+
+/** Unary replies are serialized by their handlers, which are to know how large they are. */
+const asItIs = (bytes: Init) => bytes as unknown as Buffer;
 
 type Unary = (request: unknown, call: Call) => Promise<Init>;
 type Stream = (request: unknown, call: Call) => AsyncGenerator<Init>;
@@ -61,16 +64,17 @@ export function addService<S extends DescService>(
       requestSerialize: encoder(method.input),
       requestDeserialize: (bytes) =>
         decode(method.input, bytes, context.config.messageBytesMax) as Init,
-      responseSerialize: encoder(method.output),
+      responseSerialize: method.methodKind === "unary" ? asItIs : encoder(method.output),
       responseDeserialize: (bytes) => fromBinary(method.output, bytes),
     };
+    const endpoint = endpointOf(method);
     const handler = handlers[method.localName as keyof S["method"]];
     implementation[method.localName] =
       method.methodKind === "unary"
-        ? unary(method, handler as unknown as Unary, context)
+        ? unary(endpoint, handler as unknown as Unary, context)
         : method.methodKind === "server_streaming"
-          ? serverStream(method, handler as unknown as Stream, context)
-          : conversation(method, handler as unknown as Conversation, context);
+          ? serverStream(endpoint, handler as unknown as Stream, context)
+          : conversation(endpoint, handler as unknown as Conversation, context);
   }
   server.addService(definition, implementation);
 }
@@ -81,15 +85,19 @@ function reasonOf(error: unknown): CortexError {
 }
 
 function unary(
-  method: DescMethod,
+  endpoint: Endpoint,
   handler: Unary,
   context: Context,
 ): handleUnaryCall<unknown, Init> {
+  const encode = encoder(endpoint.method.output);
   return async (grpc, reply) => {
-    const opened = new Opened(method, context, grpc);
+    const opened = new Opened(endpoint, context, grpc);
     try {
       const call = opened.with(grpc.request);
-      reply(null, await handler(grpc.request, call instanceof Promise ? await call : call));
+      const response = await handler(grpc.request, call instanceof Promise ? await call : call);
+      const bytes = encode(response);
+      opened.sending(bytes.length);
+      reply(null, bytes as unknown as Init);
       opened.finish();
     } catch (error) {
       const reason = reasonOf(error);
@@ -100,23 +108,23 @@ function unary(
 }
 
 function serverStream(
-  method: DescMethod,
+  endpoint: Endpoint,
   handler: Stream,
   context: Context,
 ): handleServerStreamingCall<unknown, Init> {
   return async (grpc) => {
-    const opened = new Opened(method, context, grpc);
+    const opened = new Opened(endpoint, context, grpc);
     await send(grpc, opened, async () => handler(grpc.request, await opened.with(grpc.request)));
   };
 }
 
 function conversation(
-  method: DescMethod,
+  endpoint: Endpoint,
   handler: Conversation,
   context: Context,
 ): handleBidiStreamingCall<unknown, Init> {
   return async (grpc) => {
-    const opened = new Opened(method, context, grpc);
+    const opened = new Opened(endpoint, context, grpc);
     await send(grpc, opened, async () =>
       handler(received(grpc, opened), await opened.with(undefined)),
     );
@@ -131,12 +139,21 @@ async function send(
 ): Promise<void> {
   const { signal } = opened;
   try {
-    // What a handler gives is sent, whatever has become of the call: it may say that a transaction was committed.
-    for await (const message of await open()) if (!grpc.write(message)) await drained(grpc, signal);
+    // One message is made while the one before is on its way. What a handler gives is sent, whatever has become of the call: it may say that
+    // a transaction was committed.
+    let before = Promise.resolve();
+    for await (const message of await open()) {
+      await before;
+      before = taken(grpc, message, signal, opened.config.stallSeconds);
+      before.catch(() => {}); // where the handler fails first
+    }
+    await before;
+    opened.sending(0);
     grpc.end();
     opened.finish();
   } catch (error) {
     const reason = reasonOf(error);
+    opened.sending(0);
     grpc.emit("error", toStatus(reason));
     opened.finish(reason);
   }
@@ -155,19 +172,22 @@ async function* received(
   }
 }
 
-/** Waits until the reader has caught up; on a call that has ended `drain` never comes, so the signal ends the wait too. */
-function drained(grpc: Writable, signal: AbortSignal): Promise<void> {
+/**
+ * Sends a message; resolves when the reader's side has taken it, or the call is over (then it never does, and what the handler does next
+ * says why). A reader that takes nothing for too long is given up.
+ */
+function taken(grpc: Writable, message: Init, signal: AbortSignal, seconds: number): Promise<void> {
   return new Promise((resolve, reject) => {
-    const stop = () => {
-      grpc.off("drain", go);
-      reject(signal.reason);
+    const done = (settle: () => void) => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", gone);
+      settle();
     };
-    const go = () => {
-      signal.removeEventListener("abort", stop);
-      resolve();
-    };
-    if (signal.aborted) return stop();
-    grpc.once("drain", go);
-    signal.addEventListener("abort", stop, { once: true });
+    const gone = () => done(resolve);
+    const slow = () => done(() => reject(new CortexError("SLOW_READER", { limit: `${seconds}` })));
+    const timer = setTimeout(slow, seconds * 1000);
+    signal.addEventListener("abort", gone, { once: true });
+    grpc.write(message, gone);
+    if (signal.aborted) gone();
   });
 }

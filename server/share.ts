@@ -5,6 +5,7 @@ import type { Run } from "./connection.js";
 import { codeOf } from "./errors.js";
 import type { Ending } from "./in-flight.js";
 import type { Lane } from "./lane.js";
+import { overloaded } from "./turns.js";
 
 const batchesMax = 2; // in flight: one is in the database while the next is gathered
 export const weightMax = 128;
@@ -52,12 +53,14 @@ export class Share<Call extends Asked, Reply> {
   constructor(
     readonly shared: Shared<Call, Reply>,
     readonly lane: Lane,
+    readonly waitingMax: number,
   ) {}
 
   /** Runs a call with whatever others there are. If it ends before its statement is sent, it fails with the reason and is not done. */
   ask(call: Call, ending: Ending): Promise<Reply> {
     return new Promise((resolve, reject) => {
       if (ending.reason) return reject(ending.reason);
+      if (this.#waiting.size >= this.waitingMax) return reject(overloaded(this.waitingMax));
       this.#waiting.add({ call, ending, resolve, reject });
       // One that must wait for a batch goes when that has come back.
       if (this.shared.touches(call).some(({ name }) => this.#held(name))) return;
@@ -177,12 +180,16 @@ const rolledBack = (error: unknown): boolean =>
 export class Shares {
   readonly #shares = new Map<unknown, unknown>();
 
-  constructor(readonly lane: Lane) {}
+  constructor(
+    readonly lane: Lane,
+    /** How many calls may wait for each. */
+    readonly waitingMax: number,
+  ) {}
 
   of<Call extends Asked, Reply>(shared: Shared<Call, Reply>): Share<Call, Reply> {
     const known = this.#shares.get(shared) as Share<Call, Reply> | undefined;
     if (known) return known;
-    const share = new Share(shared, this.lane);
+    const share = new Share(shared, this.lane, this.waitingMax);
     this.#shares.set(shared, share);
     return share;
   }

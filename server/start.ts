@@ -3,9 +3,10 @@ import { toBinary } from "@bufbuild/protobuf";
 import {
   FileDescriptorProtoSchema,
   file_google_protobuf_any,
+  file_google_protobuf_duration,
   file_google_protobuf_timestamp,
 } from "@bufbuild/protobuf/wkt";
-import { logVerbosity, Server, type ServerCredentials, setLogVerbosity } from "@grpc/grpc-js";
+import { logVerbosity, Server, setLogVerbosity } from "@grpc/grpc-js";
 import { ReflectionService } from "@grpc/reflection";
 import { HealthImplementation } from "grpc-health-check";
 import type { Logger } from "pino";
@@ -30,10 +31,13 @@ import { immutableStore } from "./immutable/service.js";
 import { sweep as sweepVersions } from "./immutable/sweep.js";
 import { InFlight } from "./in-flight.js";
 import { languageOf } from "./language.js";
+import { Listener } from "./listener.js";
 import { Locks } from "./locks.js";
 import { migrate } from "./migrate.js";
 import { mutableStore } from "./mutable/service.js";
 import { sweep } from "./mutable/sweep.js";
+import { Quotas } from "./quota.js";
+import { Rates } from "./rate.js";
 import { forgetReplies } from "./request.js";
 import { addService } from "./rpc.js";
 import { Shares } from "./share.js";
@@ -62,11 +66,18 @@ export async function start(config: Config, databaseUrl: string, log: Logger): P
     },
   );
   const access = new AccessCounter(housekeeping, log);
+  const listener = new Listener(config, log);
   const context: Context = {
+    listener,
+    rates: new Rates(config.ratePerSecond, config.rateBurst || config.ratePerSecond),
+    quotas: new Quotas(
+      { keys: config.quotaKeys, bytes: config.quotaBytes, versions: config.quotaVersions },
+      (tenant) => database.bulk.run([tenant], new AbortController().signal),
+    ),
     authenticator: auth,
     database,
-    shares: new Shares(database.shared),
-    locks: new Locks(),
+    shares: new Shares(database.shared, config.queueMax),
+    locks: new Locks(config.queueMax),
     access,
     config,
     language,
@@ -82,6 +93,7 @@ export async function start(config: Config, databaseUrl: string, log: Logger): P
     "grpc.keepalive_time_ms": config.keepaliveSeconds * 1000,
     "grpc.keepalive_timeout_ms": 20_000,
     "grpc.keepalive_permit_without_calls": 1,
+    "grpc.max_concurrent_streams": config.streamsMax,
     "grpc.enable_channelz": 0, // statistics nobody reads
   });
   addService(server, MutableStore, mutableStore, context);
@@ -93,7 +105,7 @@ export async function start(config: Config, databaseUrl: string, log: Logger): P
 
   let port: number;
   try {
-    port = await bind(server, config.listen, credentials);
+    port = await listener.serve(server, credentials);
   } catch (error) {
     await database.close();
     throw error;
@@ -116,6 +128,7 @@ export async function start(config: Config, databaseUrl: string, log: Logger): P
     address: config.listen.replace(/:\d+$/, `:${port}`),
     async stop() {
       setHealth(health, "NOT_SERVING");
+      listener.close();
       await drain(server, context.calls, config.drainSeconds * 1000);
       auth.stop();
       stopTransport();
@@ -124,19 +137,6 @@ export async function start(config: Config, databaseUrl: string, log: Logger): P
       await database.close();
     },
   };
-}
-
-/** The address to serve on cannot be had; the message says which and why. */
-export class ListenError extends Error {}
-
-function bind(server: Server, listen: string, credentials: ServerCredentials): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.bindAsync(listen, credentials, (error, port) => {
-      if (!error) return resolve(port);
-      const code = /\b(E[A-Z]{4,})\b/.exec(error.message)?.[1] ?? error.message; // grpc-js gives text only
-      reject(new ListenError(`cannot listen on ${listen}: ${code}`));
-    });
-  });
 }
 
 const services = ["", MutableStore.typeName, ImmutableStore.typeName, Users.typeName];
@@ -186,6 +186,7 @@ function every(ms: number, work: (signal: AbortSignal) => Promise<void>) {
 function reflection(): ReflectionService {
   const files = [
     file_google_protobuf_any,
+    file_google_protobuf_duration,
     file_google_protobuf_timestamp,
     file_google_rpc_error_details,
     file_google_rpc_status,

@@ -114,6 +114,18 @@ export function versionOf(
   };
 }
 
+/**
+ * Refuses a version for which there is no room. By how much there was before: one that pushes an old version out needs none, but where
+ * nothing is left, it is refused too.
+ */
+export async function checkRoom({ tenant, quotas }: Call, { data }: Store): Promise<void> {
+  const bytes = Buffer.byteLength(data);
+  const room = await quotas.room(tenant, { keys: 0, bytes, versions: 1 });
+  if (!room) return;
+  if (room.versions < 1) throw quotas.refusal("versions", room);
+  if (room.bytes < bytes) throw quotas.refusal("bytes", room);
+}
+
 /** The same store, whose reply is kept under its request id. */
 export function keptOnce(store: Store): Store {
   const { tenant, requestId, touches } = store;

@@ -1,4 +1,4 @@
-// Bytes <-> messages, and the two places where the libraries bend what was sent.
+// Bytes <-> messages, and the places where the libraries bend what was sent, or misname what was wrong with it.
 import {
   create,
   type DescMessage,
@@ -7,8 +7,9 @@ import {
   toBinary,
 } from "@bufbuild/protobuf";
 import { configureTextEncoding, getTextEncoding } from "@bufbuild/protobuf/wire";
-import { Metadata } from "@grpc/grpc-js";
-import { CortexError } from "./errors.js";
+import { status as Code, Metadata } from "@grpc/grpc-js";
+import { BaseServerInterceptingCall } from "@grpc/grpc-js/build/src/server-interceptors.js";
+import { CortexError, toStatus } from "./errors.js";
 
 // A byte order mark is text like any other: the decoder's default would drop it, and two keys would be one.
 const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
@@ -29,6 +30,18 @@ Metadata.fromHttp2Headers = (headers) => {
     if (headers[header] && metadata.get(header).length === 0)
       metadata.set(`${header}-bin`, Buffer.from("dropped"));
   return metadata;
+};
+
+// What grpc-js itself cannot make sense of in a request it answers with INTERNAL, before any handler: it is the caller's mistake.
+const mistaken = /^(Invalid grpc-timeout|Failed to decompress|Error deserializing request)/;
+const { sendStatus } = BaseServerInterceptingCall.prototype;
+BaseServerInterceptingCall.prototype.sendStatus = function (status) {
+  const problem = mistaken.exec(status.details ?? "")?.[0].toLowerCase();
+  const refused = status.code === Code.INTERNAL && problem !== undefined;
+  sendStatus.call(
+    this,
+    refused ? toStatus(new CortexError("MALFORMED_REQUEST", { problem })) : status,
+  );
 };
 
 export const encoder = (schema: DescMessage) => (init: MessageInitShape<DescMessage>) => {

@@ -7,10 +7,10 @@ import {
   defaults,
   environmentOf,
   parseConfig,
-  settings,
   settingsTable,
   UsageError,
 } from "../server/config.js";
+import { settings } from "../server/settings.js";
 import { root, runServer } from "./support/process.js";
 
 const parse = (argv: string[], env: NodeJS.ProcessEnv = {}) => parseConfig(argv, env, "0.0.0");

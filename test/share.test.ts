@@ -38,7 +38,7 @@ function dividing() {
     weight: () => 1,
     touches: ({ touches = [], alone = false }) => touches.map((name) => ({ name, mixes: !alone })),
   };
-  const share = new Share(shared, one.lane);
+  const share = new Share(shared, one.lane, 1000);
   const ask = (call: Call, ending: Ending) => share.ask({ tenant: "", ...call }, ending);
   return { share: { ask }, batches };
 }

@@ -83,10 +83,25 @@ export function tenantOf({ tenants }: Credentials, asked: string): string {
   );
 }
 
-/** Refuses what the credentials do not allow: the RPC, and what its request reaches for. */
-export function authorize(credentials: Credentials, method: DescMethod, request: unknown): void {
-  const rule = rules.get(method.parent.typeName)?.[method.localName] ?? "admin";
+/** An RPC with what it needs. */
+export interface Endpoint {
+  method: DescMethod;
+  /** Its name on the wire. */
+  name: string;
+  permission: Permission;
+  broad: Broad | undefined;
+}
+
+export function endpointOf(method: DescMethod): Endpoint {
+  const rule = rules.get(method.parent.typeName)?.[method.localName];
+  if (rule === undefined) throw new Error(`nobody says what ${method.name} needs`);
   const [permission, broad] = typeof rule === "string" ? [rule] : rule;
+  return { method, name: `${method.parent.typeName}/${method.name}`, permission, broad };
+}
+
+/** Refuses what the credentials do not allow: the RPC, and what its request reaches for. */
+export function authorize(credentials: Credentials, endpoint: Endpoint, request: unknown): void {
+  const { method, permission, broad } = endpoint;
   if (!isAllowed(credentials, permission))
     throw denied(`${method.name} needs the permission ${permission}`, { permission });
   const { reach } = credentials;

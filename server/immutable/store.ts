@@ -3,6 +3,7 @@ import type { Call } from "../call.js";
 import { keptReply, replyTo } from "../request.js";
 import { type Shared, weightMax } from "../share.js";
 import {
+  checkRoom,
   keptOnce,
   refusalOf,
   rowIn,
@@ -24,12 +25,25 @@ const stores: Shared<Store, Stored> = {
 
 export async function store(request: StoreRequest, call: Call) {
   const { tenant, run } = call;
-  const row = await storeOne(call, keptOnce(storeOf(call, request, request.requestId)));
+  const asked = keptOnce(storeOf(call, request, request.requestId));
+  const row = (await refusedOrKept(call, asked)) ?? (await storeOne(call, asked));
   const history =
     (request.includeHistory ?? true) && call.may("read") && row.first_version < row.version;
   // It is stored by now: whatever becomes of this look, that is what the caller is told.
   const [past] = history ? await pastOf(run, tenant, [row], historyBytesMax).catch(() => []) : [];
   return { record: toRecord(row, past) };
+}
+
+/** Where there is no room, the reply of the same request if it was made before. */
+async function refusedOrKept(call: Call, store: Store): Promise<RecordRow | undefined> {
+  try {
+    await checkRoom(call, store);
+    return undefined;
+  } catch (error) {
+    const reply = store.request && (await keptReply(call.run, call.tenant, store.request));
+    if (reply === undefined) throw error;
+    return rowIn(reply, store);
+  }
 }
 
 async function storeOne(call: Call, store: Store): Promise<RecordRow> {

@@ -4,6 +4,7 @@
 import type { Call } from "../call.js";
 import type { Run } from "../connection.js";
 import { codeOf } from "../errors.js";
+import type { Amounts, Room } from "../quota.js";
 import type { Kept, RequestKey } from "../request.js";
 import type { Touch } from "../share.js";
 import type { Row } from "./entry.js";
@@ -46,6 +47,8 @@ export interface Unit {
   touches: Touch[];
   /** What it takes of a batch. */
   weight: number;
+  /** What the tenant may still store, where that is little. */
+  room?: Room | undefined;
 }
 
 /** A unit of operations on behalf of one call. */
@@ -141,6 +144,17 @@ export async function apply(
 // was rolled back, and the next look sees what the rival did.
 const rivals = new Set(["23505", "23503"]);
 
+/** What a unit adds to what its tenant stores, at most. */
+export const addsOf = ({ operations }: Unit): Amounts => {
+  const adds = { keys: 0, bytes: 0, versions: 0 };
+  for (const { kind, argument = "" } of operations) {
+    if (kind === "check" || kind === "delete") continue;
+    adds.keys++;
+    adds.bytes += Buffer.byteLength(argument);
+  }
+  return adds;
+};
+
 /** The units as the statement takes them. */
 export interface Plan {
   /** The distinct keys, in the order in which everybody locks them. JSON. */
@@ -153,6 +167,8 @@ export interface Plan {
   atomic: boolean;
   deletes: boolean;
   requests: boolean;
+  /** What may still be stored, by the one unit there is then. */
+  room: Room | undefined;
 }
 
 function planOf(units: Unit[]): Plan {
@@ -195,7 +211,7 @@ function planOf(units: Unit[]): Plan {
       fingerprint: request.fingerprint,
     }),
   }));
-  const [{ valueBytesMax, replyBytesMax }] = units as [Unit];
+  const [{ valueBytesMax, replyBytesMax, room }] = units as [Unit];
   return {
     keys: JSON.stringify(sorted),
     steps: JSON.stringify(steps),
@@ -204,6 +220,7 @@ function planOf(units: Unit[]): Plan {
     atomic: units.some(({ operations }) => operations.length > 1),
     deletes: all.some(({ operation }) => operation.kind === "delete"),
     requests: units.some(({ request }) => request),
+    room,
   };
 }
 

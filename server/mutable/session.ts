@@ -6,9 +6,9 @@ import type { Call } from "../call.js";
 import { now, type Run } from "../connection.js";
 import { CortexError, codeOf } from "../errors.js";
 import { keepReply, type RequestKey } from "../request.js";
-import { refusalOf as refusalOfStore, type Stored, storeAll } from "../store.js";
+import { checkRoom, refusalOf as refusalOfStore, type Stored, storeAll } from "../store.js";
 import type { Transaction } from "../transactions.js";
-import { apply, idOf, type Operation, type Place, unitOf } from "./apply.js";
+import { addsOf, apply, idOf, type Operation, type Place, unitOf } from "./apply.js";
 import { readAll } from "./batch-get.js";
 import { failure } from "./commit.js";
 import { columns, joinAccess, type Row } from "./entry.js";
@@ -17,7 +17,7 @@ import type { Step } from "./operation.js";
 import { refusalOf } from "./refuse.js";
 import { replyOf, type StepResult } from "./reply.js";
 import { creation } from "./statement.js";
-import { namespaceId, settle } from "./write.js";
+import { namespaceId, quotaRefusal, settle } from "./write.js";
 
 export class Session {
   /** How many steps it has taken, preconditions aside. */
@@ -98,13 +98,20 @@ export class Session {
     const places = steps.flatMap((step, i) => (step.kind === "store" ? [] : [i]));
     if (places.length === 0) return;
     const operations = places.map((i) => steps[i] as Operation);
-    const unit = unitOf(this.#call, operations, undefined);
+    const whole = unitOf(this.#call, operations, undefined);
+    const { quotas, tenant } = this.#call;
+    const room = await quotas.room(tenant, addsOf(whole));
+    const unit = room ? { ...whole, room } : whole;
     const [outcome] = await this.#locking(operations, (run) =>
       apply(run, [unit], { wait: true, attempts: 1 }).catch(conflicting),
     );
     if (!outcome || outcome === "locked") throw new CortexError("CONFLICT");
-    settle(unit, outcome, (refusal) =>
-      failed(refusalOf(unit, refusal), places[refusal.index] as number),
+    settle(
+      unit,
+      outcome,
+      (refusal) =>
+        quotaRefusal(quotas, room, refusal) ??
+        failed(refusalOf(unit, refusal), places[refusal.index] as number),
     ).forEach((result, i) => {
       results[places[i] as number] = result;
     });
@@ -120,6 +127,7 @@ export class Session {
       const sorted = names.map((name) => round.get(name) as (typeof left)[number]);
       const stores = sorted.map(({ step }) => step);
       const run = await this.#begun(names);
+      for (const store of stores) await checkRoom(this.#call, store);
       await run(
         (sql) => sql`
           select h.version

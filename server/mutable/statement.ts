@@ -2,6 +2,7 @@
 // states one after the other, `todo` the last ones, which are stored; `result` is what each operation gave. What it looks up it looks
 // up by primary key in subqueries, which no plan can turn into a scan of a table.
 import { type Fragment, now, type Sql } from "../connection.js";
+import type { Room } from "../quota.js";
 import type { Plan } from "./apply.js";
 import { cells } from "./reply.js";
 
@@ -189,7 +190,7 @@ const huge = (sql: Sql): Fragment =>
   sql`(length(was.value::text) > 10000 or was.value::text ~ '[eE][+-]?0*[1-9][0-9]{3}')`;
 
 /** Why an operation cannot be done to the state `was`; null where it can. */
-const judged = (sql: Sql, { valueBytesMax, replyBytesMax }: Plan): Fragment => sql`
+const judged = (sql: Sql, { valueBytesMax, replyBytesMax, room }: Plan): Fragment => sql`
   case
     when op.repeats is not null then 'REPEATED'
     when was."foreign" then 'FOREIGN' -- the statement found the row of another tenant: see ownRow
@@ -204,8 +205,17 @@ const judged = (sql: Sql, { valueBytesMax, replyBytesMax }: Plan): Fragment => s
     when next.bytes > ${valueBytesMax} then 'VALUE_TOO_LARGE'
     when op.user_id is not null and (select u.id from users u where u.tenant = was.tenant and u.id = op.user_id) is null
       then 'USER_NOT_FOUND'
+    ${room ? exceeding(sql, room) : sql``}
     when not was.present and was.creatable is false and op.kind not in ('check', 'delete') then 'LOCKED'
   end`;
+
+/** Whether an operation would create more keys, or store more bytes, than its tenant may: all keys of the statement count, which are one unit's. */
+const exceeding = (sql: Sql, { keys, bytes }: Room): Fragment => sql`
+    when op.kind not in ('check', 'delete') and not was.present
+        and (select count(*) from key where not key.present) > ${Math.max(keys, 0)}::bigint then 'QUOTA_KEYS'
+    when op.kind not in ('check', 'delete')
+        and next.bytes - case when was.present then octet_length(was.value::text) else 0 end > ${Math.max(bytes, 0)}::bigint
+        and (not was.present or next.bytes > octet_length(was.value::text)) then 'QUOTA_BYTES'`;
 
 /** Keeps the replies of the units that have a request id and were applied. */
 const kept = (sql: Sql): Fragment => sql`, kept as (

@@ -1,10 +1,11 @@
 // The way of a write: in a statement that calls share, unless it is too large for that, once.
 import type { Call } from "../call.js";
 import type { CortexError } from "../errors.js";
+import type { Quotas, Room } from "../quota.js";
 import { keptReply, replyTo } from "../request.js";
 import { type Shared, weightMax } from "../share.js";
 import { untilUnlocked } from "../waiting.js";
-import { apply, type Outcome, type Refusal, type Result, type Unit } from "./apply.js";
+import { addsOf, apply, type Outcome, type Refusal, type Result, type Unit } from "./apply.js";
 import { refusalOf } from "./refuse.js";
 import { operationResultsIn } from "./reply.js";
 
@@ -24,18 +25,32 @@ export async function write(
   unit: Unit,
   refuse: (refusal: Refusal) => CortexError = (refusal) => refusalOf(unit, refusal),
 ): Promise<Result[]> {
+  const room = await call.quotas.room(call.tenant, addsOf(unit));
+  const refused = (refusal: Refusal) => quotaRefusal(call.quotas, room, refusal) ?? refuse(refusal);
+  const limited = room && { ...unit, room };
   const outcome = await untilUnlocked(call, {
     names: unit.keys,
     others: unit.operations.map(({ tenant, namespace }) => namespaceId(tenant, namespace)),
-    together: () => (unit.weight > weightMax ? alone(call, unit) : call.share(writes, unit)),
-    alone: () => alone(call, unit),
+    together: () =>
+      limited || unit.weight > weightMax ? alone(call, limited ?? unit) : call.share(writes, unit),
+    alone: () => alone(call, limited ?? unit),
   });
   if ("refusal" in outcome && unit.request) {
     // What refuses it may be what a repeat of it has done since the statement looked for one.
     const reply = await keptReply(call.run, unit.tenant, unit.request);
     if (reply !== undefined) return operationResultsIn(reply, unit.operations);
   }
-  return settle(unit, outcome, refuse);
+  return settle(unit, outcome, refused);
+}
+
+/** A refusal for want of room. */
+export function quotaRefusal(
+  quotas: Quotas,
+  room: Room | undefined,
+  { reason }: Refusal,
+): CortexError | undefined {
+  if (!room || (reason !== "QUOTA_KEYS" && reason !== "QUOTA_BYTES")) return undefined;
+  return quotas.refusal(reason === "QUOTA_KEYS" ? "keys" : "bytes", room);
 }
 
 /** In a statement of its own, which waits for locks. */

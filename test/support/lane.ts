@@ -4,7 +4,7 @@ import { Lane } from "../../server/lane.js";
 
 export function laneOf(url: string, size: number, { whole = true } = {}) {
   const executor = new Executor(url, 60);
-  const lane = new Lane(url, executor, { size, statementSeconds: 60, whole });
+  const lane = new Lane(url, executor, { size, queueMax: 1000, statementSeconds: 60, whole });
   const close = async () => {
     await lane.close();
     await executor.close();

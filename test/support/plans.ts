@@ -10,6 +10,7 @@ import { sharedSession } from "../../server/database.js";
 import { scopeOf } from "../../server/lane.js";
 import { type Language, languageOf } from "../../server/language.js";
 import { Locks } from "../../server/locks.js";
+import { Quotas } from "../../server/quota.js";
 import { type Served, testLog } from "./server.js";
 
 export interface Plan {
@@ -75,7 +76,8 @@ export function explainer(s: Served) {
     purges: run,
     share: async (shared, asked) => (await shared.run(explaining(sharedSql), [asked]))[0] as never,
     fail: never,
-    locks: new Locks(),
+    quotas: new Quotas({ keys: 0, bytes: 0, versions: 0 }, never),
+    locks: new Locks(1000),
     begin: never,
     beginPurge: async () =>
       ({ run, rollback: async () => {} }) as unknown as Awaited<ReturnType<Call["beginPurge"]>>,

@@ -1,0 +1,69 @@
+// The settings that say how much one may take: a tenant, a connection, a reader.
+import { seconds, whole } from "./parse.js";
+import { setting } from "./setting.js";
+
+export const limits = {
+  ratePerSecond: setting({
+    env: "CORTEX_RATE_PER_SECOND",
+    default: 0,
+    arg: "n",
+    parse: whole(0, 1_000_000),
+    doc: "Calls a second that a tenant may make in each worker, in the long run; 0 is as many as it likes.",
+  }),
+  rateBurst: setting({
+    env: "CORTEX_RATE_BURST",
+    default: 0,
+    arg: "n",
+    parse: whole(0, 10_000_000),
+    doc: "Calls that a tenant may make at once after a pause; 0 is as many as --rate-per-second.",
+  }),
+  quotaKeys: setting({
+    env: "CORTEX_QUOTA_KEYS",
+    default: 0,
+    arg: "n",
+    parse: whole(0, Number.MAX_SAFE_INTEGER),
+    doc: "Keys that a tenant may have in MutableStore; 0 is no limit.",
+  }),
+  quotaBytes: setting({
+    env: "CORTEX_QUOTA_BYTES",
+    default: 0,
+    arg: "bytes",
+    parse: whole(0, Number.MAX_SAFE_INTEGER),
+    doc: "Bytes that the values of a tenant and the data of its versions may take together; 0 is no limit.",
+  }),
+  quotaVersions: setting({
+    env: "CORTEX_QUOTA_VERSIONS",
+    default: 0,
+    arg: "n",
+    parse: whole(0, Number.MAX_SAFE_INTEGER),
+    doc: "Versions that a tenant may have in ImmutableStore; 0 is no limit.",
+  }),
+  queueMax: setting({
+    env: "CORTEX_QUEUE_MAX",
+    default: 2000,
+    arg: "n",
+    parse: whole(1, 1_000_000),
+    doc: "Calls that may wait for the connections of each kind to Postgres, or for keys that are locked; more are refused at once (OVERLOADED).",
+  }),
+  connectionsMax: setting({
+    env: "CORTEX_CONNECTIONS_MAX",
+    default: 10_000,
+    arg: "n",
+    parse: whole(1, 1_000_000),
+    doc: "Connections of callers to each worker; more are closed at once.",
+  }),
+  streamsMax: setting({
+    env: "CORTEX_STREAMS_MAX",
+    default: 1000,
+    arg: "n",
+    parse: whole(1, 100_000),
+    doc: "Calls that may be in flight on one connection; a caller keeps the others back.",
+  }),
+  stallSeconds: setting({
+    env: "CORTEX_STALL_SECONDS",
+    default: 60,
+    arg: "seconds",
+    parse: seconds(0.1, 86400),
+    doc: "Longest time for which the reader of a reply may take nothing of it; then the stream is ended (SLOW_READER), or its connection closed.",
+  }),
+};
