@@ -36,7 +36,7 @@ export interface Failure {
 
 export class Raw {
   readonly client: Client;
-  constructor(address: string) {
+  constructor(readonly address: string) {
     this.client = new Client(address, credentials.createInsecure(), {
       "grpc.max_receive_message_length": -1,
       "grpc.max_send_message_length": -1,

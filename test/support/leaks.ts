@@ -1,0 +1,175 @@
+// Whether a tenant can tell that another one has data: every RPC of every service, found by its descriptor, is called for names that the
+// other tenant uses. What it answers must be what it answers a tenant beside whom there is nobody.
+import {
+  create,
+  type DescField,
+  type DescMessage,
+  type DescMethod,
+  fromBinary,
+  type Message,
+  toBinary,
+  toJson,
+} from "@bufbuild/protobuf";
+import { reflect } from "@bufbuild/protobuf/reflect";
+import type { Cortex } from "../../client/index.js";
+import { ImmutableStore } from "../../gen/cortex/immutable/v1/immutable_pb.js";
+import { MutableStore } from "../../gen/cortex/mutable/v1/mutable_pb.js";
+import { Users } from "../../gen/cortex/users/v1/users_pb.js";
+import { type Raw, RawTransaction } from "./raw.js";
+
+export const services = [MutableStore, ImmutableStore, Users];
+export const methods: DescMethod[] = services.flatMap((service) => service.methods);
+
+export const marker = "zq-secret-marker";
+
+/** Data of a tenant under every kind of name. */
+export async function seed(cortex: Cortex): Promise<void> {
+  await cortex.users.upsert("user-1", { marker });
+  await cortex.mutable.set(
+    "ns",
+    "key-1",
+    { marker, n: [1] },
+    { userId: "user-1", metadata: { marker } },
+  );
+  await cortex.mutable.set("ns", "counter", 41, { requestId: "request-1" });
+  await cortex.mutable.get("ns", "key-1");
+  await cortex.mutable.getRecord("ns", "key-1"); // which has the access written
+  for (const n of [1, 2])
+    await cortex.immutable.store({
+      type: "type-1",
+      id: "id-1",
+      data: { n, marker },
+      userId: "user-1",
+      metadata: { marker, tags: [marker] },
+    });
+}
+
+// What the fields of requests are given, by their names: what there is beside.
+const given: Record<string, unknown> = {
+  namespace: "ns",
+  key: "key-1",
+  keys: ["key-1", "counter"],
+  user_id: "user-1",
+  type: "type-1",
+  id: "id-1",
+  types: ["type-1"],
+  key_prefix: "key",
+  id_prefix: "user",
+  query: marker,
+  value_json: '"theirs"',
+  data_json: '{"theirs":1}',
+  profile_json: '{"theirs":1}',
+  version: 1,
+  keep_latest: 1,
+  if_revision: undefined,
+  cascade: true,
+};
+
+/** Requests of a method that name what another tenant has. */
+export function requestsOf(method: DescMethod): Message[] {
+  const filled = fill(method.input, method);
+  const variants = [filled];
+  if (method.input.fields.some(({ name }) => name === "request_id"))
+    variants.push({ ...filled, requestId: "request-1" } as Message);
+  return variants;
+}
+
+function fill(schema: DescMessage, method: DescMethod): Message {
+  const message = reflect(schema, create(schema));
+  for (const field of schema.fields) {
+    if (field.oneof && field !== field.oneof.fields[0]) continue;
+    const value = valueOf(field, method);
+    if (value === undefined) continue;
+    if (field.fieldKind === "list") {
+      const list = message.get(field) as { add(item: unknown): void };
+      for (const one of value as unknown[]) list.add(one);
+    } else message.set(field, value as never);
+  }
+  return message.message;
+}
+
+function valueOf(field: DescField, method: DescMethod): unknown {
+  const { name } = field;
+  if (field.fieldKind === "message") {
+    if (field.message.typeName === "google.protobuf.Timestamp")
+      return name === "time"
+        ? reflect(field.message, create(field.message, { seconds: 4_000_000_000n }))
+        : undefined;
+    return reflect(field.message, fill(field.message, method));
+  }
+  if (field.fieldKind === "list" && field.listKind === "message")
+    return [reflect(field.message, fill(field.message, method))];
+  if (name === "id" && method.parent === Users) return "user-1";
+  // Of filters one: together they would find nothing anyhow.
+  if (field.parent.name === "Filter" && !["types", "key_prefix"].includes(name)) return undefined;
+  if (name === "user_id" && /^(Set|Batch|Store|Commit|Transact)/.test(method.name))
+    return undefined;
+  return given[name];
+}
+
+/** What a method answers: the messages as JSON, without what differs from call to call. */
+export async function answer(
+  raw: Raw,
+  method: DescMethod,
+  request: Message,
+  tenant: string,
+  headers = {},
+): Promise<unknown> {
+  const all = { "x-tenant-id": tenant, ...headers };
+  if (method.methodKind === "bidi_streaming") return conversation(raw, all);
+  const bytes = Buffer.from(toBinary(method.input, request));
+  const reply = await raw.bytes(method, bytes, all);
+  return Buffer.isBuffer(reply)
+    ? withoutChance(toJson(method.output, fromBinary(method.output, reply)))
+    : withoutChance(reply);
+}
+
+async function conversation(raw: Raw, headers: Record<string, string>): Promise<unknown> {
+  const transaction = new RawTransaction(raw.address, headers);
+  const keys = [{ namespace: "ns", key: "key-1" }];
+  const steps = [
+    { case: "begin", value: {} },
+    { case: "read", value: { keys } },
+    { case: "list", value: { namespace: "ns" } },
+    {
+      case: "write",
+      value: {
+        operations: [
+          {
+            namespace: "ns",
+            key: "counter",
+            operation: { case: "increment", value: {} },
+            createIfMissing: true,
+          },
+        ],
+      },
+    },
+    { case: "commit", value: {} },
+  ] as const;
+  const answers: unknown[] = [];
+  try {
+    for (const step of steps) answers.push(await transaction.ask(step as never));
+  } catch (error) {
+    answers.push(error);
+  } finally {
+    transaction.close();
+  }
+  return withoutChance(
+    JSON.parse(
+      JSON.stringify(answers, (_, value) => (typeof value === "bigint" ? `${value}` : value)),
+    ),
+  );
+}
+
+const chance =
+  /(Time|revision|digest|salt|createTime|updateTime|currentRevision|error_id|ByType)$/i;
+
+function withoutChance(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutChance);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .filter(([name]) => !chance.test(name) && !name.startsWith("$"))
+      .map(([name, one]) => [name, withoutChance(one)]),
+  );
+}
