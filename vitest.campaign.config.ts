@@ -13,6 +13,11 @@ export default mergeConfig(base, {
       LINEARIZABILITY_SEEDS: "20",
       SERVER_KILLS: "20",
       POSTGRES_KILLS: "10",
+      TENANT_RUNS: "500",
+      FUZZ_FRAMES: "100000",
+      STORM_CONNECTIONS: "2000",
+      STORM_READERS: "200",
+      STORM_ROUNDS: "20",
     },
     maxWorkers: 1, // each is measured by itself
   },

@@ -18,14 +18,14 @@ function frame(type: number, flags: number, stream: number, payload: Buffer): Bu
 const text = (value: string) => Buffer.concat([Buffer.from([value.length]), Buffer.from(value)]);
 
 /** Headers without compression: each is sent as it is and kept in no table. */
-const headers = (authority: string, path: string) =>
+const headers = (authority: string, path: string, more: Record<string, string>) =>
   Buffer.concat([
     Buffer.from([0x83, 0x86, 0x04]),
     text(path),
     Buffer.from([0x01]),
     text(authority),
-    ...Object.entries({ "content-type": "application/grpc", te: "trailers" }).map(([name, value]) =>
-      Buffer.concat([Buffer.from([0x00]), text(name), text(value)]),
+    ...Object.entries({ "content-type": "application/grpc", te: "trailers", ...more }).map(
+      ([name, value]) => Buffer.concat([Buffer.from([0x00]), text(name), text(value)]),
     ),
   ]);
 
@@ -41,7 +41,10 @@ export class Load {
   /** The trailers of a call that succeeded: those of another that succeeds are the same. */
   #success: Buffer | undefined;
 
-  constructor(address: string) {
+  constructor(
+    address: string,
+    readonly more: Record<string, string> = {},
+  ) {
     const [host, port] = address.split(":");
     this.#address = address;
     this.#socket = connect(Number(port), host);
@@ -73,7 +76,12 @@ export class Load {
         const body = Buffer.concat([prefix, message]);
         this.#window -= body.length;
         this.#send(
-          frame(frameType.headers, flag.endHeaders, this.#stream, headers(this.#address, path)),
+          frame(
+            frameType.headers,
+            flag.endHeaders,
+            this.#stream,
+            headers(this.#address, path, this.more),
+          ),
           frame(frameType.data, flag.endStream, this.#stream, body),
         );
       };

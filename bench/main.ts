@@ -11,9 +11,11 @@ import { MutableStore } from "../gen/cortex/mutable/v1/mutable_pb.js";
 import { connect, type Sql } from "../server/connection.js";
 import { startEmbedded } from "../server/embedded.js";
 import { migrate } from "../server/migrate.js";
+import { barrier } from "./barrier.js";
 import { immutables } from "./immutable.js";
 import { Load } from "./load.js";
 import { compare, median } from "./measure.js";
+import { storm } from "./storm.js";
 
 const inFlight = 64;
 
@@ -44,6 +46,8 @@ try {
   await calls();
   await throughTheClient();
   await immutables(address, postgres.url, sql);
+  await barrier(postgres.url);
+  await storm(postgres.url);
 } finally {
   await cortex.close();
   for (const child of [server, floor]) {

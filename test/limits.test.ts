@@ -12,6 +12,7 @@ import { StatusSchema } from "../gen/google/rpc/status_pb.js";
 import type { Config } from "../server/config.js";
 import { Raw } from "./support/raw.js";
 import { serve } from "./support/server.js";
+import { Stalled } from "./support/stalled.js";
 
 const s = serve();
 const { get } = MutableStore.method;
@@ -207,40 +208,15 @@ describe("connections", () => {
   });
 });
 
-/** A call whose reader takes nothing until it is told to: its trailers, and the end of its connection. */
-function stalled(address: string, method: string, body: Buffer) {
-  const session = http2(`http://${address}`, { settings: { initialWindowSize: 0 } });
-  session.on("error", () => {});
-  const stream = session.request({
-    ":method": "POST",
-    ":path": `/${MutableStore.typeName}/${method}`,
-    "content-type": "application/grpc",
-    te: "trailers",
-  });
-  stream.on("error", () => {});
-  stream.resume();
-  const head = Buffer.from([0, 0, 0, 0, body.length]);
-  stream.end(Buffer.concat([head, body]));
-  return {
-    trailers: new Promise<Record<string, unknown>>((resolve) => stream.once("trailers", resolve)),
-    closed: new Promise<void>((resolve) => session.once("close", () => resolve())),
-    read: () =>
-      session.settings({ initialWindowSize: 2 ** 30 }, () => session.setLocalWindowSize(2 ** 30)),
-  };
-}
-
 describe("a reader that takes nothing", () => {
-  const field = (tag: number, text: string) =>
-    Buffer.concat([Buffer.from([tag, text.length]), Buffer.from(text)]);
-
   it("is told so, if it comes back for the end of a stream; else its connection is closed", async () => {
     const { address } = await limited({ stallSeconds: 0.5 });
     const cortex = s.client({ address });
     const entries = Array.from({ length: 300 }, (_, i) => [`k${i}`, "x".repeat(10_000)]);
     await cortex.mutable.setMany("slow", Object.fromEntries(entries));
-    const list = Buffer.concat([field(0x0a, "slow"), Buffer.from([0x18, 0xac, 2])]);
-    const back = stalled(address, "List", list);
-    const never = stalled(address, "List", list);
+    const limit = Buffer.from([0x18, 0xac, 2]); // 300
+    const back = new Stalled(address, "List", "slow", limit);
+    const never = new Stalled(address, "List", "slow", limit);
     await pause(750);
     back.read();
     expect(await back.trailers).toMatchObject({ "grpc-status": `${status.RESOURCE_EXHAUSTED}` });
@@ -255,8 +231,8 @@ describe("a reader that takes nothing", () => {
     const { address } = await limited({ stallSeconds: 0.5 });
     const cortex = s.client({ address });
     await cortex.mutable.set("slow", "large", "x".repeat(500_000));
-    await stalled(address, "Get", Buffer.concat([field(0x0a, "slow"), field(0x12, "large")]))
-      .closed;
+    const key = Buffer.concat([Buffer.from([0x12, 5]), Buffer.from("large")]);
+    await new Stalled(address, "Get", "slow", key).closed;
     expect(await cortex.mutable.get("slow", "large")).toHaveLength(500_000); // others do not notice
   });
 });

@@ -100,7 +100,11 @@ export const filters = ({ tenant, ...rest }: Matching): boolean =>
   );
 
 /** Whether it goes by the metadata, whose index knows no order. */
-export const byLabels = ({ metadata, tags, anyTags }: Matching): boolean =>
+export const byLabels = ({
+  metadata,
+  tags,
+  anyTags,
+}: Pick<Matching, "metadata" | "tags" | "anyTags">): boolean =>
   metadata !== undefined || tags !== undefined || anyTags.length > 0;
 
 export const queryOf = (m: Matching): Query => [

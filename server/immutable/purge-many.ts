@@ -7,7 +7,7 @@ import { CortexError } from "../errors.js";
 import { purging } from "../purging.js";
 import { requestKey, type Work } from "../request.js";
 import { entryOf, usersOf } from "./audited.js";
-import { checkFilter, filters, matches } from "./filter.js";
+import { byLabels, checkFilter, filters, type Matching, matches } from "./filter.js";
 
 const recordsShownMax = 1000;
 
@@ -56,15 +56,13 @@ export async function purgeMany(request: PurgeManyRequest, call: Call) {
         'user', (select id from only_user), 'token', token) as reply
       from agreed`,
   });
-  const { tenant: _, userId, ...named } = matching;
-  const user = userId === undefined ? {} : { user: userDigest(tenant, userId) };
   const purged = await purging<Purged>(call, {
     request: key,
     dryRun: keeping,
     work,
     entry: ({ records, versions, user: owner }) =>
       records > 0
-        ? entryOf("PurgeMany", { ...named, ...user }, { records, versions }, owner)
+        ? entryOf("PurgeMany", askedOf(matching), { records, versions }, owner)
         : undefined,
   });
   if (!purged) throw new CortexError("CONFIRMATION_STALE");
@@ -74,5 +72,16 @@ export async function purgeMany(request: PurgeManyRequest, call: Call) {
     records: purged.shown,
     dryRun,
     ...(asking && { confirmationToken: purged.token }),
+  };
+}
+
+/** The filter as the audit log may show it: of what it looks for in metadata only that it does, of a user only the digest. */
+function askedOf({ tenant, userId, metadata, tags, anyTags, ...named }: Matching) {
+  const { types, ...rest } = named;
+  return {
+    ...rest,
+    ...(types.length > 0 && { types }),
+    ...(byLabels({ metadata, tags, anyTags }) && { metadata: true }),
+    ...(userId !== undefined && { user: userDigest(tenant, userId) }),
   };
 }

@@ -1,0 +1,143 @@
+// How much those who behave notice of those who do not: unary calls of 16 callers (3000/s or so), alone; then beside 2000 connections, 200 readers that take
+// nothing, and storms of calls that give up after a millisecond. The two alternate, and the medians of their p99 are compared.
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { type ClientHttp2Session, connect } from "node:http2";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { Cortex } from "../client/index.js";
+import {
+  GetRecordRequestSchema,
+  MutableStore,
+  UpdateRequestSchema,
+} from "../gen/cortex/mutable/v1/mutable_pb.js";
+import { Load } from "./load.js";
+import { median } from "./measure.js";
+
+const connections = 2000;
+const readers = 200;
+const callers = 16;
+const thinkMs = 5; // what a caller does between two calls
+const seconds = 4;
+const rounds = 5;
+const stormEach = 100; // calls at a time, every 50 ms
+
+const path = (method: string) => `/${MutableStore.typeName}/${method}`;
+
+export async function storm(databaseUrl: string): Promise<void> {
+  const server = spawn(
+    process.execPath,
+    [
+      "--max-semi-space-size=64",
+      join(import.meta.dirname, "../dist/server/main.js"),
+      "--listen",
+      "127.0.0.1:0",
+      "--database-url",
+      databaseUrl,
+      "--stall-seconds",
+      "600",
+    ],
+    { stdio: ["ignore", "pipe", "inherit"] },
+  );
+  const [line] = await once(server.stdout, "data");
+  const address = String(line).trim().split(" ").at(-1) ?? "";
+  await using cortex = new Cortex({ address, timeoutMs: 60_000 });
+  const entries = Array.from({ length: 1000 }, (_, i) => [`k${i}`, "x".repeat(1000)]);
+  await cortex.mutable.setMany("storm", Object.fromEntries(entries));
+
+  const get = Buffer.from(
+    toBinary(
+      GetRecordRequestSchema,
+      create(GetRecordRequestSchema, { namespace: "storm", key: "k7" }),
+    ),
+  );
+  const loads = Array.from({ length: callers }, () => new Load(address));
+  const p99 = async (): Promise<number> => {
+    const took: number[] = [];
+    const end = performance.now() + seconds * 1000;
+    await Promise.all(
+      loads.map(async (load, i) => {
+        while (performance.now() < end) {
+          const start = performance.now();
+          await load.call(path("GetRecord"), get);
+          took.push(performance.now() - start);
+          await pause(thinkMs + i / callers);
+        }
+      }),
+    );
+    return took.toSorted((a, b) => a - b)[Math.floor(took.length * 0.99)] ?? Number.NaN;
+  };
+  await p99(); // warm
+  const [calm, stormy]: [number[], number[]] = [[], []];
+  for (let round = 0; round < rounds; round++) {
+    calm.push(await p99());
+    const stop = await rage(address);
+    stormy.push(await p99());
+    await stop();
+  }
+  console.log(
+    `unary p99 of ${callers} callers: alone ${median(calm).toFixed(1)} ms, beside ${connections} connections, ${readers} stalled readers and deadline storms ${median(stormy).toFixed(1)} ms, ratio ${(median(stormy) / median(calm)).toFixed(2)}`,
+  );
+  for (const load of loads) load.close();
+  server.kill("SIGTERM");
+  await once(server, "exit");
+}
+
+/** Begins all that; the function that ends it. */
+async function rage(address: string): Promise<() => Promise<void>> {
+  const child = spawn(process.execPath, ["--import", "tsx", import.meta.filename, address], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  await once(child.stdout, "data");
+  return async () => {
+    child.kill("SIGTERM");
+    await once(child, "exit");
+  };
+}
+
+/** In a process of its own, so that it does not slow down those who are measured. */
+async function raging(address: string): Promise<void> {
+  const idle: ClientHttp2Session[] = [];
+  for (let i = 0; i < connections; i += 100) {
+    const more = Array.from({ length: 100 }, () => connect(`http://${address}`));
+    for (const session of more) session.on("error", () => {});
+    await Promise.all(more.map((session) => once(session, "connect")));
+    idle.push(...more);
+  }
+  const list = Buffer.from("0a0573746f726d18e807", "hex"); // storm, 1000
+  for (let i = 0; i < readers; i++) {
+    const session = connect(`http://${address}`, { settings: { initialWindowSize: 0 } });
+    session.on("error", () => {});
+    const stream = session.request({
+      ":method": "POST",
+      ":path": path("List"),
+      "content-type": "application/grpc",
+      te: "trailers",
+    });
+    stream.on("error", () => {}).resume();
+    stream.end(Buffer.concat([Buffer.from([0, 0, 0, 0, list.length]), list]));
+    if (i % 20 === 0) await once(stream, "response");
+  }
+  console.log("raging");
+  const update = Buffer.from(
+    toBinary(
+      UpdateRequestSchema,
+      create(UpdateRequestSchema, {
+        namespace: "storm-m",
+        key: "k",
+        operation: { case: "increment", value: {} },
+        createIfMissing: true,
+      }),
+    ),
+  );
+  const hasty = Array.from({ length: 8 }, () => new Load(address, { "grpc-timeout": "1m" }));
+  for (;;) {
+    for (let n = 0; n < stormEach; n++)
+      hasty[n % hasty.length]?.call(path("Update"), update).catch(() => {});
+    await pause(50);
+  }
+}
+
+if (process.argv[1] === import.meta.filename) await raging(process.argv[2] ?? "");
