@@ -55,6 +55,22 @@ describe("a setting", () => {
     [["--allow-purge-all", "maybe"], "--allow-purge-all takes one of true, false"],
     [["--value-bytes-max", "3000000"], "is more than half of --message-bytes-max"],
     [["--data-dir"], "--data-dir"],
+    [["--auth", "password"], "--auth takes one of none, keys, jwt"],
+    [["--auth", "keys"], "--auth keys needs --auth-keys-file"],
+    [["--auth-keys-file", "k"], "--auth-keys-file means nothing without --auth keys"],
+    [["--auth", "jwt", "--jwt-issuer", "i"], "--auth jwt needs --jwt-issuer, --jwt-audience"],
+    [["--jwt-audience", "a"], "mean nothing without --auth jwt"],
+    [["--jwt-jwks-url", "ftp://x"], "--jwt-jwks-url takes a URL"],
+    [["--tls-cert", "c"], "--tls-cert and --tls-key go together"],
+    [["--tls-client-ca", "c"], "--tls-client-ca needs --tls-cert"],
+    [
+      ["--listen", "0.0.0.0:1"],
+      "choose --auth keys or --auth jwt (docs/security.md), or --insecure",
+    ],
+    [["--listen", "[::]:1"], "can be reached from other machines"],
+    [["--listen", "127.0.0.1.example.org:1"], "can be reached from other machines"],
+    [["--queue-max", "0"], "--queue-max takes a whole number from 1"],
+    [["--quota-keys", "-1"], "--quota-keys takes a whole number from 0"],
     [["--retention", "20"], '--retention takes JSON such as {"defaultVersions":20'],
     [["--retention", "{"], "(it is not JSON)"],
     [["--retention", '{"default":1}'], '(it has no "default")'],
@@ -100,7 +116,33 @@ describe("a setting", () => {
     );
   });
 
-  it("never shows a password", () => {
+  it("lets an address be reached by others where callers are asked who they are, or the network is trusted", () => {
+    const jwt = [
+      "--auth",
+      "jwt",
+      "--jwt-issuer",
+      "i",
+      "--jwt-audience",
+      "a",
+      "--jwt-secret",
+      "x".repeat(32),
+    ];
+    const certificates = ["--tls-cert", "c", "--tls-key", "k", "--tls-client-ca", "a"];
+    for (const how of [
+      ["--insecure"],
+      ["--auth", "keys", "--auth-keys-file", "k"],
+      jwt,
+      certificates,
+    ])
+      expect(parse(["--listen", "0.0.0.0:1", ...how]).listen).toBe("0.0.0.0:1");
+    for (const listen of ["127.9.9.9:1", "localhost:1", "[::1]:1", "[0:0:0:0:0:0:0:1]:1"])
+      expect(parse(["--listen", listen]).listen).toBe(listen);
+  });
+
+  it("never shows a password or a secret", () => {
+    expect(() => parse(["--jwt-secret", "short-secret"])).toThrow(
+      'at least 32 bytes, not "what it was given"',
+    );
     expect(() => parse([], { DATABASE_URL: "postgres//u:secret@h" })).not.toThrow("secret");
     expect(() => parse([], { DATABASE_URL: "postgres//u:secret@h" })).toThrow("DATABASE_URL");
   });

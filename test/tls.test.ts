@@ -6,6 +6,7 @@ import { connect } from "node:tls";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { certificate, certificatePath, replaceFile } from "./support/credentials.js";
 import { temporaryDirectory } from "./support/directory.js";
+import { cleanEnvironment, root, run } from "./support/process.js";
 import { serve } from "./support/server.js";
 
 const s = serve();
@@ -98,6 +99,20 @@ it("certificates are replaced under load without a call that fails; a pair that 
   stop = true;
   await Promise.all(load);
   expect(calls).toBeGreaterThan(10);
+});
+
+it("the health check of containers works over TLS, also where callers must have a certificate", async () => {
+  for (const more of [{}, { tlsClientCa: certificatePath("ca.crt") }]) {
+    const { address } = await s.another({ ...served(), ...more });
+    const env = {
+      ...cleanEnvironment(),
+      CORTEX_LISTEN: address,
+      CORTEX_TLS_CERT: served().tlsCert,
+      CORTEX_TLS_KEY: served().tlsKey,
+    };
+    const health = join(root, "dist/server/health.js");
+    expect(await run(process.execPath, [health], { env })).toMatchObject({ code: 0, err: "" });
+  }
 });
 
 it("what cannot be used is said at the start, in one sentence", async () => {

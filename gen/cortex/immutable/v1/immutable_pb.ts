@@ -1575,7 +1575,12 @@ export const SearchInSchema: GenEnum<SearchIn> = /*@__PURE__*/
  * were, as many as the server's retention keeps.
  *
  * The tenant comes from the gRPC metadata `x-tenant-id`, the agent that stores from `x-agent-id` (printable ASCII, at most 256
- * bytes; else INVALID_AGENT_ID). No call reads or changes anything of another tenant.
+ * bytes; else INVALID_AGENT_ID). No call reads or changes anything of another tenant. Where the server asks for credentials, they come in
+ * `authorization: Bearer …`, and say which tenants may be named, and whether the caller may store (`write`), purge (Purge, PurgeMany,
+ * PurgeVersions) or read (all others), records of all types or of some: List, Search, Count and PurgeMany must then name the types.
+ *
+ * Each purge and each erasure of a user leaves a record of the type `audit-log` with an id that begins with `cortex/`: such ids are the
+ * server's (INVALID_ID for anybody else).
  *
  * Names: a type is 1 to 256 bytes of UTF-8, an id 1 to 1024; neither may be blank or hold control characters. They compare bytewise.
  *
@@ -1593,10 +1598,11 @@ export const SearchInSchema: GenEnum<SearchIn> = /*@__PURE__*/
  *
  * Exactly once: Store, Purge, PurgeMany and PurgeVersions take a `request_id`, as cortex.mutable.v1.MutableStore describes it.
  *
- * Every RPC may fail with INVALID_TENANT, MALFORMED_REQUEST, MESSAGE_TOO_LARGE, DEADLINE_EXCEEDED, CANCELLED,
- * DATABASE_UNAVAILABLE, DATABASE_FULL, CONFLICT, SHUTTING_DOWN or DATABASE_ERROR besides the reasons it names
- * (cortex.error.v1.ErrorReason). A failed call has changed nothing, unless it failed with DEADLINE_EXCEEDED, CANCELLED or
- * DATABASE_UNAVAILABLE (`applied: unknown`), after which a write may have been applied.
+ * Every RPC may fail with UNAUTHENTICATED, PERMISSION_DENIED, KEYS_UNAVAILABLE, RATE_LIMITED, OVERLOADED, INVALID_TENANT, INVALID_AGENT_ID,
+ * MALFORMED_REQUEST, MESSAGE_TOO_LARGE, DEADLINE_EXCEEDED, CANCELLED, DATABASE_UNAVAILABLE, DATABASE_FULL, CONFLICT, SHUTTING_DOWN or
+ * DATABASE_ERROR besides the reasons it names (cortex.error.v1.ErrorReason); one that writes also with QUOTA_EXCEEDED; one that takes a
+ * `request_id` also with REPLY_ERASED; one that streams also with SLOW_READER. A failed call has changed nothing, unless it failed with
+ * DEADLINE_EXCEEDED, CANCELLED or DATABASE_UNAVAILABLE (`applied: unknown`), after which a write may have been applied.
  *
  * @generated from service cortex.immutable.v1.ImmutableStore
  */

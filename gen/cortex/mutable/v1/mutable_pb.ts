@@ -2257,7 +2257,10 @@ export const SortOrderSchema: GenEnum<SortOrder> = /*@__PURE__*/
  * Current values that many agents read and write: JSON under a namespace and a key, changed atomically.
  *
  * The tenant comes from the gRPC metadata `x-tenant-id`; none given is the tenant with the empty name, a tenant like any
- * other. No call reads or changes anything of another tenant.
+ * other. No call reads or changes anything of another tenant. The agent that writes comes from `x-agent-id` (printable ASCII, at most
+ * 256 bytes). Where the server asks for credentials, they come in `authorization: Bearer …`, and say which tenants may be named, and
+ * whether the caller may read (Get, GetRecord, Exists, BatchGet, List, Count, ListNamespaces), write (Set, Delete, Update, BatchSet,
+ * Commit, Transact) or purge (the others), in all namespaces or in some.
  *
  * Names: a namespace is 1 to 256 bytes of UTF-8, a key 1 to 1024; neither may be blank or hold control characters; anything
  * else is allowed. Keys compare bytewise.
@@ -2273,10 +2276,11 @@ export const SortOrderSchema: GenEnum<SortOrder> = /*@__PURE__*/
  * REQUEST_ID_REUSED. A request that failed has changed nothing and left its id free. Ids belong to the tenant. So whoever lost
  * a reply sends the same request again, under the same id.
  *
- * Every RPC may fail with INVALID_TENANT, MALFORMED_REQUEST, MESSAGE_TOO_LARGE, DEADLINE_EXCEEDED, CANCELLED,
- * DATABASE_UNAVAILABLE, DATABASE_FULL, CONFLICT, SHUTTING_DOWN or DATABASE_ERROR besides the reasons it names (cortex.error.v1.ErrorReason).
- * A failed call has changed nothing, unless it failed with DEADLINE_EXCEEDED, CANCELLED or DATABASE_UNAVAILABLE
- * (`applied: unknown`), after which a write may have been applied.
+ * Every RPC may fail with UNAUTHENTICATED, PERMISSION_DENIED, KEYS_UNAVAILABLE, RATE_LIMITED, OVERLOADED, INVALID_TENANT, INVALID_AGENT_ID,
+ * MALFORMED_REQUEST, MESSAGE_TOO_LARGE, DEADLINE_EXCEEDED, CANCELLED, DATABASE_UNAVAILABLE, DATABASE_FULL, CONFLICT, SHUTTING_DOWN or
+ * DATABASE_ERROR besides the reasons it names (cortex.error.v1.ErrorReason); one that writes also with QUOTA_EXCEEDED; one that takes a
+ * `request_id` also with REPLY_ERASED; one that streams also with SLOW_READER. A failed call has changed nothing, unless it failed with
+ * DEADLINE_EXCEEDED, CANCELLED or DATABASE_UNAVAILABLE (`applied: unknown`), after which a write may have been applied.
  *
  * @generated from service cortex.mutable.v1.MutableStore
  */
@@ -2473,7 +2477,8 @@ export const MutableStore: GenService<{
     output: typeof ListNamespacesResponseSchema;
   },
   /**
-   * Deletes every entry of a namespace, all of them or none.
+   * Deletes every entry of a namespace, all of them or none. If any was there, an immutable record of the type `audit-log` says so, here
+   * and in the other purges.
    *
    * Fails with INVALID_NAMESPACE, INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to repeat with `request_id`; without, a repeat
    * deletes what was stored in between.
