@@ -22,7 +22,8 @@ const callers = 16;
 const thinkMs = 5; // what a caller does between two calls
 const seconds = 4;
 const rounds = 5;
-const stormEach = 100; // calls at a time, every 50 ms
+const stormEach = 5; // calls at a time
+const stormMs = 5; // between two times: 1000 a second
 
 const path = (method: string) => `/${MutableStore.typeName}/${method}`;
 
@@ -136,7 +137,7 @@ async function raging(address: string): Promise<void> {
   for (;;) {
     for (let n = 0; n < stormEach; n++)
       hasty[n % hasty.length]?.call(path("Update"), update).catch(() => {});
-    await pause(50);
+    await pause(stormMs);
   }
 }
 

@@ -16,6 +16,7 @@ import {
   connectivityState,
   Metadata,
   type ServiceError,
+  status,
 } from "@grpc/grpc-js";
 import { text } from "./arguments.js";
 import { CortexError, fromGrpc } from "./error.js";
@@ -261,8 +262,7 @@ export class Caller {
       if (this.#closed) break;
       const now = Date.now();
       if (now >= deadline.getTime()) {
-        const message = `no server answers at ${this.address}`;
-        throw new CortexError("UNAVAILABLE", message, { address: this.address, applied: "no" });
+        throw await this.#unreachable();
       }
       // In slices, so that whoever gives up, or closes the client, leaves no timer behind for long.
       const slice = new Date(Math.min(now + waitMs, deadline.getTime()));
@@ -271,6 +271,19 @@ export class Caller {
       );
     }
     if (this.#closed) throw new CortexError("CANCELLED", "the client is closed", { applied: "no" });
+  }
+
+  /** Why there is no connection: what a call says that does not wait for one. */
+  async #unreachable(): Promise<CortexError> {
+    const problem = await new Promise<string>((resolve) => {
+      const same = (bytes: Buffer) => bytes;
+      const [nothing, deadline] = [Buffer.alloc(0), { deadline: Date.now() + waitMs }];
+      this.#client.makeUnaryRequest("/", same, same, nothing, new Metadata(), deadline, (error) =>
+        resolve(error?.code === status.UNAVAILABLE ? `: ${error.details}` : ""),
+      );
+    });
+    const message = `no server can be reached at ${this.address}${problem}`;
+    return new CortexError("UNAVAILABLE", message, { address: this.address, applied: "no" });
   }
 }
 

@@ -68,7 +68,7 @@ export type {
 } from "./versions.js";
 
 export interface CortexOptions {
-  /** HOST:PORT of the server. Default: `CORTEX_ADDRESS`, or 127.0.0.1:50051. */
+  /** HOST:PORT of the server, without a scheme. Default: `CORTEX_ADDRESS`, or 127.0.0.1:50051. */
   address?: string | undefined;
   /** The tenant whose data is read and written: printable ASCII up to 256 bytes, no comma, no space at its ends. Default: `CORTEX_TENANT`, or the tenant "". */
   tenantId?: string | undefined;
@@ -110,6 +110,7 @@ export class Cortex implements AsyncDisposable {
     only(options, known, "INVALID_CONFIG", "new Cortex");
     const { env } = process;
     const address = header("address", options.address ?? env.CORTEX_ADDRESS) || "127.0.0.1:50051";
+    if (address.includes("://")) throw invalid("address", "is not HOST:PORT, without a scheme");
     const tenant = header("tenantId", options.tenantId ?? env.CORTEX_TENANT);
     const given = options.token ?? env.CORTEX_TOKEN;
     const token = typeof given === "function" ? given : header("token", given) || undefined;
@@ -142,6 +143,9 @@ function tlsOf(tls: boolean | TlsOptions | undefined): boolean | TlsOptions | un
   for (const field of ["ca", "cert", "key"] as const)
     if (tls[field] !== undefined && typeof tls[field] !== "string" && !Buffer.isBuffer(tls[field]))
       throw invalid(`tls.${field}`, "is neither PEM text nor a Buffer of it");
+  for (const field of ["ca", "cert", "key"] as const)
+    if (tls[field] !== undefined && !tls[field].includes("-----BEGIN"))
+      throw invalid(`tls.${field}`, "holds no PEM: it is what the file says, not its path");
   if ((tls.cert === undefined) !== (tls.key === undefined))
     throw invalid("tls.cert", "and tls.key go together");
   header("tls.serverName", tls.serverName);

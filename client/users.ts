@@ -39,7 +39,7 @@ export interface UserListResult {
 export interface DeleteUserOptions extends WriteOptions {
   /** Whether all that is linked to the user is erased too. Default: that is USER_HAS_DATA. */
   cascade?: boolean | undefined;
-  /** Whether to count only, and erase nothing. */
+  /** Whether to count only, and erase nothing. With the same `cascade`: without, what is linked is USER_HAS_DATA here too. */
   dryRun?: boolean | undefined;
   /** Whether to look once more, in the same transaction, that nothing is left. Default: true, but for a dryRun. */
   verify?: boolean | undefined;

@@ -88,6 +88,7 @@ export class Opened implements Call {
   principal: string | undefined;
   #credentials: Credentials | undefined;
   #requestId: string | undefined;
+  #dryRun = false;
   readonly #start = performance.now();
   readonly #ending: Ending;
   #sent: (() => void) | undefined;
@@ -124,12 +125,12 @@ export class Opened implements Call {
       ...metadata.get(agentHeader),
       ...metadata.get(`${agentHeader}-bin`),
     ]);
-    this.tenant = tenantOf(
-      credentials,
-      check.tenant([...metadata.get(tenantHeader), ...metadata.get(`${tenantHeader}-bin`)]),
-    );
+    const asked = [...metadata.get(tenantHeader), ...metadata.get(`${tenantHeader}-bin`)];
+    this.tenant = check.tenant(asked); // as the log has it, also where it is refused
+    this.tenant = tenantOf(credentials, this.tenant);
     authorize(credentials, this.endpoint, request);
     this.#requestId = requestIdOf(request);
+    this.#dryRun = (request as { dryRun?: unknown } | undefined)?.dryRun === true;
     this.context.rates.take(this.tenant);
     this.context.listener.admit(this.grpc.getPeer());
     this.#credentials = credentials;
@@ -221,6 +222,8 @@ export class Opened implements Call {
     calls.close(this.#ending);
     if (error?.reason === "DATABASE_ERROR")
       log.error({ err: error.cause, error_id: error.details.error_id }, "an unexpected failure");
+    if (error?.reason === "KEYS_UNAVAILABLE")
+      log.warn({ err: error.cause }, "the keys that tokens are verified with cannot be had");
     if (this.#isAudited(error)) log.info(this.#said(error), "audit");
     else if (log.isLevelEnabled("debug")) log.debug(this.#said(error), "call");
   }
@@ -233,7 +236,10 @@ export class Opened implements Call {
       principal: this.principal,
       agent: this.agent,
       request_id: this.#requestId,
+      dry_run: this.#dryRun || undefined,
       outcome: error?.reason ?? "OK",
+      ...(error &&
+        isRefusal(error) && { problem: error.details.problem, peer: this.grpc.getPeer() }),
       ms: Math.round((performance.now() - this.#start) * 10) / 10,
     };
   }
@@ -248,10 +254,12 @@ export class Opened implements Call {
       case "writes":
         if (permission === "write") return true;
     }
-    const refused = error?.reason === "UNAUTHENTICATED" || error?.reason === "PERMISSION_DENIED";
-    return refused || permission === "purge" || permission === "admin";
+    return (error && isRefusal(error)) || permission === "purge" || permission === "admin";
   }
 }
+
+const isRefusal = ({ reason }: CortexError): boolean =>
+  reason === "UNAUTHENTICATED" || reason === "PERMISSION_DENIED";
 
 function requestIdOf(request: unknown): string | undefined {
   const { requestId } = (request ?? {}) as { requestId?: unknown };

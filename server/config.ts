@@ -50,8 +50,8 @@ export function parseConfig(argv: string[], env: NodeJS.ProcessEnv, version: str
       config[key] = parse(value);
     } catch (error) {
       if (!(error instanceof BadValue)) throw error;
-      const shown = secrets.has(key) ? "what it was given" : value;
-      throw new UsageError(`${source} ${error.message}, not ${JSON.stringify(shown)}`);
+      const shown = secrets.has(key) ? "what it was given" : JSON.stringify(value);
+      throw new UsageError(`${source} ${error.message}, not ${shown}`);
     }
   }
   return consistent(config as Config);
@@ -60,6 +60,8 @@ export function parseConfig(argv: string[], env: NodeJS.ProcessEnv, version: str
 /** Refuses settings that do not go together. */
 export function consistent(config: Config): Config {
   authenticated(config);
+  if (config.rateBurst > 0 && config.ratePerSecond === 0)
+    throw new UsageError("--rate-burst means nothing without --rate-per-second");
   if (config.valueBytesMax * 2 > config.messageBytesMax)
     throw new UsageError(
       `--value-bytes-max ${config.valueBytesMax} is more than half of --message-bytes-max ${config.messageBytesMax}`,
@@ -77,21 +79,22 @@ function authenticated(config: Config): void {
     throw refuse("--auth keys needs --auth-keys-file, which says which keys count");
   if (auth !== "keys" && authKeysFile)
     throw refuse("--auth-keys-file means nothing without --auth keys");
-  if (auth === "jwt" && (sources.length !== 1 || !jwtIssuer || !jwtAudience))
-    throw refuse(
-      "--auth jwt needs --jwt-issuer, --jwt-audience, and one of --jwt-secret, --jwt-jwks-file and --jwt-jwks-url",
-    );
+  const oneOfThese = "--jwt-secret, --jwt-jwks-file and --jwt-jwks-url";
+  if (auth === "jwt" && (!jwtIssuer || !jwtAudience))
+    throw refuse(`--auth jwt needs ${jwtIssuer ? "--jwt-audience" : "--jwt-issuer"}`);
+  if (auth === "jwt" && sources.length !== 1)
+    throw refuse(`--auth jwt needs ${sources.length > 1 ? "only " : ""}one of ${oneOfThese}`);
   if (auth !== "jwt" && (sources.length > 0 || jwtIssuer || jwtAudience))
     throw refuse("the settings --jwt-… mean nothing without --auth jwt");
   if (!tlsCert !== !tlsKey) throw refuse("--tls-cert and --tls-key go together");
   if (tlsClientCa && !tlsCert) throw refuse("--tls-client-ca needs --tls-cert and --tls-key");
   if (auth === "none" && !tlsClientCa && !config.insecure && !isLoopback(config.listen))
     throw refuse(
-      `--listen ${config.listen} can be reached from other machines, and nothing says who may call: choose --auth keys or --auth jwt (docs/security.md), or --insecure if everybody who can reach it may do everything`,
+      `--listen ${config.listen} can be reached from other machines, and nothing says who may call: choose --auth keys, --auth jwt or --tls-client-ca (docs/security.md), or --insecure if everybody who can reach it may do everything`,
     );
 }
 
-const isLoopback = (listen: string): boolean =>
+export const isLoopback = (listen: string): boolean =>
   /^(127(\.\d{1,3}){3}|localhost|\[::1\]|\[0*(:0*)*:0*1\]):\d+$/i.test(listen);
 
 /** The configuration as environment variables, for a process that is to have the same. */

@@ -164,7 +164,8 @@ const table: Record<Reason, [code: Code, sentence: (details: Details) => string]
   ],
   QUOTA_EXCEEDED: [
     Code.RESOURCE_EXHAUSTED,
-    (d) => `the tenant has as many ${d.quota} as it may (limit ${d.limit}, got ${d.got})`,
+    (d) =>
+      `the tenant has as many ${d.quota} as it may (limit ${d.limit}, got ${d.got}): delete some first`,
   ],
   RATE_LIMITED: [
     Code.RESOURCE_EXHAUSTED,

@@ -15,7 +15,7 @@ export const limits = {
     default: 0,
     arg: "n",
     parse: whole(0, 10_000_000),
-    doc: "Calls that a tenant may make at once after a pause; 0 is as many as --rate-per-second.",
+    doc: "Calls that a tenant may make at once after a pause; 0 is as many as --rate-per-second, which it goes with.",
   }),
   quotaKeys: setting({
     env: "CORTEX_QUOTA_KEYS",

@@ -144,7 +144,7 @@ export const settings = {
     default: "purges",
     arg: "what",
     parse: oneOf("none", "purges", "writes", "all"),
-    doc: "Calls that leave a line in the log, of who did what (none, purges, writes, all): purges are also erasures, exports and refused credentials; writes are also these.",
+    doc: "Calls that leave a line in the log, of who did what (none, purges, writes, all): purges: those, erasures, exports and refused credentials; writes: all these and every write.",
   }),
   logLevel: setting({
     env: "CORTEX_LOG_LEVEL",

@@ -22,10 +22,11 @@ import {
 import { file_cortex_users_v1_users, Users } from "../gen/cortex/users/v1/users_pb.js";
 import { file_google_rpc_error_details } from "../gen/google/rpc/error_details_pb.js";
 import { file_google_rpc_status } from "../gen/google/rpc/status_pb.js";
+import { file_grpc_health_v1_health, Health } from "../gen/grpc/health/v1/health_pb.js";
 import { AccessCounter } from "./access.js";
 import { authenticator } from "./auth/authenticate.js";
 import type { Context } from "./call.js";
-import { type Config, consistent } from "./config.js";
+import { type Config, consistent, isLoopback } from "./config.js";
 import { Database } from "./database.js";
 import { immutableStore } from "./immutable/service.js";
 import { sweep as sweepVersions } from "./immutable/sweep.js";
@@ -56,6 +57,7 @@ export async function start(config: Config, databaseUrl: string, log: Logger): P
   consistent(config);
   const auth = await authenticator(config, log);
   const { credentials, stop: stopTransport } = await transport(config, log);
+  warn(config, log);
   await migrate(databaseUrl);
   const database = new Database(databaseUrl, config);
   const housekeeping = database.housekeeping.run([], new AbortController().signal);
@@ -139,6 +141,18 @@ export async function start(config: Config, databaseUrl: string, log: Logger): P
   };
 }
 
+/** What may be meant so, but is better said. */
+function warn({ auth, insecure, listen, tlsCert, tlsClientCa }: Config, log: Logger): void {
+  if (isLoopback(listen)) return;
+  if (auth === "none" && insecure && !tlsClientCa)
+    log.warn({ listen }, "everybody who can reach this address may do everything (--insecure)");
+  else if (!tlsCert)
+    log.warn(
+      { listen },
+      "keys and tokens travel readable: serve TLS (--tls-cert), or behind a proxy that does",
+    );
+}
+
 const services = ["", MutableStore.typeName, ImmutableStore.typeName, Users.typeName];
 
 function setHealth(health: HealthImplementation, status: "SERVING" | "NOT_SERVING"): void {
@@ -190,6 +204,7 @@ function reflection(): ReflectionService {
     file_google_protobuf_timestamp,
     file_google_rpc_error_details,
     file_google_rpc_status,
+    file_grpc_health_v1_health,
     file_cortex_error_v1_error,
     file_cortex_users_v1_users,
     file_cortex_immutable_v1_immutable,
@@ -201,6 +216,6 @@ function reflection(): ReflectionService {
   const format = "Protocol Buffer 3 DescriptorProto";
   return new ReflectionService(
     { all: { format, type: {}, fileDescriptorProtos } },
-    { services: services.filter((name) => name !== "") },
+    { services: [...services.filter((name) => name !== ""), Health.typeName] },
   );
 }

@@ -294,14 +294,21 @@ describe("with keys", () => {
       ["{", "it is not JSON"],
       ["[]", "it is not an object"],
       ["{}", 'it has no list "keys"'],
+      [{ keys: [] }, "or an empty one: nobody could call"],
       [{ keys: [{ ...key, sha256: "00" }] }, "keys[0]: its sha256 is not 64 hexadecimal digits"],
       [
         { keys: [key, { ...key, permissions: ["reed"] }] },
-        'keys[1]: its permissions are of read, write, purge, admin, not "reed"',
+        'keys[1]: it has no permission "reed": there are read, write, purge, admin',
       ],
-      [{ keys: [{ ...key, tenants: "acme" }] }, "keys[0]: its tenants are not a list of texts"],
+      [
+        { keys: [{ ...key, tenants: "acme" }] },
+        'keys[0]: its tenants are not a list of texts, nor "*"',
+      ],
       [{ keys: [{ ...key, principal: "" }] }, "its principal is not a text, or is empty"],
-      [{ keys: [{ ...key, namespace: ["x"] }] }, 'keys[0] has no "namespace"'],
+      [
+        { keys: [{ ...key, namespace: ["x"] }] },
+        'keys[0] has a field "namespace", where there can be principal, sha256',
+      ],
     ] as const)
       expect(() => parseKeys(typeof file === "string" ? file : JSON.stringify(file))).toThrow(
         problem,

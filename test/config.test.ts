@@ -58,14 +58,17 @@ describe("a setting", () => {
     [["--auth", "password"], "--auth takes one of none, keys, jwt"],
     [["--auth", "keys"], "--auth keys needs --auth-keys-file"],
     [["--auth-keys-file", "k"], "--auth-keys-file means nothing without --auth keys"],
-    [["--auth", "jwt", "--jwt-issuer", "i"], "--auth jwt needs --jwt-issuer, --jwt-audience"],
+    [["--auth", "jwt", "--jwt-issuer", "i"], "--auth jwt needs --jwt-audience"],
+    [["--auth", "jwt"], "--auth jwt needs --jwt-issuer"],
+    [["--auth", "jwt", "--jwt-issuer", "i", "--jwt-audience", "a"], "needs one of --jwt-secret"],
+    [["--rate-burst", "5"], "--rate-burst means nothing without --rate-per-second"],
     [["--jwt-audience", "a"], "mean nothing without --auth jwt"],
     [["--jwt-jwks-url", "ftp://x"], "--jwt-jwks-url takes a URL"],
     [["--tls-cert", "c"], "--tls-cert and --tls-key go together"],
     [["--tls-client-ca", "c"], "--tls-client-ca needs --tls-cert"],
     [
       ["--listen", "0.0.0.0:1"],
-      "choose --auth keys or --auth jwt (docs/security.md), or --insecure",
+      "choose --auth keys, --auth jwt or --tls-client-ca (docs/security.md), or --insecure",
     ],
     [["--listen", "[::]:1"], "can be reached from other machines"],
     [["--listen", "127.0.0.1.example.org:1"], "can be reached from other machines"],
@@ -141,7 +144,7 @@ describe("a setting", () => {
 
   it("never shows a password or a secret", () => {
     expect(() => parse(["--jwt-secret", "short-secret"])).toThrow(
-      'at least 32 bytes, not "what it was given"',
+      "at least 32 bytes, not what it was given",
     );
     expect(() => parse([], { DATABASE_URL: "postgres//u:secret@h" })).not.toThrow("secret");
     expect(() => parse([], { DATABASE_URL: "postgres//u:secret@h" })).toThrow("DATABASE_URL");

@@ -45,13 +45,13 @@ export function credentialsOf(principal: unknown, grant: Record<string, unknown>
   const stranger = allowed.find((one) => !permissions.includes(one as Permission));
   if (stranger !== undefined)
     throw new BadGrant(
-      `its permissions are of ${permissions.join(", ")}, not ${JSON.stringify(stranger)}`,
+      `it has no permission ${JSON.stringify(stranger)}: there are ${permissions.join(", ")}`,
     );
   const limited = namespaces !== undefined || types !== undefined;
   const prefixes = (list: unknown, name: string) => (list === undefined ? [] : texts(list, name));
   return {
     principal,
-    tenants: tenants === "*" ? undefined : new Set(texts(tenants, "tenants")),
+    tenants: tenants === "*" ? undefined : new Set(texts(tenants, "tenants", ', nor "*"')),
     permissions: new Set(allowed as Permission[]),
     reach: limited
       ? { namespaces: prefixes(namespaces, "namespaces"), types: prefixes(types, "types") }
@@ -59,7 +59,7 @@ export function credentialsOf(principal: unknown, grant: Record<string, unknown>
   };
 }
 
-function texts(list: unknown, name: string): string[] {
+function texts(list: unknown, name: string, nor = ""): string[] {
   if (Array.isArray(list) && list.every((one) => typeof one === "string")) return list;
-  throw new BadGrant(`its ${name} are not a list of texts`);
+  throw new BadGrant(`its ${name} are not a list of texts${nor}`);
 }

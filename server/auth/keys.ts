@@ -17,7 +17,8 @@ export function parseKeys(text: string): Key[] {
     throw new BadGrant("it is not JSON");
   }
   const { keys } = objectOf(file, "it", ["keys"]);
-  if (!Array.isArray(keys)) throw new BadGrant('it has no list "keys"');
+  if (!Array.isArray(keys) || keys.length === 0)
+    throw new BadGrant('it has no list "keys", or an empty one: nobody could call');
   return keys.flatMap((entry: unknown, i) => {
     const what = `keys[${i}]`;
     const known = ["principal", "sha256", "tenants", "permissions", "namespaces", "types"];
@@ -40,7 +41,10 @@ function objectOf(value: unknown, what: string, known: string[]): Record<string,
   if (typeof value !== "object" || value === null || Array.isArray(value))
     throw new BadGrant(`${what} is not an object`);
   const stranger = Object.keys(value).find((name) => !known.includes(name));
-  if (stranger !== undefined) throw new BadGrant(`${what} has no ${JSON.stringify(stranger)}`);
+  if (stranger !== undefined)
+    throw new BadGrant(
+      `${what} has a field ${JSON.stringify(stranger)}, where there can be ${known.join(", ")}`,
+    );
   return value as Record<string, unknown>;
 }
 

@@ -43,14 +43,14 @@ export const access = {
     default: undefined,
     arg: "text",
     parse: text,
-    doc: "Who must have issued a token (claim iss).",
+    doc: "Who must have issued a token (claim iss). Required with --auth jwt.",
   }),
   jwtAudience: setting<string | undefined>({
     env: "CORTEX_JWT_AUDIENCE",
     default: undefined,
     arg: "text",
     parse: text,
-    doc: "Whom a token must be for (claim aud).",
+    doc: "Whom a token must be for (claim aud). Required with --auth jwt.",
   }),
   jwtSkewSeconds: setting({
     env: "CORTEX_JWT_SKEW_SECONDS",
@@ -84,6 +84,6 @@ export const access = {
     env: "CORTEX_INSECURE",
     default: false,
     parse: flag,
-    doc: "Serve without authentication on an address that others can reach, because the network is trusted.",
+    doc: "Serve an address that others can reach without asking who calls (--auth none), because the network is trusted.",
   }),
 };

@@ -86,11 +86,13 @@ export class Verifier {
 function granted({ sub, cortex }: JWTPayload): Credentials {
   try {
     if (typeof cortex !== "object" || cortex === null)
-      throw new BadGrant("it has no claim cortex, which says what it allows");
+      throw new BadGrant("it is not there: it says what the token allows");
     return credentialsOf(sub, cortex as Record<string, unknown>);
   } catch (error) {
     if (!(error instanceof BadGrant)) throw error;
-    throw new CortexError("UNAUTHENTICATED", { problem: `of the token, ${error.message}` });
+    throw new CortexError("UNAUTHENTICATED", {
+      problem: `the token's claim cortex: ${error.message}`,
+    });
   }
 }
 

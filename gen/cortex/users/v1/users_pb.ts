@@ -373,7 +373,7 @@ export type DeleteRequest = Message<"cortex.users.v1.DeleteRequest"> & {
   cascade: boolean;
 
   /**
-   * Whether to count only, and erase nothing.
+   * Whether to count only, and erase nothing. Without `cascade`, what is linked is USER_HAS_DATA here too.
    *
    * @generated from field: bool dry_run = 3;
    */
