@@ -16,7 +16,6 @@ import {
   connectivityState,
   Metadata,
   type ServiceError,
-  status,
 } from "@grpc/grpc-js";
 import { text } from "./arguments.js";
 import { CortexError, fromGrpc } from "./error.js";
@@ -31,6 +30,7 @@ import {
   within,
 } from "./retry.js";
 import { channelOf, type Security, type Token, tokenOf } from "./security.js";
+import { unreachable } from "./unreachable.js";
 import { decoder, encoder, pathOf } from "./wire.js";
 
 /** What any call takes. */
@@ -113,7 +113,7 @@ export class Caller {
     idempotency: Idempotency,
   ): Promise<MessageShape<O>> {
     return this.#retrying(idempotency, options, async (deadline) => {
-      const metadata = await this.#headers();
+      const metadata = await within(deadline, options.signal, this.#headers());
       let grpc: { cancel(): void } | undefined;
       const cancel = () => grpc?.cancel();
       return abortable(options.signal, cancel, (resolve, reject) => {
@@ -138,7 +138,7 @@ export class Caller {
     options: CallOptions = {},
   ): Promise<MessageShape<O>[]> {
     return this.#retrying(method.idempotency, options, async (deadline) => {
-      const metadata = await this.#headers();
+      const metadata = await within(deadline, options.signal, this.#headers());
       let grpc: { cancel(): void } | undefined;
       const cancel = () => grpc?.cancel();
       return abortable(options.signal, cancel, (resolve, reject) => {
@@ -166,7 +166,8 @@ export class Caller {
       let grpc: ClientReadableStream<MessageShape<O>> | undefined;
       try {
         await this.#connected(deadline, signal);
-        grpc = this.#open(method, next(), await this.#headers(), {}).on("error", () => {}); // also once nobody reads on
+        const metadata = await within(deadline, signal, this.#headers());
+        grpc = this.#open(method, next(), metadata, {}).on("error", () => {}); // also once nobody reads on
         const reading: AsyncIterator<MessageShape<O>> = grpc[Symbol.asyncIterator]();
         for (;;) {
           const { value, done } = await within(deadline, signal, reading.next());
@@ -190,11 +191,12 @@ export class Caller {
     signal: AbortSignal | undefined,
   ): Promise<Conversation<MessageInitShape<I>, MessageShape<O>>> {
     await this.#connected(deadline, signal);
+    const metadata = await within(deadline, signal, this.#headers());
     const grpc = this.#client.makeBidiStreamRequest(
       pathOf(method),
       encoder(method.input),
       decoder(method.output),
-      await this.#headers(),
+      metadata,
       { deadline },
     );
     grpc.on("error", ignore); // also once nobody reads on
@@ -262,7 +264,7 @@ export class Caller {
       if (this.#closed) break;
       const now = Date.now();
       if (now >= deadline.getTime()) {
-        throw await this.#unreachable();
+        throw await unreachable(this.#client, this.address);
       }
       // In slices, so that whoever gives up, or closes the client, leaves no timer behind for long.
       const slice = new Date(Math.min(now + waitMs, deadline.getTime()));
@@ -271,19 +273,6 @@ export class Caller {
       );
     }
     if (this.#closed) throw new CortexError("CANCELLED", "the client is closed", { applied: "no" });
-  }
-
-  /** Why there is no connection: what a call says that does not wait for one. */
-  async #unreachable(): Promise<CortexError> {
-    const problem = await new Promise<string>((resolve) => {
-      const same = (bytes: Buffer) => bytes;
-      const [nothing, deadline] = [Buffer.alloc(0), { deadline: Date.now() + waitMs }];
-      this.#client.makeUnaryRequest("/", same, same, nothing, new Metadata(), deadline, (error) =>
-        resolve(error?.code === status.UNAVAILABLE ? `: ${error.details}` : ""),
-      );
-    });
-    const message = `no server can be reached at ${this.address}${problem}`;
-    return new CortexError("UNAVAILABLE", message, { address: this.address, applied: "no" });
   }
 }
 

@@ -34,11 +34,17 @@ const ambiguous = new Set<ErrorCode>([
 
 /** Whether a write that failed so was certainly not applied. */
 export const certainlyNot = (error: unknown): boolean =>
-  error instanceof CortexError && (!ambiguous.has(error.code) || error.details.applied === "no");
+  error instanceof CortexError &&
+  (error.details.applied === "no" ||
+    (!ambiguous.has(error.code) && error.details.applied !== "unknown"));
+
+// What refuses a call before it is looked whether its request was made before: of an earlier attempt it says nothing.
+const early = new Set<ErrorCode>(["UNAUTHENTICATED", "PERMISSION_DENIED", "INVALID_CONFIG"]);
 
 /** An error of a later attempt, where an earlier one may have been applied. */
 export function unsure(error: unknown): unknown {
-  if (!(error instanceof CortexError) || error.details.applied !== "no") return error;
+  if (!(error instanceof CortexError)) return error;
+  if (error.details.applied !== "no" && !early.has(error.code)) return error;
   const details = { ...error.details, applied: "unknown" };
   return new CortexError(error.code, error.message, details, { cause: error.cause });
 }
@@ -84,7 +90,9 @@ export function within<T>(
   const given = abortable<T>(signal, ignore, (resolve, reject) => {
     const late = new CortexError("DEADLINE_EXCEEDED", "the call ran out of time");
     timer = setTimeout(() => reject(late), deadline.getTime() - Date.now());
-    next.then(resolve, (error: ServiceError) => reject(fromGrpc(error)));
+    next.then(resolve, (error: CortexError | ServiceError) =>
+      reject(error instanceof CortexError ? error : fromGrpc(error)),
+    );
   });
   return given.finally(() => clearTimeout(timer));
 }

@@ -38,5 +38,7 @@ export async function tokenOf(token: Token): Promise<string> {
     const message = `the token cannot be had: ${said(error)}`;
     throw new CortexError("UNAUTHENTICATED", message, { problem: "no token" }, { cause: error });
   }
+  if (given === undefined || given === "")
+    throw new CortexError("UNAUTHENTICATED", "the token is empty", { problem: "no token" });
   return header("token", given);
 }

@@ -158,7 +158,7 @@ export class Users {
     const request = { id: userIdText(id, "id") };
     let begun = false;
     const once = () => {
-      if (begun) throw new CortexError("UNAVAILABLE", "the export was cut off: begin it again");
+      if (begun) throw new CortexError("UNKNOWN", "the export was cut off: begin it again");
       return request;
     };
     for await (const { lines } of this.#caller.messages(rpc.export, once, options))

@@ -3,9 +3,9 @@ import type { DescMessage, Message, MessageInitShape } from "@bufbuild/protobuf"
 import type { ServerDuplexStream, ServerUnaryCall, ServerWritableStream } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import type { AccessCounter } from "./access.js";
-import type { Authenticator } from "./auth/authenticate.js";
-import { authorize, authorizeReach, type Endpoint, tenantOf } from "./auth/authorize.js";
-import { type Credentials, isAllowed, type Permission } from "./auth/credentials.js";
+import { authorize, authorizeMessage, type Endpoint, tenantOf } from "./auth/authorize.js";
+import { type Credentials, isAllowed, nobody, type Permission } from "./auth/credentials.js";
+import { seenWith } from "./auth/early.js";
 import * as check from "./checks.js";
 import type { Config } from "./config.js";
 import type { Run } from "./connection.js";
@@ -70,7 +70,6 @@ export interface Context {
   listener: Listener;
   rates: Rates;
   quotas: Quotas;
-  authenticator: Authenticator;
   database: Database;
   shares: Shares;
   locks: Locks;
@@ -92,6 +91,8 @@ export class Opened implements Call {
   readonly #start = performance.now();
   readonly #ending: Ending;
   #sent: (() => void) | undefined;
+  /** Whether its end is with the caller: then nothing of it is on its way any more. */
+  #over = false;
 
   constructor(
     readonly endpoint: Endpoint,
@@ -104,22 +105,17 @@ export class Opened implements Call {
     // "cancelled" comes after every call, also after one that was answered.
     const gone = () => {
       if (calls.has(ending)) ending.end(new CortexError("CANCELLED"));
+      this.#over = true;
       this.#sent?.();
     };
     (grpc as ServerUnaryCall<unknown, Init>).once("cancelled", gone); // as on any kind of call
     if (grpc.cancelled) gone();
   }
 
-  /** For a caller who may make it, a request that could be decoded, in a tenant that there may be. At once where it can be. */
-  with(request: unknown): Call | Promise<Call> {
-    const credentials = this.context.authenticator.of(this.grpc);
-    return credentials instanceof Promise
-      ? credentials.then((known) => this.#admit(known, request))
-      : this.#admit(credentials, request);
-  }
-
-  #admit(credentials: Credentials, request: unknown): Call {
+  /** For a caller who may make it, a request that could be decoded, in a tenant that there may be. */
+  with(request: unknown): Call {
     const { metadata } = this.grpc;
+    const credentials = seenWith(metadata) ?? nobody;
     this.principal = credentials.principal;
     this.agent = check.agentId([
       ...metadata.get(agentHeader),
@@ -140,8 +136,8 @@ export class Opened implements Call {
 
   /** A further message of the caller, which must not reach further than the credentials. */
   admit(message: unknown): void {
-    const reach = this.#credentials?.reach;
-    if (reach) authorizeReach(reach, this.endpoint.method, message as Message);
+    this.context.rates.take(this.tenant);
+    if (this.#credentials) authorizeMessage(this.#credentials, this.endpoint, message as Message);
     this.#requestId ??= requestIdOf((message as { message?: { value?: unknown } }).message?.value);
   }
 
@@ -212,9 +208,15 @@ export class Opened implements Call {
     return this.context.language;
   }
 
-  /** Its reply is on its way. */
+  /** Refuses a reply that its connection has no room for; of a read: what was written is told in any case. */
+  admitReply(bytes: number): void {
+    if (this.endpoint.permission === "read")
+      this.context.listener.admit(this.grpc.getPeer(), bytes);
+  }
+
+  /** Its reply, or the end of it, is on its way. */
   sending(bytes: number): void {
-    this.#sent = this.context.listener.sending(this.grpc.getPeer(), bytes);
+    if (!this.#over) this.#sent = this.context.listener.sending(this.grpc.getPeer(), bytes);
   }
 
   finish(error?: CortexError): void {
@@ -222,8 +224,6 @@ export class Opened implements Call {
     calls.close(this.#ending);
     if (error?.reason === "DATABASE_ERROR")
       log.error({ err: error.cause, error_id: error.details.error_id }, "an unexpected failure");
-    if (error?.reason === "KEYS_UNAVAILABLE")
-      log.warn({ err: error.cause }, "the keys that tokens are verified with cannot be had");
     if (this.#isAudited(error)) log.info(this.#said(error), "audit");
     else if (log.isLevelEnabled("debug")) log.debug(this.#said(error), "call");
   }
@@ -263,5 +263,5 @@ const isRefusal = ({ reason }: CortexError): boolean =>
 
 function requestIdOf(request: unknown): string | undefined {
   const { requestId } = (request ?? {}) as { requestId?: unknown };
-  return typeof requestId === "string" ? requestId : undefined;
+  return typeof requestId === "string" ? requestId.slice(0, check.requestIdBytesMax) : undefined;
 }

@@ -57,7 +57,7 @@ export const planned = {
 export const workingFor = { search_path: 'of_tenant, "$user", public' };
 
 /** Starts a statement; false: the connection could not be told whom it works for, so it did nothing. */
-export type Start = () => [Fragment, Promise<boolean>];
+export type Start = () => Promise<[Fragment, Promise<boolean>]>;
 
 // What a statement fails with that runs for no tenant (undefined_object), or writes for another (with_check_option_violation).
 const outOfScope = new Set(["42704", "44000"]);
@@ -84,7 +84,7 @@ export class Executor {
     attempts = attemptsMax,
   ): Promise<postgres.Row[]> {
     for (let attempt = 1; ; attempt++) {
-      const [query, told] = begin();
+      const [query, told] = await begin();
       const start = performance.now();
       const stopWatching = this.#watch(query, signal);
       try {

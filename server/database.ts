@@ -1,6 +1,6 @@
 // The connections of a server process: a lane for each kind of statement, so that none starves another.
 import { Executor, planned } from "./connection.js";
-import { Lane } from "./lane.js";
+import { Lane, type LaneOptions } from "./lane.js";
 
 const bulkSize = 2;
 const searchSize = 2;
@@ -8,6 +8,7 @@ const sharedSize = 4; // two batches of reads and two of writes
 const patientSize = 4;
 const purgeSize = 2;
 const housekeepingSize = 2;
+const spare = 1; // of what may be held for long: for other tenants than the one that holds all it may
 
 /** How many connections to Postgres all workers together may hold, with some to spare for people. */
 export const connectionsOf = ({
@@ -28,6 +29,7 @@ export const connectionsOf = ({
       patientSize +
       purgeSize +
       housekeepingSize +
+      3 * spare +
       1) + // the canceller
   20;
 
@@ -68,9 +70,9 @@ export class Database {
   constructor(url: string, options: DatabaseOptions) {
     const { poolSize, transactionsMax, transactionSeconds, statementSeconds, queueMax } = options;
     this.#executor = new Executor(url, statementSeconds);
-    const lane = (size: number, parameters = {}, whole = false) => {
+    const lane = (size: number, parameters = {}, more: Partial<LaneOptions> = {}) => {
       const limits = { size, queueMax, statementSeconds };
-      const lane = new Lane(url, this.#executor, { ...limits, parameters, whole });
+      const lane = new Lane(url, this.#executor, { ...limits, parameters, ...more });
       this.#lanes.push(lane);
       return lane;
     };
@@ -78,15 +80,14 @@ export class Database {
     this.calls = lane(poolSize);
     this.bulk = lane(bulkSize);
     this.searches = lane(searchSize, { plan_cache_mode: "force_custom_plan" });
-    this.patient = lane(patientSize, planned);
+    this.patient = lane(patientSize, planned, { spare });
     // What a delete takes with it by foreign keys is planned once a connection, maybe while the tables were small.
-    this.purges = lane(purgeSize, { enable_seqscan: "off" });
-    this.transactions = lane(transactionsMax, {
-      ...planned,
-      // For a server whose machine is gone.
-      idle_in_transaction_session_timeout: Math.round(transactionSeconds * 1000) + idleGraceMs,
-    });
-    this.housekeeping = lane(housekeepingSize, { enable_seqscan: "off" }, true);
+    this.purges = lane(purgeSize, { enable_seqscan: "off" }, { spare });
+    // For a server whose machine is gone.
+    const idleMsMax = Math.round(transactionSeconds * 1000) + idleGraceMs;
+    const transactions = { ...planned, idle_in_transaction_session_timeout: idleMsMax };
+    this.transactions = lane(transactionsMax, transactions, { spare });
+    this.housekeeping = lane(housekeepingSize, { enable_seqscan: "off" }, { whole: true });
   }
 
   async close(): Promise<void> {

@@ -174,7 +174,8 @@ const table: Record<Reason, [code: Code, sentence: (details: Details) => string]
   ],
   OVERLOADED: [
     Code.RESOURCE_EXHAUSTED,
-    (d) => `too many calls wait already (limit ${d.limit}): repeat in ${d.retry_after_ms} ms`,
+    (d) =>
+      `${d.problem ?? "too many calls wait already"} (limit ${d.limit}): repeat in ${d.retry_after_ms} ms`,
   ],
   SLOW_READER: [
     Code.RESOURCE_EXHAUSTED,

@@ -19,6 +19,8 @@ export interface LaneOptions {
   size: number;
   /** How many may wait for a connection. */
   queueMax: number;
+  /** How many more there are, so that others find one where one tenant holds all it may. */
+  spare?: number;
   statementSeconds: number;
   /** What its connections are told when they open, besides. */
   parameters?: Record<string, string | number>;
@@ -38,7 +40,8 @@ export class Lane {
     readonly executor: Executor,
     readonly options: LaneOptions,
   ) {
-    this.#turns = new Turns(options.size, options.queueMax);
+    const { size, spare = 0, queueMax } = options;
+    this.#turns = new Turns(size + spare, size, queueMax);
   }
 
   /** Runs single statements for tenants, under a signal, whose reason they fail with when it aborts. */
@@ -47,10 +50,9 @@ export class Lane {
     return async <T>(build: (sql: Sql) => Fragment) => {
       const connection = await this.#take(scope, signal);
       try {
-        await connection.open(scope);
         return (await this.executor.execute(connection.within(scope, build), signal)) as T[];
       } finally {
-        this.#give(connection);
+        this.#give(connection, scope);
       }
     };
   }
@@ -61,10 +63,9 @@ export class Lane {
     const connection = await this.#take(scope, signal);
     const give = (broken: boolean) => {
       if (broken) this.#discard(connection);
-      this.#give(connection);
+      this.#give(connection, scope);
     };
     try {
-      await connection.open(scope);
       await connection.hurry();
       await this.executor.execute(
         connection.within(scope, (sql) => sql`begin`),
@@ -83,7 +84,7 @@ export class Lane {
 
   /** A connection: one that worked within the scope last, if there is one. */
   async #take(scope: string, signal: AbortSignal): Promise<Connection> {
-    await this.#turns.take(signal);
+    await this.#turns.take(signal, scope);
     const place = this.#idle.findLastIndex((connection) => connection.scope === scope);
     const [kept] = this.#idle.splice(place, 1); // -1: the last
     if (kept) return kept;
@@ -97,9 +98,9 @@ export class Lane {
     void connection.sql.end({ timeout: 1 });
   }
 
-  #give(connection: Connection): void {
+  #give(connection: Connection, scope: string): void {
     if (this.#all.has(connection)) this.#idle.push(connection);
-    this.#turns.give();
+    this.#turns.give(scope);
   }
 }
 
@@ -124,27 +125,28 @@ export class Connection {
     });
   }
 
-  /** Connects where it is not connected, so that what fails for want of a connection is known not to have been sent. */
-  async open(scope: string): Promise<void> {
-    if (this.scope !== undefined || this.#whole) return;
-    await this.#set(scope);
-    this.scope = scope;
+  /**
+   * Runs a statement within a scope. Whom it works for the connection is told just before, in the same packet, where that is nobody whom it
+   * worked for until then: should it not hear, the statement finds nothing, or is refused, and is run again. Else it is told first, so that
+   * what fails for want of a connection is also known not to have been sent.
+   */
+  within(scope: string, build: (sql: Sql) => Fragment): Start {
+    return async () => {
+      const { scope: before } = this;
+      if (this.#whole || before === scope) return [build(this.sql), heard];
+      if (before !== undefined && disjoint(before, scope)) {
+        const told = this.#tell(scope);
+        return [build(this.sql), told];
+      }
+      this.scope = undefined;
+      await this.#set(scope);
+      this.scope = scope;
+      return [build(this.sql), heard];
+    };
   }
 
   #set(scope: string): Promise<unknown> {
     return this.sql`select set_config('cortex.tenants', ${scope}, false)`.execute();
-  }
-
-  /**
-   * Runs a statement within a scope. Whom it works for the connection is told just before, in the same packet: where that fails, the
-   * statement has found nothing, or was refused, and is to be run again.
-   */
-  within(scope: string, build: (sql: Sql) => Fragment): Start {
-    return () => {
-      const known = this.#whole || this.scope === scope;
-      const told = known ? Promise.resolve(true) : this.#tell(scope);
-      return [build(this.sql), told];
-    };
   }
 
   #tell(scope: string): Promise<boolean> {
@@ -170,5 +172,13 @@ export class Connection {
   }
 }
 
+const heard = Promise.resolve(true);
+
 /** The tenants as lines: what the views of migration 0005 ask. */
 export const scopeOf = (tenants: readonly string[]): string => `\n${tenants.join("\n")}\n`;
+
+const disjoint = (one: string, other: string): boolean =>
+  !one.split("\n").some((tenant, i, { length }) => {
+    const within = i > 0 && i < length - 1; // the first and the last are what is outside of the lines
+    return within && other.includes(`\n${tenant}\n`);
+  });

@@ -29,7 +29,7 @@ export const limits = {
     default: 0,
     arg: "bytes",
     parse: whole(0, Number.MAX_SAFE_INTEGER),
-    doc: "Bytes that the values of a tenant and the data of its versions may take together; 0 is no limit.",
+    doc: "Bytes that the values of a tenant, the data of its versions, their metadata and the profiles of its users may take together; 0 is no limit.",
   }),
   quotaVersions: setting({
     env: "CORTEX_QUOTA_VERSIONS",
@@ -64,6 +64,6 @@ export const limits = {
     default: 60,
     arg: "seconds",
     parse: seconds(0.1, 86400),
-    doc: "Longest time for which the reader of a reply may take nothing of it; then the stream is ended (SLOW_READER), or its connection closed.",
+    doc: "Longest time for which the reader of a reply may take nothing; then a stream is ended (SLOW_READER), and after twice that its connection is closed.",
   }),
 };

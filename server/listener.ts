@@ -16,10 +16,16 @@ export class ListenError extends Error {}
 
 const unsentBytesMax = 64 * 1024 * 1024; // of one connection
 const warnMs = 10_000;
+const prefaceBytes = 24; // with which every HTTP/2 connection begins
+const prefaceMsMax = 10_000;
 
 interface Connected {
   socket: Socket;
+  /** Bytes of replies that it has not taken. */
   unsent: number;
+  /** Replies that it has not taken. */
+  replies: number;
+  stall: NodeJS.Timeout | undefined;
 }
 
 export class Listener {
@@ -46,8 +52,12 @@ export class Listener {
     const injector = server.createConnectionInjector(credentials);
     this.#listening.on("connection", (socket) => {
       const name = `${socket.remoteAddress}:${socket.remotePort}`; // as getPeer() of a call
-      this.#connected.set(name, { socket, unsent: 0 });
-      socket.once("close", () => this.#connected.delete(name));
+      const connected = { socket, unsent: 0, replies: 0, stall: undefined };
+      this.#connected.set(name, connected);
+      socket.once("close", () => this.#forget(name, connected));
+      setTimeout(() => {
+        if (socket.bytesRead < prefaceBytes) socket.destroy();
+      }, prefaceMsMax).unref();
       injector.injectConnection(socket);
     });
     const { listen } = this.options;
@@ -67,29 +77,55 @@ export class Listener {
     this.#listening.close();
   }
 
-  /** Refuses a call of a connection that has not taken what it was given. */
-  admit(peer: string): void {
+  /** Refuses a call, or a reply, of a connection that has not taken what it was given. */
+  admit(peer: string, bytes = 0): void {
     const unsent = this.#connected.get(peer)?.unsent ?? 0;
-    if (unsent > unsentBytesMax)
+    if (unsent > 0 && unsent + bytes > unsentBytesMax)
       throw new CortexError("OVERLOADED", {
         applied: "no",
-        limit: `${unsentBytesMax} bytes that were not read`,
+        problem: "too many bytes of replies wait to be read",
+        limit: `${unsentBytesMax}`,
         retry_after_ms: "1000",
       });
   }
 
-  /** A reply is on its way: to be told when it has been taken. A connection that does not take it is closed. */
+  /** How many bytes a connection has taken in all. */
+  taken(peer: string): number {
+    return this.#connected.get(peer)?.socket.bytesWritten ?? 0;
+  }
+
+  /** A reply is on its way: to be told when it has been taken. A connection that takes nothing meanwhile is closed. */
   sending(peer: string, bytes: number): () => void {
     const connected = this.#connected.get(peer);
     if (!connected) return () => {};
     connected.unsent += bytes;
-    const timer = setTimeout(() => {
-      this.log.info({ peer }, "a connection is closed: its reader takes nothing");
-      connected.socket.destroy();
-    }, this.options.stallSeconds * 1000).unref();
+    connected.replies++;
+    connected.stall ??= this.#watch(peer, connected, 0);
     return () => {
-      clearTimeout(timer);
       connected.unsent -= bytes;
+      connected.replies--;
     };
+  }
+
+  /** Looks again and again, as long as a reply is on its way. At the second look without a byte taken it is closed: streams are told before. */
+  #watch(peer: string, connected: Connected, idle: number): NodeJS.Timeout {
+    const { socket } = connected;
+    const before = socket.bytesWritten;
+    return setTimeout(() => {
+      connected.stall = undefined;
+      if (connected.replies === 0) return;
+      const still = socket.bytesWritten === before ? idle + 1 : 0;
+      if (still < 2) {
+        connected.stall = this.#watch(peer, connected, still);
+        return;
+      }
+      this.log.info({ peer }, "a connection is closed: its reader takes nothing");
+      socket.destroy();
+    }, this.options.stallSeconds * 1000).unref();
+  }
+
+  #forget(name: string, connected: Connected): void {
+    clearTimeout(connected.stall);
+    if (this.#connected.get(name) === connected) this.#connected.delete(name);
   }
 }

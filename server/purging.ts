@@ -23,11 +23,14 @@ export async function purging<Reply extends object>(
   { request, dryRun = false, work, entry }: Purge<Reply>,
 ): Promise<Reply | undefined> {
   const { tenant } = call;
-  if (dryRun) return once<Reply>(call.purges, tenant, request, work);
   const past = async () => {
     const kept = request && (await keptReply(call.run, tenant, request));
     return kept === undefined ? undefined : (JSON.parse(kept) as Reply);
   };
+  if (dryRun) {
+    await past(); // which refuses an id that was used for something else
+    return once<Reply>(call.purges, tenant, undefined, work); // what changes nothing is counted anew, and kept nowhere
+  }
   for (let attempt = 1; ; attempt++) {
     const before = await past();
     if (before) return before;

@@ -4,7 +4,7 @@
 import type { Run } from "./connection.js";
 import { CortexError } from "./errors.js";
 
-/** Numbers of a tenant: keys, bytes of values and data, versions. */
+/** Numbers of a tenant: keys, bytes of values, data, metadata and profiles, versions. */
 export interface Amounts {
   keys: number;
   bytes: number;
@@ -26,6 +26,7 @@ const ageMsMax = 10_000;
 const near = { keys: 1000, bytes: 16 * 1024 * 1024, versions: 1000 }; // as much as a few statements may add
 const tenantsMax = 10_000;
 const kinds = ["keys", "bytes", "versions"] as const;
+const none: Amounts = { keys: 0, bytes: 0, versions: 0 };
 
 export class Quotas {
   readonly #usages = new Map<string, Usage>();
@@ -35,20 +36,29 @@ export class Quotas {
   constructor(
     /** 0: no limit. */
     readonly limits: Amounts,
-    readonly run: (tenant: string) => Run,
+    /** Measures, apart from what callers run. */
+    readonly run: Run,
   ) {
     this.#on = kinds.some((kind) => limits[kind] > 0);
   }
 
   /** What is left for a write that adds at most so much; undefined: more than it could take. */
   async room(tenant: string, adds: Amounts): Promise<Room | undefined> {
-    if (!this.#on) return undefined;
+    if (!this.#on || kinds.every((kind) => adds[kind] === 0)) return undefined;
     let usage = this.#usages.get(tenant);
     if (!usage || performance.now() - usage.at > ageMsMax || this.#isNear(usage))
       usage = await this.#measure(tenant);
     const room = this.#left(usage);
     for (const kind of kinds) usage.since[kind] += adds[kind];
     return this.#isNear(usage) ? room : undefined;
+  }
+
+  /** Refuses what adds so much, where there is no room for it. */
+  async check(tenant: string, adds: Amounts, taken = none): Promise<void> {
+    const room = await this.room(tenant, adds);
+    if (!room) return;
+    for (const kind of kinds)
+      if (adds[kind] > 0 && adds[kind] > room[kind] - taken[kind]) throw this.refusal(kind, room);
   }
 
   /** Why a write is refused. */
@@ -77,27 +87,37 @@ export class Quotas {
   }
 
   async #measure(tenant: string): Promise<Usage> {
-    const measuring = this.#measuring.get(tenant) ?? this.#measured(tenant);
+    const running = this.#measuring.get(tenant);
+    if (running) {
+      await running.catch(() => {}); // it may have begun before what this caller wrote last
+      const next = this.#measuring.get(tenant);
+      if (next && next !== running) return next;
+    }
+    const measuring = this.#measured(tenant);
     this.#measuring.set(tenant, measuring);
     try {
       return await measuring;
     } finally {
-      this.#measuring.delete(tenant);
+      if (this.#measuring.get(tenant) === measuring) this.#measuring.delete(tenant);
     }
   }
 
   async #measured(tenant: string): Promise<Usage> {
     const { keys, bytes, versions } = this.limits;
-    const [row] = await this.run(tenant)<Record<"keys" | "bytes" | "versions", string>>(
+    const [row] = await this.run<Record<"keys" | "bytes" | "versions", string>>(
       (sql) => sql`
-        select coalesce(m.keys, 0) as keys, coalesce(m.bytes, 0) + coalesce(v.bytes, 0) as bytes, coalesce(v.versions, 0) as versions
+        select coalesce(m.keys, 0) as keys, coalesce(m.bytes, 0) + coalesce(v.bytes, 0) + coalesce(u.bytes, 0) as bytes,
+          coalesce(v.versions, 0) as versions
         from (
-          select count(*) as keys, sum(bytes) as bytes from mutable m
-          where m.tenant = ${tenant} and ${keys + bytes > 0}::boolean and (m.expire_at is null or m.expire_at > statement_timestamp())
+          select count(*) filter (where m.expire_at is null or m.expire_at > statement_timestamp()) as keys,
+            sum(m.bytes + octet_length(m.metadata::text)) as bytes
+          from mutable m where m.tenant = ${tenant} and ${keys + bytes > 0}::boolean
         ) as m, (
-          select count(*) as versions, sum(bytes) as bytes from immutable_version v
-          where v.tenant = ${tenant} and ${versions + bytes > 0}::boolean
-        ) as v`,
+          select count(*) as versions, sum(coalesce(v.bytes, 0) + octet_length(v.metadata::text)) as bytes
+          from immutable_version v where v.tenant = ${tenant} and ${versions + bytes > 0}::boolean
+        ) as v, (
+          select sum(octet_length(u.profile::text)) as bytes from users u where u.tenant = ${tenant} and ${bytes > 0}::boolean
+        ) as u`,
     );
     const measured = {
       keys: Number(row?.keys ?? 0),

@@ -7,7 +7,7 @@ interface Bucket {
   at: number;
 }
 
-const bucketsMax = 10_000; // then those that are full by now are forgotten: a new one is full too
+const bucketsMax = 100_000; // then the oldest is forgotten: a new one is full
 
 export class Rates {
   readonly #buckets = new Map<string, Bucket>();
@@ -44,11 +44,8 @@ export class Rates {
   }
 
   #open(tenant: string, now: number): Bucket {
-    if (this.#buckets.size >= bucketsMax)
-      for (const [name, bucket] of this.#buckets) {
-        this.#fill(bucket, now);
-        if (bucket.tokens === this.burst) this.#buckets.delete(name);
-      }
+    const [oldest] = this.#buckets.keys();
+    if (this.#buckets.size >= bucketsMax && oldest !== undefined) this.#buckets.delete(oldest);
     const bucket = { tokens: this.burst, at: now };
     this.#buckets.set(tenant, bucket);
     return bucket;

@@ -38,7 +38,7 @@ export type Handlers<S extends DescService> = {
     : never;
 };
 
-/** Unary replies are serialized by their handlers, which are to know how large they are. */
+/** Replies are serialized by their handlers, which are to know how large they are. */
 const asItIs = (bytes: Init) => bytes as unknown as Buffer;
 
 type Unary = (request: unknown, call: Call) => Promise<Init>;
@@ -64,7 +64,7 @@ export function addService<S extends DescService>(
       requestSerialize: encoder(method.input),
       requestDeserialize: (bytes) =>
         decode(method.input, bytes, context.config.messageBytesMax) as Init,
-      responseSerialize: method.methodKind === "unary" ? asItIs : encoder(method.output),
+      responseSerialize: asItIs,
       responseDeserialize: (bytes) => fromBinary(method.output, bytes),
     };
     const endpoint = endpointOf(method);
@@ -93,9 +93,9 @@ function unary(
   return async (grpc, reply) => {
     const opened = new Opened(endpoint, context, grpc);
     try {
-      const call = opened.with(grpc.request);
-      const response = await handler(grpc.request, call instanceof Promise ? await call : call);
+      const response = await handler(grpc.request, opened.with(grpc.request));
       const bytes = encode(response);
+      opened.admitReply(bytes.length);
       opened.sending(bytes.length);
       reply(null, bytes as unknown as Init);
       opened.finish();
@@ -114,7 +114,7 @@ function serverStream(
 ): handleServerStreamingCall<unknown, Init> {
   return async (grpc) => {
     const opened = new Opened(endpoint, context, grpc);
-    await send(grpc, opened, async () => handler(grpc.request, await opened.with(grpc.request)));
+    await send(grpc, opened, () => handler(grpc.request, opened.with(grpc.request)));
   };
 }
 
@@ -125,9 +125,7 @@ function conversation(
 ): handleBidiStreamingCall<unknown, Init> {
   return async (grpc) => {
     const opened = new Opened(endpoint, context, grpc);
-    await send(grpc, opened, async () =>
-      handler(received(grpc, opened), await opened.with(undefined)),
-    );
+    await send(grpc, opened, () => handler(received(grpc, opened), opened.with(undefined)));
   };
 }
 
@@ -135,16 +133,16 @@ function conversation(
 async function send(
   grpc: Writable,
   opened: Opened,
-  open: () => Promise<AsyncGenerator<Init>>,
+  open: () => AsyncGenerator<Init>,
 ): Promise<void> {
-  const { signal } = opened;
+  const encode = encoder(opened.endpoint.method.output);
   try {
     // One message is made while the one before is on its way. What a handler gives is sent, whatever has become of the call: it may say that
     // a transaction was committed.
     let before = Promise.resolve();
-    for await (const message of await open()) {
+    for await (const message of open()) {
       await before;
-      before = taken(grpc, message, signal, opened.config.stallSeconds);
+      before = taken(grpc, encode(message), opened);
       before.catch(() => {}); // where the handler fails first
     }
     await before;
@@ -176,18 +174,30 @@ async function* received(
  * Sends a message; resolves when the reader's side has taken it, or the call is over (then it never does, and what the handler does next
  * says why). A reader that takes nothing for too long is given up.
  */
-function taken(grpc: Writable, message: Init, signal: AbortSignal, seconds: number): Promise<void> {
+function taken(grpc: Writable, message: Buffer, opened: Opened): Promise<void> {
+  const { signal, config, context } = opened;
+  const peer = grpc.getPeer();
+  const sent = context.listener.sending(peer, message.length);
   return new Promise((resolve, reject) => {
+    let timer: NodeJS.Timeout;
     const done = (settle: () => void) => {
       clearTimeout(timer);
       signal.removeEventListener("abort", gone);
+      sent();
       settle();
     };
     const gone = () => done(resolve);
-    const slow = () => done(() => reject(new CortexError("SLOW_READER", { limit: `${seconds}` })));
-    const timer = setTimeout(slow, seconds * 1000);
+    const watch = () => {
+      const before = context.listener.taken(peer);
+      timer = setTimeout(() => {
+        if (context.listener.taken(peer) > before) watch();
+        else
+          done(() => reject(new CortexError("SLOW_READER", { limit: `${config.stallSeconds}` })));
+      }, config.stallSeconds * 1000);
+    };
+    watch();
     signal.addEventListener("abort", gone, { once: true });
-    grpc.write(message, gone);
+    grpc.write(message as unknown as Init, gone);
     if (signal.aborted) gone();
   });
 }

@@ -33,7 +33,7 @@ export const settings = {
     default: 10,
     arg: "n",
     parse: whole(1, 1000),
-    doc: "Connections to Postgres that each worker holds for calls; what goes apart (shared statements, lists, searches, purges, waiting, cancels) has 21 more, transactions those of --transactions-max.",
+    doc: "Connections to Postgres that each worker holds for calls; what goes apart (shared statements, lists, searches, purges, waiting, cancels) has 20 more, transactions those of --transactions-max.",
   }),
   transactionsMax: setting({
     env: "CORTEX_TRANSACTIONS_MAX",

@@ -25,9 +25,11 @@ import { file_google_rpc_status } from "../gen/google/rpc/status_pb.js";
 import { file_grpc_health_v1_health, Health } from "../gen/grpc/health/v1/health_pb.js";
 import { AccessCounter } from "./access.js";
 import { authenticator } from "./auth/authenticate.js";
+import { early } from "./auth/early.js";
 import type { Context } from "./call.js";
 import { type Config, consistent, isLoopback } from "./config.js";
 import { Database } from "./database.js";
+import type { CortexError } from "./errors.js";
 import { immutableStore } from "./immutable/service.js";
 import { sweep as sweepVersions } from "./immutable/sweep.js";
 import { InFlight } from "./in-flight.js";
@@ -74,9 +76,8 @@ export async function start(config: Config, databaseUrl: string, log: Logger): P
     rates: new Rates(config.ratePerSecond, config.rateBurst || config.ratePerSecond),
     quotas: new Quotas(
       { keys: config.quotaKeys, bytes: config.quotaBytes, versions: config.quotaVersions },
-      (tenant) => database.bulk.run([tenant], new AbortController().signal),
+      housekeeping,
     ),
-    authenticator: auth,
     database,
     shares: new Shares(database.shared, config.queueMax),
     locks: new Locks(config.queueMax),
@@ -90,13 +91,14 @@ export async function start(config: Config, databaseUrl: string, log: Logger): P
   setLogVerbosity(logVerbosity.NONE); // grpc-js prints headers it does not like, tokens among them
   const server = new Server({
     // Above our own limit, so that a message a little too large is refused with its reason.
-    "grpc.max_receive_message_length": config.messageBytesMax * 4,
+    "grpc.max_receive_message_length": config.messageBytesMax + 1024 * 1024,
     "grpc.max_send_message_length": -1,
     "grpc.keepalive_time_ms": config.keepaliveSeconds * 1000,
     "grpc.keepalive_timeout_ms": 20_000,
     "grpc.keepalive_permit_without_calls": 1,
     "grpc.max_concurrent_streams": config.streamsMax,
     "grpc.enable_channelz": 0, // statistics nobody reads
+    ...(auth && { interceptors: [early(auth, refused(config, log))] }),
   });
   addService(server, MutableStore, mutableStore, context);
   addService(server, ImmutableStore, immutableStore, context);
@@ -132,7 +134,7 @@ export async function start(config: Config, databaseUrl: string, log: Logger): P
       setHealth(health, "NOT_SERVING");
       listener.close();
       await drain(server, context.calls, config.drainSeconds * 1000);
-      auth.stop();
+      auth?.stop();
       stopTransport();
       await sweeping.stop();
       await access.flush();
@@ -140,6 +142,17 @@ export async function start(config: Config, databaseUrl: string, log: Logger): P
     },
   };
 }
+
+/** Credentials that do not count, in the log. */
+const refused =
+  ({ auditLog }: Config, log: Logger) =>
+  (path: string, { reason, details, cause }: CortexError, peer: string) => {
+    const { problem } = details;
+    if (reason !== "UNAUTHENTICATED")
+      log.warn({ err: cause, outcome: reason }, "credentials could not be looked at");
+    else if (auditLog !== "none")
+      log.info({ rpc: path.slice(1), outcome: reason, problem, peer }, "audit");
+  };
 
 /** What may be meant so, but is better said. */
 function warn({ auth, insecure, listen, tlsCert, tlsClientCa }: Config, log: Logger): void {

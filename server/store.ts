@@ -7,6 +7,7 @@ import type { Call } from "./call.js";
 import * as check from "./checks.js";
 import type { Run } from "./connection.js";
 import { CortexError, codeOf } from "./errors.js";
+import type { Amounts } from "./quota.js";
 import { type Kept, type RequestKey, requestKey } from "./request.js";
 import { keepOf } from "./retention.js";
 import type { Touch } from "./share.js";
@@ -114,17 +115,13 @@ export function versionOf(
   };
 }
 
-/**
- * Refuses a version for which there is no room. By how much there was before: one that pushes an old version out needs none, but where
- * nothing is left, it is refused too.
- */
-export async function checkRoom({ tenant, quotas }: Call, { data }: Store): Promise<void> {
-  const bytes = Buffer.byteLength(data);
-  const room = await quotas.room(tenant, { keys: 0, bytes, versions: 1 });
-  if (!room) return;
-  if (room.versions < 1) throw quotas.refusal("versions", room);
-  if (room.bytes < bytes) throw quotas.refusal("bytes", room);
-}
+/** What versions add to what their tenant stores. (One that pushes an old version out needs no more room, but is not known to.) */
+export const storesAdd = (stores: readonly Store[]): Amounts => {
+  const bytesOf = ({ data, metadata }: Store) =>
+    Buffer.byteLength(data) + Buffer.byteLength(metadata ?? "{}");
+  const bytes = stores.reduce((sum, store) => sum + bytesOf(store), 0);
+  return { keys: 0, bytes, versions: stores.length };
+};
 
 /** The same store, whose reply is kept under its request id. */
 export function keptOnce(store: Store): Store {

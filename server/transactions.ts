@@ -67,7 +67,11 @@ export class Transaction {
       signal.throwIfAborted();
       if (this.#lost) throw lost();
       try {
-        return await this.executor.execute(() => [build(this.connection.sql), done], signal, 1);
+        return await this.executor.execute(
+          async () => [build(this.connection.sql), done],
+          signal,
+          1,
+        );
       } catch (error) {
         // What was not committed was not applied, whatever became of the connection.
         if (!committing && fromDatabase(error)?.reason === "DATABASE_UNAVAILABLE")

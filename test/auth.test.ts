@@ -2,6 +2,7 @@
 
 import { writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
+import { connect } from "node:http2";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { DescMethodUnary } from "@bufbuild/protobuf";
@@ -205,6 +206,73 @@ describe("with keys", () => {
     transaction.close();
   });
 
+  it("write alone does not read: not by Transact, whose replies under request ids are each principal's own", async () => {
+    const writer = newKey();
+    await replaceFile(
+      path,
+      content().replace(
+        '{"keys":[',
+        `{"keys":[${JSON.stringify({ principal: "writer", sha256: digestOf(writer), tenants: ["acme"], permissions: ["write"], namespaces: ["public"] })},`,
+      ),
+    );
+    const agent = { "x-tenant-id": "acme", ...bearer(keys.agent) };
+    const theirs = { "x-tenant-id": "acme", ...bearer(writer) };
+    while (
+      "reason" in
+      (await server.raw.call(
+        MutableStore.method.set,
+        { namespace: "public", key: "k", valueJson: "1" },
+        theirs,
+      ))
+    )
+      await pause(50);
+    const begin = { case: "begin" as const, value: { requestId: "payroll" } };
+    const owner = new RawTransaction(server.running.address, agent);
+    await owner.ask(begin);
+    const value = { valueJson: '"SALARY"' };
+    await owner.ask({
+      case: "write",
+      value: { operations: [{ namespace: "hr", key: "ceo", operation: { case: "set", value } }] },
+    });
+    expect((await owner.ask({ case: "commit", value: { requestId: "payroll" } })).case).toBe(
+      "committed",
+    );
+    owner.close();
+    const open = () => new RawTransaction(server.running.address, theirs);
+    const thief = open();
+    await expect(thief.ask(begin)).rejects.toMatchObject({ reason: "REQUEST_ID_REUSED" });
+    thief.close();
+    for (const message of [
+      { case: "read" as const, value: { keys: [{ namespace: "public", key: "k" }] } },
+      { case: "list" as const, value: { namespace: "public" } },
+    ]) {
+      const transaction = open();
+      await transaction.ask({ case: "begin", value: {} });
+      await expect(transaction.ask(message)).rejects.toMatchObject(denied);
+      transaction.close();
+    }
+    await replaceFile(path, content());
+  });
+
+  it("who has no key is refused before anything of a message is taken in", async () => {
+    const session = connect(`http://${server.running.address}`);
+    session.on("error", () => {});
+    const stream = session.request({
+      ":method": "POST",
+      ":path": `/${MutableStore.typeName}/Set`,
+      "content-type": "application/grpc",
+      te: "trailers",
+    });
+    stream.on("error", () => {});
+    const head = Buffer.from([0, 0, 0x3f, 0xff, 0xff]);
+    stream.write(Buffer.concat([head, Buffer.alloc(10_000)])); // and never the rest
+    const headers = await new Promise<Record<string, unknown>>((resolve) =>
+      stream.once("response", resolve),
+    );
+    expect(headers).toMatchObject({ "grpc-status": `${status.UNAUTHENTICATED}` });
+    session.destroy();
+  });
+
   it("the principal is recorded with what is written, and can be asked for", async () => {
     const agent = server.client(keys.agent, { tenantId: "acme", agentId: "seven" });
     expect(await agent.mutable.set("who", "k", 1)).toMatchObject({
@@ -304,7 +372,11 @@ describe("with keys", () => {
         { keys: [{ ...key, tenants: "acme" }] },
         'keys[0]: its tenants are not a list of texts, nor "*"',
       ],
-      [{ keys: [{ ...key, principal: "" }] }, "its principal is not a text, or is empty"],
+      [
+        { keys: [{ ...key, tenants: ["a\nb"] }] },
+        "keys[0]: it names a tenant that there cannot be",
+      ],
+      [{ keys: [{ ...key, principal: "" }] }, "its principal is not a text, is empty"],
       [
         { keys: [{ ...key, namespace: ["x"] }] },
         'keys[0] has a field "namespace", where there can be principal, sha256',
@@ -445,6 +517,12 @@ it("a token that cannot be had is UNAUTHENTICATED, and nothing is sent", async (
     },
   });
   await expect(cortex.mutable.set("ns", "k", 1)).toFailWith("UNAUTHENTICATED");
+  const silent = s.client({ token: () => new Promise<string>(() => {}), timeoutMs: 200 });
+  await expect(silent.mutable.get("ns", "k")).toFailWith("DEADLINE_EXCEEDED");
+  await expect(silent.mutable.get("ns", "k", { signal: AbortSignal.timeout(50) })).toFailWith(
+    "CANCELLED",
+  );
+  await expect(s.client({ token: () => "" }).mutable.get("ns", "k")).toFailWith("UNAUTHENTICATED");
   for (const token of ["é", " x"]) expect(() => s.client({ token })).toThrow("token");
   await expect(s.client({ token: () => "a\nb" }).mutable.get("ns", "k")).toFailWith(
     "INVALID_CONFIG",

@@ -4,13 +4,20 @@ import { connect, type Socket } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { fromBinary } from "@bufbuild/protobuf";
 import { anyIs, anyUnpack, durationMs } from "@bufbuild/protobuf/wkt";
-import { Client, credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
+import {
+  Client,
+  connectivityState,
+  credentials,
+  Metadata,
+  type ServiceError,
+  status,
+} from "@grpc/grpc-js";
 import { describe, expect, it } from "vitest";
 import { MutableStore } from "../gen/cortex/mutable/v1/mutable_pb.js";
 import { RetryInfoSchema } from "../gen/google/rpc/error_details_pb.js";
 import { StatusSchema } from "../gen/google/rpc/status_pb.js";
 import type { Config } from "../server/config.js";
-import { Raw } from "./support/raw.js";
+import { Raw, RawTransaction } from "./support/raw.js";
 import { serve } from "./support/server.js";
 import { Stalled } from "./support/stalled.js";
 
@@ -109,14 +116,14 @@ describe("what a tenant may store:", () => {
   });
 
   it("bytes of values and data: what makes it more is refused, what makes it less is not", async () => {
-    const { client } = await limited({ quotaBytes: 3000 });
+    const { client } = await limited({ quotaBytes: 3006 });
     const { mutable, immutable } = client("bytes");
     const text = (n: number) => "x".repeat(n - 2);
     await mutable.set("q", "a", text(1000));
     await immutable.store({ type: "t", id: "i", data: { text: text(991) } }); // 1000 in all
     await expect(mutable.set("q", "b", text(1001))).toFailWith("QUOTA_EXCEEDED", {
       quota: "bytes",
-      got: "2000",
+      got: "2004",
     });
     await mutable.set("q", "b", text(1000));
     await expect(mutable.set("q", "c", 1)).toFailWith("QUOTA_EXCEEDED");
@@ -125,8 +132,51 @@ describe("what a tenant may store:", () => {
     );
     await expect(mutable.set("q", "a", text(1001))).toFailWith("QUOTA_EXCEEDED");
     await expect(immutable.store({ type: "t", id: "i", data: {} })).toFailWith("QUOTA_EXCEEDED");
-    await mutable.set("q", "a", text(999));
+    await mutable.set("q", "a", text(900));
     await mutable.set("q", "c", 1);
+    // Together, in one call, and with their metadata.
+    const ten = Object.fromEntries(Array.from({ length: 10 }, (_, i) => [`k${i}`, text(50)]));
+    await expect(mutable.setMany("q", ten)).toFailWith("QUOTA_EXCEEDED");
+    await expect(mutable.set("q", "d", 1, { metadata: { text: text(200) } })).toFailWith(
+      "QUOTA_EXCEEDED",
+    );
+    await expect(
+      mutable.transaction((tx) => {
+        for (const key of Object.keys(ten)) tx.store({ type: "t", id: key, data: { text: "x" } });
+      }),
+    ).toFailWith("QUOTA_EXCEEDED");
+    await expect(client("bytes").users.create("u", { text: text(200) })).toFailWith(
+      "QUOTA_EXCEEDED",
+    );
+    expect([await mutable.count("q"), await immutable.count()]).toEqual([3, 1]);
+  });
+
+  it("keys, however many messages of a transaction create them; what only looks for a key creates none", async () => {
+    const { address } = await limited({ quotaKeys: 5 });
+    const transaction = new RawTransaction(address, { "x-tenant-id": "steps" });
+    await transaction.ask({ case: "begin", value: {} });
+    const create = (key: string) => ({
+      namespace: "q",
+      key,
+      operation: { case: "set" as const, value: { valueJson: "1" } },
+    });
+    for (const key of ["a", "b", "c", "d"])
+      await transaction.ask({ case: "write", value: { operations: [create(key)] } });
+    await expect(
+      transaction.ask({ case: "write", value: { operations: [create("e"), create("f")] } }),
+    ).rejects.toMatchObject({ reason: "QUOTA_EXCEEDED" });
+    transaction.close();
+    const raw = new Raw(address);
+    const preconditions = Array.from({ length: 10 }, (_, i) => ({
+      namespace: "q",
+      key: `absent-${i}`,
+      condition: { case: "exists" as const, value: false },
+    }));
+    const commit = { preconditions, operations: [create("k")] };
+    expect(
+      await raw.call(MutableStore.method.commit, commit, { "x-tenant-id": "steps" }),
+    ).toHaveProperty("results");
+    raw.close();
   });
 
   it("versions, also those that a transaction stores; a repeat of what was stored is no new one", async () => {
@@ -149,6 +199,31 @@ describe("what a tenant may store:", () => {
     await immutable.purgeVersions("t", "i", { keepLatest: 1 }); // leaves a record in the audit log
     expect((await store()).version).toBe(4);
   });
+});
+
+it("a transaction's messages count as calls; and one tenant does not hold all transactions, purges and waiting writes", async () => {
+  const rated = await limited({ ratePerSecond: 1, rateBurst: 5 });
+  const chatty = new RawTransaction(rated.address);
+  const read = { case: "read" as const, value: { keys: [{ namespace: "ns", key: "k" }] } };
+  await chatty.ask({ case: "begin", value: {} });
+  for (let i = 0; i < 3; i++) await chatty.ask(read);
+  await expect(chatty.ask(read)).rejects.toMatchObject({ reason: "RATE_LIMITED" });
+  chatty.close();
+
+  const { address, client } = await limited({ transactionsMax: 2 });
+  const held = Array.from(
+    { length: 3 },
+    () => new RawTransaction(address, { "x-tenant-id": "greedy" }),
+  );
+  await Promise.all(held.map((one) => one.ask({ case: "begin", value: {} })));
+  held.forEach((one, i) => {
+    one.send({ case: "read", value: { keys: [{ namespace: "ns", key: `k${i}` }] } });
+  });
+  await pause(100);
+  const other = client("other");
+  await other.mutable.transaction((tx) => tx.store({ type: "t", id: "i", data: {} }));
+  expect(await other.immutable.count()).toBe(1);
+  for (const one of held) one.close();
 });
 
 it("more calls than may wait are refused at once, and those that wait are served", async () => {
@@ -217,7 +292,7 @@ describe("a reader that takes nothing", () => {
     const limit = Buffer.from([0x18, 0xac, 2]); // 300
     const back = new Stalled(address, "List", "slow", limit);
     const never = new Stalled(address, "List", "slow", limit);
-    await pause(750);
+    await pause(1250);
     back.read();
     expect(await back.trailers).toMatchObject({ "grpc-status": `${status.RESOURCE_EXHAUSTED}` });
     await never.closed;
@@ -225,6 +300,30 @@ describe("a reader that takes nothing", () => {
     let seen = 0;
     for await (const _ of cortex.mutable.scan("slow")) if (seen++ % 100 === 0) await pause(300);
     expect(seen).toBe(300);
+  });
+
+  it("is not whoever gave up its calls: its connection stays", async () => {
+    const { address } = await limited({ stallSeconds: 0.3 });
+    const raw = new Raw(address);
+    const value = JSON.stringify("x".repeat(100_000));
+    const set = (i: number) =>
+      raw.call(
+        MutableStore.method.set,
+        { namespace: "gone", key: `k${i}`, valueJson: value },
+        {},
+        { deadline: new Date(Date.now() + 1 + (i % 30)) },
+      );
+    await raw.call(MutableStore.method.set, { namespace: "gone", key: "k", valueJson: "1" });
+    await Promise.all(Array.from({ length: 150 }, (_, i) => set(i)));
+    const channel = raw.client.getChannel();
+    const changed = new Promise<boolean>((resolve) =>
+      channel.watchConnectivityState(connectivityState.READY, Date.now() + 1500, (error) =>
+        resolve(!error),
+      ),
+    );
+    expect(channel.getConnectivityState(false)).toBe(connectivityState.READY);
+    expect(await changed).toBe(false);
+    raw.close();
   });
 
   it("of a single reply has its connection closed", async () => {

@@ -420,3 +420,46 @@ it("close() ends what waits for a connection at once", async () => {
   await waiting;
   expect(performance.now() - start).toBeLessThan(2000);
 });
+
+describe("a write whose reply is lost, and whose repeat is refused before anybody looks whether it was made", () => {
+  it("is not said to be undone, nor done again", async () => {
+    const proxy = await proxyToServer(s.address);
+    cleanups.push(() => proxy.close());
+    let withdrawn = false;
+    const token = () => {
+      if (withdrawn) throw new Error("the token was withdrawn");
+      return "t";
+    };
+    const cortex = s.client({ address: `127.0.0.1:${proxy.port}`, token, timeoutMs: 5000 });
+    const lose = async (key: string, written: unknown) => {
+      while ((await s.cortex.mutable.get("refused", key)) !== written) await pause(20);
+      withdrawn = true;
+      proxy.cut();
+    };
+    await s.cortex.mutable.set("refused", "updated", 0);
+    let runs = 0;
+    const updates = Promise.allSettled(
+      [1, 2, 3].map(() =>
+        cortex.mutable.update<number>("refused", "updated", (n) => {
+          if (runs++ === 0) proxy.hold();
+          return n + 1;
+        }),
+      ),
+    );
+    await lose("updated", 3);
+    for (const outcome of await updates)
+      expect(outcome).toMatchObject({
+        status: "rejected",
+        reason: { code: "UNAUTHENTICATED", details: { applied: "unknown" } },
+      });
+    expect([runs, await s.cortex.mutable.get("refused", "updated")]).toEqual([3, 3]);
+
+    withdrawn = false;
+    await cortex.mutable.get("refused", "updated");
+    proxy.hold();
+    const set = cortex.mutable.set("refused", "set", 1);
+    const failing = expect(set).toFailWith("UNAUTHENTICATED", { applied: "unknown" });
+    await lose("set", 1);
+    await failing;
+  });
+});

@@ -259,3 +259,12 @@ function rawHeaders(headers: Record<string, string>): Promise<string> {
     stream.end(frame);
   });
 }
+
+it("the lock of a namespace cannot be computed by who does not know the database's secret", async () => {
+  const locks = await s.sql`
+    select creation_lock('a', 'b') = creation_lock('a', 'b') as same, creation_lock('a', 'b') <> creation_lock('b', 'a') as other,
+      creation_lock('a', 'b') <> hashtextextended('a' || E'\\x01' || 'b', 0) as secret, pg_get_functiondef('creation_lock'::regproc) as text`;
+  expect(locks).toMatchObject([{ same: true, other: true, secret: true }]);
+  const secrets = /'([0-9a-f-]{72})'/.exec(locks[0]?.text);
+  expect(secrets).not.toBeNull();
+});

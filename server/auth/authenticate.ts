@@ -6,7 +6,7 @@ import type { Logger } from "pino";
 import type { Config } from "../config.js";
 import { CortexError } from "../errors.js";
 import { type Watched, watching } from "../watch.js";
-import { anybody, type Credentials } from "./credentials.js";
+import { anybody, BadGrant, type Credentials, principalOf } from "./credentials.js";
 import { holderOf, parseKeys } from "./keys.js";
 import { fileTrust, secretTrust, type Trust, urlTrust, Verifier } from "./tokens.js";
 
@@ -19,10 +19,14 @@ export interface Authenticator {
   stop(): void;
 }
 
-export async function authenticator(config: Config, log: Logger): Promise<Authenticator> {
+/** What asks for credentials; undefined where nothing does. */
+export async function authenticator(
+  config: Config,
+  log: Logger,
+): Promise<Authenticator | undefined> {
   switch (config.auth) {
     case "none":
-      return config.tlsClientCa ? byCertificate() : { of: () => nobody, stop: () => {} };
+      return config.tlsClientCa ? byCertificate() : undefined;
     case "keys":
       return byKeys(config, log);
     case "jwt":
@@ -30,15 +34,17 @@ export async function authenticator(config: Config, log: Logger): Promise<Authen
   }
 }
 
-const nobody = anybody();
-
 /** Whoever has a certificate may do everything; its common name says who it is. */
 function byCertificate(): Authenticator {
   return {
     of(caller) {
       const name = caller.getAuthContext().sslPeerCertificate?.subject.CN;
       if (name === undefined) throw refused("its certificate has no common name");
-      return anybody(Array.isArray(name) ? name.join(" ") : name);
+      try {
+        return anybody(principalOf(Array.isArray(name) ? name.join(" ") : name));
+      } catch (error) {
+        throw error instanceof BadGrant ? refused(`of its certificate, ${error.message}`) : error;
+      }
     },
     stop: () => {},
   };

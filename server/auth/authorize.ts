@@ -111,13 +111,22 @@ export function authorize(credentials: Credentials, endpoint: Endpoint, request:
   authorizeReach(reach, method, request as Message, broad);
 }
 
-/** Refuses a message that names a namespace or a type out of reach. */
-export function authorizeReach(
-  reach: Reach,
-  method: DescMethod,
+/** Refuses a further message of a call that reads without the permission to, or names what is out of reach. */
+export function authorizeMessage(
+  credentials: Credentials,
+  endpoint: Endpoint,
   message: Message,
-  broad?: Broad,
 ): void {
+  const { case: kind } = (message as { message?: { case?: string } }).message ?? {};
+  if ((kind === "read" || kind === "list") && !isAllowed(credentials, "read"))
+    throw denied(`${endpoint.method.name} needs the permission read to ${kind}`, {
+      permission: "read",
+    });
+  if (credentials.reach) authorizeReach(credentials.reach, endpoint.method, message);
+}
+
+/** Refuses a message that names a namespace or a type out of reach. */
+function authorizeReach(reach: Reach, method: DescMethod, message: Message, broad?: Broad): void {
   let types = 0;
   let prefixes = 0;
   for (const { field, text } of textsOf(reflect(method.input, message))) {

@@ -1,5 +1,7 @@
 // What credentials allow, in the one shape that key files and tokens share.
 
+import * as check from "../checks.js";
+
 export const permissions = ["read", "write", "purge", "admin"] as const;
 export type Permission = (typeof permissions)[number];
 
@@ -18,13 +20,14 @@ export interface Reach {
   types: readonly string[];
 }
 
-/** The credentials of a server that asks for none. */
-export const anybody = (principal?: string): Credentials => ({
-  principal,
-  tenants: undefined,
-  permissions: new Set<Permission>(["admin"]),
-  reach: undefined,
-});
+/** The credentials of whoever may do everything. */
+export function anybody(principal?: string): Credentials {
+  const permissions = new Set<Permission>(["admin"]);
+  return { principal, tenants: undefined, permissions, reach: undefined };
+}
+
+/** Where nobody is asked. */
+export const nobody = anybody();
 
 export const isAllowed = ({ permissions }: Credentials, permission: Permission): boolean =>
   permissions.has(permission) || permissions.has("admin");
@@ -36,10 +39,6 @@ const principalCharsMax = 256;
 
 /** `{ tenants: ["acme"] or "*", permissions: ["read", …], namespaces?: […], types?: […] }` for a principal. */
 export function credentialsOf(principal: unknown, grant: Record<string, unknown>): Credentials {
-  if (typeof principal !== "string" || !/^[^\p{Cc}]+$/u.test(principal))
-    throw new BadGrant("its principal is not a text, or is empty");
-  if (principal.length > principalCharsMax)
-    throw new BadGrant(`its principal is longer than ${principalCharsMax} characters`);
   const { tenants, permissions: given, namespaces, types } = grant;
   const allowed = texts(given, "permissions");
   const stranger = allowed.find((one) => !permissions.includes(one as Permission));
@@ -50,13 +49,33 @@ export function credentialsOf(principal: unknown, grant: Record<string, unknown>
   const limited = namespaces !== undefined || types !== undefined;
   const prefixes = (list: unknown, name: string) => (list === undefined ? [] : texts(list, name));
   return {
-    principal,
-    tenants: tenants === "*" ? undefined : new Set(texts(tenants, "tenants", ', nor "*"')),
+    principal: principalOf(principal),
+    tenants:
+      tenants === "*" ? undefined : new Set(texts(tenants, "tenants", ', nor "*"').map(tenantOf)),
     permissions: new Set(allowed as Permission[]),
     reach: limited
       ? { namespaces: prefixes(namespaces, "namespaces"), types: prefixes(types, "types") }
       : undefined,
   };
+}
+
+/** Who it is, as a key, a token or a certificate says. */
+export function principalOf(principal: unknown): string {
+  if (typeof principal !== "string" || !/^[^\p{Cc}]+$/u.test(principal))
+    throw new BadGrant("its principal is not a text, is empty, or holds a control character");
+  if (principal.length > principalCharsMax)
+    throw new BadGrant(`its principal is longer than ${principalCharsMax} characters`);
+  return principal;
+}
+
+function tenantOf(id: string): string {
+  try {
+    return check.tenant([id]);
+  } catch {
+    throw new BadGrant(
+      `it names a tenant that there cannot be: ${JSON.stringify(id.slice(0, 100))}`,
+    );
+  }
 }
 
 function texts(list: unknown, name: string, nor = ""): string[] {

@@ -3,7 +3,6 @@ import type { Call } from "../call.js";
 import { keptReply, replyTo } from "../request.js";
 import { type Shared, weightMax } from "../share.js";
 import {
-  checkRoom,
   keptOnce,
   refusalOf,
   rowIn,
@@ -11,6 +10,7 @@ import {
   type Stored,
   storeAll,
   storeOf,
+  storesAdd,
 } from "../store.js";
 import { type RecordRow, toRecord } from "../versions.js";
 import { untilUnlocked } from "../waiting.js";
@@ -37,7 +37,7 @@ export async function store(request: StoreRequest, call: Call) {
 /** Where there is no room, the reply of the same request if it was made before. */
 async function refusedOrKept(call: Call, store: Store): Promise<RecordRow | undefined> {
   try {
-    await checkRoom(call, store);
+    await call.quotas.check(call.tenant, storesAdd([store]));
     return undefined;
   } catch (error) {
     const reply = store.request && (await keptReply(call.run, call.tenant, store.request));

@@ -28,6 +28,17 @@ create view of_tenant.request as select * from request where works_for(tenant) w
 create view of_tenant.immutable as select * from immutable where works_for(tenant) with local check option;
 create view of_tenant.immutable_version as select *, ctid as tid from immutable_version where works_for(tenant) with local check option;
 
+-- The lock that keeps a namespace without new keys. With a secret of this database in it, so that nobody can look for a namespace whose
+-- lock is that of another tenant's.
+do $$
+begin
+  execute format($function$
+    create function creation_lock(tenant text, namespace text) returns bigint language sql immutable parallel safe as $body$
+      select ('x' || left(encode(sha256(convert_to(%L || tenant || E'\1' || namespace, 'UTF8')), 'hex'), 16))::bit(64)::bigint
+    $body$ $function$, gen_random_uuid()::text || gen_random_uuid()::text);
+end
+$$;
+
 -- All that is linked to a user, in the order in which it is exported.
 drop index mutable_by_user;
 create index mutable_by_user on mutable (tenant, user_id, namespace, key) where user_id is not null;

@@ -147,10 +147,10 @@ const rivals = new Set(["23505", "23503"]);
 /** What a unit adds to what its tenant stores, at most. */
 export const addsOf = ({ operations }: Unit): Amounts => {
   const adds = { keys: 0, bytes: 0, versions: 0 };
-  for (const { kind, argument = "" } of operations) {
+  for (const { kind, argument = "", metadata } of operations) {
     if (kind === "check" || kind === "delete") continue;
     adds.keys++;
-    adds.bytes += Buffer.byteLength(argument);
+    adds.bytes += Buffer.byteLength(argument) + Buffer.byteLength(metadata ?? "{}");
   }
   return adds;
 };

@@ -5,8 +5,9 @@
 import type { Call } from "../call.js";
 import { now, type Run } from "../connection.js";
 import { CortexError, codeOf } from "../errors.js";
+import type { Amounts, Room } from "../quota.js";
 import { keepReply, type RequestKey } from "../request.js";
-import { checkRoom, refusalOf as refusalOfStore, type Stored, storeAll } from "../store.js";
+import { refusalOf as refusalOfStore, type Stored, storeAll, storesAdd } from "../store.js";
 import type { Transaction } from "../transactions.js";
 import { addsOf, apply, idOf, type Operation, type Place, unitOf } from "./apply.js";
 import { readAll } from "./batch-get.js";
@@ -32,6 +33,8 @@ export class Session {
   /** About what its results take: the answer to its commit holds them all. */
   #bytes = 0;
   #transaction: Transaction | undefined;
+  /** What it has added to what its tenant stores, at most. */
+  readonly #added: Amounts = { keys: 0, bytes: 0, versions: 0 };
 
   constructor(call: Call) {
     this.#call = call;
@@ -101,7 +104,7 @@ export class Session {
     const whole = unitOf(this.#call, operations, undefined);
     const { quotas, tenant } = this.#call;
     const room = await quotas.room(tenant, addsOf(whole));
-    const unit = room ? { ...whole, room } : whole;
+    const unit = room ? { ...whole, room: this.#left(room) } : whole;
     const [outcome] = await this.#locking(operations, (run) =>
       apply(run, [unit], { wait: true, attempts: 1 }).catch(conflicting),
     );
@@ -115,6 +118,23 @@ export class Session {
     ).forEach((result, i) => {
       results[places[i] as number] = result;
     });
+    this.#add(addedBy(results));
+  }
+
+  /** What it has added is not seen by who measures: it is not committed. */
+  #left({ keys, bytes, versions }: Room): Room {
+    const added = this.#added;
+    return {
+      keys: keys - added.keys,
+      bytes: bytes - added.bytes,
+      versions: versions - added.versions,
+    };
+  }
+
+  #add({ keys, bytes, versions }: Amounts): void {
+    this.#added.keys += keys;
+    this.#added.bytes += bytes;
+    this.#added.versions += versions;
   }
 
   /** In rounds of distinct records, each locked before the statement that stores: that is to see what others have stored. */
@@ -127,7 +147,10 @@ export class Session {
       const sorted = names.map((name) => round.get(name) as (typeof left)[number]);
       const stores = sorted.map(({ step }) => step);
       const run = await this.#begun(names);
-      for (const store of stores) await checkRoom(this.#call, store);
+      const { quotas, tenant } = this.#call;
+      const adds = storesAdd(stores);
+      await quotas.check(tenant, adds, this.#added);
+      this.#add(adds);
       await run(
         (sql) => sql`
           select h.version
@@ -238,6 +261,18 @@ export class Session {
       this.#names.add(name);
     }
   }
+}
+
+/** What entries that were written add: those that are new by now, and their bytes. */
+function addedBy(results: StepResult[]): Amounts {
+  const added = { keys: 0, bytes: 0, versions: 0 };
+  for (const result of results) {
+    if (!result || "stored" in result || !result.row) continue;
+    const { created_at, updated_at, value, metadata } = result.row;
+    if (created_at.getTime() === updated_at.getTime()) added.keys++;
+    added.bytes += Buffer.byteLength(value) + Buffer.byteLength(metadata);
+  }
+  return added;
 }
 
 type Failed = (error: CortexError, index: number) => CortexError;

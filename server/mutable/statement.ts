@@ -8,7 +8,7 @@ import { cells } from "./reply.js";
 
 /** The lock that keeps a namespace without new keys: whoever creates one shares it. */
 export const creation = (sql: Sql, tenant: Fragment, namespace: Fragment): Fragment =>
-  sql`hashtextextended(${tenant} || U&'\\0001' || ${namespace}, 0)`;
+  sql`creation_lock(${tenant}, ${namespace})`;
 
 export function statement(sql: Sql, plan: Plan, wait: boolean): Fragment {
   const { keys, steps, replyBytesMax, deletes, requests, atomic } = plan;
@@ -87,9 +87,11 @@ export function statement(sql: Sql, plan: Plan, wait: boolean): Fragment {
           ? sql`select unit from life where atomic is not null and ${computed(sql)} group by unit having sum(bytes) > ${replyBytesMax}`
           : sql`select null::int as unit where false`
       }
+    ), quota as materialized (
+      ${exceeding(sql, plan.room)}
     ), todo as materialized (
       select * from life
-      where last ${
+      where last and (select refusal from quota) is null ${
         atomic
           ? sql`and (atomic is null
               or not (atomic in (select unit from life where refusal is not null) or atomic in (select unit from large)))`
@@ -132,7 +134,7 @@ export function statement(sql: Sql, plan: Plan, wait: boolean): Fragment {
               and (m.tenant, m.namespace, m.key) in (select tenant, namespace, key from gone))`
         : sql``
     }, result as ${requests ? sql`materialized` : sql``} (
-      select life.*, life.unit in (select unit from large) as large, ${cells(sql, sql`${computed(sql)} and life.unit not in (select unit from large)`)} as cells
+      select life.*, (select refusal from quota) as over_quota, life.unit in (select unit from large) as large, ${cells(sql, sql`${computed(sql)} and life.unit not in (select unit from large)`)} as cells
       from life
       left join lateral (
         select count, accessed_at from mutable_access a
@@ -143,7 +145,7 @@ export function statement(sql: Sql, plan: Plan, wait: boolean): Fragment {
       where life.number is not null
     )
     ${requests ? kept(sql) : sql``}
-    select cells::text, refusal, large, bytes,
+    select cells::text, coalesce(refusal, over_quota) as refusal, large, bytes,
       case when refusal is not null then json_typeof(value) end as type,
       case when present then revision else 0 end as revision,
       repeats, ${
@@ -190,7 +192,7 @@ const huge = (sql: Sql): Fragment =>
   sql`(length(was.value::text) > 10000 or was.value::text ~ '[eE][+-]?0*[1-9][0-9]{3}')`;
 
 /** Why an operation cannot be done to the state `was`; null where it can. */
-const judged = (sql: Sql, { valueBytesMax, replyBytesMax, room }: Plan): Fragment => sql`
+const judged = (sql: Sql, { valueBytesMax, replyBytesMax }: Plan): Fragment => sql`
   case
     when op.repeats is not null then 'REPEATED'
     when was."foreign" then 'FOREIGN' -- the statement found the row of another tenant: see ownRow
@@ -205,17 +207,25 @@ const judged = (sql: Sql, { valueBytesMax, replyBytesMax, room }: Plan): Fragmen
     when next.bytes > ${valueBytesMax} then 'VALUE_TOO_LARGE'
     when op.user_id is not null and (select u.id from users u where u.tenant = was.tenant and u.id = op.user_id) is null
       then 'USER_NOT_FOUND'
-    ${room ? exceeding(sql, room) : sql``}
     when not was.present and was.creatable is false and op.kind not in ('check', 'delete') then 'LOCKED'
   end`;
 
-/** Whether an operation would create more keys, or store more bytes, than its tenant may: all keys of the statement count, which are one unit's. */
-const exceeding = (sql: Sql, { keys, bytes }: Room): Fragment => sql`
-    when op.kind not in ('check', 'delete') and not was.present
-        and (select count(*) from key where not key.present) > ${Math.max(keys, 0)}::bigint then 'QUOTA_KEYS'
-    when op.kind not in ('check', 'delete')
-        and next.bytes - case when was.present then octet_length(was.value::text) else 0 end > ${Math.max(bytes, 0)}::bigint
-        and (not was.present or next.bytes > octet_length(was.value::text)) then 'QUOTA_BYTES'`;
+/** What one unit would add to what its tenant stores, and whether that is more than there is room for. What adds nothing always may. */
+const exceeding = (sql: Sql, room: Room | undefined): Fragment =>
+  room
+    ? sql`
+        select case
+            when keys > greatest(0, ${room.keys}::bigint) then 'QUOTA_KEYS'
+            when bytes > greatest(0, ${room.bytes}::bigint) then 'QUOTA_BYTES'
+          end as refusal
+        from (
+          select count(*) filter (where life.present and not key.present) as keys,
+            sum(case when life.present then octet_length(life.value::text) + octet_length(life.metadata::text) else 0 end
+              - case when key.present then octet_length(key.value::text) + octet_length(key.metadata::text) else 0 end) as bytes
+          from life join key on key.place = life.place
+          where life.last
+        ) as added`
+    : sql`select null::text as refusal`;
 
 /** Keeps the replies of the units that have a request id and were applied. */
 const kept = (sql: Sql): Fragment => sql`, kept as (
@@ -224,4 +234,4 @@ const kept = (sql: Sql): Fragment => sql`, kept as (
     coalesce(array_agg(distinct user_id) filter (where user_id is not null), '{}')
   from result where request is not null
   group by unit, tenant, request, fingerprint
-  having bool_and(refusal is null) and not bool_or(large))`;
+  having bool_and(refusal is null and over_quota is null) and not bool_or(large))`;

@@ -86,6 +86,8 @@ async function erased(call: Call, id: string, request: DeleteRequest): Promise<E
 
 /** The call as the log may show it: a user who erases himself is not named there. */
 function withoutUser({ tenant, agent, principal, config, language }: Call, id: string): Author {
-  const shown = (text: string | undefined) => (text?.includes(id) ? undefined : text);
+  const word = `(?<![\\p{L}\\p{N}])${id.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&")}(?![\\p{L}\\p{N}])`;
+  const names = new RegExp(word, "u");
+  const shown = (text: string | undefined) => (text && names.test(text) ? undefined : text);
   return { tenant, agent: shown(agent), principal: shown(principal), config, language };
 }

@@ -5,11 +5,12 @@ import { now } from "../connection.js";
 import { once, requestKey } from "../request.js";
 import { type KeptUser, kept, toUser } from "./user.js";
 
-export async function upsert(request: UpsertRequest, { tenant, run }: Call) {
+export async function upsert(request: UpsertRequest, { tenant, run, quotas }: Call) {
   const id = check.userId(request.id, "id");
   const given = request.profileJson !== undefined;
   const profile = check.jsonObject(request.profileJson ?? "{}", "profile_json");
   const key = requestKey(request.requestId, "Users/Upsert", [id, request.profileJson]);
+  await quotas.check(tenant, { keys: 0, bytes: Buffer.byteLength(profile), versions: 0 });
   const user = await once<KeptUser>(run, tenant, key, (sql) => ({
     steps: sql`u as (
         insert into users as u (tenant, id, profile, created_at, updated_at)

@@ -78,7 +78,7 @@ function fill(schema: DescMessage, method: DescMethod): Message {
   const message = reflect(schema, create(schema));
   for (const field of schema.fields) {
     if (field.oneof && field !== field.oneof.fields[0]) continue;
-    const value = valueOf(field, method);
+    const value = contentOf(field, method);
     if (value === undefined) continue;
     if (field.fieldKind === "list") {
       const list = message.get(field) as { add(item: unknown): void };
@@ -88,7 +88,7 @@ function fill(schema: DescMessage, method: DescMethod): Message {
   return message.message;
 }
 
-function valueOf(field: DescField, method: DescMethod): unknown {
+function contentOf(field: DescField, method: DescMethod): unknown {
   const { name } = field;
   if (field.fieldKind === "message") {
     if (field.message.typeName === "google.protobuf.Timestamp")

@@ -11,6 +11,7 @@ declare module "vitest" {
   }
 }
 
+const connections = 500; // several servers a file, several files at a time
 export const templateName = "cortex_template";
 
 export default async function setup(project: TestProject) {
@@ -40,7 +41,7 @@ async function container(): Promise<Postgres | undefined> {
   if (!runtime) return undefined;
   const { PostgreSqlContainer } = await import("@testcontainers/postgresql");
   const container = await new PostgreSqlContainer("postgres:18")
-    .withCommand(["postgres", "-c", "max_connections=300"])
+    .withCommand(["postgres", "-c", `max_connections=${connections}`])
     .start();
   return { url: container.getConnectionUri(), stop: async () => void (await container.stop()) };
 }
@@ -49,7 +50,7 @@ async function embedded(): Promise<Postgres> {
   const { startEmbedded } = await import("../../server/embedded.js");
   const directory = await temporaryDirectory();
   const log = { info: () => {}, warn: () => {} };
-  const postgres = await startEmbedded(directory.path, log);
+  const postgres = await startEmbedded(directory.path, log, connections);
   return {
     url: postgres.url,
     async stop() {

@@ -228,6 +228,15 @@ describe("a record that others have versions of too", () => {
   });
 });
 
+it("a dry run keeps no reply, so none that outlives the user", async () => {
+  await users.create("counted");
+  await mutable.set("counted-ns", "k", 1, { userId: "counted" });
+  const before = await s.sql`select count(*) from request`;
+  await mutable.purgeNamespace("counted-ns", { dryRun: true, requestId: "dry" });
+  await immutable.purgeMany({ type: "note" }, { requireConfirmation: true, requestId: "ask" });
+  expect(await s.sql`select count(*) from request`).toEqual(before);
+});
+
 describe("a request that was made before the erasure", () => {
   it("is not done again when it is repeated: its reply is erased", async () => {
     await users.create("replied");

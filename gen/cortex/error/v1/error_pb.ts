@@ -253,7 +253,7 @@ export enum ErrorReason {
   PURGE_ALL_DISABLED = 29,
 
   /**
-   * RESOURCE_EXHAUSTED. The request message is larger than the server takes (one more than four times too large is
+   * RESOURCE_EXHAUSTED. The request message is larger than the server takes (one that is more than 1 MiB too large is
    * refused without details). Metadata: `limit`, `got` (bytes).
    *
    * @generated from enum value: ERROR_REASON_MESSAGE_TOO_LARGE = 30;
@@ -513,7 +513,7 @@ export enum ErrorReason {
 
   /**
    * RESOURCE_EXHAUSTED. The tenant stores as much as it may. Nothing was changed. Deletes and purges go on. Metadata: `quota` (`keys`,
-   * `bytes` or `versions`), `limit`, `got`; with google.rpc.RetryInfo.
+   * `bytes` or `versions`), `limit`, `got`, `retry_after_ms`, `applied`: `no`; with google.rpc.RetryInfo.
    *
    * @generated from enum value: ERROR_REASON_QUOTA_EXCEEDED = 64;
    */
@@ -521,14 +521,14 @@ export enum ErrorReason {
 
   /**
    * RESOURCE_EXHAUSTED. The tenant makes more calls than it may. Nothing was changed. Metadata: `limit` (calls a second),
-   * `retry_after_ms`; with google.rpc.RetryInfo.
+   * `retry_after_ms`, `applied`: `no`; with google.rpc.RetryInfo.
    *
    * @generated from enum value: ERROR_REASON_RATE_LIMITED = 65;
    */
   RATE_LIMITED = 65,
 
   /**
-   * RESOURCE_EXHAUSTED. More calls wait than the server keeps waiting. Nothing was changed. Metadata: `limit`, `retry_after_ms`; with
+   * RESOURCE_EXHAUSTED. More calls wait than the server keeps waiting. Nothing was changed. Metadata: `problem`, `limit`, `retry_after_ms`, `applied`: `no`; with
    * google.rpc.RetryInfo.
    *
    * @generated from enum value: ERROR_REASON_OVERLOADED = 66;

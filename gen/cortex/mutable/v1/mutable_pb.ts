@@ -2260,7 +2260,7 @@ export const SortOrderSchema: GenEnum<SortOrder> = /*@__PURE__*/
  * other. No call reads or changes anything of another tenant. The agent that writes comes from `x-agent-id` (printable ASCII, at most
  * 256 bytes). Where the server asks for credentials, they come in `authorization: Bearer …`, and say which tenants may be named, and
  * whether the caller may read (Get, GetRecord, Exists, BatchGet, List, Count, ListNamespaces), write (Set, Delete, Update, BatchSet,
- * Commit, Transact) or purge (the others), in all namespaces or in some.
+ * Commit, Transact, whose messages read and list need read too) or purge (the others), in all namespaces or in some.
  *
  * Names: a namespace is 1 to 256 bytes of UTF-8, a key 1 to 1024; neither may be blank or hold control characters; anything
  * else is allowed. Keys compare bytewise.
@@ -2273,7 +2273,8 @@ export const SortOrderSchema: GenEnum<SortOrder> = /*@__PURE__*/
  * Exactly once: every RPC that writes takes a `request_id`, 1 to 128 bytes of UTF-8 without control characters, best a UUID. The
  * reply is stored with the write, in the same transaction, and kept for 24 hours (a setting of the server). The same request
  * under the same id gives that reply again and does nothing, whichever server it reaches; another request under it fails with
- * REQUEST_ID_REUSED. A request that failed has changed nothing and left its id free. Ids belong to the tenant. So whoever lost
+ * REQUEST_ID_REUSED. A request that failed has changed nothing and left its id free (but for REPLY_ERASED: that one was done before). Ids
+ * belong to the tenant, those of Transact to the principal. What only counts (`dry_run`) is counted each time. So whoever lost
  * a reply sends the same request again, under the same id.
  *
  * Every RPC may fail with UNAUTHENTICATED, PERMISSION_DENIED, KEYS_UNAVAILABLE, RATE_LIMITED, OVERLOADED, INVALID_TENANT, INVALID_AGENT_ID,
@@ -2404,7 +2405,7 @@ export const MutableStore: GenService<{
    * Fails with INVALID_OPERATIONS (neither operation nor precondition, more than 500 of them together, one that is malformed),
    * INVALID_REQUEST_ID, REQUEST_ID_REUSED; with the reasons of Set, Delete and Update where an operation is not valid, whose
    * metadata names it in `field` and `operation_index` (from 0); and with TRANSACTION_FAILED, whose metadata names the operation
-   * (`operation_index`) or precondition (`precondition_index`) that could not be, and its own `reason`: KEY_NOT_FOUND,
+   * (`operation_index`) or precondition (`precondition_index`) that could not be (QUOTA_EXCEEDED is not wrapped so), and its own `reason`: KEY_NOT_FOUND,
    * REVISION_MISMATCH, KEY_EXISTS, VALUE_NOT_NUMERIC, VALUE_NOT_ARRAY, VALUE_TOO_LARGE, NUMBER_OUT_OF_RANGE, USER_NOT_FOUND,
    * VERSION_MISMATCH, REPLY_TOO_LARGE. A store that is not valid fails with the reasons of ImmutableStore.Store. Safe to repeat with
    * `request_id`.
