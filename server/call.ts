@@ -128,7 +128,7 @@ export class Opened implements Call {
     this.#requestId = requestIdOf(request);
     this.#dryRun = (request as { dryRun?: unknown } | undefined)?.dryRun === true;
     this.context.rates.take(this.tenant);
-    this.context.listener.admit(this.grpc.getPeer());
+    this.context.listener.admit(this.grpc);
     this.#credentials = credentials;
     if (request instanceof CortexError) throw request;
     return this;
@@ -210,13 +210,18 @@ export class Opened implements Call {
 
   /** Refuses a reply that its connection has no room for; of a read: what was written is told in any case. */
   admitReply(bytes: number): void {
-    if (this.endpoint.permission === "read")
-      this.context.listener.admit(this.grpc.getPeer(), bytes);
+    if (this.endpoint.permission === "read") this.context.listener.admit(this.grpc, bytes);
   }
 
-  /** Its reply, or the end of it, is on its way. */
+  /** What its reader did not take is kept until it is over. */
+  leave(sent: (() => void) | undefined): void {
+    if (this.#over) sent?.();
+    else this.#sent = sent;
+  }
+
+  /** Its reply is on its way. */
   sending(bytes: number): void {
-    if (!this.#over) this.#sent = this.context.listener.sending(this.grpc.getPeer(), bytes);
+    if (!this.#over) this.#sent = this.context.listener.sending(this.grpc, bytes);
   }
 
   finish(error?: CortexError): void {

@@ -146,12 +146,10 @@ async function send(
       before.catch(() => {}); // where the handler fails first
     }
     await before;
-    opened.sending(0);
     grpc.end();
     opened.finish();
   } catch (error) {
     const reason = reasonOf(error);
-    opened.sending(0);
     grpc.emit("error", toStatus(reason));
     opened.finish(reason);
   }
@@ -176,23 +174,28 @@ async function* received(
  */
 function taken(grpc: Writable, message: Buffer, opened: Opened): Promise<void> {
   const { signal, config, context } = opened;
-  const peer = grpc.getPeer();
-  const sent = context.listener.sending(peer, message.length);
+  const { listener } = context;
+  const sent = listener.sending(grpc, message.length);
   return new Promise((resolve, reject) => {
     let timer: NodeJS.Timeout;
     const done = (settle: () => void) => {
       clearTimeout(timer);
       signal.removeEventListener("abort", gone);
-      sent();
       settle();
     };
-    const gone = () => done(resolve);
-    const watch = () => {
-      const before = context.listener.taken(peer);
+    const gone = () => {
+      sent?.();
+      done(resolve);
+    };
+    const slow = () => {
+      opened.leave(sent);
+      done(() => reject(new CortexError("SLOW_READER", { limit: `${config.stallSeconds}` })));
+    };
+    const watch = (before?: number) => {
       timer = setTimeout(() => {
-        if (context.listener.taken(peer) > before) watch();
-        else
-          done(() => reject(new CortexError("SLOW_READER", { limit: `${config.stallSeconds}` })));
+        const now = listener.taken(grpc);
+        if (now !== before) watch(now);
+        else slow();
       }, config.stallSeconds * 1000);
     };
     watch();

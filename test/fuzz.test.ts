@@ -11,7 +11,7 @@ import { random } from "./support/linearize.js";
 import { type ServerProcess, spawnServer } from "./support/process.js";
 import { cloneDatabase } from "./support/server.js";
 
-const frames = Number(process.env.FUZZ_FRAMES ?? 3000);
+const frames = Number(process.env.FUZZ_FRAMES ?? 2000);
 const seed = Number(process.env.FUZZ_SEED ?? 7);
 const inFlight = 16;
 let server: ServerProcess;

@@ -12,7 +12,7 @@ import {
 import { serve } from "./support/server.js";
 
 const s = serve();
-const seeds = Number(process.env.LINEARIZABILITY_SEEDS ?? 2);
+const seeds = Number(process.env.LINEARIZABILITY_SEEDS ?? 1);
 const clientsMax = 16;
 const keys = ["a", "b", "c", "d", "e", "f", "g", "h"];
 

@@ -6,7 +6,7 @@ import { type Failure, RawTransaction } from "./support/raw.js";
 import { serve } from "./support/server.js";
 
 const s = serve();
-const runs = Number(process.env.MODEL_RUNS ?? 40);
+const runs = Number(process.env.MODEL_RUNS ?? 25);
 
 interface Entry {
   value: unknown;

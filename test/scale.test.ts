@@ -7,8 +7,8 @@ import { connect } from "../server/connection.js";
 import { type ServerProcess, spawnServer } from "./support/process.js";
 import { cloneDatabase } from "./support/server.js";
 
-const keys = Number(process.env.SCALE_KEYS ?? 50_000);
-const versions = Number(process.env.SCALE_VERSIONS ?? 3000);
+const keys = Number(process.env.SCALE_KEYS ?? 20_000);
+const versions = Number(process.env.SCALE_VERSIONS ?? 2000);
 let database: Awaited<ReturnType<typeof cloneDatabase>>;
 let server: ServerProcess;
 let cortex: Cortex;

@@ -6,7 +6,7 @@ import { fold } from "../server/text.js";
 import { serve } from "./support/server.js";
 
 const s = serve();
-const runs = Number(process.env.MODEL_RUNS ?? 25);
+const runs = Number(process.env.MODEL_RUNS ?? 15);
 
 const piece = fc.oneof(
   fc.constantFrom("refund", "Policies", "the", "of", "a", "office", "COVID-19", "node.js", "c++"),

@@ -1,4 +1,4 @@
-// Each hot statement finds its rows by an index among 100 000 records: the plan of the very statement that the handler runs.
+// Each hot statement finds its rows by an index among 40 000 records: the plan of the very statement that the handler runs.
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { beforeAll, describe, expect, it } from "vitest";
 import {
@@ -40,7 +40,7 @@ beforeAll(async () => {
   await s.sql`
     with record as (
       select n, 'word' || n % 5000 || ' text' || n % 77 || case when n % 500 = 0 then ' refunding customers' else '' end as text
-      from generate_series(0, 99999) n
+      from generate_series(0, 39999) n
     ), h as (
       insert into immutable (tenant, type, id, version, first_version, created_at, first_created_at, user_id, metadata, digest, labels,
         data_text, data_words, metadata_text, metadata_words)
