@@ -1,4 +1,4 @@
-// How much those who behave notice of those who do not: unary calls of 16 callers (3000/s or so), alone; then beside 2000 connections, 200 readers that take
+// How much those who behave notice of those who do not: unary calls of 16 callers (700/s or so), alone; then beside 2000 connections, 200 readers that take
 // nothing, and storms of calls that give up after a millisecond. The two alternate, and the medians of their p99 are compared.
 
 import { spawn } from "node:child_process";
@@ -19,7 +19,7 @@ import { median } from "./measure.js";
 const connections = 2000;
 const readers = 200;
 const callers = 16;
-const thinkMs = 5; // what a caller does between two calls
+const thinkMs = 20; // what a caller does between two calls
 const seconds = 4;
 const rounds = 5;
 const stormEach = 5; // calls at a time

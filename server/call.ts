@@ -91,8 +91,8 @@ export class Opened implements Call {
   readonly #start = performance.now();
   readonly #ending: Ending;
   #sent: (() => void) | undefined;
-  /** Whether its end is with the caller: then nothing of it is on its way any more. */
-  #over = false;
+  /** Whether its end is with the caller, or it has none any more: then nothing of it is on its way. */
+  over = false;
 
   constructor(
     readonly endpoint: Endpoint,
@@ -105,7 +105,7 @@ export class Opened implements Call {
     // "cancelled" comes after every call, also after one that was answered.
     const gone = () => {
       if (calls.has(ending)) ending.end(new CortexError("CANCELLED"));
-      this.#over = true;
+      this.over = true;
       this.#sent?.();
     };
     (grpc as ServerUnaryCall<unknown, Init>).once("cancelled", gone); // as on any kind of call
@@ -215,13 +215,13 @@ export class Opened implements Call {
 
   /** What its reader did not take is kept until it is over. */
   leave(sent: (() => void) | undefined): void {
-    if (this.#over) sent?.();
+    if (this.over) sent?.();
     else this.#sent = sent;
   }
 
   /** Its reply is on its way. */
   sending(bytes: number): void {
-    if (!this.#over) this.#sent = this.context.listener.sending(this.grpc, bytes);
+    if (!this.over) this.#sent = this.context.listener.sending(this.grpc, bytes);
   }
 
   finish(error?: CortexError): void {

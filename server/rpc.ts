@@ -137,11 +137,12 @@ async function send(
 ): Promise<void> {
   const encode = encoder(opened.endpoint.method.output);
   try {
-    // One message is made while the one before is on its way. What a handler gives is sent, whatever has become of the call: it may say that
-    // a transaction was committed.
+    // One message is made while the one before is on its way. What a handler gives is sent as long as there is somebody to send it to, also
+    // where the server stops: it may say that a transaction was committed.
     let before = Promise.resolve();
     for await (const message of open()) {
       await before;
+      if (opened.over) throw opened.signal.reason;
       before = taken(grpc, encode(message), opened);
       before.catch(() => {}); // where the handler fails first
     }

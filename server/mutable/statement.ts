@@ -11,7 +11,7 @@ export const creation = (sql: Sql, tenant: Fragment, namespace: Fragment): Fragm
   sql`creation_lock(${tenant}, ${namespace})`;
 
 export function statement(sql: Sql, plan: Plan, wait: boolean): Fragment {
-  const { keys, steps, replyBytesMax, deletes, requests, atomic } = plan;
+  const { keys, steps, replyBytesMax, deletes, requests, atomic, room } = plan;
   return sql`
     with recursive key as materialized (
       select asked.*, held.*, found.present,
@@ -87,11 +87,11 @@ export function statement(sql: Sql, plan: Plan, wait: boolean): Fragment {
           ? sql`select unit from life where atomic is not null and ${computed(sql)} group by unit having sum(bytes) > ${replyBytesMax}`
           : sql`select null::int as unit where false`
       }
-    ), quota as materialized (
-      ${exceeding(sql, plan.room)}
-    ), todo as materialized (
+    )
+    ${room ? sql`, quota as materialized (${exceeding(sql, room)})` : sql``}
+    , todo as materialized (
       select * from life
-      where last and (select refusal from quota) is null ${
+      where last ${room ? sql`and (select refusal from quota) is null` : sql``} ${
         atomic
           ? sql`and (atomic is null
               or not (atomic in (select unit from life where refusal is not null) or atomic in (select unit from large)))`
@@ -134,7 +134,7 @@ export function statement(sql: Sql, plan: Plan, wait: boolean): Fragment {
               and (m.tenant, m.namespace, m.key) in (select tenant, namespace, key from gone))`
         : sql``
     }, result as ${requests ? sql`materialized` : sql``} (
-      select life.*, (select refusal from quota) as over_quota, life.unit in (select unit from large) as large, ${cells(sql, sql`${computed(sql)} and life.unit not in (select unit from large)`)} as cells
+      select life.*, ${room ? sql`(select refusal from quota)` : sql`null::text`} as over_quota, life.unit in (select unit from large) as large, ${cells(sql, sql`${computed(sql)} and life.unit not in (select unit from large)`)} as cells
       from life
       left join lateral (
         select count, accessed_at from mutable_access a
@@ -211,21 +211,18 @@ const judged = (sql: Sql, { valueBytesMax, replyBytesMax }: Plan): Fragment => s
   end`;
 
 /** What one unit would add to what its tenant stores, and whether that is more than there is room for. What adds nothing always may. */
-const exceeding = (sql: Sql, room: Room | undefined): Fragment =>
-  room
-    ? sql`
-        select case
-            when keys > greatest(0, ${room.keys}::bigint) then 'QUOTA_KEYS'
-            when bytes > greatest(0, ${room.bytes}::bigint) then 'QUOTA_BYTES'
-          end as refusal
-        from (
-          select count(*) filter (where life.present and not key.present) as keys,
-            sum(case when life.present then octet_length(life.value::text) + octet_length(life.metadata::text) else 0 end
-              - case when key.present then octet_length(key.value::text) + octet_length(key.metadata::text) else 0 end) as bytes
-          from life join key on key.place = life.place
-          where life.last
-        ) as added`
-    : sql`select null::text as refusal`;
+const exceeding = (sql: Sql, room: Room): Fragment => sql`
+  select case
+      when keys > greatest(0, ${room.keys}::bigint) then 'QUOTA_KEYS'
+      when bytes > greatest(0, ${room.bytes}::bigint) then 'QUOTA_BYTES'
+    end as refusal
+  from (
+    select count(*) filter (where life.present and not key.present) as keys,
+      sum(case when life.present then octet_length(life.value::text) + octet_length(life.metadata::text) else 0 end
+        - case when key.present then octet_length(key.value::text) + octet_length(key.metadata::text) else 0 end) as bytes
+    from life join key on key.place = life.place
+    where life.last
+  ) as added`;
 
 /** Keeps the replies of the units that have a request id and were applied. */
 const kept = (sql: Sql): Fragment => sql`, kept as (
