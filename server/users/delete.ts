@@ -2,12 +2,11 @@ import type { DeleteRequest } from "../../gen/cortex/users/v1/users_pb.js";
 import { audit, userDigest } from "../audit.js";
 import type { Call } from "../call.js";
 import * as check from "../checks.js";
-import { CortexError, codeOf } from "../errors.js";
-import { keepReply, keptReply, requestKey } from "../request.js";
+import { CortexError } from "../errors.js";
+import { inPurge } from "../purging.js";
+import { keepReply, requestKey } from "../request.js";
 import type { Author } from "../store.js";
 import { type Counts, erase, linked, locked } from "./erase.js";
-
-const attemptsMax = 5;
 
 interface Erased {
   deleted: boolean;
@@ -44,44 +43,29 @@ function refuseLinked(id: string, { mutable, immutable_version }: Counts): void 
   throw new CortexError("USER_HAS_DATA", { user_id: id, ...details });
 }
 
-/** In one transaction, and again where the database gave up on it to resolve a conflict. */
 async function erased(call: Call, id: string, request: DeleteRequest): Promise<Erased> {
   const { tenant } = call;
   const { cascade, verify } = request;
   const key = requestKey(request.requestId, "Users/Delete", [id, cascade, verify]);
-  for (let attempt = 1; ; attempt++) {
-    const past = key && (await keptReply(call.run, tenant, key));
-    if (past !== undefined) return JSON.parse(past) as Erased;
-    const transaction = await call.beginPurge();
-    const { run } = transaction;
-    try {
-      const outcome: Erased = { deleted: false, counts: {}, verified: false };
-      if (await locked(run, tenant, id)) {
-        if (!cascade) refuseLinked(id, await linked(run, tenant, id));
-        outcome.deleted = true;
-        outcome.counts = await erase(run, tenant, id);
-        if (verify) {
-          const left = Object.values(await linked(run, tenant, id));
-          if (left.some((n) => n > 0))
-            throw new Error("something of a user that was erased is left");
-          outcome.verified = true;
-        }
-        const entry = {
-          asked: { user: userDigest(tenant, id), cascade },
-          deleted: { ...outcome.counts },
-        };
-        await audit(withoutUser(call, id), run, { action: "Users.Delete", ...entry });
+  const outcome = await inPurge<Erased>(call, key, async (run) => {
+    const outcome: Erased = { deleted: false, counts: {}, verified: false };
+    if (await locked(run, tenant, id)) {
+      if (!cascade) refuseLinked(id, await linked(run, tenant, id));
+      outcome.deleted = true;
+      outcome.counts = await erase(run, tenant, id);
+      if (verify) {
+        const left = Object.values(await linked(run, tenant, id));
+        if (left.some((n) => n > 0)) throw new Error("something of a user that was erased is left");
+        outcome.verified = true;
       }
-      if (key) await keepReply(run, tenant, key, { reply: JSON.stringify(outcome), userIds: [] });
-      await transaction.commit();
-      return outcome;
-    } catch (error) {
-      await transaction.rollback();
-      const rival = ["40P01", "40001", "23505"].includes(codeOf(error) ?? "");
-      const conflict = error instanceof CortexError && error.reason === "CONFLICT";
-      if ((!rival && !conflict) || attempt >= attemptsMax) throw error;
+      const asked = { user: userDigest(tenant, id), cascade };
+      const entry = { action: "Users.Delete", asked, deleted: { ...outcome.counts } };
+      await audit(withoutUser(call, id), run, entry);
     }
-  }
+    if (key) await keepReply(run, tenant, key, { reply: JSON.stringify(outcome), userIds: [] });
+    return outcome;
+  });
+  return outcome as Erased;
 }
 
 /** The call as the log may show it: a user who erases himself is not named there. */
