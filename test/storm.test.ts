@@ -58,7 +58,7 @@ it(`${connections} connections, ${readers} stalled readers, storms of deadlines`
   expect(counted).toBeGreaterThanOrEqual(acknowledged + rounds);
   expect(await mutable.get("storm-n", "calm")).toBe(rounds);
   // What the server does by itself comes and goes; what a call left would stay.
-  const gone = async (rows: () => PromiseLike<unknown[]>) => {
+  const gone = async (rows: () => PromiseLike<readonly unknown[]>) => {
     let left = await rows();
     for (let i = 0; i < 100 && left.length > 0; i++) {
       await pause(50);
