@@ -4,7 +4,7 @@ import type { ServerDuplexStream, ServerUnaryCall, ServerWritableStream } from "
 import type { Logger } from "pino";
 import type { AccessCounter } from "./access.js";
 import { authorize, authorizeMessage, type Endpoint, tenantOf } from "./auth/authorize.js";
-import { type Credentials, isAllowed, nobody, type Permission } from "./auth/credentials.js";
+import { type Credentials, isAllowed, type Permission } from "./auth/credentials.js";
 import { seenWith } from "./auth/early.js";
 import * as check from "./checks.js";
 import type { Config } from "./config.js";
@@ -67,6 +67,8 @@ export interface Call {
 }
 
 export interface Context {
+  /** What callers may where nobody asks who they are; undefined: they are asked. */
+  unasked: Credentials | undefined;
   listener: Listener;
   rates: Rates;
   quotas: Quotas;
@@ -115,7 +117,9 @@ export class Opened implements Call {
   /** For a caller who may make it, a request that could be decoded, in a tenant that there may be. */
   with(request: unknown): Call {
     const { metadata } = this.grpc;
-    const credentials = seenWith(metadata) ?? nobody;
+    const credentials = seenWith(metadata) ?? this.context.unasked;
+    if (!credentials)
+      throw new CortexError("UNAUTHENTICATED", { problem: "nobody looked at them" });
     this.principal = credentials.principal;
     this.agent = check.agentId([
       ...metadata.get(agentHeader),

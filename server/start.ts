@@ -25,6 +25,7 @@ import { file_google_rpc_status } from "../gen/google/rpc/status_pb.js";
 import { file_grpc_health_v1_health, Health } from "../gen/grpc/health/v1/health_pb.js";
 import { AccessCounter } from "./access.js";
 import { authenticator } from "./auth/authenticate.js";
+import { nobody } from "./auth/credentials.js";
 import { early } from "./auth/early.js";
 import type { Context } from "./call.js";
 import { type Config, consistent, isLoopback } from "./config.js";
@@ -72,6 +73,7 @@ export async function start(config: Config, databaseUrl: string, log: Logger): P
   const access = new AccessCounter(housekeeping, log);
   const listener = new Listener(config, log);
   const context: Context = {
+    unasked: auth ? undefined : nobody,
     listener,
     rates: new Rates(config.ratePerSecond, config.rateBurst || config.ratePerSecond),
     quotas: new Quotas(
