@@ -58,18 +58,32 @@ export interface Running {
 /** Serves on config.listen over the Postgres of the URL, whose schema is up to date when this resolves. */
 export async function start(config: Config, databaseUrl: string, log: Logger): Promise<Running> {
   consistent(config);
+  const undo: (() => unknown)[] = [];
+  try {
+    return await open(config, databaseUrl, log, undo);
+  } catch (error) {
+    for (const close of undo.reverse()) await close();
+    throw error;
+  }
+}
+
+/** Opens all there is to open; what is open by then is to be closed where it fails. */
+async function open(
+  config: Config,
+  databaseUrl: string,
+  log: Logger,
+  undo: (() => unknown)[],
+): Promise<Running> {
   const auth = await authenticator(config, log);
+  undo.push(() => auth?.stop());
   const { credentials, stop: stopTransport } = await transport(config, log);
+  undo.push(stopTransport);
   warn(config, log);
   await migrate(databaseUrl);
   const database = new Database(databaseUrl, config);
+  undo.push(() => database.close());
   const housekeeping = database.housekeeping.run([], new AbortController().signal);
-  const language = await languageOf(housekeeping, config.searchLanguage).catch(
-    async (error: unknown) => {
-      await database.close();
-      throw error;
-    },
-  );
+  const language = await languageOf(housekeeping, config.searchLanguage);
   const access = new AccessCounter(housekeeping, log);
   const listener = new Listener(config, log);
   const context: Context = {
@@ -109,13 +123,7 @@ export async function start(config: Config, databaseUrl: string, log: Logger): P
   health.addToServer(server);
   if (config.reflection) reflection().addToServer(server);
 
-  let port: number;
-  try {
-    port = await listener.serve(server, credentials);
-  } catch (error) {
-    await database.close();
-    throw error;
-  }
+  const port = await listener.serve(server, credentials);
   setHealth(health, "SERVING");
   const sweeping = every(config.sweepSeconds * 1000, async (signal) => {
     try {
