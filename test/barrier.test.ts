@@ -2,6 +2,7 @@
 import { expect, it, vi } from "vitest";
 import type { Sql } from "../server/connection.js";
 import { dump } from "./support/dump.js";
+import { laneOf } from "./support/lane.js";
 import { answer, marker, methods, requestsOf, seed } from "./support/leaks.js";
 import { Raw } from "./support/raw.js";
 import { serve } from "./support/server.js";
@@ -71,6 +72,26 @@ it("calls of two tenants that share a statement get nothing of each other: an er
   for (const [tenant, reply] of outcomes) if (tenant === "two") expect(reply).not.toContain(marker);
   expect(await s.client({ tenantId: "two" }).mutable.get("shared", "k")).toBeNull();
   raw.close();
+});
+
+it("every table of tenants has its view, which takes no row of another tenant", async () => {
+  const tables = await s.sql`
+    select table_name from information_schema.columns c join information_schema.tables t using (table_schema, table_name)
+    where table_schema = 'public' and column_name = 'tenant' and table_type = 'BASE TABLE' order by 1`;
+  const views = await s.sql`
+    select table_name from information_schema.views where table_schema = 'of_tenant' and check_option = 'LOCAL' order by 1`;
+  expect(views.map(({ table_name }) => table_name)).toEqual(
+    tables.map(({ table_name }) => table_name),
+  );
+  const { run, close } = laneOf(s.databaseUrl, 1, { whole: false });
+  const create = (tenant: string) =>
+    run("mine")(
+      (sql) =>
+        sql`insert into users (tenant, id, created_at, updated_at) values (${tenant}, 'u', now(), now()) returning id`,
+    );
+  expect(await create("mine")).toEqual([{ id: "u" }]);
+  await expect(create("theirs")).rejects.toMatchObject({ code: "44000" });
+  await close();
 });
 
 it("which is the barrier's doing: where it lets everything through, nearly everything is found", async () => {
