@@ -1,4 +1,4 @@
-// What the barrier between tenants costs: the very statements of Get and Set, through the views and on the tables themselves.
+// What the barrier between tenants costs in the database alone: a select and an upsert by key, through the views and on the tables themselves.
 import { connect, planned, workingFor } from "../server/connection.js";
 import { scopeOf } from "../server/lane.js";
 import { compare } from "./measure.js";

@@ -3,10 +3,7 @@
 import { createHash, randomUUID } from "node:crypto";
 import type { Run } from "./connection.js";
 import { CortexError } from "./errors.js";
-import { type Author, storeAll, versionOf } from "./store.js";
-
-export const auditType = "audit-log";
-const idPrefix = "cortex/";
+import { type Author, auditIdPrefix, auditType, storeAll, versionOf } from "./store.js";
 
 /** Names a user to whoever knows the id already, and to nobody else. */
 export const userDigest = (tenant: string, id: string): string =>
@@ -30,7 +27,7 @@ export async function audit(
 ): Promise<void> {
   const message = {
     type: auditType,
-    id: `${idPrefix}${randomUUID()}`,
+    id: `${auditIdPrefix}${randomUUID()}`,
     dataJson: JSON.stringify({ action, asked, deleted }),
     userId,
     clearUserId: false,
@@ -41,13 +38,4 @@ export async function audit(
     attempts: 1,
   });
   if (!stored || stored === "locked" || !("row" in stored)) throw new CortexError("CONFLICT"); // the user went meanwhile
-}
-
-/** Nobody but the server writes its own records. */
-export function checkNotAudit({ type, id }: { type: string; id: string }, field: string): void {
-  if (type === auditType && id.startsWith(idPrefix))
-    throw new CortexError("INVALID_ID", {
-      field,
-      problem: `begins with ${idPrefix}, which is for what the server itself writes to its ${auditType}`,
-    });
 }

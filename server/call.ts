@@ -4,7 +4,7 @@ import type { ServerDuplexStream, ServerUnaryCall, ServerWritableStream } from "
 import type { Logger } from "pino";
 import type { AccessCounter } from "./access.js";
 import { authorize, authorizeMessage, type Endpoint, tenantOf } from "./auth/authorize.js";
-import { type Credentials, isAllowed, type Permission } from "./auth/credentials.js";
+import { type Credentials, isAllowed, type Permission, type Reach } from "./auth/credentials.js";
 import { seenWith } from "./auth/early.js";
 import * as check from "./checks.js";
 import type { Config } from "./config.js";
@@ -31,6 +31,8 @@ export interface Call {
   agent: string | undefined;
   /** Who it is, by its credentials; undefined where it has none. */
   principal: string | undefined;
+  /** What names its credentials reach; undefined: all. */
+  reach: Reach | undefined;
   /** Whether its credentials carry the permission. */
   may(permission: Permission): boolean;
   /** Aborts when the caller has gone or its deadline has passed. */
@@ -87,6 +89,7 @@ export class Opened implements Call {
   tenant = "";
   agent: string | undefined;
   principal: string | undefined;
+  reach: Reach | undefined;
   #credentials: Credentials | undefined;
   #requestId: string | undefined;
   #dryRun = false;
@@ -121,6 +124,9 @@ export class Opened implements Call {
     if (!credentials)
       throw new CortexError("UNAUTHENTICATED", { problem: "nobody looked at them" });
     this.principal = credentials.principal;
+    this.reach = credentials.reach;
+    this.#requestId = requestIdOf(request);
+    this.#dryRun = (request as { dryRun?: unknown } | undefined)?.dryRun === true;
     this.agent = check.agentId([
       ...metadata.get(agentHeader),
       ...metadata.get(`${agentHeader}-bin`),
@@ -129,8 +135,6 @@ export class Opened implements Call {
     this.tenant = check.tenant(asked); // as the log has it, also where it is refused
     this.tenant = tenantOf(credentials, this.tenant);
     authorize(credentials, this.endpoint, request);
-    this.#requestId = requestIdOf(request);
-    this.#dryRun = (request as { dryRun?: unknown } | undefined)?.dryRun === true;
     this.context.rates.take(this.tenant);
     this.context.listener.admit(this.grpc);
     this.#credentials = credentials;

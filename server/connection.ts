@@ -84,10 +84,14 @@ export class Executor {
     attempts = attemptsMax,
   ): Promise<postgres.Row[]> {
     for (let attempt = 1; ; attempt++) {
-      const [query, told] = await begin();
       const start = performance.now();
-      const stopWatching = this.#watch(query, signal);
+      let told: Promise<boolean> | undefined;
+      let stopWatching: (() => Promise<unknown> | undefined) | undefined;
       try {
+        const started = await begin();
+        const [query] = started;
+        told = started[1];
+        stopWatching = this.#watch(query, signal);
         // Where a statement failed after its first rows, the driver (3.4.9) numbers the rows of the connection's next result
         // from there: what comes is whole, behind as many holes. filter() leaves holes out.
         const rows = (await query).filter(() => true);
@@ -103,10 +107,10 @@ export class Executor {
           code === "40P01" ||
           code === "40001" ||
           (code === "57014" && !timedOut) ||
-          (outOfScope.has(code ?? "") && !(await told));
+          (outOfScope.has(code ?? "") && (await told) === false);
         if (!again || attempt >= attempts) throw error;
       } finally {
-        await stopWatching();
+        await stopWatching?.();
       }
     }
   }

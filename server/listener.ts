@@ -5,7 +5,7 @@ import type { Server, ServerCredentials } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import { CortexError } from "./errors.js";
 
-export interface ListenOptions {
+interface ListenOptions {
   listen: string;
   connectionsMax: number;
   stallSeconds: number;
@@ -20,7 +20,7 @@ const warnMs = 10_000;
 const prefaceBytes = 24; // with which every HTTP/2 connection begins
 const prefaceMsMax = 10_000;
 
-/** A call, as far as it says whose connection it is on. (To ask is not cheap: 3 microseconds.) */
+/** A call, as far as it says whose connection it is on. */
 export interface Peer {
   getPeer(): string;
 }
@@ -47,12 +47,20 @@ export class Listener {
   ) {
     this.#listening = createServer({ noDelay: true });
     this.#listening.maxConnections = options.connectionsMax;
-    this.#listening.on("drop", () => {
-      const now = performance.now();
-      if (now - this.#warned < warnMs) return;
-      this.#warned = now;
-      log.warn({ limit: options.connectionsMax }, "connections are refused: there are too many");
-    });
+    this.#listening.on("drop", () =>
+      this.#refusing(
+        { limit: options.connectionsMax },
+        "connections are refused: there are too many",
+      ),
+    );
+  }
+
+  /** Says so at most every ten seconds. */
+  #refusing(details: object, message: string): void {
+    const now = performance.now();
+    if (now - this.#warned < warnMs) return;
+    this.#warned = now;
+    this.log.warn(details, message);
   }
 
   /** Listens, and gives what comes to the server; the port. */
@@ -62,18 +70,24 @@ export class Listener {
       const name = `${socket.remoteAddress}:${socket.remotePort}`; // as getPeer() of a call
       const connected = { socket, unsent: 0, replies: 0, stall: undefined };
       this.#connected.set(name, connected);
-      socket.once("close", () => this.#forget(name, connected));
-      setTimeout(() => {
+      const silent = setTimeout(() => {
         if (socket.bytesRead < prefaceBytes) socket.destroy();
       }, prefaceMsMax).unref();
+      socket.once("close", () => {
+        clearTimeout(silent);
+        this.#forget(name, connected);
+      });
       injector.injectConnection(socket);
     });
     const { listen } = this.options;
     const [, host = "", port] = /^\[?(.*?)\]?:(\d+)$/.exec(listen) ?? [];
     return new Promise((resolve, reject) => {
-      this.#listening.once("error", (error: NodeJS.ErrnoException) =>
-        reject(new ListenError(`cannot listen on ${listen}: ${error.code}`)),
-      );
+      // Also later, when the system cannot give a connection: an error without a listener would end the process.
+      this.#listening.on("error", (error: NodeJS.ErrnoException) => {
+        reject(new ListenError(`cannot listen on ${listen}: ${error.code}`));
+        if (this.#listening.listening)
+          this.#refusing({ err: error }, "a connection cannot be taken");
+      });
       this.#listening.listen({ host, port: Number(port) }, () =>
         resolve((this.#listening.address() as { port: number }).port),
       );

@@ -56,6 +56,9 @@ export const secret: Parse<string> = (value) => {
 };
 
 export const httpUrl: Parse<string> = (value) => {
-  if (/^https?:\/\/./.test(value) && URL.canParse(value)) return value;
-  throw new BadValue("takes a URL that begins with https:// or http://");
+  const url = /^https?:\/\/./.test(value) && URL.canParse(value) ? new URL(value) : undefined;
+  if (url && url.username + url.password === "") return value;
+  throw new BadValue(
+    "takes a URL that begins with https:// or http://, without a user and password",
+  );
 };

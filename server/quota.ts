@@ -46,8 +46,9 @@ export class Quotas {
   async room(tenant: string, adds: Amounts): Promise<Room | undefined> {
     if (!this.#on || kinds.every((kind) => adds[kind] === 0)) return undefined;
     let usage = this.#usages.get(tenant);
-    if (!usage || performance.now() - usage.at > ageMsMax || this.#isNear(usage))
-      usage = await this.#measure(tenant);
+    if (!usage || this.#isNear(usage)) usage = await this.#measure(tenant);
+    else if (performance.now() - usage.at > ageMsMax && !this.#measuring.has(tenant))
+      this.#measure(tenant).catch(() => {}); // nobody waits for it; the next write tries again
     const room = this.#left(usage);
     for (const kind of kinds) usage.since[kind] += adds[kind];
     return this.#isNear(usage) ? room : undefined;

@@ -38,11 +38,14 @@ export async function once<Reply extends object>(
   tenant: string,
   request: RequestKey | undefined,
   work: (sql: Sql) => Work,
+  /** Refuses it, where it is not a repeat. */
+  allow: () => Promise<void> = async () => {},
 ): Promise<Reply | undefined> {
   const parsed = (reply: string | undefined) =>
     reply === undefined ? undefined : (JSON.parse(reply) as Reply);
   const past = request && parsed(await keptReply(run, tenant, request));
   if (past) return past;
+  await allow();
   try {
     const done = await doneOnce<Reply>(run, tenant, request, work);
     if (done || !request) return done;

@@ -2,7 +2,6 @@
 // transaction. One statement, of distinct records.
 import type { Message } from "@bufbuild/protobuf";
 import type { StoreOperation } from "../gen/cortex/immutable/v1/immutable_pb.js";
-import { checkNotAudit } from "./audit.js";
 import type { Call } from "./call.js";
 import * as check from "./checks.js";
 import type { Run } from "./connection.js";
@@ -47,6 +46,17 @@ export const recordId = (tenant: string, type: string, id: string): string =>
 
 /** The fields that StoreRequest and StoreOperation share. */
 type StoreMessage = Omit<StoreOperation, keyof Message>;
+
+/** What the server itself stores: see audit.ts. */
+export const auditType = "audit-log";
+export const auditIdPrefix = "cortex/";
+
+/** Nobody but the server writes its own records. */
+function checkNotAudit({ type, id }: { type: string; id: string }, field: string): void {
+  if (type !== auditType || !id.startsWith(auditIdPrefix)) return;
+  const problem = `begins with ${auditIdPrefix}, which is for what the server itself writes to its ${auditType}`;
+  throw new CortexError("INVALID_ID", { field, problem });
+}
 
 /** A version that a caller asks to store. */
 export function storeOf(

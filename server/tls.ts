@@ -13,7 +13,7 @@ interface Files {
   caCertificate: Buffer | undefined;
 }
 
-export interface Transport {
+interface Transport {
   credentials: ServerCredentials;
   stop(): void;
 }
@@ -30,21 +30,17 @@ export async function transport(
     createSecureContext({ cert: certificate, key: privateKey, ca: caCertificate }); // throws where they do not fit
     return { certificate, privateKey, caCertificate };
   };
-  const listeners = new Set<(files: Files) => void>();
+  const listeners = new Map<unknown, (files: Files) => void>();
   const paths = [tlsCert, tlsKey, ...(tlsClientCa ? [tlsClientCa] : [])];
   const files = await watching(paths, "the certificates", read, log, (changed) => {
-    for (const listener of listeners) listener(changed);
+    for (const tell of listeners.values()) tell(changed);
   });
-  const given = new Map<unknown, (files: Files) => void>();
   const add = (listener: unknown, tell: (files: Files) => void) => {
-    given.set(listener, tell);
-    listeners.add(tell);
+    listeners.set(listener, tell);
     queueMicrotask(() => tell(files.current)); // grpc-js does not listen yet
   };
   const remove = (listener: unknown) => {
-    const tell = given.get(listener);
-    if (tell) listeners.delete(tell);
-    given.delete(listener);
+    listeners.delete(listener);
   };
   const provider: experimental.CertificateProvider = {
     addIdentityCertificateListener: (listener) =>

@@ -18,9 +18,7 @@ export async function watching<T>(
 ): Promise<Watched<T>> {
   const explain = (error: unknown) =>
     `${what} in ${paths.join(", ")} cannot be used: ${error instanceof Error ? error.message : error}`;
-  let current = await read().catch((error: unknown) => {
-    throw new Error(explain(error), { cause: error });
-  });
+  let current: T;
   let reading = Promise.resolve();
   const again = () => {
     reading = reading.then(async () => {
@@ -33,13 +31,21 @@ export async function watching<T>(
       }
     });
   };
+  const stop = () => {
+    for (const path of paths) unwatchFile(path, again);
+  };
+  // Watched before they are read, so that no change goes unseen.
   for (const path of paths) watchFile(path, { interval: intervalMs, persistent: false }, again);
+  try {
+    current = await read();
+  } catch (error) {
+    stop();
+    throw new Error(explain(error), { cause: error });
+  }
   return {
     get current() {
       return current;
     },
-    stop() {
-      for (const path of paths) unwatchFile(path, again);
-    },
+    stop,
   };
 }

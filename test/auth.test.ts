@@ -238,6 +238,27 @@ describe("with keys", () => {
       "committed",
     );
     owner.close();
+    const narrow = newKey();
+    await replaceFile(
+      path,
+      content().replace(
+        '{"keys":[',
+        `{"keys":[${JSON.stringify({ principal: "agents", sha256: digestOf(narrow), tenants: ["acme"], permissions: ["write"], namespaces: ["public"] })},${JSON.stringify({ principal: "writer", sha256: digestOf(writer), tenants: ["acme"], permissions: ["write"], namespaces: ["public"] })},`,
+      ),
+    );
+    const same = { "x-tenant-id": "acme", ...bearer(narrow) }; // the principal of the owner, reaching less
+    while (
+      "reason" in
+      (await server.raw.call(
+        MutableStore.method.set,
+        { namespace: "public", key: "k", valueJson: "1" },
+        same,
+      ))
+    )
+      await pause(50);
+    const namesake = new RawTransaction(server.running.address, same);
+    await expect(namesake.ask(begin)).rejects.toMatchObject({ reason: "REQUEST_ID_REUSED" });
+    namesake.close();
     const open = () => new RawTransaction(server.running.address, theirs);
     const thief = open();
     await expect(thief.ask(begin)).rejects.toMatchObject({ reason: "REQUEST_ID_REUSED" });
@@ -498,6 +519,12 @@ describe("with tokens", () => {
       reason: "KEYS_UNAVAILABLE",
     });
     broken = false;
+    const keysBefore = keys;
+    keys = "no list" as never;
+    expect(await server.get(bearer(await one.sign()))).toMatchObject({
+      reason: "KEYS_UNAVAILABLE",
+    });
+    keys = keysBefore;
     await server.client(await one.sign()).mutable.get("ns", "k"); // which the client repeats until then
     keys = [one.jwk, two.jwk];
     await server

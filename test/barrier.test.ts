@@ -83,6 +83,10 @@ it("every table of tenants has its view, which takes no row of another tenant", 
   expect(views.map(({ table_name }) => table_name)).toEqual(
     tables.map(({ table_name }) => table_name),
   );
+  const columns = (schema: string) => s.sql`
+    select table_name, column_name from information_schema.columns
+    where table_schema = ${schema} and table_name = any(${tables.map(({ table_name }) => table_name)}) and column_name <> 'tid' order by 1, 2`;
+  expect(await columns("of_tenant")).toEqual(await columns("public"));
   const { run, close } = laneOf(s.databaseUrl, 1, { whole: false });
   const create = (tenant: string) =>
     run("mine")(

@@ -64,6 +64,7 @@ describe("a setting", () => {
     [["--rate-burst", "5"], "--rate-burst means nothing without --rate-per-second"],
     [["--jwt-audience", "a"], "mean nothing without --auth jwt"],
     [["--jwt-jwks-url", "ftp://x"], "--jwt-jwks-url takes a URL"],
+    [["--jwt-jwks-url", "https://u:secret@h/k"], "without a user and password"],
     [["--tls-cert", "c"], "--tls-cert and --tls-key go together"],
     [["--tls-client-ca", "c"], "--tls-client-ca needs --tls-cert"],
     [

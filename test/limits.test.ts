@@ -149,6 +149,13 @@ describe("what a tenant may store:", () => {
       "QUOTA_EXCEEDED",
     );
     expect([await mutable.count("q"), await immutable.count()]).toEqual([3, 1]);
+    // What was done before there was no room is not said to be refused when it is repeated.
+    const { users } = client("repeats");
+    const profile = { text: text(200) };
+    const user = await users.create("u", profile, { requestId: "u" });
+    await client("repeats").mutable.set("q", "a", text(2700));
+    await expect(users.create("v", profile)).toFailWith("QUOTA_EXCEEDED");
+    expect(await users.create("u", profile, { requestId: "u" })).toEqual(user);
   });
 
   it("keys, however many messages of a transaction create them; what only looks for a key creates none", async () => {

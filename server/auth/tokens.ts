@@ -10,7 +10,7 @@ import {
 import { CortexError } from "../errors.js";
 import { BadGrant, type Credentials, credentialsOf } from "./credentials.js";
 
-export interface TokenOptions {
+interface TokenOptions {
   issuer: string;
   audience: string;
   skewSeconds: number;
@@ -102,10 +102,9 @@ function refusal(error: unknown): CortexError {
   if (error instanceof errors.JWTExpired) return as("the token is expired");
   if (error instanceof errors.JWTClaimValidationFailed)
     return as(`the token's claim ${error.claim} is missing, or not what is asked for`);
-  if (error instanceof errors.JWKSTimeout || !(error instanceof errors.JOSEError))
-    return new CortexError("KEYS_UNAVAILABLE", { applied: "no" }, { cause: error });
-  if (error.code === "ERR_JOSE_GENERIC")
-    // the server of the keys answered something else
+  // No answer, or none that holds keys: of the server of the keys, not of the token.
+  const keys = ["ERR_JWKS_TIMEOUT", "ERR_JWKS_INVALID", "ERR_JOSE_GENERIC"];
+  if (!(error instanceof errors.JOSEError) || keys.includes(error.code))
     return new CortexError("KEYS_UNAVAILABLE", { applied: "no" }, { cause: error });
   return as("the token cannot be trusted");
 }

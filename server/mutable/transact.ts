@@ -23,7 +23,7 @@ export async function* transact(requests: AsyncIterator<TransactRequest>, call: 
   const first = await next(requests, call.signal, config.transactionIdleSeconds);
   if (first?.case !== "begin") throw disorder("its first message is not begin");
   const seconds = check.transactionSeconds(first.value.timeoutSeconds, config.transactionSeconds);
-  const request = keyOf(first.value.requestId, call.principal);
+  const request = keyOf(first.value.requestId, call);
   const past = request && (await keptReply(run, tenant, request));
   if (past) {
     const results = toResults(resultsIn(past));
@@ -78,7 +78,7 @@ export async function* transact(requests: AsyncIterator<TransactRequest>, call: 
         case "commit": {
           const results = toResults(session.results);
           clearTimeout(timer); // what is being committed no longer runs out of time
-          await session.commit(keyOf(message.value.requestId, call.principal));
+          await session.commit(keyOf(message.value.requestId, call));
           yield answer({ case: "committed", value: { results } });
           return;
         }
@@ -96,9 +96,9 @@ export async function* transact(requests: AsyncIterator<TransactRequest>, call: 
   }
 }
 
-/** Its messages come later than its request id: so it is who asks that tells it from another's. */
-const keyOf = (requestId: string | undefined, principal: string | undefined) =>
-  requestKey(requestId, "Transact", [principal]);
+/** Its messages come later than its request id: so it is who asks, and how far that reaches, that tells it from another's. */
+const keyOf = (requestId: string | undefined, { principal, reach }: Call) =>
+  requestKey(requestId, "Transact", [principal, reach]);
 
 const answer = (message: NonNullable<Response>) => ({ message });
 

@@ -10,15 +10,22 @@ export async function create(request: CreateRequest, { tenant, run, quotas }: Ca
   const id = check.userId(request.id, "id");
   const profile = check.jsonObject(request.profileJson ?? "{}", "profile_json");
   const key = requestKey(request.requestId, "Users/Create", [id, request.profileJson]);
-  await quotas.check(tenant, { keys: 0, bytes: Buffer.byteLength(profile), versions: 0 });
-  const user = await once<KeptUser>(run, tenant, key, (sql) => ({
-    steps: sql`u as (
+  const allow = () =>
+    quotas.check(tenant, { keys: 0, bytes: Buffer.byteLength(profile), versions: 0 });
+  const user = await once<KeptUser>(
+    run,
+    tenant,
+    key,
+    (sql) => ({
+      steps: sql`u as (
         insert into users (tenant, id, profile, created_at, updated_at)
         select ${tenant}, ${id}, ${profile}::text::json, at, at from (select ${now(sql)} as at) as clock
         on conflict do nothing
         returning *)`,
-    reply: kept(sql),
-  }));
+      reply: kept(sql),
+    }),
+    allow,
+  );
   if (!user) throw new CortexError("USER_EXISTS", { user_id: id });
   return { user: toUser(user) };
 }

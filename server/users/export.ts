@@ -30,7 +30,9 @@ export async function* exportUser(request: ExportRequest, { tenant, bulk }: Call
   for (const part of [entries, versions]) {
     let after: Position = ["", "", 0];
     for (let more = true; more; ) {
-      const rows = await bulk<Line>((sql) => chunk(sql, part(sql, tenant, id, after)));
+      const rows = await bulk<Line>((sql) =>
+        chunk(sql, part.rows(sql, tenant, id, after), part.line(sql)),
+      );
       const last = rows.at(-1);
       if (last) after = [last.first, last.second, last.third];
       more = Number(last?.found ?? 0) > rows.length;
@@ -47,36 +49,48 @@ const oneLine = (line: string): string => line.replace(/[\r\n]/g, " ");
 const iso = (sql: Sql, time: Fragment): Fragment =>
   sql`to_char(${time} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
 
-/** As many of the rows as fit a message; the first always does. */
-const chunk = (sql: Sql, rows: Fragment): Fragment => sql`
+/** What is exported, table by table: the rows that follow a position, with their size, and the line that is made of one. */
+interface Part {
+  rows: (sql: Sql, tenant: string, id: string, after: Position) => Fragment;
+  line: (sql: Sql) => Fragment;
+}
+
+/** As many of the rows as fit a message; the first always does. Lines are made of these alone. */
+const chunk = (sql: Sql, rows: Fragment, line: Fragment): Fragment => sql`
   with row as materialized (${rows} limit ${linesMax + 1}),
-  sized as (
-    select row.*, count(*) over () as found, row_number() over place as number, sum(bytes) over place - bytes as bytes_before
+  sized as materialized (
+    select row.*, count(*) over () as found, row_number() over place as number, sum(size) over place - size as bytes_before
     from row window place as (order by first, second, third)
   )
-  select line, found, first, second, third from sized
+  select ${line}::text as line, found, first, second, third from sized r
   where bytes_before < ${linesBytesMax} and number <= ${linesMax} order by number`;
 
-const entries = (sql: Sql, tenant: string, id: string, [namespace, key]: Position): Fragment => sql`
-  select m.namespace as first, m.key as second, 0 as third, m.bytes, json_build_object('kind', 'mutable', 'namespace', m.namespace,
-    'key', m.key, 'value', m.value, 'metadata', m.metadata, 'createdAt', ${iso(sql, sql`m.created_at`)},
-    'updatedAt', ${iso(sql, sql`m.updated_at`)}, 'expiresAt', ${iso(sql, sql`m.expire_at`)}, 'accessCount', coalesce(a.count, 0),
-    'lastAccessed', ${iso(sql, sql`a.accessed_at`)}, 'updatedBy', m.agent_id, 'principal', m.principal)::text as line
-  from mutable m
-  left join mutable_access a on a.tenant = m.tenant and a.namespace = m.namespace and a.key = m.key
-    and a.created_revision = m.created_revision
-  where m.tenant = ${tenant} and m.user_id = ${id} and (m.namespace, m.key) > (${namespace}, ${key})
-  order by m.namespace, m.key`;
+const overheadBytes = 600; // names, times and numbers
 
-const versions = (
-  sql: Sql,
-  tenant: string,
-  id: string,
-  [type, record, version]: Position,
-): Fragment => sql`
-  select v.type as first, v.id as second, v.version as third, v.bytes, json_build_object('kind', 'immutable', 'type', v.type,
-    'id', v.id, 'version', v.version, 'data', v.data, 'metadata', v.metadata, 'createdAt', ${iso(sql, sql`v.created_at`)},
-    'agentId', v.agent_id, 'principal', v.principal)::text as line
-  from immutable_version v
-  where v.tenant = ${tenant} and v.user_id = ${id} and (v.type, v.id, v.version) > (${type}, ${record}, ${version}::int)
-  order by v.type, v.id, v.version`;
+const entries: Part = {
+  rows: (sql, tenant, id, [namespace, key]) => sql`
+    select m.namespace as first, m.key as second, 0 as third, m.bytes + octet_length(m.metadata::text) + ${overheadBytes}::int as size,
+      m.value, m.metadata, m.created_at, m.updated_at, m.expire_at, m.agent_id, m.principal, a.count, a.accessed_at
+    from mutable m
+    left join mutable_access a on a.tenant = m.tenant and a.namespace = m.namespace and a.key = m.key
+      and a.created_revision = m.created_revision
+    where m.tenant = ${tenant} and m.user_id = ${id} and (m.namespace, m.key) > (${namespace}, ${key})
+    order by m.namespace, m.key`,
+  line: (sql) => sql`
+    json_build_object('kind', 'mutable', 'namespace', r.first, 'key', r.second, 'value', r.value, 'metadata', r.metadata,
+      'createdAt', ${iso(sql, sql`r.created_at`)}, 'updatedAt', ${iso(sql, sql`r.updated_at`)}, 'expiresAt', ${iso(sql, sql`r.expire_at`)},
+      'accessCount', coalesce(r.count, 0), 'lastAccessed', ${iso(sql, sql`r.accessed_at`)}, 'updatedBy', r.agent_id,
+      'principal', r.principal)`,
+};
+
+const versions: Part = {
+  rows: (sql, tenant, id, [type, record, version]) => sql`
+    select v.type as first, v.id as second, v.version as third, v.bytes + octet_length(v.metadata::text) + ${overheadBytes}::int as size,
+      v.data, v.metadata, v.created_at, v.agent_id, v.principal
+    from immutable_version v
+    where v.tenant = ${tenant} and v.user_id = ${id} and (v.type, v.id, v.version) > (${type}, ${record}, ${version}::int)
+    order by v.type, v.id, v.version`,
+  line: (sql) => sql`
+    json_build_object('kind', 'immutable', 'type', r.first, 'id', r.second, 'version', r.third, 'data', r.data, 'metadata', r.metadata,
+      'createdAt', ${iso(sql, sql`r.created_at`)}, 'agentId', r.agent_id, 'principal', r.principal)`,
+};

@@ -10,14 +10,21 @@ export async function update(request: UpdateRequest, { tenant, run, quotas }: Ca
   const id = check.userId(request.id, "id");
   const profile = check.jsonObject(request.profileJson, "profile_json");
   const key = requestKey(request.requestId, "Users/Update", [id, profile]);
-  await quotas.check(tenant, { keys: 0, bytes: Buffer.byteLength(profile), versions: 0 });
-  const user = await once<KeptUser>(run, tenant, key, (sql) => ({
-    steps: sql`u as (
+  const allow = () =>
+    quotas.check(tenant, { keys: 0, bytes: Buffer.byteLength(profile), versions: 0 });
+  const user = await once<KeptUser>(
+    run,
+    tenant,
+    key,
+    (sql) => ({
+      steps: sql`u as (
         update users u set profile = ${profile}::text::json, updated_at = ${now(sql)}
         where u.tenant = ${tenant} and u.id = ${id}
         returning *)`,
-    reply: kept(sql),
-  }));
+      reply: kept(sql),
+    }),
+    allow,
+  );
   if (!user) throw new CortexError("USER_NOT_FOUND", { user_id: id });
   return { user: toUser(user) };
 }

@@ -10,16 +10,23 @@ export async function upsert(request: UpsertRequest, { tenant, run, quotas }: Ca
   const given = request.profileJson !== undefined;
   const profile = check.jsonObject(request.profileJson ?? "{}", "profile_json");
   const key = requestKey(request.requestId, "Users/Upsert", [id, request.profileJson]);
-  await quotas.check(tenant, { keys: 0, bytes: Buffer.byteLength(profile), versions: 0 });
-  const user = await once<KeptUser>(run, tenant, key, (sql) => ({
-    steps: sql`u as (
+  const allow = () =>
+    quotas.check(tenant, { keys: 0, bytes: Buffer.byteLength(profile), versions: 0 });
+  const user = await once<KeptUser>(
+    run,
+    tenant,
+    key,
+    (sql) => ({
+      steps: sql`u as (
         insert into users as u (tenant, id, profile, created_at, updated_at)
         select ${tenant}, ${id}, ${profile}::text::json, at, at from (select ${now(sql)} as at) as clock
         on conflict (tenant, id) do update set
           profile = ${given ? sql`excluded.profile` : sql`u.profile`},
           updated_at = ${given ? now(sql) : sql`u.updated_at`}
         returning *)`,
-    reply: kept(sql),
-  }));
+      reply: kept(sql),
+    }),
+    allow,
+  );
   return { user: user && toUser(user) };
 }

@@ -68,6 +68,7 @@ export function explainer(s: Served) {
     tenant: "",
     agent: undefined,
     principal: undefined,
+    reach: undefined,
     may: () => true,
     run,
     bulk: run,
