@@ -1,10 +1,10 @@
 // ImmutableStore: what a long history costs, and what a search costs over its SQL.
 import { create, type DescMethodUnary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { ImmutableStore } from "../gen/cortex/immutable/v1/immutable_pb.js";
-import type { Call } from "../server/call.js";
-import { connect, type Fragment, type Run, type Sql } from "../server/connection.js";
+import type { Call } from "../server/grpc/call.js";
 import { search } from "../server/immutable/search.js";
-import { languageOf } from "../server/language.js";
+import { connect, type Fragment, type Run, type Sql } from "../server/postgres/connection.js";
+import { languageOf } from "../server/search/language.js";
 import { Load } from "./load.js";
 import { compare } from "./measure.js";
 

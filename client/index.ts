@@ -1,16 +1,23 @@
 /** The client of the Cortex Store: the store that teams of AI agents share their state through. */
-import { header, only } from "./arguments.js";
-import { Caller } from "./call.js";
-import { CortexError } from "./error.js";
-import { Immutable } from "./immutable.js";
-import { Mutable } from "./mutable.js";
-import { checkTimeout } from "./retry.js";
-import type { TlsOptions, Token } from "./security.js";
-import { Users } from "./users.js";
 
-export type { CallOptions, WriteOptions } from "./call.js";
-export { CortexError, type ErrorCode, type ErrorDetails } from "./error.js";
-export type { MutableFilters, MutableOrder, MutablePage } from "./filters.js";
+import type { TlsOptions, Token } from "./core/credentials.js";
+import { CortexError } from "./core/error.js";
+import { checkTimeout } from "./core/retry.js";
+import { Caller } from "./core/transport.js";
+import { header, only } from "./core/validate.js";
+import { Immutable } from "./immutable/immutable.js";
+import { Mutable } from "./mutable/mutable.js";
+import { Users } from "./users/users.js";
+
+export type { TlsOptions, Token } from "./core/credentials.js";
+export { CortexError, type ErrorCode, type ErrorDetails } from "./core/error.js";
+export type { CallOptions, WriteOptions } from "./core/transport.js";
+export type {
+  ImmutableFilters,
+  ImmutableListFilters,
+  ImmutableOrder,
+  ImmutableSearchFilters,
+} from "./immutable/filters.js";
 export type {
   Immutable,
   ImmutableListResult,
@@ -22,14 +29,15 @@ export type {
   Retention,
   StoreOptions,
   VerifyHistoryResult,
-} from "./immutable.js";
+} from "./immutable/immutable.js";
 export type {
-  ImmutableFilters,
-  ImmutableListFilters,
-  ImmutableOrder,
-  ImmutableSearchFilters,
-} from "./immutable-filters.js";
-export type { Mutable } from "./mutable.js";
+  ImmutableEntry,
+  ImmutableMetadata,
+  ImmutableRecord,
+  ImmutableVersion,
+} from "./immutable/versions.js";
+export type { MutableFilters, MutableOrder, MutablePage } from "./mutable/filters.js";
+export type { Mutable } from "./mutable/mutable.js";
 export type {
   ChangeOptions,
   DeleteOptions,
@@ -42,16 +50,15 @@ export type {
   PurgeResult,
   SetManyEntry,
   SetOptions,
-} from "./options.js";
-export type { MutableRecord } from "./records.js";
-export type { TlsOptions, Token } from "./security.js";
+} from "./mutable/options.js";
+export type { MutableRecord } from "./mutable/records.js";
 export type {
   Operation,
   Transaction,
   TransactionOptions,
   TransactionResult,
-} from "./transaction.js";
-export type { UpdateOptions, Updater } from "./update.js";
+} from "./mutable/transactions/transaction.js";
+export type { UpdateOptions, Updater } from "./mutable/update.js";
 export type {
   DeleteUserOptions,
   DeleteUserResult,
@@ -59,13 +66,7 @@ export type {
   UserFilters,
   UserListResult,
   Users,
-} from "./users.js";
-export type {
-  ImmutableEntry,
-  ImmutableMetadata,
-  ImmutableRecord,
-  ImmutableVersion,
-} from "./versions.js";
+} from "./users/users.js";
 
 export interface CortexOptions {
   /** HOST:PORT of the server, without a scheme. Default: `CORTEX_ADDRESS`, or 127.0.0.1:50051. */

@@ -1,8 +1,8 @@
 // The log: pino, on stderr. Errors are logged without the parameters and details of statements, which hold what users store.
 import pino, { type Logger } from "pino";
 import pretty from "pino-pretty";
-import type { Config } from "./config.js";
-import { codeOf } from "./errors.js";
+import type { Config } from "./config/config.js";
+import { codeOf } from "./errors/reasons.js";
 
 export function createLog({ logLevel, logFormat }: Config): Logger {
   const options = { level: logLevel, base: { pid: process.pid }, serializers: { err: bare } };

@@ -3,10 +3,10 @@
 import cluster from "node:cluster";
 import { createRequire } from "node:module";
 import type { Logger } from "pino";
-import { type Config, Printed, parseConfig, UsageError } from "./config.js";
-import { connectionsOf } from "./database.js";
-import { CortexError, codeOf } from "./errors.js";
+import { type Config, Printed, parseConfig, UsageError } from "./config/config.js";
+import { CortexError, codeOf } from "./errors/reasons.js";
 import { createLog } from "./log.js";
+import { connectionsOf } from "./postgres/pools.js";
 import { start } from "./start.js";
 import { runWorkers } from "./workers.js";
 
@@ -59,7 +59,7 @@ async function serve(config: Config, log: Logger): Promise<void> {
 
 /** Loaded only when it is needed: whoever brings a database needs no embedded one. */
 async function startPostgres(config: Config, log: Logger) {
-  const { startEmbedded } = await import("./embedded.js");
+  const { startEmbedded } = await import("./embedded/cluster.js");
   return startEmbedded(config.dataDir, log, connectionsOf(config));
 }
 

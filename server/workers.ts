@@ -1,7 +1,7 @@
 // Several processes that serve one address (--workers): the primary starts them, replaces one that dies, and stops them together.
 import cluster, { type Worker } from "node:cluster";
 import type { Logger } from "pino";
-import { type Config, environmentOf } from "./config.js";
+import { type Config, environmentOf } from "./config/config.js";
 import type { Running } from "./start.js";
 
 const restartPauseMs = 1000;

@@ -3,9 +3,9 @@
 import { readFile } from "node:fs/promises";
 import type { ServerUnaryCall } from "@grpc/grpc-js";
 import type { Logger } from "pino";
-import type { Config } from "../config.js";
-import { CortexError } from "../errors.js";
-import { type Watched, watching } from "../watch.js";
+import type { Config } from "../config/config.js";
+import { type Watched, watching } from "../config/watched-files.js";
+import { CortexError } from "../errors/reasons.js";
 import { anybody, BadGrant, type Credentials, principalOf } from "./credentials.js";
 import { holderOf, parseKeys } from "./keys.js";
 import { fileTrust, secretTrust, type Trust, urlTrust, Verifier } from "./tokens.js";

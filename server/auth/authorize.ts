@@ -5,7 +5,7 @@ import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import { ImmutableStore } from "../../gen/cortex/immutable/v1/immutable_pb.js";
 import { MutableStore } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import { Users } from "../../gen/cortex/users/v1/users_pb.js";
-import { CortexError, type Details } from "../errors.js";
+import { CortexError, type Details } from "../errors/reasons.js";
 import { type Credentials, isAllowed, type Permission, type Reach } from "./credentials.js";
 
 /**

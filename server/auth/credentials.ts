@@ -1,6 +1,6 @@
 // What credentials allow, in the one shape that key files and tokens share.
 
-import * as check from "../checks.js";
+import * as check from "../validation/fields.js";
 
 export const permissions = ["read", "write", "purge", "admin"] as const;
 export type Permission = (typeof permissions)[number];

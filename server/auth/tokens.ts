@@ -7,7 +7,7 @@ import {
   type JWTVerifyGetKey,
   jwtVerify,
 } from "jose";
-import { CortexError } from "../errors.js";
+import { CortexError } from "../errors/reasons.js";
 import { BadGrant, type Credentials, credentialsOf } from "./credentials.js";
 
 interface TokenOptions {

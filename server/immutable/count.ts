@@ -1,6 +1,6 @@
 import type { CountRequest } from "../../gen/cortex/immutable/v1/immutable_pb.js";
-import type { Call } from "../call.js";
-import { checkFilter, matches } from "./filter.js";
+import type { Call } from "../grpc/call.js";
+import { checkFilter, matches } from "../storage/versions/filter.js";
 
 export async function count(request: CountRequest, { tenant, bulk }: Call) {
   const matching = checkFilter(tenant, request.filter);

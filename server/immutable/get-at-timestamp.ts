@@ -1,9 +1,16 @@
 import type { GetAtTimestampRequest } from "../../gen/cortex/immutable/v1/immutable_pb.js";
-import type { Call } from "../call.js";
-import * as check from "../checks.js";
-import { CortexError } from "../errors.js";
-import { columns, kept, ofRecord, toVersion, type VersionRow, versionAt } from "../versions.js";
-import { nameOf } from "./name.js";
+import { CortexError } from "../errors/reasons.js";
+import type { Call } from "../grpc/call.js";
+import { nameOf } from "../storage/versions/name.js";
+import {
+  columns,
+  kept,
+  ofRecord,
+  toVersion,
+  type VersionRow,
+  versionAt,
+} from "../storage/versions/version.js";
+import * as check from "../validation/fields.js";
 
 export async function getAtTimestamp(request: GetAtTimestampRequest, { tenant, run }: Call) {
   const { type, id } = nameOf(tenant, request);

@@ -1,10 +1,17 @@
 // The versions in pages, each one statement that goes on after the last version: a reader that stalls holds no connection.
 import type { GetHistoryRequest } from "../../gen/cortex/immutable/v1/immutable_pb.js";
-import type { Call } from "../call.js";
-import * as check from "../checks.js";
-import { columns, kept, ofRecord, size, toVersion, type VersionRow } from "../versions.js";
-import { historyBytesMax, versionsMax } from "./history.js";
-import { nameOf } from "./name.js";
+import type { Call } from "../grpc/call.js";
+import { historyBytesMax, versionsMax } from "../storage/versions/history.js";
+import { nameOf } from "../storage/versions/name.js";
+import {
+  columns,
+  kept,
+  ofRecord,
+  size,
+  toVersion,
+  type VersionRow,
+} from "../storage/versions/version.js";
+import * as check from "../validation/fields.js";
 
 export async function* getHistory(request: GetHistoryRequest, { tenant, bulk }: Call) {
   const { type, id } = nameOf(tenant, request);

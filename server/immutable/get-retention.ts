@@ -1,5 +1,5 @@
 import type { GetRetentionRequest } from "../../gen/cortex/immutable/v1/immutable_pb.js";
-import type { Call } from "../call.js";
+import type { Call } from "../grpc/call.js";
 
 export async function getRetention(_: GetRetentionRequest, { config }: Call) {
   const { defaultVersions, byType } = config.retention;

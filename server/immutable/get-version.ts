@@ -1,8 +1,14 @@
 import type { GetVersionRequest } from "../../gen/cortex/immutable/v1/immutable_pb.js";
-import type { Call } from "../call.js";
-import * as check from "../checks.js";
-import { columns, kept, ofRecord, toVersion, type VersionRow } from "../versions.js";
-import { nameOf } from "./name.js";
+import type { Call } from "../grpc/call.js";
+import { nameOf } from "../storage/versions/name.js";
+import {
+  columns,
+  kept,
+  ofRecord,
+  toVersion,
+  type VersionRow,
+} from "../storage/versions/version.js";
+import * as check from "../validation/fields.js";
 
 export async function getVersion(request: GetVersionRequest, { tenant, run }: Call) {
   const { type, id } = nameOf(tenant, request);

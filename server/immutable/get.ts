@@ -1,11 +1,19 @@
 import type { GetRequest } from "../../gen/cortex/immutable/v1/immutable_pb.js";
-import type { Call } from "../call.js";
-import type { Run } from "../connection.js";
-import { codeOf } from "../errors.js";
-import { ownRow, type Shared } from "../share.js";
-import { columns, current, kept, ofRecord, type RecordRow, size, toRecord } from "../versions.js";
-import { historyBytesMax, versionsMax } from "./history.js";
-import { type Name, nameOf } from "./name.js";
+import { codeOf } from "../errors/reasons.js";
+import type { Call } from "../grpc/call.js";
+import type { Run } from "../postgres/connection.js";
+import { ownRow, type Shared } from "../runtime/group-commit.js";
+import { historyBytesMax, versionsMax } from "../storage/versions/history.js";
+import { type Name, nameOf } from "../storage/versions/name.js";
+import {
+  columns,
+  current,
+  kept,
+  ofRecord,
+  type RecordRow,
+  size,
+  toRecord,
+} from "../storage/versions/version.js";
 
 const sharedBytesMax = 64 * 1024; // larger data is read by itself: a batch of it would fill the memory
 

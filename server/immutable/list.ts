@@ -1,13 +1,26 @@
 // Pages by keyset, each chunk one statement that goes on after the last record, as in MutableStore's List.
 import { type ListRequest, SortBy, SortOrder } from "../../gen/cortex/immutable/v1/immutable_pb.js";
-import type { Call } from "../call.js";
-import * as check from "../checks.js";
-import type { Run } from "../connection.js";
-import { pageToken, positionOf, type Query } from "../page.js";
-import { type By, byTime, checkPosition, messages, type Sort, unknownSort } from "../sort.js";
-import { columns, current, type RecordRow, size, toRecord } from "../versions.js";
-import { byLabels, checkFilter, type Matching, matches, queryOf } from "./filter.js";
-import { listHistoryBytesMax, pastOf } from "./history.js";
+import type { Call } from "../grpc/call.js";
+import type { Run } from "../postgres/connection.js";
+import {
+  type By,
+  byTime,
+  checkPosition,
+  messages,
+  type Sort,
+  unknownSort,
+} from "../storage/keyset.js";
+import { pageToken, positionOf, type Query } from "../storage/page-token.js";
+import {
+  byLabels,
+  checkFilter,
+  type Matching,
+  matches,
+  queryOf,
+} from "../storage/versions/filter.js";
+import { listHistoryBytesMax, pastOf } from "../storage/versions/history.js";
+import { columns, current, type RecordRow, size, toRecord } from "../storage/versions/version.js";
+import * as check from "../validation/fields.js";
 
 const listBytesMax = 1024 * 1024;
 

@@ -1,13 +1,19 @@
 import type { PurgeManyRequest } from "../../gen/cortex/immutable/v1/immutable_pb.js";
-import { userDigest } from "../audit.js";
-import type { Call } from "../call.js";
-import * as check from "../checks.js";
-import type { Sql } from "../connection.js";
-import { CortexError } from "../errors.js";
-import { purging } from "../purging.js";
-import { requestKey, type Work } from "../request.js";
-import { entryOf, usersOf } from "./audited.js";
-import { byLabels, checkFilter, filters, type Matching, matches } from "./filter.js";
+import { CortexError } from "../errors/reasons.js";
+import type { Call } from "../grpc/call.js";
+import type { Sql } from "../postgres/connection.js";
+import { userDigest } from "../storage/audit/audit.js";
+import { purging } from "../storage/audit/purge.js";
+import { entryOf, usersOf } from "../storage/audit/record-purge.js";
+import { requestKey, type Work } from "../storage/idempotency.js";
+import {
+  byLabels,
+  checkFilter,
+  filters,
+  type Matching,
+  matches,
+} from "../storage/versions/filter.js";
+import * as check from "../validation/fields.js";
 
 const recordsShownMax = 1000;
 

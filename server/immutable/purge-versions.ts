@@ -1,14 +1,14 @@
 import type { PurgeVersionsRequest } from "../../gen/cortex/immutable/v1/immutable_pb.js";
-import type { Call } from "../call.js";
-import * as check from "../checks.js";
-import type { Sql } from "../connection.js";
-import { CortexError } from "../errors.js";
-import { purging } from "../purging.js";
-import { requestKey, type Work } from "../request.js";
-import { recordId } from "../store.js";
-import { ofRecord, versionAt } from "../versions.js";
-import { entryOf, usersOf } from "./audited.js";
-import { nameOf } from "./name.js";
+import { CortexError } from "../errors/reasons.js";
+import type { Call } from "../grpc/call.js";
+import type { Sql } from "../postgres/connection.js";
+import { purging } from "../storage/audit/purge.js";
+import { entryOf, usersOf } from "../storage/audit/record-purge.js";
+import { requestKey, type Work } from "../storage/idempotency.js";
+import { nameOf } from "../storage/versions/name.js";
+import { recordId } from "../storage/versions/store.js";
+import { ofRecord, versionAt } from "../storage/versions/version.js";
+import * as check from "../validation/fields.js";
 
 interface Purged {
   deleted: number;

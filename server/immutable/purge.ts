@@ -1,12 +1,12 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { PurgeRequest } from "../../gen/cortex/immutable/v1/immutable_pb.js";
-import type { Call } from "../call.js";
-import { now } from "../connection.js";
-import { purging } from "../purging.js";
-import { requestKey } from "../request.js";
-import { ofRecord } from "../versions.js";
-import { entryOf, usersOf } from "./audited.js";
-import { nameOf } from "./name.js";
+import type { Call } from "../grpc/call.js";
+import { now } from "../postgres/connection.js";
+import { purging } from "../storage/audit/purge.js";
+import { entryOf, usersOf } from "../storage/audit/record-purge.js";
+import { requestKey } from "../storage/idempotency.js";
+import { nameOf } from "../storage/versions/name.js";
+import { ofRecord } from "../storage/versions/version.js";
 
 interface Purged {
   versions: number;

@@ -4,16 +4,22 @@ import {
   type SearchRequest,
   type SearchResultSchema,
 } from "../../gen/cortex/immutable/v1/immutable_pb.js";
-import type { Call } from "../call.js";
-import * as check from "../checks.js";
-import { joined, type Sql } from "../connection.js";
-import { CortexError } from "../errors.js";
-import { pageToken, positionOf, type Query } from "../page.js";
-import { current, type RecordRow, size, toRecord, columns as versionColumns } from "../versions.js";
-import { checkFilter, matches, queryOf } from "./filter.js";
-import { type Line, linesOf, marked } from "./highlight.js";
-import { listHistoryBytesMax, pastOf } from "./history.js";
-import { type Columns, Terms, termsOf } from "./terms.js";
+import { CortexError } from "../errors/reasons.js";
+import type { Call } from "../grpc/call.js";
+import { joined, type Sql } from "../postgres/connection.js";
+import { type Line, linesOf, marked } from "../search/highlight.js";
+import { type Columns, Terms, termsOf } from "../search/query.js";
+import { pageToken, positionOf, type Query } from "../storage/page-token.js";
+import { checkFilter, matches, queryOf } from "../storage/versions/filter.js";
+import { listHistoryBytesMax, pastOf } from "../storage/versions/history.js";
+import {
+  current,
+  type RecordRow,
+  size,
+  toRecord,
+  columns as versionColumns,
+} from "../storage/versions/version.js";
+import * as check from "../validation/fields.js";
 
 const searchBytesMax = 1024 * 1024;
 

@@ -1,5 +1,5 @@
 import type { ImmutableStore } from "../../gen/cortex/immutable/v1/immutable_pb.js";
-import type { Handlers } from "../rpc.js";
+import type { Handlers } from "../grpc/handlers.js";
 import { count } from "./count.js";
 import { get } from "./get.js";
 import { getAtTimestamp } from "./get-at-timestamp.js";

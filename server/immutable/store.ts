@@ -1,7 +1,8 @@
 import type { StoreRequest } from "../../gen/cortex/immutable/v1/immutable_pb.js";
-import type { Call } from "../call.js";
-import { keptReply, replyTo } from "../request.js";
-import { type Shared, weightMax } from "../share.js";
+import type { Call } from "../grpc/call.js";
+import { type Shared, weightMax } from "../runtime/group-commit.js";
+import { keptReply, replyTo } from "../storage/idempotency.js";
+import { historyBytesMax, pastOf } from "../storage/versions/history.js";
 import {
   keptOnce,
   refusalOf,
@@ -11,10 +12,9 @@ import {
   storeAll,
   storeOf,
   storesAdd,
-} from "../store.js";
-import { type RecordRow, toRecord } from "../versions.js";
-import { untilUnlocked } from "../waiting.js";
-import { historyBytesMax, pastOf } from "./history.js";
+} from "../storage/versions/store.js";
+import { type RecordRow, toRecord } from "../storage/versions/version.js";
+import { untilUnlocked } from "../storage/write-path.js";
 
 /** Stores that share a statement. */
 const stores: Shared<Store, Stored> = {

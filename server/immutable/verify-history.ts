@@ -2,9 +2,9 @@ import {
   HistoryProblem_Kind as Kind,
   type VerifyHistoryRequest,
 } from "../../gen/cortex/immutable/v1/immutable_pb.js";
-import type { Call } from "../call.js";
-import { ofRecord } from "../versions.js";
-import { nameOf } from "./name.js";
+import type { Call } from "../grpc/call.js";
+import { nameOf } from "../storage/versions/name.js";
+import { ofRecord } from "../storage/versions/version.js";
 
 const problemsMax = 100;
 

@@ -1,10 +1,10 @@
 import type { BatchGetRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
-import type { Call } from "../call.js";
-import * as check from "../checks.js";
-import type { Run } from "../connection.js";
-import { CortexError } from "../errors.js";
-import type { Place } from "./apply.js";
-import { columns, joinAccess, live, type Row, toRecord } from "./entry.js";
+import { CortexError } from "../errors/reasons.js";
+import type { Call } from "../grpc/call.js";
+import type { Run } from "../postgres/connection.js";
+import type { Place } from "../storage/entries/apply.js";
+import { columns, joinAccess, live, type Row, toRecord } from "../storage/entries/entry.js";
+import * as check from "../validation/fields.js";
 
 // What a record takes on the wire besides its value and metadata, at most: names, times, numbers.
 const overheadBytes = check.namespaceBytesMax + check.keyBytesMax + check.userIdBytesMax + 256;

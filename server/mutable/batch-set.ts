@@ -1,12 +1,12 @@
 import type { BatchSetRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
-import type { Call } from "../call.js";
-import * as check from "../checks.js";
-import { CortexError } from "../errors.js";
-import { requestKey } from "../request.js";
-import { unitOf } from "./apply.js";
-import { toRecord } from "./entry.js";
-import { place, setOperation } from "./operation.js";
-import { write } from "./write.js";
+import { CortexError } from "../errors/reasons.js";
+import type { Call } from "../grpc/call.js";
+import { unitOf } from "../storage/entries/apply.js";
+import { toRecord } from "../storage/entries/entry.js";
+import { place, setOperation } from "../storage/entries/operation.js";
+import { write } from "../storage/entries/write.js";
+import { requestKey } from "../storage/idempotency.js";
+import * as check from "../validation/fields.js";
 
 export async function batchSet(request: BatchSetRequest, call: Call) {
   const { tenant, config } = call;

@@ -5,19 +5,19 @@ import type {
   OperationResultSchema,
   Precondition,
 } from "../../gen/cortex/mutable/v1/mutable_pb.js";
-import type { Call } from "../call.js";
-import * as check from "../checks.js";
-import { CortexError } from "../errors.js";
-import { keptReply, type RequestKey, requestKey } from "../request.js";
-import { asksOf } from "../store.js";
-import { toRecord as toVersionedRecord } from "../versions.js";
-import { type Operation, type Result, type Unit, unitOf } from "./apply.js";
-import { toRecord } from "./entry.js";
-import { place, type Step, stepsOf } from "./operation.js";
-import { refusalOf } from "./refuse.js";
-import { resultsIn, type StepResult } from "./reply.js";
-import { Session } from "./session.js";
-import { write } from "./write.js";
+import { CortexError } from "../errors/reasons.js";
+import type { Call } from "../grpc/call.js";
+import { type Operation, type Result, type Unit, unitOf } from "../storage/entries/apply.js";
+import { toRecord } from "../storage/entries/entry.js";
+import { place, type Step, stepsOf } from "../storage/entries/operation.js";
+import { refusalOf } from "../storage/entries/refuse.js";
+import { resultsIn, type StepResult } from "../storage/entries/reply.js";
+import { write } from "../storage/entries/write.js";
+import { keptReply, type RequestKey, requestKey } from "../storage/idempotency.js";
+import { Session } from "../storage/transactions/session.js";
+import { asksOf } from "../storage/versions/store.js";
+import { toRecord as toVersionedRecord } from "../storage/versions/version.js";
+import * as check from "../validation/fields.js";
 
 const attemptsMax = 10;
 

@@ -1,6 +1,6 @@
 import type { CountRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
-import type { Call } from "../call.js";
-import { checkFilter, matches } from "./filter.js";
+import type { Call } from "../grpc/call.js";
+import { checkFilter, matches } from "../storage/entries/filter.js";
 
 export async function count(request: CountRequest, { tenant, bulk, access }: Call) {
   const matching = checkFilter(tenant, request.namespace, request.filter);

@@ -1,11 +1,11 @@
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { DeleteRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
-import type { Call } from "../call.js";
-import * as check from "../checks.js";
-import { requestKey } from "../request.js";
-import { type Operation, unitOf } from "./apply.js";
-import { place } from "./operation.js";
-import { write } from "./write.js";
+import type { Call } from "../grpc/call.js";
+import { type Operation, unitOf } from "../storage/entries/apply.js";
+import { place } from "../storage/entries/operation.js";
+import { write } from "../storage/entries/write.js";
+import { requestKey } from "../storage/idempotency.js";
+import * as check from "../validation/fields.js";
 
 export async function deleteKey(request: DeleteRequest, call: Call) {
   const { tenant } = call;

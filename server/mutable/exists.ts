@@ -1,7 +1,7 @@
 import type { ExistsRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
-import type { Call } from "../call.js";
-import * as check from "../checks.js";
-import { at } from "./entry.js";
+import type { Call } from "../grpc/call.js";
+import { at } from "../storage/entries/entry.js";
+import * as check from "../validation/fields.js";
 
 export async function exists(request: ExistsRequest, { tenant, run }: Call) {
   const namespace = check.namespace(request.namespace);

@@ -1,7 +1,7 @@
 import type { GetRecordRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
-import type { Call } from "../call.js";
-import * as check from "../checks.js";
-import { at, columns, joinAccess, type Row, toRecord } from "./entry.js";
+import type { Call } from "../grpc/call.js";
+import { at, columns, joinAccess, type Row, toRecord } from "../storage/entries/entry.js";
+import * as check from "../validation/fields.js";
 
 export async function getRecord(request: GetRecordRequest, { tenant, run, access }: Call) {
   const namespace = check.namespace(request.namespace);

@@ -1,11 +1,11 @@
 import type { GetRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
-import type { Call } from "../call.js";
-import type { Run } from "../connection.js";
-import { codeOf } from "../errors.js";
-import { ownRow, type Shared } from "../share.js";
-import type { Place } from "./apply.js";
-import { live, at as one } from "./entry.js";
-import { place } from "./operation.js";
+import { codeOf } from "../errors/reasons.js";
+import type { Call } from "../grpc/call.js";
+import type { Run } from "../postgres/connection.js";
+import { ownRow, type Shared } from "../runtime/group-commit.js";
+import type { Place } from "../storage/entries/apply.js";
+import { live, at as one } from "../storage/entries/entry.js";
+import { place } from "../storage/entries/operation.js";
 
 interface Found {
   tenant: string;

@@ -1,8 +1,8 @@
 import type { ListNamespacesRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
-import type { Call } from "../call.js";
-import * as check from "../checks.js";
-import { afterPrefix, pageToken, positionOf } from "../page.js";
-import { live } from "./entry.js";
+import type { Call } from "../grpc/call.js";
+import { live } from "../storage/entries/entry.js";
+import { afterPrefix, pageToken, positionOf } from "../storage/page-token.js";
+import * as check from "../validation/fields.js";
 
 export async function listNamespaces(request: ListNamespacesRequest, { tenant, bulk }: Call) {
   const { prefix } = request;

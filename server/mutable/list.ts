@@ -1,13 +1,20 @@
 // Pages by keyset. Nothing is held between two messages: each chunk is one statement that goes on after the last record, so a
 // reader that stalls holds no connection. A chunk is what the limit still allows, cut where its records pass listBytesMax.
 import { type ListRequest, SortBy, SortOrder } from "../../gen/cortex/mutable/v1/mutable_pb.js";
-import type { Call } from "../call.js";
-import * as check from "../checks.js";
-import type { Fragment, Run, Sql } from "../connection.js";
-import { pageToken, positionOf, type Query } from "../page.js";
-import { type By, byTime, checkPosition, messages, type Sort, unknownSort } from "../sort.js";
-import { columns, joinAccess, type Row, toRecord } from "./entry.js";
-import { checkFilter, type Matching, matches, queryOf } from "./filter.js";
+import type { Call } from "../grpc/call.js";
+import type { Fragment, Run, Sql } from "../postgres/connection.js";
+import { columns, joinAccess, type Row, toRecord } from "../storage/entries/entry.js";
+import { checkFilter, type Matching, matches, queryOf } from "../storage/entries/filter.js";
+import {
+  type By,
+  byTime,
+  checkPosition,
+  messages,
+  type Sort,
+  unknownSort,
+} from "../storage/keyset.js";
+import { pageToken, positionOf, type Query } from "../storage/page-token.js";
+import * as check from "../validation/fields.js";
 
 const listBytesMax = 1024 * 1024;
 

@@ -1,10 +1,10 @@
 import type { PurgeAllRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
-import type { Call } from "../call.js";
-import { CortexError } from "../errors.js";
-import { purging } from "../purging.js";
-import { requestKey } from "../request.js";
-import { live } from "./entry.js";
-import { deleting, entryOf, type Purged } from "./purge.js";
+import { CortexError } from "../errors/reasons.js";
+import type { Call } from "../grpc/call.js";
+import { purging } from "../storage/audit/purge.js";
+import { live } from "../storage/entries/entry.js";
+import { deleting, entryOf, type Purged } from "../storage/entries/purge.js";
+import { requestKey } from "../storage/idempotency.js";
 
 export async function purgeAll({ dryRun, requestId }: PurgeAllRequest, call: Call) {
   const { tenant, config } = call;

@@ -1,8 +1,8 @@
 import type { PurgeManyRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
-import type { Call } from "../call.js";
-import { CortexError } from "../errors.js";
-import { checkFilter, filters } from "./filter.js";
-import { purge } from "./purge.js";
+import { CortexError } from "../errors/reasons.js";
+import type { Call } from "../grpc/call.js";
+import { checkFilter, filters } from "../storage/entries/filter.js";
+import { purge } from "../storage/entries/purge.js";
 
 export async function purgeMany(request: PurgeManyRequest, call: Call) {
   const { tenant, access } = call;

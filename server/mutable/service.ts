@@ -1,5 +1,5 @@
 import type { MutableStore } from "../../gen/cortex/mutable/v1/mutable_pb.js";
-import type { Handlers } from "../rpc.js";
+import type { Handlers } from "../grpc/handlers.js";
 import { batchGet } from "./batch-get.js";
 import { batchSet } from "./batch-set.js";
 import { commit } from "./commit.js";

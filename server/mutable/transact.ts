@@ -5,16 +5,16 @@ import {
   type TransactRequest,
   type TransactResponseSchema,
 } from "../../gen/cortex/mutable/v1/mutable_pb.js";
-import type { Call } from "../call.js";
-import * as check from "../checks.js";
-import { CortexError } from "../errors.js";
-import { keptReply, requestKey } from "../request.js";
+import { CortexError } from "../errors/reasons.js";
+import type { Call } from "../grpc/call.js";
+import { toRecord } from "../storage/entries/entry.js";
+import { checkFilter } from "../storage/entries/filter.js";
+import { place, stepsOf } from "../storage/entries/operation.js";
+import { resultsIn } from "../storage/entries/reply.js";
+import { keptReply, requestKey } from "../storage/idempotency.js";
+import { Session } from "../storage/transactions/session.js";
+import * as check from "../validation/fields.js";
 import { toResults } from "./commit.js";
-import { toRecord } from "./entry.js";
-import { checkFilter } from "./filter.js";
-import { place, stepsOf } from "./operation.js";
-import { resultsIn } from "./reply.js";
-import { Session } from "./session.js";
 
 type Response = MessageInitShape<typeof TransactResponseSchema>["message"];
 

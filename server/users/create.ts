@@ -1,10 +1,10 @@
 import type { CreateRequest } from "../../gen/cortex/users/v1/users_pb.js";
-import type { Call } from "../call.js";
-import * as check from "../checks.js";
-import { now } from "../connection.js";
-import { CortexError } from "../errors.js";
-import { once, requestKey } from "../request.js";
-import { type KeptUser, kept, toUser } from "./user.js";
+import { CortexError } from "../errors/reasons.js";
+import type { Call } from "../grpc/call.js";
+import { now } from "../postgres/connection.js";
+import { once, requestKey } from "../storage/idempotency.js";
+import { type KeptUser, kept, toUser } from "../storage/users/user.js";
+import * as check from "../validation/fields.js";
 
 export async function create(request: CreateRequest, { tenant, run, quotas }: Call) {
   const id = check.userId(request.id, "id");

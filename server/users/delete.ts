@@ -1,12 +1,12 @@
 import type { DeleteRequest } from "../../gen/cortex/users/v1/users_pb.js";
-import { audit, userDigest } from "../audit.js";
-import type { Call } from "../call.js";
-import * as check from "../checks.js";
-import { CortexError } from "../errors.js";
-import { inPurge } from "../purging.js";
-import { keepReply, requestKey } from "../request.js";
-import type { Author } from "../store.js";
-import { type Counts, erase, linked, locked } from "./erase.js";
+import { CortexError } from "../errors/reasons.js";
+import type { Call } from "../grpc/call.js";
+import { audit, userDigest } from "../storage/audit/audit.js";
+import { inPurge } from "../storage/audit/purge.js";
+import { keepReply, requestKey } from "../storage/idempotency.js";
+import { type Counts, erase, linked, locked } from "../storage/users/erase.js";
+import type { Author } from "../storage/versions/store.js";
+import * as check from "../validation/fields.js";
 
 interface Erased {
   deleted: boolean;

@@ -1,10 +1,10 @@
 // All that is linked to a user, as lines of JSON. Nothing is held between two messages: each chunk is a statement that goes on after the
 // last row, as in the lists. What was stored is given to the letter, but for line breaks between its tokens.
 import type { ExportRequest } from "../../gen/cortex/users/v1/users_pb.js";
-import type { Call } from "../call.js";
-import * as check from "../checks.js";
-import type { Fragment, Sql } from "../connection.js";
-import { CortexError } from "../errors.js";
+import { CortexError } from "../errors/reasons.js";
+import type { Call } from "../grpc/call.js";
+import type { Fragment, Sql } from "../postgres/connection.js";
+import * as check from "../validation/fields.js";
 
 const linesMax = 100;
 const linesBytesMax = 1024 * 1024;

@@ -1,7 +1,7 @@
 import type { GetRequest } from "../../gen/cortex/users/v1/users_pb.js";
-import type { Call } from "../call.js";
-import * as check from "../checks.js";
-import { columns, toUser, type UserRow } from "./user.js";
+import type { Call } from "../grpc/call.js";
+import { columns, toUser, type UserRow } from "../storage/users/user.js";
+import * as check from "../validation/fields.js";
 
 export async function get(request: GetRequest, { tenant, run }: Call) {
   const id = check.userId(request.id, "id");

@@ -1,9 +1,9 @@
 import type { ListRequest } from "../../gen/cortex/users/v1/users_pb.js";
-import type { Call } from "../call.js";
-import * as check from "../checks.js";
-import type { Sql } from "../connection.js";
-import { afterPrefix, pageToken, positionOf } from "../page.js";
-import { columns, toUser, type UserRow } from "./user.js";
+import type { Call } from "../grpc/call.js";
+import type { Sql } from "../postgres/connection.js";
+import { afterPrefix, pageToken, positionOf } from "../storage/page-token.js";
+import { columns, toUser, type UserRow } from "../storage/users/user.js";
+import * as check from "../validation/fields.js";
 
 const pageBytesMax = 1024 * 1024;
 

@@ -1,5 +1,5 @@
 import type { Users } from "../../gen/cortex/users/v1/users_pb.js";
-import type { Handlers } from "../rpc.js";
+import type { Handlers } from "../grpc/handlers.js";
 import { create } from "./create.js";
 import { deleteUser } from "./delete.js";
 import { exportUser } from "./export.js";

@@ -1,9 +1,9 @@
 import type { UpsertRequest } from "../../gen/cortex/users/v1/users_pb.js";
-import type { Call } from "../call.js";
-import * as check from "../checks.js";
-import { now } from "../connection.js";
-import { once, requestKey } from "../request.js";
-import { type KeptUser, kept, toUser } from "./user.js";
+import type { Call } from "../grpc/call.js";
+import { now } from "../postgres/connection.js";
+import { once, requestKey } from "../storage/idempotency.js";
+import { type KeptUser, kept, toUser } from "../storage/users/user.js";
+import * as check from "../validation/fields.js";
 
 export async function upsert(request: UpsertRequest, { tenant, run, quotas }: Call) {
   const id = check.userId(request.id, "id");

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { Retention } from "../../server/retention.js";
+import { Retention } from "../../server/config/retention.js";
 import { serve } from "../support/server.js";
 
 const s = serve({ retention: new Retention(3) });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { ImmutableStore } from "../../gen/cortex/immutable/v1/immutable_pb.js";
-import { Retention } from "../../server/retention.js";
+import { Retention } from "../../server/config/retention.js";
 import { Raw } from "../support/raw.js";
 import { serve } from "../support/server.js";
 

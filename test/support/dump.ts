@@ -1,4 +1,4 @@
-import type { Sql } from "../../server/connection.js";
+import type { Sql } from "../../server/postgres/connection.js";
 
 /** Every row of every table of the database, as text: what a dump holds. */
 export async function dump(sql: Sql): Promise<string> {

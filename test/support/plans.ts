@@ -2,15 +2,21 @@
 import type { DescMessage, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { create } from "@bufbuild/protobuf";
 import { afterAll, beforeAll } from "vitest";
-import { AccessCounter } from "../../server/access.js";
-import type { Call } from "../../server/call.js";
-import { defaults } from "../../server/config.js";
-import { connect, type Fragment, type Run, type Sql, workingFor } from "../../server/connection.js";
-import { sharedSession } from "../../server/database.js";
-import { scopeOf } from "../../server/lane.js";
-import { type Language, languageOf } from "../../server/language.js";
-import { Locks } from "../../server/locks.js";
-import { Quotas } from "../../server/quota.js";
+import { defaults } from "../../server/config/config.js";
+import type { Call } from "../../server/grpc/call.js";
+import {
+  connect,
+  type Fragment,
+  type Run,
+  type Sql,
+  workingFor,
+} from "../../server/postgres/connection.js";
+import { scopeOf } from "../../server/postgres/pool.js";
+import { sharedSession } from "../../server/postgres/pools.js";
+import { AccessCounter } from "../../server/runtime/access-counter.js";
+import { Locks } from "../../server/runtime/key-locks.js";
+import { Quotas } from "../../server/runtime/quotas.js";
+import { type Language, languageOf } from "../../server/search/language.js";
 import { type Served, testLog } from "./server.js";
 
 export interface Plan {

@@ -1,8 +1,8 @@
 // One Postgres for all test files: TEST_DATABASE_URL where it is set, else Testcontainers where a Docker engine answers, else the
 // embedded one. A template database is migrated once; each file clones it.
 import type { TestProject } from "vitest/node";
-import { connect } from "../../server/connection.js";
-import { migrate } from "../../server/migrate.js";
+import { connect } from "../../server/postgres/connection.js";
+import { migrate } from "../../server/postgres/migrate.js";
 import { temporaryDirectory } from "./directory.js";
 
 declare module "vitest" {
@@ -47,7 +47,7 @@ async function container(): Promise<Postgres | undefined> {
 }
 
 async function embedded(): Promise<Postgres> {
-  const { startEmbedded } = await import("../../server/embedded.js");
+  const { startEmbedded } = await import("../../server/embedded/cluster.js");
   const directory = await temporaryDirectory();
   const log = { info: () => {}, warn: () => {} };
   const postgres = await startEmbedded(directory.path, log, connections);

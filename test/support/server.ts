@@ -3,8 +3,8 @@ import { randomBytes } from "node:crypto";
 import pino from "pino";
 import { afterAll, beforeAll, inject } from "vitest";
 import { Cortex, type CortexOptions } from "../../client/index.js";
-import { type Config, defaults } from "../../server/config.js";
-import { connect, type Sql } from "../../server/connection.js";
+import { type Config, defaults } from "../../server/config/config.js";
+import { connect, type Sql } from "../../server/postgres/connection.js";
 import { type Running, start } from "../../server/start.js";
 import { databaseUrl, templateName } from "./postgres.js";
 

@@ -1,0 +1,44 @@
+// Who a client says it is, and how it knows the server.
+import { type ChannelCredentials, credentials } from "@grpc/grpc-js";
+import { CortexError, said } from "./error.js";
+import { header } from "./validate.js";
+
+/** A key or token, or what gives the current one. */
+export type Token = string | (() => string | Promise<string>);
+
+export interface TlsOptions {
+  /** Certificates (PEM) of those who sign for the server. Default: those that Node trusts. */
+  ca?: string | Buffer | undefined;
+  /** The client's own certificate chain and key (PEM), where the server asks for one. */
+  cert?: string | Buffer | undefined;
+  key?: string | Buffer | undefined;
+  /** The name that the server's certificate must be for. Default: the host of the address. */
+  serverName?: string | undefined;
+}
+
+export interface Security {
+  tls?: boolean | TlsOptions | undefined;
+  token?: Token | undefined;
+}
+
+export function channelOf(tls: boolean | TlsOptions | undefined): ChannelCredentials {
+  if (!tls) return credentials.createInsecure();
+  const { ca, cert, key } = tls === true ? {} : tls;
+  const bytes = (pem: string | Buffer | undefined) => (pem === undefined ? null : Buffer.from(pem));
+  return credentials.createSsl(bytes(ca), bytes(key), bytes(cert));
+}
+
+/** The token of the moment. */
+export async function tokenOf(token: Token): Promise<string> {
+  if (typeof token === "string") return token;
+  let given: string;
+  try {
+    given = await token();
+  } catch (error) {
+    const message = `the token cannot be had: ${said(error)}`;
+    throw new CortexError("UNAUTHENTICATED", message, { problem: "no token" }, { cause: error });
+  }
+  if (given === undefined || given === "")
+    throw new CortexError("UNAUTHENTICATED", "the token is empty", { problem: "no token" });
+  return header("token", given);
+}

@@ -1,0 +1,107 @@
+import { fromBinary } from "@bufbuild/protobuf";
+import { anyUnpack } from "@bufbuild/protobuf/wkt";
+import { type ServiceError, status as Status } from "@grpc/grpc-js";
+import { ErrorReason } from "../../gen/cortex/error/v1/error_pb.js";
+import { type ErrorInfo, ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
+import { StatusSchema } from "../../gen/google/rpc/status_pb.js";
+
+/** Why a call failed: the names of `cortex.error.v1.ErrorReason`, each documented there. */
+export type ErrorCode = Exclude<keyof typeof ErrorReason, "UNSPECIFIED">;
+
+/** Text under the names that are documented with each reason. */
+export interface ErrorDetails {
+  readonly [name: string]: any;
+  /** Of TRANSACTION_FAILED: which operation could not be, from 0. */
+  readonly operationIndex?: number;
+}
+
+/**
+ * What every call of the client throws.
+ *
+ * ```ts
+ * try { await cortex.mutable.increment("counters", "visits"); }
+ * catch (error) { if (error instanceof CortexError && error.code === "KEY_NOT_FOUND") … }
+ * ```
+ */
+export class CortexError extends Error {
+  override readonly name = "CortexError";
+  /** The reason, for a program: `KEY_NOT_FOUND`, `REVISION_MISMATCH`, … */
+  readonly code: ErrorCode;
+  /** The offending field, the limit, what was got: the keys are documented with each reason. */
+  readonly details: ErrorDetails;
+  /** Whether the same call may succeed later, without anything being changed about it. It may have been applied: see `code`. */
+  readonly retryable: boolean;
+
+  constructor(
+    code: ErrorCode,
+    message: string = code,
+    details: ErrorDetails = {},
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+    this.code = code;
+    this.details = details;
+    this.retryable =
+      retryable.has(code) || (code === "TRANSACTION_FAILED" && details.reason === "CONFLICT");
+  }
+}
+
+/** What a thrown thing says, whatever it is. */
+export function said(thrown: unknown): string {
+  try {
+    return thrown instanceof Error ? thrown.message : String(thrown);
+  } catch {
+    return "something that says nothing";
+  }
+}
+
+const retryable = new Set<ErrorCode>([
+  "UNAVAILABLE",
+  "DATABASE_UNAVAILABLE",
+  "SHUTTING_DOWN",
+  "CONFLICT",
+  "DEADLINE_EXCEEDED",
+  "TRANSACTION_TIMEOUT",
+  "RATE_LIMITED",
+  "OVERLOADED",
+  "KEYS_UNAVAILABLE",
+]);
+
+/** Whatever grpc-js fails with, by the reason the server gave, else by its status. */
+export function fromGrpc(error: ServiceError): CortexError {
+  const info = infoOf(error);
+  if (info && info.reason in ErrorReason)
+    return new CortexError(info.reason as ErrorCode, error.details, detailsOf(info));
+  const details = { status: Status[error.code] ?? `${error.code}` };
+  switch (error.code) {
+    case Status.UNAVAILABLE:
+    case Status.INTERNAL: // without a reason it is not the server's: the connection broke
+      return new CortexError("UNAVAILABLE", error.details, details, { cause: error });
+    case Status.DEADLINE_EXCEEDED:
+      return new CortexError("DEADLINE_EXCEEDED", "the call ran out of time", details);
+    case Status.CANCELLED:
+      return new CortexError("CANCELLED", error.details, details);
+    case Status.RESOURCE_EXHAUSTED: // the transport refuses a message far above the limit by itself
+      return new CortexError("MESSAGE_TOO_LARGE", error.details, details);
+    default: {
+      const message = `${details.status}: ${error.details}`;
+      return new CortexError("UNKNOWN", message, details, { cause: error });
+    }
+  }
+}
+
+function detailsOf({ metadata }: ErrorInfo): ErrorDetails {
+  const { operation_index: index } = metadata;
+  return { ...metadata, ...(index !== undefined && { operationIndex: Number(index) }) };
+}
+
+/** The reason in the trailers; undefined where there is none that can be read. */
+function infoOf(error: ServiceError): ErrorInfo | undefined {
+  try {
+    const [bytes] = error.metadata.get("grpc-status-details-bin");
+    const [any] = Buffer.isBuffer(bytes) ? fromBinary(StatusSchema, bytes).details : [];
+    return any && anyUnpack(any, ErrorInfoSchema);
+  } catch {
+    return undefined; // another's trailer
+  }
+}

@@ -1,0 +1,289 @@
+// One way out: deadline, cancellation, retry of what is safe to repeat, and whatever fails as a CortexError.
+import { randomUUID } from "node:crypto";
+import {
+  create,
+  type DescMessage,
+  type DescMethodBiDiStreaming,
+  type DescMethodServerStreaming,
+  type DescMethodUnary,
+  type MessageInitShape,
+  type MessageShape,
+} from "@bufbuild/protobuf";
+import { MethodOptions_IdempotencyLevel as Idempotency } from "@bufbuild/protobuf/wkt";
+import {
+  Client,
+  type ClientReadableStream,
+  connectivityState,
+  Metadata,
+  type ServiceError,
+} from "@grpc/grpc-js";
+import { decoder, encoder, pathOf } from "./codec.js";
+import { channelOf, type Security, type Token, tokenOf } from "./credentials.js";
+import { CortexError, fromGrpc } from "./error.js";
+import {
+  abortable,
+  backOff,
+  cancelled,
+  certainlyNot,
+  checkSignal,
+  checkTimeout,
+  unsure,
+  within,
+} from "./retry.js";
+import { unreachable } from "./unreachable.js";
+import { text } from "./validate.js";
+
+/** What any call takes. */
+export interface CallOptions {
+  /** Milliseconds until the call fails with DEADLINE_EXCEEDED, retries included. Default: the client's `timeoutMs`. */
+  timeoutMs?: number | undefined;
+  /** Ends the call early: it then fails with CANCELLED, and the signal's reason as `cause`. */
+  signal?: AbortSignal | undefined;
+}
+
+/** What any write takes. */
+export interface WriteOptions extends CallOptions {
+  /**
+   * Names this write, 1 to 128 bytes: the same write under the same id is made once, however often it is sent, also by another
+   * process, for 24 hours. Default: a new one, under which this call repeats what it does not know to have arrived.
+   */
+  requestId?: string | undefined;
+}
+
+export class Caller {
+  readonly #client: Client;
+  readonly #metadata: Metadata;
+  readonly #token: Token | undefined;
+  #closed = false;
+
+  constructor(
+    readonly address: string,
+    headers: Record<string, string | undefined>,
+    readonly timeoutMs: number,
+    { tls, token }: Security = {},
+  ) {
+    this.#token = token;
+    this.#client = new Client(address, channelOf(tls), {
+      ...(typeof tls === "object" &&
+        tls.serverName !== undefined && {
+          "grpc.ssl_target_name_override": tls.serverName,
+          "grpc.default_authority": tls.serverName,
+        }),
+      "grpc.max_receive_message_length": -1,
+      "grpc.max_send_message_length": -1,
+      "grpc.use_local_subchannel_pool": 1, // a connection of its own: no other client's trouble is ours
+      "grpc.initial_reconnect_backoff_ms": 100,
+      "grpc.max_reconnect_backoff_ms": 1000,
+      "grpc.keepalive_time_ms": 60_000,
+    });
+    // A call waits for the connection rather than fail for want of one, which could not be told from a lost reply.
+    this.#metadata = new Metadata({ waitForReady: true });
+    for (const [name, value] of Object.entries(headers))
+      if (value !== undefined) this.#metadata.set(name, value);
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#client.close();
+  }
+
+  /** Calls an RPC that writes, under a request id, so that it can be repeated where its reply is lost. */
+  async write<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodUnary<I, O>,
+    request: MessageInitShape<I>,
+    { requestId = randomUUID(), ...options }: WriteOptions = {},
+  ): Promise<MessageShape<O>> {
+    const named = { ...request, requestId: text(requestId, "requestId", "INVALID_REQUEST_ID") };
+    return this.#unary(method, named as MessageInitShape<I>, options, Idempotency.IDEMPOTENT);
+  }
+
+  /** Calls a unary RPC. */
+  unary<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodUnary<I, O>,
+    request: MessageInitShape<I>,
+    options: CallOptions = {},
+  ): Promise<MessageShape<O>> {
+    return this.#unary(method, request, options, method.idempotency);
+  }
+
+  async #unary<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodUnary<I, O>,
+    request: MessageInitShape<I>,
+    options: CallOptions,
+    idempotency: Idempotency,
+  ): Promise<MessageShape<O>> {
+    return this.#retrying(idempotency, options, async (deadline) => {
+      const metadata = await within(deadline, options.signal, this.#headers());
+      let grpc: { cancel(): void } | undefined;
+      const cancel = () => grpc?.cancel();
+      return abortable(options.signal, cancel, (resolve, reject) => {
+        grpc = this.#client.makeUnaryRequest(
+          pathOf(method),
+          encoder(method.input),
+          decoder(method.output),
+          create(method.input, request),
+          metadata,
+          { deadline },
+          (error, response) =>
+            error ? reject(fromGrpc(error)) : resolve(response as MessageShape<O>),
+        );
+      });
+    });
+  }
+
+  /** Calls a server-streaming RPC; its messages, all of them: for streams that end soon, as a list does at its limit. */
+  async stream<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodServerStreaming<I, O>,
+    request: MessageInitShape<I>,
+    options: CallOptions = {},
+  ): Promise<MessageShape<O>[]> {
+    return this.#retrying(method.idempotency, options, async (deadline) => {
+      const metadata = await within(deadline, options.signal, this.#headers());
+      let grpc: { cancel(): void } | undefined;
+      const cancel = () => grpc?.cancel();
+      return abortable(options.signal, cancel, (resolve, reject) => {
+        const messages: MessageShape<O>[] = [];
+        grpc = this.#open(method, request, metadata, { deadline })
+          .on("data", (message: MessageShape<O>) => messages.push(message))
+          .on("error", (error: ServiceError) => reject(fromGrpc(error)))
+          .on("end", () => resolve(messages));
+      });
+    });
+  }
+
+  /**
+   * The messages of a server-streaming RPC as they are asked for, in bounded memory: the server sends on when they are taken.
+   * `timeoutMs` bounds the wait for each. After a failure that may be repeated it goes on with the request that `next` then gives.
+   */
+  async *messages<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodServerStreaming<I, O>,
+    next: () => MessageInitShape<I>,
+    { timeoutMs = this.timeoutMs, signal }: CallOptions = {},
+  ): AsyncGenerator<MessageShape<O>, void, undefined> {
+    const patience = () => new Date(Date.now() + checkTimeout(timeoutMs));
+    for (let failures = 0; ; ) {
+      let deadline = patience();
+      let grpc: ClientReadableStream<MessageShape<O>> | undefined;
+      try {
+        await this.#connected(deadline, signal);
+        const metadata = await within(deadline, signal, this.#headers());
+        grpc = this.#open(method, next(), metadata, {}).on("error", () => {}); // also once nobody reads on
+        const reading: AsyncIterator<MessageShape<O>> = grpc[Symbol.asyncIterator]();
+        for (;;) {
+          const { value, done } = await within(deadline, signal, reading.next());
+          if (done) return;
+          failures = 0;
+          yield value;
+          deadline = patience();
+        }
+      } catch (error) {
+        await backOff(error, ++failures, method.idempotency, deadline, signal);
+      } finally {
+        grpc?.cancel();
+      }
+    }
+  }
+
+  /** Opens a call in which both sides send messages, each of the caller's answered by one. */
+  async conversation<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodBiDiStreaming<I, O>,
+    deadline: Date,
+    signal: AbortSignal | undefined,
+  ): Promise<Conversation<MessageInitShape<I>, MessageShape<O>>> {
+    await this.#connected(deadline, signal);
+    const metadata = await within(deadline, signal, this.#headers());
+    const grpc = this.#client.makeBidiStreamRequest(
+      pathOf(method),
+      encoder(method.input),
+      decoder(method.output),
+      metadata,
+      { deadline },
+    );
+    grpc.on("error", ignore); // also once nobody reads on
+    const reading: AsyncIterator<MessageShape<O>> = grpc[Symbol.asyncIterator]();
+    return {
+      send: (message) => grpc.write(create(method.input, message)),
+      async next() {
+        const { value, done } = await within(deadline, signal, reading.next());
+        return done ? undefined : value;
+      },
+      close: () => grpc.cancel(),
+    };
+  }
+
+  #open<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodServerStreaming<I, O>,
+    request: MessageInitShape<I>,
+    metadata: Metadata,
+    options: { deadline?: Date },
+  ): ClientReadableStream<MessageShape<O>> {
+    return this.#client.makeServerStreamRequest(
+      pathOf(method),
+      encoder(method.input),
+      decoder(method.output),
+      create(method.input, request),
+      metadata,
+      options,
+    );
+  }
+
+  /** What every call says: who, for which tenant, with the token of the moment. */
+  async #headers(): Promise<Metadata> {
+    if (this.#token === undefined) return this.#metadata;
+    const metadata = this.#metadata.clone();
+    metadata.set("authorization", `Bearer ${await tokenOf(this.#token)}`);
+    return metadata;
+  }
+
+  async #retrying<T>(
+    idempotency: Idempotency,
+    { timeoutMs = this.timeoutMs, signal }: CallOptions,
+    attempt: (deadline: Date) => Promise<T>,
+  ): Promise<T> {
+    const deadline = new Date(Date.now() + checkTimeout(timeoutMs));
+    let sure = true;
+    for (let failures = 0; ; ) {
+      try {
+        await this.#connected(deadline, signal);
+        return await attempt(deadline);
+      } catch (error) {
+        const told = sure ? error : unsure(error);
+        sure &&= certainlyNot(error);
+        await backOff(told, ++failures, idempotency, deadline, signal, error);
+      }
+    }
+  }
+
+  /** Waits for a connection, so that what fails for want of one is known never to have reached the server. */
+  async #connected(deadline: Date, signal: AbortSignal | undefined): Promise<void> {
+    checkSignal(signal);
+    if (signal?.aborted) throw cancelled(signal);
+    while (
+      this.#client.getChannel().getConnectivityState(!this.#closed) !== connectivityState.READY
+    ) {
+      if (this.#closed) break;
+      const now = Date.now();
+      if (now >= deadline.getTime()) {
+        throw await unreachable(this.#client, this.address);
+      }
+      // In slices, so that whoever gives up, or closes the client, leaves no timer behind for long.
+      const slice = new Date(Math.min(now + waitMs, deadline.getTime()));
+      await abortable<void>(signal, ignore, (resolve) =>
+        this.#client.waitForReady(slice, () => resolve()),
+      );
+    }
+    if (this.#closed) throw new CortexError("CANCELLED", "the client is closed", { applied: "no" });
+  }
+}
+
+export interface Conversation<Request, Response> {
+  send(message: Request): void;
+  /** The next answer; undefined at the end. */
+  next(): Promise<Response | undefined>;
+  /** Ends it, whatever it is at. */
+  close(): void;
+}
+
+const waitMs = 250;
+
+const ignore = () => {};

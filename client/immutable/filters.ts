@@ -1,0 +1,190 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import {
+  type FilterSchema,
+  type ListRequestSchema,
+  SearchIn,
+  type SearchRequestSchema,
+  SortBy,
+  SortOrder,
+} from "../../gen/cortex/immutable/v1/immutable_pb.js";
+import { CortexError } from "../core/error.js";
+import { objectToJson } from "../core/json.js";
+import { flag, only, text, time, userIdText, whole } from "../core/validate.js";
+import { picked } from "../mutable/filters.js";
+import { typeText } from "./versions.js";
+
+/** Which records, by their current version: those that match every filter given. */
+export interface ImmutableFilters {
+  /** Records of this type; together with `types`: of any of them. */
+  type?: string | undefined;
+  types?: readonly string[] | undefined;
+  /** Records of this user. */
+  userId?: string | undefined;
+  /** Records whose metadata contains this. */
+  metadata?: Record<string, any> | undefined;
+  /** Records that carry all of these tags. */
+  tags?: readonly string[] | undefined;
+  /** Records that carry any of these tags. */
+  anyTag?: readonly string[] | undefined;
+  /** Records whose current version was stored after this time, itself excluded. */
+  createdAfter?: Date | undefined;
+  /** Records whose current version was stored before this time, itself excluded. */
+  createdBefore?: Date | undefined;
+  /** Records at this version or a later one. */
+  minVersion?: number | undefined;
+  /** Records whose current version this agent stored. */
+  agentId?: string | undefined;
+  /** Records whose current version this principal stored. */
+  principal?: string | undefined;
+}
+
+export interface ImmutableOrder {
+  /** Default: `"createdAt"`. Ties go by type and id. */
+  sortBy?: "createdAt" | "version" | "type" | undefined;
+  /** Default: `"desc"`. */
+  sortOrder?: "asc" | "desc" | undefined;
+}
+
+/** Which page. */
+export interface ImmutablePage {
+  /** How many at most: 1 to 1000. Default: 50, of a search 10. */
+  limit?: number | undefined;
+  /** How many to skip. Default: 0. Not together with pageToken. */
+  offset?: number | undefined;
+  /** `nextPageToken` of an earlier result of the same list. Costs the same on every page; an offset costs what it skips. */
+  pageToken?: string | undefined;
+}
+
+/** Whether the records carry the versions before (`previousVersions`). */
+export interface ImmutableHistory {
+  includeHistory?: boolean | undefined;
+}
+
+export interface ImmutableListFilters
+  extends ImmutableFilters,
+    ImmutableOrder,
+    ImmutablePage,
+    ImmutableHistory {
+  /** Whether to count all that match, exactly, which costs a count. Default: true. */
+  total?: boolean | undefined;
+}
+
+export interface ImmutableSearchFilters
+  extends ImmutableFilters,
+    Omit<ImmutablePage, "pageToken">,
+    ImmutableHistory {
+  /** Where to search. Default: `"data"`. In `"both"` a term may be in either. */
+  searchIn?: "data" | "metadata" | "both" | undefined;
+}
+
+const filterNames = [
+  "type",
+  "types",
+  "userId",
+  "metadata",
+  "tags",
+  "anyTag",
+  "createdAfter",
+  "createdBefore",
+  "minVersion",
+  "agentId",
+  "principal",
+];
+const orderNames = ["sortBy", "sortOrder", "includeHistory"];
+
+const invalid = (field: string, problem: string) =>
+  new CortexError("INVALID_FILTER", `${field} ${problem}`, { field, problem });
+
+function texts(value: unknown, field: string): string[] {
+  if (!Array.isArray(value)) throw invalid(field, "is not a list");
+  if (value.length === 0) throw invalid(field, "is empty: leave it out to filter by nothing");
+  return value.map((one, i) => text(one, `${field}[${i}]`, "INVALID_FILTER"));
+}
+
+export function immutableFilterOf(
+  filters: ImmutableFilters,
+  more: readonly string[] = [],
+): MessageInitShape<typeof FilterSchema> {
+  only(filters, [...filterNames, ...more], "INVALID_FILTER", "the filter");
+  const { type, types, userId, metadata, tags, anyTag, createdAfter, createdBefore } = filters;
+  const { minVersion, agentId, principal } = filters;
+  return {
+    types: [
+      ...(type === undefined ? [] : [typeText(type)]),
+      ...(types === undefined ? [] : texts(types, "types")),
+    ],
+    ...(userId !== undefined && { userId: userIdText(userId) }),
+    ...(metadata !== undefined && {
+      metadataJson: objectToJson(metadata, "metadata", "INVALID_FILTER"),
+    }),
+    ...(tags !== undefined && { tags: texts(tags, "tags") }),
+    ...(anyTag !== undefined && { anyTags: texts(anyTag, "anyTag") }),
+    ...(createdAfter !== undefined && { createdAfter: time(createdAfter, "createdAfter") }),
+    ...(createdBefore !== undefined && { createdBefore: time(createdBefore, "createdBefore") }),
+    ...(minVersion !== undefined && {
+      minVersion: whole(minVersion, "minVersion", "INVALID_FILTER"),
+    }),
+    ...(agentId !== undefined && { agentId: text(agentId, "agentId", "INVALID_FILTER") }),
+    ...(principal !== undefined && { principal: text(principal, "principal", "INVALID_FILTER") }),
+  };
+}
+
+const sortBys = { createdAt: SortBy.CREATE_TIME, version: SortBy.VERSION, type: SortBy.TYPE };
+const sortOrders = { asc: SortOrder.ASC, desc: SortOrder.DESC };
+
+function orderOf({
+  sortBy = "createdAt",
+  sortOrder = "desc",
+  includeHistory = false,
+}: ImmutableOrder & ImmutableHistory) {
+  return {
+    sortBy: picked(sortBys, sortBy, "sortBy"),
+    sortOrder: picked(sortOrders, sortOrder, "sortOrder"),
+    includeHistory: flag(includeHistory, "includeHistory"),
+  };
+}
+
+const pageOf = ({ limit, offset, pageToken }: ImmutablePage) => ({
+  ...(limit !== undefined && { limit: whole(limit, "limit", "INVALID_LIMIT") }),
+  ...(offset !== undefined && { offset: whole(offset, "offset", "INVALID_OFFSET") }),
+  ...(pageToken !== undefined && {
+    pageToken: text(pageToken, "pageToken", "INVALID_PAGE_TOKEN"),
+  }),
+});
+
+export const immutableScanOf = (
+  filters: ImmutableFilters & ImmutableOrder & ImmutableHistory,
+): MessageInitShape<typeof ListRequestSchema> => ({
+  filter: immutableFilterOf(filters, orderNames),
+  ...orderOf(filters),
+});
+
+export const immutableListOf = (
+  filters: ImmutableListFilters,
+): MessageInitShape<typeof ListRequestSchema> => ({
+  filter: immutableFilterOf(filters, [...orderNames, "limit", "offset", "pageToken", "total"]),
+  ...orderOf(filters),
+  ...pageOf(filters),
+  ...(filters.total !== undefined && { total: flag(filters.total, "total") }),
+});
+
+const searchIns = {
+  data: SearchIn.DATA,
+  metadata: SearchIn.METADATA,
+  both: SearchIn.BOTH,
+};
+
+export function searchOf(
+  query: unknown,
+  filters: ImmutableSearchFilters,
+): MessageInitShape<typeof SearchRequestSchema> {
+  const names = ["searchIn", "includeHistory", "limit", "offset"];
+  const { searchIn = "data", includeHistory = false } = filters;
+  return {
+    query: text(query, "query", "INVALID_QUERY"),
+    filter: immutableFilterOf(filters, names),
+    searchIn: picked(searchIns, searchIn, "searchIn", "INVALID_OPTIONS"),
+    includeHistory: flag(includeHistory, "includeHistory"),
+    ...pageOf(filters),
+  };
+}

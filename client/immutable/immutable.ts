@@ -1,0 +1,492 @@
+import {
+  ImmutableStore,
+  HistoryProblem_Kind as ProblemKind,
+  type SearchResult,
+} from "../../gen/cortex/immutable/v1/immutable_pb.js";
+import type { Caller, CallOptions, WriteOptions } from "../core/transport.js";
+import {
+  callNames,
+  callOptions,
+  flag,
+  only,
+  text,
+  time,
+  whole,
+  writeNames,
+  writeOptions,
+} from "../core/validate.js";
+import { toDate } from "../mutable/records.js";
+import {
+  type ImmutableFilters,
+  type ImmutableHistory,
+  type ImmutableListFilters,
+  type ImmutableOrder,
+  type ImmutableSearchFilters,
+  immutableFilterOf,
+  immutableListOf,
+  immutableScanOf,
+  searchOf,
+} from "./filters.js";
+import {
+  type ImmutableEntry,
+  type ImmutableRecord,
+  type ImmutableVersion,
+  idText,
+  storeOf,
+  toImmutableRecord,
+  toVersion,
+  typeText,
+} from "./versions.js";
+
+const rpc = ImmutableStore.method;
+const scanPage = 1000;
+const purgeTimeoutMs = 60_000;
+
+export interface StoreOptions extends WriteOptions {
+  /** Store only if this is the current version, else VERSION_MISMATCH; 0: only if there is no record. */
+  ifVersion?: number | undefined;
+  /** Whether the record that is returned carries the versions before. Default: true. */
+  includeHistory?: boolean | undefined;
+}
+
+export interface ImmutableListResult<T = any> {
+  records: ImmutableRecord<T>[];
+  /** How many records match in all. */
+  total: number;
+  limit: number;
+  offset: number;
+  /** Whether more records match after these. */
+  hasMore: boolean;
+  /** Where to go on (`pageToken`); undefined where hasMore is false. */
+  nextPageToken?: string;
+}
+
+export interface ImmutableSearchResult<T = any> {
+  record: ImmutableRecord<T>;
+  /** How well it matches: above 0, below 1. */
+  score: number;
+  /** The fields that hold any of the terms, such as `data.title` or `metadata.tags[0]`. */
+  matches: string[];
+  /** What the first 10 of them say there, with `<mark>` around what matches; the rest is not escaped for HTML. */
+  highlights: { path: string; text: string }[];
+}
+
+export interface ImmutablePurgeResult {
+  /** Whether there was something to delete. */
+  deleted: boolean;
+  type: string;
+  id: string;
+  versionsDeleted: number;
+  purgedAt: Date;
+}
+
+export interface ImmutablePurgeManyOptions extends WriteOptions {
+  /** Whether to count only, and delete nothing. */
+  dryRun?: boolean | undefined;
+  /** Whether to delete nothing, but to give a `confirmationToken`, unless one is given. */
+  requireConfirmation?: boolean | undefined;
+  /** The token of an earlier call with the same filters: exactly what it was given for is deleted, else CONFIRMATION_STALE. */
+  confirmationToken?: string | undefined;
+}
+
+export interface ImmutablePurgeManyResult {
+  /** How many records were (where nothing was deleted: would be) deleted. */
+  recordsAffected: number;
+  /** How many versions they have together. */
+  versionsDeleted: number;
+  /** The first 1000 of them, by type and id. */
+  records: { type: string; id: string }[];
+  /** With requireConfirmation and no token: the token that deletes exactly these. */
+  confirmationToken?: string;
+  dryRun: boolean;
+}
+
+export interface PurgeVersionsOptions extends WriteOptions {
+  /** Keep so many of the latest versions, the current one counted: 1 or more. */
+  keepLatest?: number | undefined;
+  /** Keep the versions that were stored at this time or later. */
+  olderThan?: Date | undefined;
+}
+
+export interface VerifyHistoryResult {
+  /** Whether all that is kept is as it was stored. */
+  valid: boolean;
+  /** How many versions were checked. */
+  versions: number;
+  /** The first version that is kept, and the current one; 0 where there is no record. */
+  firstVersion: number;
+  currentVersion: number;
+  /** The digest of the current version: to be compared with one kept elsewhere. */
+  digest: string;
+  /** The versions that are not as they were stored: the first 100. */
+  problems: { version: number; kind: "altered" | "missing" | "unlinked" | "unknown" }[];
+  /** How many of the versions hold nothing but their digest, because their user was erased. */
+  erased: number;
+}
+
+export interface Retention {
+  /** How many versions of a record are kept, the current one counted; -1: all. */
+  defaultVersions: number;
+  /** The same for the types that have their own number. */
+  byType: Record<string, number>;
+}
+
+/**
+ * Versioned records under type + id, whose history stays: knowledge, policies, audit logs.
+ *
+ * Every method throws CortexError: besides the codes it names, INVALID_TYPE, INVALID_ID, INVALID_OPTIONS, UNAVAILABLE,
+ * DATABASE_UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED. Every method takes `{ timeoutMs, signal }` as its last options.
+ */
+export class Immutable {
+  readonly #caller: Caller;
+
+  constructor(caller: Caller) {
+    this.#caller = caller;
+  }
+
+  /**
+   * Stores a version: the first of a record, or its next. What is not given (user, metadata) is as in the version before.
+   *
+   * @returns The record as stored, with its versions before (the last 100 at most).
+   * @throws INVALID_DATA (with the path), DATA_TOO_LARGE, VALUE_TOO_DEEP, INVALID_METADATA (importance outside 0 to 100, tags that are
+   * not strings), INVALID_USER_ID, USER_NOT_FOUND, VERSION_MISMATCH (ifVersion; `details.current_version`), INVALID_VERSION,
+   * REQUEST_ID_REUSED.
+   *
+   * ```ts
+   * const { version } = await cortex.immutable.store({ type: "policy", id: "max-refund", data: { value: 5000 } });
+   * ```
+   */
+  async store<T = Record<string, any>>(
+    entry: ImmutableEntry<T>,
+    options: StoreOptions = {},
+  ): Promise<ImmutableRecord<T>> {
+    only(options, ["ifVersion", "includeHistory", ...writeNames], "INVALID_OPTIONS", "store");
+    const { ifVersion, includeHistory = true } = options;
+    const { record } = await this.#caller.write(
+      rpc.store,
+      { ...storeOf(entry, ifVersion), includeHistory: flag(includeHistory, "includeHistory") },
+      options,
+    );
+    return toImmutableRecord<T>(record);
+  }
+
+  /**
+   * Reads the current version of a record, with its versions before (the last 100 at most).
+   *
+   * @param options `{ includeHistory: false }` leaves the versions before out.
+   * @returns The record; null where there is none.
+   */
+  async get<T = any>(
+    type: string,
+    id: string,
+    options: ImmutableHistory & CallOptions = {},
+  ): Promise<ImmutableRecord<T> | null> {
+    only(options, ["includeHistory", ...callNames], "INVALID_OPTIONS", "get");
+    const { includeHistory = true } = options;
+    const request = { ...nameOf(type, id), includeHistory: flag(includeHistory, "includeHistory") };
+    const { record } = await this.#caller.unary(rpc.get, request, options);
+    return record ? toImmutableRecord<T>(record) : null;
+  }
+
+  /**
+   * Reads one version.
+   *
+   * @returns The version; null where there never was one, or it is no longer kept.
+   * @throws INVALID_VERSION (0 or below).
+   */
+  async getVersion<T = any>(
+    type: string,
+    id: string,
+    version: number,
+    options: CallOptions = {},
+  ): Promise<ImmutableVersion<T> | null> {
+    callOptions(options, "getVersion");
+    const request = { ...nameOf(type, id), version: whole(version, "version", "INVALID_VERSION") };
+    const found = await this.#caller.unary(rpc.getVersion, request, options);
+    return found.version ? toVersion<T>(found.version) : null;
+  }
+
+  /**
+   * Reads the version that was current at a time, that very millisecond included.
+   *
+   * @returns The version; null before the first one, and where it is no longer kept.
+   * @throws INVALID_TIME.
+   *
+   * ```ts
+   * const policy = await cortex.immutable.getAtTimestamp("policy", "max-refund", new Date("2025-01-01"));
+   * ```
+   */
+  async getAtTimestamp<T = any>(
+    type: string,
+    id: string,
+    timestamp: Date,
+    options: CallOptions = {},
+  ): Promise<ImmutableVersion<T> | null> {
+    callOptions(options, "getAtTimestamp");
+    const request = { ...nameOf(type, id), time: time(timestamp, "timestamp", "INVALID_TIME") };
+    const found = await this.#caller.unary(rpc.getAtTimestamp, request, options);
+    return found.version ? toVersion<T>(found.version) : null;
+  }
+
+  /** All versions that are kept, ascending, the current one included; `[]` where there is no record. `historyStream` holds fewer in memory. */
+  async getHistory<T = any>(
+    type: string,
+    id: string,
+    options: CallOptions = {},
+  ): Promise<ImmutableVersion<T>[]> {
+    callOptions(options, "getHistory");
+    const messages = await this.#caller.stream(rpc.getHistory, nameOf(type, id), options);
+    return messages.flatMap(({ versions }) => versions.map((version) => toVersion<T>(version)));
+  }
+
+  /**
+   * The versions that are kept, ascending, in constant memory. `timeoutMs` bounds the wait for each message of about 100 versions; a
+   * connection that breaks is made up for.
+   *
+   * ```ts
+   * for await (const version of cortex.immutable.historyStream("policy", "max-refund")) …
+   * ```
+   */
+  async *historyStream<T = any>(
+    type: string,
+    id: string,
+    options: CallOptions = {},
+  ): AsyncGenerator<ImmutableVersion<T>, void, undefined> {
+    callOptions(options, "historyStream");
+    const name = nameOf(type, id);
+    let afterVersion = 0;
+    const rest = () => ({ ...name, afterVersion });
+    for await (const { versions } of this.#caller.messages(rpc.getHistory, rest, options)) {
+      for (const version of versions) yield toVersion<T>(version);
+      afterVersion = versions.at(-1)?.version ?? afterVersion;
+    }
+  }
+
+  /**
+   * Lists records, one page at a time: at most 1000, by default 50. `scan` gives all.
+   *
+   * @throws INVALID_FILTER, INVALID_LIMIT, INVALID_OFFSET, INVALID_SORT, INVALID_PAGE_TOKEN, INVALID_USER_ID.
+   *
+   * ```ts
+   * const { records, total } = await cortex.immutable.list({ type: "policy", metadata: { category: "refunds" } });
+   * ```
+   */
+  async list<T = any>(
+    filters: ImmutableListFilters & { total: false },
+    options?: CallOptions,
+  ): Promise<Omit<ImmutableListResult<T>, "total">>;
+  async list<T = any>(
+    filters?: ImmutableListFilters,
+    options?: CallOptions,
+  ): Promise<ImmutableListResult<T>>;
+  async list<T>(
+    filters: ImmutableListFilters = {},
+    options: CallOptions = {},
+  ): Promise<Omit<ImmutableListResult<T>, "total"> & { total?: number }> {
+    callOptions(options, "list");
+    const messages = await this.#caller.stream(rpc.list, immutableListOf(filters), options);
+    const last = messages.at(-1);
+    return {
+      records: messages.flatMap(({ records }) => records.map((one) => toImmutableRecord<T>(one))),
+      ...(last?.total !== undefined && { total: Number(last.total) }),
+      limit: filters.limit ?? 50,
+      offset: filters.offset ?? 0,
+      hasMore: last?.hasMore ?? false,
+      ...(last?.nextPageToken && { nextPageToken: last.nextPageToken }),
+    };
+  }
+
+  /**
+   * Every record that matches, in constant memory, page by page. What is stored meanwhile may move in the order, and so come twice or
+   * not at all; sorted by type it moves nowhere.
+   */
+  async *scan<T = any>(
+    filters: ImmutableFilters & ImmutableOrder & ImmutableHistory = {},
+    options: CallOptions = {},
+  ): AsyncGenerator<ImmutableRecord<T>, void, undefined> {
+    callOptions(options, "scan");
+    const query = immutableScanOf(filters);
+    let pageToken = "";
+    do {
+      const page = () => ({ ...query, pageToken, limit: scanPage, total: false });
+      for await (const message of this.#caller.messages(rpc.list, page, options)) {
+        for (const record of message.records) yield toImmutableRecord<T>(record);
+        pageToken = message.nextPageToken;
+        if (pageToken === "") return; // what breaks now is not to begin again
+      }
+    } while (pageToken !== "");
+  }
+
+  /**
+   * Finds the records whose current version holds every term of a query, best first. A term is a word in any of its forms, or at least
+   * three letters within one, or one or two with which one begins, or a phrase in double quotes.
+   *
+   * @param filters Filters as in `list`, and `searchIn`; `limit` is 10 unless given.
+   * @throws INVALID_QUERY, and what `list` throws.
+   *
+   * ```ts
+   * const [best] = await cortex.immutable.search("refund process", { type: "kb-article", searchIn: "both" });
+   * ```
+   */
+  async search<T = any>(
+    query: string,
+    filters: ImmutableSearchFilters = {},
+    options: CallOptions = {},
+  ): Promise<ImmutableSearchResult<T>[]> {
+    callOptions(options, "search");
+    const request = searchOf(query, filters);
+    let page = await this.#caller.unary(rpc.search, request, options);
+    const found = page.results;
+    const limit = filters.limit ?? 10;
+    // A page ends before the limit where records are large.
+    const { offset: _, ...rest } = request;
+    while (page.nextPageToken && found.length < limit) {
+      const next = { ...rest, limit: limit - found.length, pageToken: page.nextPageToken };
+      page = await this.#caller.unary(rpc.search, next, options);
+      found.push(...page.results);
+    }
+    return found.map((result) => toSearchResult<T>(result));
+  }
+
+  /** Counts the records that match. Takes filters only: a limit or a sort has no meaning here and is INVALID_FILTER. */
+  async count(filters: ImmutableFilters = {}, options: CallOptions = {}): Promise<number> {
+    callOptions(options, "count");
+    const request = { filter: immutableFilterOf(filters) };
+    return Number((await this.#caller.unary(rpc.count, request, options)).count);
+  }
+
+  /**
+   * Deletes a record with all its versions. A missing record is `deleted: false`, no error. A later `store` begins again at 1.
+   * `timeoutMs` is 60 seconds unless given.
+   *
+   * @throws REQUEST_ID_REUSED.
+   */
+  async purge(type: string, id: string, options: WriteOptions = {}): Promise<ImmutablePurgeResult> {
+    writeOptions(options, "purge");
+    const purged = await this.#caller.write(rpc.purge, nameOf(type, id), patient(options));
+    const { deleted, versionsDeleted, purgeTime } = purged;
+    return {
+      deleted,
+      type,
+      id,
+      versionsDeleted: Number(versionsDeleted),
+      purgedAt: toDate(purgeTime),
+    };
+  }
+
+  /**
+   * Deletes the records whose current version matches, with all their versions: all of them or none. `timeoutMs` is 60 seconds unless
+   * given.
+   *
+   * @throws INVALID_FILTER, also where no filter is given. CONFIRMATION_STALE. REQUEST_ID_REUSED.
+   */
+  async purgeMany(
+    filters: ImmutableFilters,
+    options: ImmutablePurgeManyOptions = {},
+  ): Promise<ImmutablePurgeManyResult> {
+    const known = ["dryRun", "requireConfirmation", "confirmationToken", ...writeNames];
+    only(options, known, "INVALID_OPTIONS", "purgeMany");
+    const { dryRun = false, requireConfirmation = false, confirmationToken: token } = options;
+    const request = {
+      filter: immutableFilterOf(filters),
+      dryRun: flag(dryRun, "dryRun"),
+      requireConfirmation: flag(requireConfirmation, "requireConfirmation"),
+      ...(token !== undefined && {
+        confirmationToken: text(token, "confirmationToken", "INVALID_OPTIONS"),
+      }),
+    };
+    const purged = await this.#caller.write(rpc.purgeMany, request, patient(options));
+    return {
+      recordsAffected: Number(purged.recordsAffected),
+      versionsDeleted: Number(purged.versionsDeleted),
+      records: purged.records.map(({ type, id }) => ({ type, id })),
+      ...(purged.confirmationToken !== undefined && {
+        confirmationToken: purged.confirmationToken,
+      }),
+      dryRun: purged.dryRun,
+    };
+  }
+
+  /**
+   * Deletes old versions of a record, never the current one; with both bounds only what both would delete.
+   *
+   * @throws INVALID_OPTIONS (neither bound, keepLatest below 1), INVALID_TIME, REQUEST_ID_REUSED. `timeoutMs` is 60 seconds unless given.
+   *
+   * ```ts
+   * await cortex.immutable.purgeVersions("kb-article", "guide-123", { keepLatest: 20 });
+   * ```
+   */
+  async purgeVersions(
+    type: string,
+    id: string,
+    options: PurgeVersionsOptions,
+  ): Promise<{ versionsDeleted: number; versionsRemaining: number }> {
+    const known = ["keepLatest", "olderThan", ...writeNames];
+    only(options, known, "INVALID_OPTIONS", "purgeVersions");
+    const { keepLatest, olderThan } = options;
+    const request = {
+      ...nameOf(type, id),
+      ...(keepLatest !== undefined && {
+        keepLatest: whole(keepLatest, "keepLatest", "INVALID_OPTIONS"),
+      }),
+      ...(olderThan !== undefined && { olderThan: time(olderThan, "olderThan", "INVALID_TIME") }),
+    };
+    const purged = await this.#caller.write(rpc.purgeVersions, request, patient(options));
+    return {
+      versionsDeleted: Number(purged.versionsDeleted),
+      versionsRemaining: Number(purged.versionsRemaining),
+    };
+  }
+
+  /**
+   * Recomputes the digests of the versions that are kept, and says which do not agree with what is stored. Whoever may write to the
+   * database could recompute them too: `digest`, compared with one kept elsewhere, finds that.
+   */
+  async verifyHistory(
+    type: string,
+    id: string,
+    options: CallOptions = {},
+  ): Promise<VerifyHistoryResult> {
+    callOptions(options, "verifyHistory");
+    const verified = await this.#caller.unary(rpc.verifyHistory, nameOf(type, id), options);
+    const { valid, firstVersion, currentVersion, digest, problems } = verified;
+    return {
+      valid,
+      versions: Number(verified.versions),
+      firstVersion,
+      currentVersion,
+      digest,
+      problems: problems.map(({ version, kind }) => ({ version, kind: problemKinds[kind] })),
+      erased: Number(verified.erased),
+    };
+  }
+
+  /** How many versions the server keeps: its `--retention`. */
+  async getRetention(options: CallOptions = {}): Promise<Retention> {
+    callOptions(options, "getRetention");
+    const { defaultVersions, byType } = await this.#caller.unary(rpc.getRetention, {}, options);
+    return { defaultVersions, byType };
+  }
+}
+
+const nameOf = (type: unknown, id: unknown) => ({ type: typeText(type), id: idText(id) });
+
+const patient = (options: WriteOptions): WriteOptions => ({
+  ...options,
+  timeoutMs: options.timeoutMs ?? purgeTimeoutMs,
+});
+
+const problemKinds = {
+  [ProblemKind.UNSPECIFIED]: "unknown",
+  [ProblemKind.ALTERED]: "altered",
+  [ProblemKind.MISSING]: "missing",
+  [ProblemKind.UNLINKED]: "unlinked",
+  [ProblemKind.UNKNOWN]: "unknown",
+} as const;
+
+const toSearchResult = <T>(result: SearchResult): ImmutableSearchResult<T> => ({
+  record: toImmutableRecord<T>(result.record),
+  score: result.score,
+  matches: result.matches,
+  highlights: result.highlights.map(({ path, text }) => ({ path, text })),
+});

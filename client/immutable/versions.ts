@@ -1,0 +1,149 @@
+// Immutable records as the caller sees them, and what the caller gives to be stored.
+import type { Message } from "@bufbuild/protobuf";
+import type {
+  Record as RecordMessage,
+  StoreOperation,
+  Version as VersionMessage,
+} from "../../gen/cortex/immutable/v1/immutable_pb.js";
+import { objectToJson } from "../core/json.js";
+import { only, text, userIdText, whole } from "../core/validate.js";
+import { toDate } from "../mutable/records.js";
+
+/** What `store` takes. */
+export interface ImmutableEntry<T = Record<string, any>> {
+  /** What kind of record: 1 to 256 bytes. */
+  type: string;
+  /** The logical id, whose versions are counted: 1 to 1024 bytes. */
+  id: string;
+  /** Any JSON object up to 1 MiB; a `Date` in it is stored as its ISO string. */
+  data: T;
+  /** The user the version belongs to; must exist. Undefined: as in the version before. null: nobody. */
+  userId?: string | null | undefined;
+  /** Any JSON object up to 64 KiB. Undefined: as in the version before. null: `{}`. */
+  metadata?: ImmutableMetadata | null | undefined;
+}
+
+export interface ImmutableMetadata {
+  publishedBy?: string | undefined;
+  tags?: string[] | undefined;
+  /** 0 to 100. */
+  importance?: number | undefined;
+  [key: string]: any;
+}
+
+/** What every version says of itself. */
+interface Said<T> {
+  version: number;
+  data: T;
+  /** The user the version belongs to; undefined: none. */
+  userId?: string;
+  /** `{}` where none was given. */
+  metadata: any;
+  /** When this version was stored. */
+  createdAt: Date;
+  /** The agent that stored it (`agentId` of its client); undefined: it did not say. */
+  agentId?: string;
+  /** Who stored it, by the credentials; undefined: there were none. */
+  principal?: string;
+  /** The request id it was stored under. */
+  requestId?: string;
+  /** SHA-256 over the digest of the version before and all that this one says, as hexadecimal text: see `verifyHistory`. */
+  digest: string;
+  /** Random text that goes into the digest. */
+  salt: string;
+}
+
+/** One version of a record. */
+export interface ImmutableVersion<T = any> extends Said<T> {
+  /** When it was stored; the same as createdAt. */
+  timestamp: Date;
+}
+
+/** A record with its current version. */
+export interface ImmutableRecord<T = any> extends Said<T> {
+  type: string;
+  id: string;
+  /** When version 1 was stored. */
+  firstCreatedAt: Date;
+  /** The versions before, ascending: the last 100 at most, about 1 MiB of them; `[]` where they were left out. */
+  previousVersions: ImmutableVersion<T>[];
+  /** Whether more versions are kept than these: `getHistory` and `historyStream` give them. */
+  hasMoreVersions: boolean;
+}
+
+function said<T>(message: VersionMessage): Said<T> {
+  const { userId, agentId, principal, requestId } = message;
+  return {
+    version: message.version,
+    data: JSON.parse(message.dataJson) as T,
+    ...(userId !== undefined && { userId }),
+    metadata: JSON.parse(message.metadataJson) as unknown,
+    createdAt: toDate(message.createTime),
+    ...(agentId !== undefined && { agentId }),
+    ...(principal !== undefined && { principal }),
+    ...(requestId !== undefined && { requestId }),
+    digest: message.digest,
+    salt: message.salt,
+  };
+}
+
+export function toVersion<T>(message: VersionMessage): ImmutableVersion<T> {
+  const version = said<T>(message);
+  return { ...version, timestamp: version.createdAt };
+}
+
+export function toImmutableRecord<T>(message: RecordMessage | undefined): ImmutableRecord<T> {
+  if (!message?.current) throw new TypeError("the response holds no record");
+  return {
+    type: message.type,
+    id: message.id,
+    ...said<T>(message.current),
+    firstCreatedAt: toDate(message.firstCreateTime),
+    previousVersions: message.previousVersions.map((version) => toVersion<T>(version)),
+    hasMoreVersions: message.hasMoreVersions,
+  };
+}
+
+export const typeText = (value: unknown, field = "type") => text(value, field, "INVALID_TYPE");
+export const idText = (value: unknown, field = "id") => text(value, field, "INVALID_ID");
+
+const entryNames = ["type", "id", "data", "userId", "metadata"];
+
+type Init = Omit<StoreOperation, keyof Message | OptionalName> &
+  Partial<Pick<StoreOperation, OptionalName>>;
+type OptionalName = Exclude<keyof StoreOperation, keyof Message | "type" | "id" | "dataJson">;
+
+/** The entry as the wire has it. */
+export function storeOf(
+  entry: ImmutableEntry<unknown>,
+  ifVersion: number | undefined,
+  prefix = "",
+): Init {
+  only(entry, entryNames, "INVALID_OPTIONS", prefix ? prefix.slice(0, -1) : "store");
+  const { type, id, data, userId, metadata } = entry;
+  return {
+    type: typeText(type, `${prefix}type`),
+    id: idText(id, `${prefix}id`),
+    dataJson: objectToJson(data, `${prefix}data`, "INVALID_DATA"),
+    ...(userId === null && { clearUserId: true }),
+    ...(userId !== null &&
+      userId !== undefined && { userId: userIdText(userId, `${prefix}userId`) }),
+    ...(metadata === null && { clearMetadata: true }),
+    ...(metadata !== null &&
+      metadata !== undefined && {
+        metadataJson: objectToJson(
+          typeof metadata === "object" ? withoutUndefined(metadata) : metadata,
+          `${prefix}metadata`,
+        ),
+      }),
+    ...(ifVersion !== undefined && { ifVersion: whole(ifVersion, "ifVersion", "INVALID_VERSION") }),
+  };
+}
+
+/** Members whose types allow undefined are left out, as if they had not been written. */
+const withoutUndefined = (metadata: ImmutableMetadata): unknown => {
+  const prototype: unknown = Object.getPrototypeOf(metadata);
+  return prototype === Object.prototype || prototype === null
+    ? Object.fromEntries(Object.entries(metadata).filter(([, value]) => value !== undefined))
+    : metadata;
+};

@@ -1,0 +1,32 @@
+// What is stored with a key, as the wire has it.
+
+import { CortexError } from "../core/error.js";
+import { objectToJson, toJson } from "../core/json.js";
+import { keyText, userIdText } from "../core/validate.js";
+import type { EntryOptions } from "./options.js";
+
+export const entryNames = ["userId", "metadata", "ttlSeconds"];
+
+/** The key and what is stored under it. */
+export const entryOf = (
+  { key, value, ...given }: EntryOptions & { key: string; value: unknown },
+  prefix = "",
+) => ({ key: keyText(key, `${prefix}key`), ...setOf(value, given, prefix) });
+
+/** A value with its user, metadata and expiry. */
+export function setOf(value: unknown, { userId, metadata, ttlSeconds }: EntryOptions, prefix = "") {
+  if (ttlSeconds !== undefined && typeof ttlSeconds !== "number")
+    throw new CortexError("INVALID_TTL", `${prefix}ttlSeconds is not a number`, {
+      field: `${prefix}ttlSeconds`,
+    });
+  return {
+    valueJson: toJson(value, `${prefix}value`),
+    ...(userId === null && { clearUserId: true }),
+    ...(userId !== null &&
+      userId !== undefined && { userId: userIdText(userId, `${prefix}userId`) }),
+    ...(metadata === null && { clearMetadata: true }),
+    ...(metadata !== null &&
+      metadata !== undefined && { metadataJson: objectToJson(metadata, `${prefix}metadata`) }),
+    ...(ttlSeconds !== undefined && { ttlSeconds }),
+  };
+}

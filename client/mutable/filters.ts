@@ -1,0 +1,130 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import {
+  type FilterSchema,
+  type ListRequestSchema,
+  SortBy,
+  SortOrder,
+} from "../../gen/cortex/mutable/v1/mutable_pb.js";
+import { CortexError } from "../core/error.js";
+import { flag, only, text, time, userIdText, whole } from "../core/validate.js";
+
+/** Which entries of a namespace: those that match every filter given. */
+export interface MutableFilters {
+  /** Keys that begin with this text: a prefix, not a pattern. */
+  keyPrefix?: string | undefined;
+  /** Entries of this user. */
+  userId?: string | undefined;
+  /** Entries written after this time, itself excluded. */
+  updatedAfter?: Date | undefined;
+  /** Entries written before this time, itself excluded. */
+  updatedBefore?: Date | undefined;
+  /** Entries `get` has not read since before this time, itself excluded; one never read counts from its creation. */
+  lastAccessedBefore?: Date | undefined;
+  /** Entries that this agent wrote last. */
+  updatedBy?: string | undefined;
+  /** Entries that this principal wrote last. */
+  principal?: string | undefined;
+}
+
+/** What `scan` can sort by, besides filters. */
+export interface MutableOrder {
+  /** Default: `"key"`, bytewise. Ties go by key. */
+  sortBy?: "key" | "updatedAt" | "accessCount" | undefined;
+  /** Default: `"asc"`. */
+  sortOrder?: "asc" | "desc" | undefined;
+}
+
+/** Which page of a list. */
+export interface MutablePage {
+  /** How many records at most: 1 to 1000. Default: 100. */
+  limit?: number | undefined;
+  /** How many to skip. Default: 0. Not together with pageToken. */
+  offset?: number | undefined;
+  /** `nextPageToken` of an earlier result of the same list. Costs the same on every page; an offset costs what it skips. */
+  pageToken?: string | undefined;
+  /** Whether to count all that match, exactly, which costs a count. Default: true. */
+  total?: boolean | undefined;
+}
+
+const filterNames = [
+  "keyPrefix",
+  "userId",
+  "updatedAfter",
+  "updatedBefore",
+  "lastAccessedBefore",
+  "updatedBy",
+  "principal",
+];
+const orderNames = ["sortBy", "sortOrder"];
+const pageNames = ["limit", "offset", "pageToken", "total"];
+
+export function filterOf(
+  filters: MutableFilters,
+  more: readonly string[] = [],
+): MessageInitShape<typeof FilterSchema> {
+  only(filters, [...filterNames, ...more], "INVALID_FILTER", "the filter");
+  const { keyPrefix, userId, updatedAfter, updatedBefore, lastAccessedBefore } = filters;
+  const { updatedBy, principal } = filters;
+  return {
+    ...(keyPrefix !== undefined && { keyPrefix: text(keyPrefix, "keyPrefix", "INVALID_FILTER") }),
+    ...(userId !== undefined && { userId: userIdText(userId) }),
+    ...(updatedAfter !== undefined && { updatedAfter: time(updatedAfter, "updatedAfter") }),
+    ...(updatedBefore !== undefined && { updatedBefore: time(updatedBefore, "updatedBefore") }),
+    ...(lastAccessedBefore !== undefined && {
+      lastAccessedBefore: time(lastAccessedBefore, "lastAccessedBefore"),
+    }),
+    ...(updatedBy !== undefined && { updatedBy: text(updatedBy, "updatedBy", "INVALID_FILTER") }),
+    ...(principal !== undefined && { principal: text(principal, "principal", "INVALID_FILTER") }),
+  };
+}
+
+export function scanOf(
+  namespace: string,
+  filters: MutableFilters & MutableOrder,
+): MessageInitShape<typeof ListRequestSchema> {
+  return { namespace, filter: filterOf(filters, orderNames), ...orderOf(filters) };
+}
+
+export function listOf(
+  namespace: string,
+  filters: MutableFilters & MutableOrder & MutablePage,
+): MessageInitShape<typeof ListRequestSchema> {
+  const filter = filterOf(filters, [...orderNames, ...pageNames]);
+  const { limit, offset, pageToken, total } = filters;
+  return {
+    namespace,
+    filter,
+    ...orderOf(filters),
+    ...(limit !== undefined && { limit: whole(limit, "limit", "INVALID_LIMIT") }),
+    ...(offset !== undefined && { offset: whole(offset, "offset", "INVALID_OFFSET") }),
+    ...(pageToken !== undefined && {
+      pageToken: text(pageToken, "pageToken", "INVALID_PAGE_TOKEN"),
+    }),
+    ...(total !== undefined && { total: flag(total, "total") }),
+  };
+}
+
+const sortBys = {
+  key: SortBy.KEY,
+  updatedAt: SortBy.UPDATE_TIME,
+  accessCount: SortBy.ACCESS_COUNT,
+};
+const sortOrders = { asc: SortOrder.ASC, desc: SortOrder.DESC };
+
+/** The member of `choices` that is asked for. */
+export function picked<T>(
+  choices: Record<string, T>,
+  choice: string,
+  field: string,
+  code: "INVALID_SORT" | "INVALID_OPTIONS" = "INVALID_SORT",
+): T {
+  const found = Object.hasOwn(choices, choice) ? choices[choice] : undefined;
+  if (found !== undefined) return found;
+  const problem = `is not one of ${Object.keys(choices).join(", ")}: ${String(choice)}`;
+  throw new CortexError(code, `${field} ${problem}`, { field, problem });
+}
+
+const orderOf = ({ sortBy = "key", sortOrder = "asc" }: MutableOrder) => ({
+  sortBy: picked(sortBys, sortBy, "sortBy"),
+  sortOrder: picked(sortOrders, sortOrder, "sortOrder"),
+});

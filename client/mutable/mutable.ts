@@ -1,0 +1,528 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { MutableStore, type UpdateRequestSchema } from "../../gen/cortex/mutable/v1/mutable_pb.js";
+import { CortexError } from "../core/error.js";
+import { toJson } from "../core/json.js";
+import type { Caller, CallOptions, WriteOptions } from "../core/transport.js";
+import {
+  amountText,
+  callNames,
+  callOptions,
+  flag,
+  keyText,
+  listed,
+  namespaceText,
+  only,
+  revisionText,
+  text,
+  writeNames,
+  writeOptions,
+} from "../core/validate.js";
+import { Contention } from "./contention.js";
+import { entryNames, entryOf } from "./entries.js";
+import {
+  filterOf,
+  listOf,
+  type MutableFilters,
+  type MutableOrder,
+  type MutablePage,
+  scanOf,
+} from "./filters.js";
+import type {
+  ChangeOptions,
+  DeleteOptions,
+  DeleteResult,
+  MutableListResult,
+  NamespaceSummary,
+  PurgeKeyResult,
+  PurgeOptions,
+  PurgeResult,
+  SetManyEntry,
+  SetOptions,
+} from "./options.js";
+import { type MutableRecord, toDate, toRecord } from "./records.js";
+import {
+  type Operation,
+  type Transaction,
+  type TransactionOptions,
+  type TransactionResult,
+  Transactions,
+} from "./transactions/transaction.js";
+import { type UpdateOptions, type Updater, Updates } from "./update.js";
+
+const rpc = MutableStore.method;
+const changeNames = ["createIfMissing", "ifRevision", ...writeNames];
+const scanPage = 1000;
+const purgeTimeoutMs = 60_000;
+
+/**
+ * Live shared JSON under namespace + key.
+ *
+ * Every method throws CortexError: besides the codes it names, INVALID_NAMESPACE, INVALID_KEY, INVALID_OPTIONS, UNAVAILABLE,
+ * DATABASE_UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED. Every method takes `{ timeoutMs, signal }` as its last options.
+ */
+export class Mutable {
+  readonly #caller: Caller;
+  readonly #updates: Updates;
+  readonly #transactions: Transactions;
+
+  constructor(caller: Caller) {
+    this.#caller = caller;
+    const contention = new Contention();
+    this.#updates = new Updates(caller, contention);
+    this.#transactions = new Transactions(caller, contention);
+  }
+
+  /**
+   * Stores a value, whether or not the key exists. What is not given (user, metadata) stays as it was; a ttl that is not given ends.
+   *
+   * @param value Any JSON value up to 1 MiB; a `Date` is stored as its ISO string.
+   * @param options The user's id, or `{ userId, metadata, ttlSeconds, ifRevision, ifAbsent }`.
+   * @returns The record as stored.
+   * @throws INVALID_VALUE (with the path), VALUE_TOO_LARGE, VALUE_TOO_DEEP, INVALID_METADATA, INVALID_USER_ID, INVALID_TTL,
+   * USER_NOT_FOUND, KEY_EXISTS (ifAbsent), REVISION_MISMATCH (ifRevision; `details.current_revision`).
+   *
+   * ```ts
+   * await cortex.mutable.set("inventory", "widget-qty", 100);
+   * await cortex.mutable.set("sessions", "s-1", { step: 2 }, { userId: "user-123", ttlSeconds: 3600 });
+   * ```
+   */
+  async set<T = any>(
+    namespace: string,
+    key: string,
+    value: T,
+    options: string | null | SetOptions = {},
+  ): Promise<MutableRecord<T>> {
+    const given = typeof options === "string" || options === null ? { userId: options } : options;
+    only(given, [...entryNames, "ifRevision", "ifAbsent", ...writeNames], "INVALID_OPTIONS", "set");
+    const { ifRevision, ifAbsent = false } = given;
+    const { record } = await this.#caller.write(
+      rpc.set,
+      {
+        namespace: namespaceText(namespace),
+        ...entryOf({ key, value, ...given }),
+        ifAbsent: flag(ifAbsent, "ifAbsent"),
+        ...(ifRevision !== undefined && { ifRevision: revisionText(ifRevision) }),
+      },
+      given,
+    );
+    return toRecord<T>(record);
+  }
+
+  /**
+   * Reads a value and counts the access (`accessCount`, `lastAccessed`).
+   *
+   * @returns The value; null where the key does not exist (and where null is stored: `getRecord` tells these apart).
+   *
+   * ```ts
+   * const qty = await cortex.mutable.get<number>("inventory", "widget-qty");
+   * ```
+   */
+  async get<T = any>(namespace: string, key: string, options: CallOptions = {}): Promise<T | null> {
+    callOptions(options, "get");
+    const request = { namespace: namespaceText(namespace), key: keyText(key) };
+    const { valueJson } = await this.#caller.unary(rpc.get, request, options);
+    return valueJson === undefined ? null : (JSON.parse(valueJson) as T);
+  }
+
+  /**
+   * Reads a whole record without counting the access.
+   *
+   * @returns The record; null where the key does not exist.
+   */
+  async getRecord<T = any>(
+    namespace: string,
+    key: string,
+    options: CallOptions = {},
+  ): Promise<MutableRecord<T> | null> {
+    callOptions(options, "getRecord");
+    const request = { namespace: namespaceText(namespace), key: keyText(key) };
+    const { record } = await this.#caller.unary(rpc.getRecord, request, options);
+    return record ? toRecord<T>(record) : null;
+  }
+
+  /** Whether a key exists. Counts no access. */
+  async exists(namespace: string, key: string, options: CallOptions = {}): Promise<boolean> {
+    callOptions(options, "exists");
+    const request = { namespace: namespaceText(namespace), key: keyText(key) };
+    return (await this.#caller.unary(rpc.exists, request, options)).exists;
+  }
+
+  /**
+   * Changes a value by a function of it, atomically: the result is stored only if nobody wrote in between, else the function runs
+   * again on what they wrote, and after some such losses under a lock. So it may run several times, and must have no side effects.
+   * User, metadata and expiry stay.
+   * Updates that one client makes to one key at a time go together, in order, each with its own revision and record.
+   *
+   * @param updater Gets the current value, gives the new one; may be async.
+   * @returns The record as stored.
+   * @throws KEY_NOT_FOUND (unless createIfMissing, which calls the updater with null), UPDATE_FAILED (the updater threw; its error
+   * is the `cause`, nothing was written), INVALID_UPDATER, INVALID_VALUE, VALUE_TOO_LARGE, VALUE_TOO_DEEP.
+   *
+   * ```ts
+   * await cortex.mutable.update("inventory", "widget-qty", (n) => n - 1);
+   * ```
+   */
+  async update<T = any>(
+    namespace: string,
+    key: string,
+    updater: Updater<T>,
+    options: UpdateOptions = {},
+  ): Promise<MutableRecord<T>> {
+    only(options, ["createIfMissing", ...callNames], "INVALID_OPTIONS", "update");
+    if (typeof updater !== "function")
+      throw new CortexError("INVALID_UPDATER", "the updater is not a function");
+    flag(options.createIfMissing ?? false, "createIfMissing");
+    return this.#updates.update({
+      namespace: namespaceText(namespace),
+      key: keyText(key),
+      updater,
+      options,
+    });
+  }
+
+  /**
+   * Adds to a number in the database, in exact decimal arithmetic: 0.1 + 0.2 is 0.3, and no concurrent increment is lost.
+   *
+   * @param amount A number, or decimal text for more digits than a number holds. Default: 1.
+   * @returns The record as stored.
+   * @throws KEY_NOT_FOUND (unless createIfMissing, which starts from 0), VALUE_NOT_NUMERIC, INVALID_AMOUNT, NUMBER_OUT_OF_RANGE,
+   * REVISION_MISMATCH (ifRevision).
+   */
+  async increment(
+    namespace: string,
+    key: string,
+    amount: number | string | bigint = 1,
+    options: ChangeOptions = {},
+  ): Promise<MutableRecord<number>> {
+    const value = { amount: amountText(amount) };
+    return this.#change(namespace, key, { case: "increment", value }, options);
+  }
+
+  /** Subtracts from a number in the database: see `increment`. */
+  async decrement(
+    namespace: string,
+    key: string,
+    amount: number | string | bigint = 1,
+    options: ChangeOptions = {},
+  ): Promise<MutableRecord<number>> {
+    const value = { amount: amountText(amount) };
+    return this.#change(namespace, key, { case: "decrement", value }, options);
+  }
+
+  /**
+   * Appends one element to an array in the database.
+   *
+   * @returns The record as stored.
+   * @throws KEY_NOT_FOUND (unless createIfMissing, which starts from `[]`), VALUE_NOT_ARRAY, INVALID_VALUE, VALUE_TOO_LARGE,
+   * VALUE_TOO_DEEP, REVISION_MISMATCH (ifRevision).
+   */
+  async append<T = any>(
+    namespace: string,
+    key: string,
+    element: T,
+    options: ChangeOptions = {},
+  ): Promise<MutableRecord<T[]>> {
+    const value = { valueJson: toJson(element, "element") };
+    return this.#change(namespace, key, { case: "append", value }, options);
+  }
+
+  /**
+   * Merges a patch into an object in the database, as JSON merge patch does (RFC 7396): members replace members, also in nested
+   * objects; null removes one.
+   *
+   * @returns The record as stored.
+   * @throws KEY_NOT_FOUND (unless createIfMissing, which starts from `{}`), INVALID_VALUE, VALUE_TOO_LARGE, VALUE_TOO_DEEP,
+   * REVISION_MISMATCH (ifRevision).
+   */
+  async merge<T = any>(
+    namespace: string,
+    key: string,
+    patch: unknown,
+    options: ChangeOptions = {},
+  ): Promise<MutableRecord<T>> {
+    const value = { patchJson: toJson(patch, "patch") };
+    return this.#change(namespace, key, { case: "merge", value }, options);
+  }
+
+  /**
+   * Deletes a key. A missing key is `deleted: false`, no error.
+   *
+   * @throws KEY_NOT_FOUND (mustExist), REVISION_MISMATCH (ifRevision).
+   */
+  async delete(namespace: string, key: string, options: DeleteOptions = {}): Promise<DeleteResult> {
+    only(options, ["mustExist", "ifRevision", ...writeNames], "INVALID_OPTIONS", "delete");
+    const { mustExist = false, ifRevision } = options;
+    const { deleted, deleteTime } = await this.#caller.write(
+      rpc.delete,
+      {
+        namespace: namespaceText(namespace),
+        key: keyText(key),
+        mustExist: flag(mustExist, "mustExist"),
+        ...(ifRevision !== undefined && { ifRevision: revisionText(ifRevision) }),
+      },
+      options,
+    );
+    return { deleted, namespace, key, deletedAt: toDate(deleteTime) };
+  }
+
+  /** Deletes a key, as `delete` does, with the counts of the other purges. */
+  async purge(namespace: string, key: string, options: WriteOptions = {}): Promise<PurgeKeyResult> {
+    writeOptions(options, "purge");
+    const { deleted, deletedAt } = await this.delete(namespace, key, options);
+    const keys = deleted ? [key] : [];
+    return { deleted, keysDeleted: keys.length, namespace, key, keys, dryRun: false, deletedAt };
+  }
+
+  /**
+   * Changes several keys, all of them or none, as if nobody else were there: nobody sees a part of it, and nothing that it read
+   * has changed when it is committed.
+   *
+   * The callback reads with `tx.get` and writes with `tx.set`, `tx.update`, `tx.delete`, without waiting; it sees its own writes.
+   * It runs again as what it reads arrives, and when somebody else wrote what it has read (after some such losses under locks), so
+   * it must have no side effects, and want to read the same again. Nothing is written until it is done; if it throws, nothing is.
+   * What it starts it must await. It writes at most 500 times.
+   *
+   * @param work The callback; or a list of operations `{ op, namespace, key, … }`, later ones see earlier ones.
+   * @param options `timeoutMs` for all of it, `maxAttempts` (default 10), `requestId` (of a list), `signal`.
+   * @returns `{ success, operationsExecuted, results }`: for each write its record, or `{ deleted, namespace, key }`.
+   * @throws TRANSACTION_FAILED: the callback threw (its error is the `cause`), or an operation could not be
+   * (`details.operationIndex`, from 0, and `details.reason`), or others were first in every attempt. TRANSACTION_TIMEOUT.
+   * INVALID_OPERATIONS where a list is empty or malformed.
+   *
+   * ```ts
+   * await cortex.mutable.transaction((tx) => {
+   *   if (tx.get("inventory", "a") < 10) throw new Error("not enough");
+   *   tx.update("inventory", "a", (n) => n - 10);
+   *   tx.update("inventory", "b", (n) => n + 10);
+   * });
+   * ```
+   */
+  async transaction(
+    work: ((tx: Transaction) => unknown) | readonly Operation[],
+    options: TransactionOptions = {},
+  ): Promise<TransactionResult> {
+    return this.#transactions.run(work, options);
+  }
+
+  /**
+   * Lists records, one page at a time: at most 1000, by default 100. `scan` gives all.
+   *
+   * @throws INVALID_FILTER, INVALID_LIMIT, INVALID_OFFSET, INVALID_SORT, INVALID_PAGE_TOKEN, INVALID_USER_ID.
+   *
+   * ```ts
+   * const { records, total } = await cortex.mutable.list("inventory", { keyPrefix: "store-15:", limit: 50 });
+   * ```
+   */
+  async list<T = any>(
+    namespace: string,
+    filters: MutableFilters & MutableOrder & MutablePage & { total: false },
+    options?: CallOptions,
+  ): Promise<Omit<MutableListResult<T>, "total">>;
+  async list<T = any>(
+    namespace: string,
+    filters?: MutableFilters & MutableOrder & MutablePage,
+    options?: CallOptions,
+  ): Promise<MutableListResult<T>>;
+  async list<T>(
+    namespace: string,
+    filters: MutableFilters & MutableOrder & MutablePage = {},
+    options: CallOptions = {},
+  ): Promise<Omit<MutableListResult<T>, "total"> & { total?: number }> {
+    callOptions(options, "list");
+    const request = listOf(namespaceText(namespace), filters);
+    const messages = await this.#caller.stream(rpc.list, request, options);
+    const last = messages.at(-1);
+    return {
+      records: messages.flatMap(({ records }) => records.map((record) => toRecord<T>(record))),
+      ...(last?.total !== undefined && { total: Number(last.total) }),
+      limit: filters.limit ?? 100,
+      offset: filters.offset ?? 0,
+      hasMore: last?.hasMore ?? false,
+      ...(last?.nextPageToken && { nextPageToken: last.nextPageToken }),
+    };
+  }
+
+  /**
+   * Every record that matches, in constant memory, page by page: what is written meanwhile may or may not be among them, what is
+   * not written meanwhile is there exactly once (sorted by key; by another order, what moves in it may come twice or not at all).
+   * `timeoutMs` bounds the wait for each message of about 100 records; a connection that breaks is made up for.
+   *
+   * ```ts
+   * for await (const record of cortex.mutable.scan("inventory", { keyPrefix: "store-15:" })) …
+   * ```
+   */
+  async *scan<T = any>(
+    namespace: string,
+    filters: MutableFilters & MutableOrder = {},
+    options: CallOptions = {},
+  ): AsyncGenerator<MutableRecord<T>, void, undefined> {
+    callOptions(options, "scan");
+    const query = scanOf(namespaceText(namespace), filters);
+    let pageToken = "";
+    do {
+      const page = () => ({ ...query, pageToken, limit: scanPage, total: false });
+      for await (const message of this.#caller.messages(rpc.list, page, options)) {
+        for (const record of message.records) yield toRecord<T>(record);
+        pageToken = message.nextPageToken;
+        if (pageToken === "") return; // what breaks now is not to begin again
+      }
+    } while (pageToken !== "");
+  }
+
+  /** Counts the entries that match. Takes filters only: a limit or a sort has no meaning here and is INVALID_FILTER. */
+  async count(
+    namespace: string,
+    filters: MutableFilters = {},
+    options: CallOptions = {},
+  ): Promise<number> {
+    callOptions(options, "count");
+    const request = { namespace: namespaceText(namespace), filter: filterOf(filters) };
+    return Number((await this.#caller.unary(rpc.count, request, options)).count);
+  }
+
+  /** The namespaces that hold at least one entry, by name, with their size. */
+  async listNamespaces(
+    options: { prefix?: string | undefined } & CallOptions = {},
+  ): Promise<NamespaceSummary[]> {
+    only(options, ["prefix", ...callNames], "INVALID_OPTIONS", "listNamespaces");
+    const { prefix } = options;
+    const filter = prefix === undefined ? {} : { prefix: text(prefix, "prefix", "INVALID_FILTER") };
+    const found: NamespaceSummary[] = [];
+    let pageToken = "";
+    do {
+      const request = { ...filter, limit: scanPage, pageToken };
+      const page = await this.#caller.unary(rpc.listNamespaces, request, options);
+      for (const { namespace, keys, bytes } of page.namespaces)
+        found.push({ namespace, keys: Number(keys), bytes: Number(bytes) });
+      pageToken = page.nextPageToken;
+    } while (pageToken !== "");
+    return found;
+  }
+
+  /**
+   * Reads several keys as of one moment, without counting accesses.
+   *
+   * @param keys At most 1000.
+   * @returns The values in the order of the keys, null where a key does not exist.
+   * @throws INVALID_BATCH (too many keys), REPLY_TOO_LARGE (more than 4 MiB: ask for fewer).
+   */
+  async getMany<T = any>(
+    namespace: string,
+    keys: readonly string[],
+    options: CallOptions = {},
+  ): Promise<(T | null)[]> {
+    callOptions(options, "getMany");
+    const request = {
+      namespace: namespaceText(namespace),
+      keys: listed(keys, "keys").map((key, i) => keyText(key, `keys[${i}]`)),
+    };
+    const { results } = await this.#caller.unary(rpc.batchGet, request, options);
+    return results.map(({ record }) => (record ? (JSON.parse(record.valueJson) as T) : null));
+  }
+
+  /**
+   * Stores several keys, all of them or none.
+   *
+   * @param entries `{ key: value }`, or a list of `{ key, value, userId, metadata, ttlSeconds }`; at most 1000, each key once.
+   * @returns The records as stored, in the order of the entries.
+   * @throws INVALID_BATCH, and what `set` throws.
+   */
+  async setMany(
+    namespace: string,
+    entries: Readonly<Record<string, unknown>> | readonly SetManyEntry[],
+    options: WriteOptions = {},
+  ): Promise<MutableRecord[]> {
+    writeOptions(options, "setMany");
+    if (typeof entries !== "object" || entries === null) listed(entries, "entries");
+    const list: readonly SetManyEntry[] = Array.isArray(entries)
+      ? (entries as readonly SetManyEntry[])
+      : Object.entries(entries).map(([key, value]) => ({ key, value }));
+    const request = {
+      namespace: namespaceText(namespace),
+      entries: list.map((entry, i) => {
+        only(entry, ["key", "value", ...entryNames], "INVALID_BATCH", `entries[${i}]`);
+        return entryOf(entry, `entries[${i}].`);
+      }),
+    };
+    const { records } = await this.#caller.write(rpc.batchSet, request, options);
+    return records.map((record) => toRecord(record));
+  }
+
+  /** Deletes every entry of a namespace, all of them or none. `timeoutMs` is 60 seconds unless given. */
+  async purgeNamespace(namespace: string, options: PurgeOptions = {}): Promise<PurgeResult> {
+    only(options, ["dryRun", ...writeNames], "INVALID_OPTIONS", "purgeNamespace");
+    const request = {
+      namespace: namespaceText(namespace),
+      dryRun: flag(options.dryRun ?? false, "dryRun"),
+    };
+    const purged = await this.#caller.write(rpc.purgeNamespace, request, patient(options));
+    return toPurgeResult(namespace, purged);
+  }
+
+  /**
+   * Deletes the entries that match, all of them or none. `timeoutMs` is 60 seconds unless given.
+   *
+   * @throws INVALID_FILTER, also where no filter is given: that is `purgeNamespace`.
+   */
+  async purgeMany(
+    namespace: string,
+    filters: MutableFilters,
+    options: PurgeOptions = {},
+  ): Promise<PurgeResult> {
+    only(options, ["dryRun", ...writeNames], "INVALID_OPTIONS", "purgeMany");
+    const request = {
+      namespace: namespaceText(namespace),
+      filter: filterOf(filters),
+      dryRun: flag(options.dryRun ?? false, "dryRun"),
+    };
+    const purged = await this.#caller.write(rpc.purgeMany, request, patient(options));
+    return toPurgeResult(namespace, purged);
+  }
+
+  /**
+   * Deletes every entry of the tenant: for tests and development.
+   *
+   * @throws PURGE_ALL_DISABLED, unless the server was started with `--allow-purge-all`.
+   */
+  async purgeAll(options: PurgeOptions = {}): Promise<{ deleted: number; dryRun: boolean }> {
+    only(options, ["dryRun", ...writeNames], "INVALID_OPTIONS", "purgeAll");
+    const request = { dryRun: flag(options.dryRun ?? false, "dryRun") };
+    const { deleted, dryRun } = await this.#caller.write(rpc.purgeAll, request, patient(options));
+    return { deleted: Number(deleted), dryRun };
+  }
+
+  async #change<T>(
+    namespace: string,
+    key: string,
+    operation: NonNullable<MessageInitShape<typeof UpdateRequestSchema>["operation"]>,
+    options: ChangeOptions,
+  ): Promise<MutableRecord<T>> {
+    only(options, changeNames, "INVALID_OPTIONS", operation.case ?? "update");
+    const { createIfMissing = false, ifRevision } = options;
+    const { record } = await this.#caller.write(
+      rpc.update,
+      {
+        namespace: namespaceText(namespace),
+        key: keyText(key),
+        operation,
+        createIfMissing: flag(createIfMissing, "createIfMissing"),
+        ...(ifRevision !== undefined && { ifRevision: revisionText(ifRevision) }),
+      },
+      options,
+    );
+    return toRecord<T>(record);
+  }
+}
+
+const patient = (options: WriteOptions): WriteOptions => ({
+  ...options,
+  timeoutMs: options.timeoutMs ?? purgeTimeoutMs,
+});
+
+function toPurgeResult(
+  namespace: string,
+  { deleted, keys, dryRun }: { deleted: bigint; keys: string[]; dryRun: boolean },
+): PurgeResult {
+  const count = Number(deleted);
+  return { deleted: count, keysDeleted: count, namespace, keys, dryRun };
+}

@@ -1,0 +1,51 @@
+// Records as the caller sees them: plain data, Dates and numbers. Timestamps, bigints and JSON text stop here.
+import { type Timestamp, timestampDate } from "@bufbuild/protobuf/wkt";
+import type { Record as RecordMessage } from "../../gen/cortex/mutable/v1/mutable_pb.js";
+
+/** An entry as stored. */
+export interface MutableRecord<T = any> {
+  namespace: string;
+  key: string;
+  value: T;
+  /** The user the entry belongs to; undefined: none. */
+  userId?: string;
+  /** `{}` where none was given. */
+  metadata?: Record<string, unknown>;
+  createdAt: Date;
+  updatedAt: Date;
+  /** How often `get` read the entry since its creation. */
+  accessCount: number;
+  /** When `get` last read the entry; undefined: never. */
+  lastAccessed?: Date;
+  /** When the entry expires; undefined: never. */
+  expiresAt?: Date;
+  /** The agent that wrote it last (`agentId` of its client); undefined: it did not say. */
+  updatedBy?: string;
+  /** Who wrote it last, by the credentials; undefined: there were none. */
+  principal?: string;
+  /** Names this state of the entry; every write gives a new one. For `ifRevision`. */
+  revision: string;
+}
+
+export const toDate = (time: Timestamp | undefined): Date =>
+  time ? timestampDate(time) : new Date(Number.NaN);
+
+export function toRecord<T>(message: RecordMessage | undefined): MutableRecord<T> {
+  if (!message) throw new TypeError("the response holds no record");
+  const { userId, lastAccessTime, expireTime, updatedBy, principal } = message;
+  return {
+    namespace: message.namespace,
+    key: message.key,
+    value: JSON.parse(message.valueJson) as T,
+    ...(userId !== undefined && { userId }),
+    metadata: JSON.parse(message.metadataJson) as Record<string, unknown>,
+    createdAt: toDate(message.createTime),
+    updatedAt: toDate(message.updateTime),
+    accessCount: Number(message.accessCount),
+    ...(updatedBy !== undefined && { updatedBy }),
+    ...(principal !== undefined && { principal }),
+    ...(lastAccessTime && { lastAccessed: timestampDate(lastAccessTime) }),
+    ...(expireTime && { expiresAt: timestampDate(expireTime) }),
+    revision: message.revision,
+  };
+}

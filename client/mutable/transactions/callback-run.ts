@@ -1,0 +1,196 @@
+// One run of a transaction's callback, on what has been read so far.
+
+import { CortexError, said } from "../../core/error.js";
+import { toJson } from "../../core/json.js";
+import { flag, keyText, namespaceText, only } from "../../core/validate.js";
+import { type ImmutableEntry, storeOf } from "../../immutable/versions.js";
+import { entryNames, setOf } from "../entries.js";
+import type { EntryOptions } from "../options.js";
+import { isPromise } from "../updater.js";
+import type { OperationInit, Place, Seen } from "./locked.js";
+
+/** What the callback of a transaction works with. Nothing here waits, so `await` may be written or left out. */
+export interface Transaction {
+  /** The value, as this transaction sees it; null where the key does not exist. */
+  get<T = any>(namespace: string, key: string): T | null;
+  /** Stores a value: see `mutable.set`. */
+  set(namespace: string, key: string, value: unknown, options?: string | null | EntryOptions): void;
+  /**
+   * Changes a value by a function of it, which must not be async. A missing key fails the transaction with KEY_NOT_FOUND, unless
+   * `createIfMissing`, which calls the function with null.
+   */
+  update<T = any>(
+    namespace: string,
+    key: string,
+    updater: (current: T) => T,
+    options?: { createIfMissing?: boolean | undefined },
+  ): void;
+  /** Deletes a key. A missing key fails the transaction with KEY_NOT_FOUND. */
+  delete(namespace: string, key: string): void;
+  /** Stores a version of an immutable record, together with the rest or not at all: see `immutable.store`. */
+  store(entry: ImmutableEntry, options?: { ifVersion?: number | undefined }): void;
+}
+
+export const idOf = ({ namespace, key }: Place): string => `${namespace}\0${key}`;
+
+/** Ends a run that cannot go on before something is read. Whoever catches it does no harm: the run is repeated all the same. */
+class Missing extends Error {}
+
+export class Run {
+  readonly operations: OperationInit[] = [];
+  /** What the callback threw, once nothing is missing. */
+  error: CortexError | undefined;
+  readonly #missing = new Map<string, Place>();
+  /** What it wrote: JSON text, or undefined where it deleted; null where that is not known before something is read. */
+  readonly #written = new Map<string, string | undefined | null>();
+  #over = false;
+
+  constructor(readonly seen: ReadonlyMap<string, Seen>) {}
+
+  get missing(): Place[] {
+    return [...this.#missing.values()];
+  }
+
+  async take(callback: (tx: Transaction) => unknown): Promise<void> {
+    // Only this, and bound: so that a callback may take it apart.
+    const tx: Transaction = {
+      get: (namespace, key) => this.#named(() => this.get(namespace, key)),
+      set: (...args) => this.#named(() => this.set(...args)),
+      update: (...args) => this.#named(() => this.update(...args)),
+      delete: (...args) => this.#named(() => this.delete(...args)),
+      store: (...args) => this.#named(() => this.store(...args)),
+    };
+    try {
+      await callback(tx);
+    } catch (error) {
+      const own = error instanceof CortexError ? failed.get(error) : undefined;
+      const reason = error instanceof CortexError ? error.code : undefined;
+      this.error = new CortexError(
+        "TRANSACTION_FAILED",
+        `the callback threw, nothing was written: ${said(error)}`,
+        {
+          ...(reason && { reason }),
+          ...(own && { ...(error as CortexError).details, ...own }),
+        },
+        { cause: error },
+      );
+    } finally {
+      this.#over = true;
+    }
+  }
+
+  /** Notes of an operation that cannot be which one it is. */
+  #named<T>(operation: () => T): T {
+    try {
+      return operation();
+    } catch (error) {
+      if (error instanceof CortexError)
+        failed.set(error, { reason: error.code, operationIndex: this.operations.length });
+      throw error;
+    }
+  }
+
+  get<T>(namespace: string, key: string): T | null {
+    const json = this.#read(this.#place(namespace, key));
+    return json === undefined ? null : (JSON.parse(json) as T);
+  }
+
+  set(
+    namespace: string,
+    key: string,
+    value: unknown,
+    options: string | null | EntryOptions = {},
+  ): void {
+    const given = typeof options === "string" || options === null ? { userId: options } : options;
+    only(given, entryNames, "INVALID_OPTIONS", "set");
+    const set = setOf(value, given);
+    this.#write(this.#place(namespace, key), { case: "set", value: set }, set.valueJson);
+  }
+
+  update<T>(
+    namespace: string,
+    key: string,
+    updater: (current: T) => T,
+    options: { createIfMissing?: boolean | undefined } = {},
+  ): void {
+    only(options, ["createIfMissing"], "INVALID_OPTIONS", "update");
+    const createIfMissing = flag(options.createIfMissing ?? false, "createIfMissing");
+    if (typeof updater !== "function")
+      throw new CortexError("INVALID_UPDATER", "the updater is not a function");
+    const place = this.#place(namespace, key);
+    const json = this.#look(place);
+    if (json === null) {
+      this.#written.set(idOf(place), null); // goes on without, to see what else it will want
+      return;
+    }
+    if (json === undefined && !createIfMissing)
+      throw failure(
+        `nothing is stored under ${JSON.stringify(namespace)} / ${JSON.stringify(key)}; { createIfMissing: true } creates it`,
+        place,
+      );
+    const next = updater((json === undefined ? null : JSON.parse(json)) as T) as unknown;
+    if (isPromise(next)) {
+      Promise.resolve(next).catch(() => {});
+      throw new CortexError("INVALID_UPDATER", "an updater in a transaction must not be async");
+    }
+    const valueJson = toJson(next);
+    const operation = json === undefined ? ("set" as const) : ("replace" as const);
+    this.#write(place, { case: operation, value: { valueJson } }, valueJson);
+  }
+
+  delete(namespace: string, key: string): void {
+    const place = this.#place(namespace, key);
+    const json = this.#look(place);
+    if (json === undefined)
+      throw failure(
+        `nothing is stored under ${JSON.stringify(namespace)} / ${JSON.stringify(key)}`,
+        place,
+      );
+    this.#write(place, { case: "delete", value: {} }, undefined);
+  }
+
+  store(entry: ImmutableEntry, options: { ifVersion?: number | undefined } = {}): void {
+    this.#inTime();
+    only(options, ["ifVersion"], "INVALID_OPTIONS", "store");
+    this.operations.push({
+      operation: { case: "store", value: storeOf(entry, options.ifVersion) },
+    });
+  }
+
+  #inTime(): void {
+    if (this.#over)
+      throw new CortexError("INVALID_OPERATIONS", "the transaction is over: await in its callback");
+  }
+
+  #place(namespace: string, key: string): Place {
+    this.#inTime();
+    return { namespace: namespaceText(namespace), key: keyText(key) };
+  }
+
+  /** The JSON under a key; undefined where there is none, null where it is not known yet. */
+  #look(place: Place): string | undefined | null {
+    const id = idOf(place);
+    if (this.#written.has(id)) return this.#written.get(id);
+    const seen = this.seen.get(id);
+    if (seen) return seen.json;
+    this.#missing.set(id, place);
+    return null;
+  }
+
+  #read(place: Place): string | undefined {
+    const json = this.#look(place);
+    if (json === null) throw new Missing("the transaction runs again once this is read");
+    return json;
+  }
+
+  #write(place: Place, operation: OperationInit["operation"], json: string | undefined): void {
+    this.#written.set(idOf(place), json);
+    this.operations.push({ ...place, operation: operation as never });
+  }
+}
+
+/** Errors of an operation itself: what the transaction's error says of it. */
+const failed = new WeakMap<CortexError, { reason: string; operationIndex: number }>();
+
+const failure = (message: string, { namespace, key }: Place) =>
+  new CortexError("KEY_NOT_FOUND", message, { namespace, key });

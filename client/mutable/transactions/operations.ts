@@ -1,0 +1,101 @@
+// The list form of a transaction.
+
+import { CortexError } from "../../core/error.js";
+import { toJson } from "../../core/json.js";
+import { amountText, flag, keyText, namespaceText, only } from "../../core/validate.js";
+import { type ImmutableEntry, storeOf } from "../../immutable/versions.js";
+import { entryNames, setOf } from "../entries.js";
+import type { EntryOptions } from "../options.js";
+import type { OperationInit } from "./locked.js";
+
+interface At {
+  namespace: string;
+  key: string;
+}
+
+interface Changes extends At {
+  /** Whether a missing key is created: from 0, `[]` or `{}`. Default: the transaction fails with KEY_NOT_FOUND. */
+  createIfMissing?: boolean | undefined;
+}
+
+/** One operation of the list form of `transaction`. */
+export type Operation =
+  /** Stores a value, whether or not the key exists. */
+  | ({ op: "set"; value: unknown } & At & EntryOptions)
+  /** Replaces the value of a key. */
+  | ({ op: "update"; value: unknown } & Changes)
+  /** Adds to or subtracts from a number. `amount` is 1 unless given. */
+  | ({ op: "increment" | "decrement"; amount?: number | string | bigint | undefined } & Changes)
+  /** Appends an element to an array. */
+  | ({ op: "append"; value: unknown } & Changes)
+  /** Merges a patch into an object, as JSON merge patch does. */
+  | ({ op: "merge"; value: unknown } & Changes)
+  /** Deletes a key; a missing one fails the transaction. */
+  | ({ op: "delete" } & At)
+  /** Stores a version of an immutable record: see `immutable.store`. */
+  | ({ op: "store"; ifVersion?: number | undefined } & ImmutableEntry);
+
+const operationsMax = 500; // the server's limit
+
+export function toOperations(list: readonly Operation[]): OperationInit[] {
+  if (list.length === 0) throw invalid("operations", "are none");
+  if (list.length > operationsMax)
+    throw invalid("operations", `are too many: ${list.length}, at most ${operationsMax}`);
+  return list.map((operation, i) => toOperation(operation, `operations[${i}]`));
+}
+
+const known: Record<Exclude<Operation["op"], "store">, string[]> = {
+  set: ["value", ...entryNames],
+  update: ["value", "createIfMissing"],
+  increment: ["amount", "createIfMissing"],
+  decrement: ["amount", "createIfMissing"],
+  append: ["value", "createIfMissing"],
+  merge: ["value", "createIfMissing"],
+  delete: [],
+};
+
+function toOperation(given: Operation, field: string): OperationInit {
+  if (typeof given !== "object" || given === null) throw invalid(field, "is not an object");
+  if (given.op === "store") {
+    const { op: _, ifVersion, ...entry } = given;
+    return { operation: { case: "store", value: storeOf(entry, ifVersion, `${field}.`) } };
+  }
+  const names = Object.hasOwn(known, given.op) ? known[given.op] : undefined;
+  if (!names)
+    throw invalid(
+      `${field}.op`,
+      `is none of ${Object.keys(known).join(", ")}, store: ${String(given.op)}`,
+    );
+  only(given, ["op", "namespace", "key", ...names], "INVALID_OPERATIONS", field);
+  const place = { namespace: namespaceText(given.namespace), key: keyText(given.key) };
+  const { createIfMissing = false } = given as Changes;
+  return {
+    ...place,
+    operation: operationOf(given, `${field}.`),
+    createIfMissing: flag(createIfMissing, `${field}.createIfMissing`),
+  };
+}
+
+function operationOf(
+  given: Exclude<Operation, { op: "store" }>,
+  prefix: string,
+): NonNullable<OperationInit["operation"]> {
+  switch (given.op) {
+    case "set":
+      return { case: "set", value: setOf(given.value, given, prefix) };
+    case "update":
+      return { case: "replace", value: { valueJson: toJson(given.value, `${prefix}value`) } };
+    case "increment":
+    case "decrement":
+      return { case: given.op, value: { amount: amountText(given.amount ?? 1) } };
+    case "append":
+      return { case: "append", value: { valueJson: toJson(given.value, `${prefix}value`) } };
+    case "merge":
+      return { case: "merge", value: { patchJson: toJson(given.value, `${prefix}value`) } };
+    case "delete":
+      return { case: "delete", value: {} };
+  }
+}
+
+const invalid = (field: string, problem: string) =>
+  new CortexError("INVALID_OPERATIONS", `${field} ${problem}`, { field, problem });

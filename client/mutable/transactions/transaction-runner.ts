@@ -1,0 +1,230 @@
+// One transaction with a callback, until it is committed or fails: without locks first, under locks where others keep being first.
+import { setTimeout as pause } from "node:timers/promises";
+import { MutableStore, type OperationResult } from "../../../gen/cortex/mutable/v1/mutable_pb.js";
+import { CortexError } from "../../core/error.js";
+import { abortable } from "../../core/retry.js";
+import type { Caller } from "../../core/transport.js";
+import type { Contention } from "../contention.js";
+import { idOf, Run, type Transaction } from "./callback-run.js";
+import { type Locked, type OperationInit, type Place, type Seen, underLock } from "./locked.js";
+
+export type Callback = (tx: Transaction) => unknown;
+
+const lossesMax = 2; // then locks
+const operationsMax = 500; // the server's limits
+const batchMax = 1000;
+const runsMax = 2000;
+const readsMax = 2000;
+const conflictPauseMs = 4;
+
+/** What has been read, and whether all of it is of one moment. */
+interface Known {
+  seen: Map<string, Seen & Place>;
+  reads: number;
+}
+
+/** One transaction, until it is committed or fails. */
+export class Attempts {
+  #losses = 0;
+  /** What the callback was last seen to read: fetched together the next time. */
+  readonly #reads = new Map<string, Place>();
+  /** Whether a commit of it was sent: then it may have been applied. */
+  #sent = false;
+  /** Whether its values are too large to be read together. */
+  #singly = false;
+
+  constructor(
+    readonly caller: Caller,
+    readonly contention: Contention,
+    readonly callback: Callback,
+    readonly deadline: Date,
+    readonly signal: AbortSignal | undefined,
+    readonly maxAttempts: number,
+  ) {}
+
+  get sent(): boolean {
+    return this.#sent;
+  }
+
+  async run(): Promise<OperationResult[]> {
+    for (let attempt = 1; ; attempt++) {
+      const results =
+        this.#losses < lossesMax ? await this.#optimistic() : await this.#underLocks();
+      if (results) return results;
+      if (attempt === this.maxAttempts) {
+        const message = `others were first in each of ${attempt} attempts; nothing was written`;
+        throw new CortexError("TRANSACTION_FAILED", message, {
+          reason: "CONFLICT",
+          attempts: `${attempt}`,
+        });
+      }
+      if (++this.#losses === lossesMax)
+        for (const id of this.#reads.keys()) this.contention.saw(id);
+      if (this.#losses < lossesMax) await pause(Math.random() * conflictPauseMs);
+    }
+  }
+
+  /** The results; undefined where somebody else was first. */
+  async #optimistic(): Promise<OperationResult[] | undefined> {
+    const known: Known = { seen: new Map(), reads: 0 };
+    await this.#fetch(known, [...this.#reads.values()]);
+    const run = await this.#settled(known, async (places) => {
+      if (places.some((place) => this.contention.on(idOf(place)))) throw new Contended();
+      await this.#fetch(known, places);
+    }).catch(contended);
+    if (!run || run.operations.length + known.seen.size > operationsMax) return this.#underLocks();
+    const { operations } = run;
+    if (run.error || operations.length === 0) {
+      // What was read at one moment needs no second look; nor does what a callback throws that has read nothing.
+      const current = known.reads <= 1 || (await this.#commit(known, []));
+      if (!current) return undefined;
+      if (run.error) throw run.error;
+      return [];
+    }
+    return this.#commit(known, operations);
+  }
+
+  async #underLocks(): Promise<OperationResult[] | undefined> {
+    const { caller, deadline, signal } = this;
+    try {
+      const { results } = await underLock<undefined>(caller, deadline, signal, async (locked) => {
+        const known: Known = { seen: new Map(), reads: 0 };
+        await this.#lock(known, locked, [...this.#reads.values()]);
+        const run = await this.#settled(known, (places) => this.#lock(known, locked, places));
+        if (run.error) throw run.error;
+        this.#sent = true;
+        return locked.commit(run.operations, undefined);
+      });
+      return results;
+    } catch (error) {
+      if (!(error instanceof CortexError)) throw error;
+      switch (error.code) {
+        case "TRANSACTION_TIMEOUT": // the server's: a callback that is too slow to hold locks goes on without
+          this.#losses = -1;
+          return undefined;
+        case "CONFLICT":
+          return undefined;
+        case "REPLY_TOO_LARGE":
+          if (this.#singly) throw error;
+          this.#singly = true;
+          return undefined;
+        default:
+          throw error;
+      }
+    }
+  }
+
+  /** Runs the callback until it has read all it wants. */
+  async #settled(known: Known, fetch: (places: Place[]) => Promise<void>): Promise<Run> {
+    for (let runs = 1; ; runs++) {
+      const run = new Run(known.seen);
+      await this.#inTime(run.take(this.callback));
+      if (run.missing.length === 0) return run;
+      if (runs === runsMax)
+        throw new CortexError(
+          "TRANSACTION_FAILED",
+          `the callback wanted to read something else in each of ${runs} runs; nothing was written`,
+          { reason: "INVALID_OPERATIONS" },
+        );
+      if (this.#reads.size < readsMax)
+        for (const place of run.missing) this.#reads.set(idOf(place), place);
+      await fetch(run.missing);
+    }
+  }
+
+  async #fetch(known: Known, places: Place[]): Promise<void> {
+    const namespaces = new Map<string, string[]>();
+    for (const { namespace, key } of places)
+      namespaces.set(namespace, [...(namespaces.get(namespace) ?? []), key]);
+    await Promise.all(
+      [...namespaces].map(([namespace, keys]) => this.#fetchFrom(known, namespace, keys)),
+    );
+  }
+
+  async #fetchFrom(known: Known, namespace: string, keys: string[]): Promise<void> {
+    const half = keys.length >> 1;
+    const halves = async () => {
+      await this.#fetchFrom(known, namespace, keys.slice(0, half));
+      await this.#fetchFrom(known, namespace, keys.slice(half));
+    };
+    if (keys.length > batchMax) return halves();
+    try {
+      known.reads++;
+      const request = { namespace, keys };
+      const { batchGet } = MutableStore.method;
+      const { results } = await this.caller.unary(batchGet, request, this.#options());
+      results.forEach(({ record }, i) => {
+        const place = { namespace, key: keys[i] ?? "" };
+        const { valueJson, revision = "0" } = record ?? {};
+        known.seen.set(idOf(place), { ...place, json: valueJson, revision });
+      });
+    } catch (error) {
+      const large = error instanceof CortexError && error.code === "REPLY_TOO_LARGE";
+      if (!large || keys.length === 1) throw error;
+      await halves();
+    }
+  }
+
+  /** Reads under lock, in one order, as much at a time as a message takes. */
+  async #lock(known: Known, locked: Locked<undefined>, places: Place[]): Promise<void> {
+    const sorted = [...places].sort((a, b) => (idOf(a) < idOf(b) ? -1 : 1));
+    const size = this.#singly ? 1 : operationsMax;
+    for (let i = 0; i < sorted.length; i += size) {
+      const some = sorted.slice(i, i + size);
+      const seen = await locked.read(some);
+      some.forEach((place, n) => {
+        known.seen.set(idOf(place), { ...place, ...(seen[n] as Seen) });
+      });
+    }
+  }
+
+  async #commit(known: Known, operations: OperationInit[]): Promise<OperationResult[] | undefined> {
+    const preconditions = [...known.seen.values()].map(({ namespace, key, json, revision }) => ({
+      namespace,
+      key,
+      condition:
+        json === undefined
+          ? { case: "exists" as const, value: false }
+          : { case: "revision" as const, value: revision },
+    }));
+    this.#sent = operations.length > 0;
+    try {
+      const request = { preconditions, operations };
+      return (await this.caller.write(MutableStore.method.commit, request, this.#options()))
+        .results;
+    } catch (error) {
+      const first =
+        error instanceof CortexError &&
+        error.code === "TRANSACTION_FAILED" &&
+        error.details.precondition_index !== undefined;
+      if (!first) throw error;
+      this.#sent = false;
+      return undefined;
+    }
+  }
+
+  #options() {
+    return { timeoutMs: Math.max(this.deadline.getTime() - Date.now(), 1), signal: this.signal };
+  }
+
+  /** What the callback does, unless the time is up first. */
+  #inTime(work: Promise<void>): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    return abortable<void>(
+      this.signal,
+      () => {},
+      (resolve, reject) => {
+        const late = new CortexError("DEADLINE_EXCEEDED", "", { applied: "no" });
+        timer = setTimeout(() => reject(late), this.deadline.getTime() - Date.now());
+        work.then(resolve, reject);
+      },
+    ).finally(() => clearTimeout(timer));
+  }
+}
+
+/** What the callback reads, others fight for. */
+class Contended extends Error {}
+
+function contended(error: unknown): undefined {
+  if (!(error instanceof Contended)) throw error;
+}

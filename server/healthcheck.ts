@@ -1,0 +1,28 @@
+// Asks the server at CORTEX_LISTEN for its health: exit code 0 where it serves. For container health checks.
+import { readFileSync } from "node:fs";
+import { Client, credentials, Metadata } from "@grpc/grpc-js";
+import { service } from "grpc-health-check";
+import { defaults } from "./config/config.js";
+
+const { CORTEX_LISTEN, CORTEX_TLS_CERT: cert, CORTEX_TLS_KEY: key } = process.env;
+const address = (CORTEX_LISTEN ?? defaults.listen).replace("0.0.0.0", "127.0.0.1");
+const channel =
+  cert && key
+    ? // It knows the server by where it listens, and shows the server's own certificate where one is asked for.
+      credentials.createSsl(null, readFileSync(key), readFileSync(cert), {
+        rejectUnauthorized: false,
+      })
+    : credentials.createInsecure();
+const check = service.Check;
+if (!check) throw new Error("the health service has no Check");
+const options = cert ? { "grpc.ssl_target_name_override": "localhost" } : {};
+new Client(address, channel, options).makeUnaryRequest(
+  check.path,
+  check.requestSerialize,
+  check.responseDeserialize,
+  { service: "" },
+  new Metadata(),
+  { deadline: new Date(Date.now() + 2500) },
+  (error, reply) =>
+    process.exit(!error && (reply as { status: string }).status === "SERVING" ? 0 : 1),
+);

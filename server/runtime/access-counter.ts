@@ -1,0 +1,127 @@
+// Accesses are counted in memory and written in one statement a second (decision 9). A clean stop writes the rest; a crash
+// loses at most the last second. An entry whose row is locked is skipped and tried again: counting waits for nobody.
+import type { Run } from "../postgres/connection.js";
+
+interface Access {
+  tenant: string;
+  namespace: string;
+  key: string;
+  createdRevision: string;
+  count: number;
+  at: number; // of performance.now(): only its age reaches the database, whose clock decides
+}
+
+export interface Log {
+  warn(details: object, message: string): void;
+}
+
+const flushMs = 500;
+const entriesMax = 5000; // written early when so many are waiting
+
+export class AccessCounter {
+  #pending = new Map<string, Access>();
+  #flushing: Promise<void> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(
+    readonly run: Run,
+    readonly log: Log,
+  ) {}
+
+  count(tenant: string, namespace: string, key: string, createdRevision: string): void {
+    const id = `${tenant}\0${namespace}\0${key}\0${createdRevision}`;
+    const access = this.#pending.get(id);
+    if (access) {
+      access.count++;
+      access.at = performance.now();
+    } else {
+      this.#pending.set(id, {
+        tenant,
+        namespace,
+        key,
+        createdRevision,
+        count: 1,
+        at: performance.now(),
+      });
+    }
+    if (this.#pending.size >= entriesMax) void this.flush();
+    else this.#timer ??= setTimeout(() => void this.flush(), flushMs).unref();
+  }
+
+  /** Before statistics are shown: has what this server counted in the namespace (for the key) written. */
+  async settle(tenant: string, namespace: string, key?: string): Promise<void> {
+    if (this.#flushing) await this.#flushing;
+    for (const a of this.#pending.values())
+      if (a.tenant === tenant && a.namespace === namespace && (key === undefined || a.key === key))
+        return this.flush();
+  }
+
+  /** Writes what is pending; one statement at a time. Never throws: what could not be written stays pending. */
+  async flush(): Promise<void> {
+    while (this.#flushing) await this.#flushing;
+    if (this.#pending.size === 0) return;
+    this.#flushing = this.#write().finally(() => {
+      this.#flushing = undefined;
+    });
+    await this.#flushing;
+  }
+
+  async #write(): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const batch = [...this.#pending.values()];
+    this.#pending = new Map();
+    try {
+      const locked = await this.#insert(batch);
+      for (const a of locked) this.#restore(a);
+    } catch (error) {
+      this.log.warn({ err: error }, "accesses could not be written yet");
+      for (const a of batch) this.#restore(a);
+    }
+    if (this.#pending.size > 0 && this.#pending.size < entriesMax * 4)
+      this.#timer ??= setTimeout(() => void this.flush(), flushMs).unref();
+    else if (this.#pending.size >= entriesMax * 4) this.#pending.clear(); // the database is gone for long: memory stays bounded
+  }
+
+  /** Adds the batch to the table; returns those whose entry is there but locked at the moment. */
+  async #insert(batch: Access[]): Promise<Access[]> {
+    const now = performance.now();
+    const rows = await this.run<{ ordinal: string }>(
+      (sql) => sql`
+        with seen as (
+          select * from unnest(
+            ${batch.map((a) => a.tenant)}::text[], ${batch.map((a) => a.namespace)}::text[], ${batch.map((a) => a.key)}::text[],
+            ${batch.map((a) => a.createdRevision)}::bigint[], ${batch.map((a) => a.count)}::bigint[],
+            ${batch.map((a) => now - a.at)}::float8[]
+          ) with ordinality as seen (tenant, namespace, key, created_revision, count, age, ordinal)
+        ), present as materialized (
+          select ordinal from mutable join seen using (tenant, namespace, key, created_revision)
+        ), free as materialized (
+          select mutable.tenant, mutable.namespace, mutable.key, seen.created_revision, seen.count, seen.age, seen.ordinal
+          from mutable join seen using (tenant, namespace, key, created_revision)
+          order by 1, 2, 3
+          for key share of mutable skip locked
+        ), written as (
+          insert into mutable_access as a (tenant, namespace, key, created_revision, count, accessed_at)
+          select tenant, namespace, key, created_revision, count,
+            date_trunc('milliseconds', clock_timestamp() - age * interval '1 millisecond')
+          from free
+          on conflict (tenant, namespace, key) do update set
+            created_revision = excluded.created_revision,
+            count = excluded.count + case when a.created_revision = excluded.created_revision then a.count else 0 end,
+            accessed_at = case when a.created_revision = excluded.created_revision
+              then greatest(a.accessed_at, excluded.accessed_at) else excluded.accessed_at end
+          where a.created_revision <= excluded.created_revision
+        )
+        select ordinal from present where ordinal not in (select ordinal from free)`,
+    );
+    return rows.flatMap((row) => batch[Number(row.ordinal) - 1] ?? []);
+  }
+
+  #restore(access: Access): void {
+    const id = `${access.tenant}\0${access.namespace}\0${access.key}\0${access.createdRevision}`;
+    const newer = this.#pending.get(id);
+    if (newer) newer.count += access.count;
+    else this.#pending.set(id, access);
+  }
+}

@@ -1,0 +1,24 @@
+// The language of searches: a text search configuration of Postgres.
+import type { Run } from "../postgres/connection.js";
+
+export interface Language {
+  name: string;
+  /** What Postgres knows it by: a constant, by which words are made while a statement is planned. */
+  oid: number;
+}
+
+/** The setting names a language that the database does not have; the message says which it has. */
+export class UnknownLanguage extends Error {}
+
+export async function languageOf(run: Run, name: string): Promise<Language> {
+  const known = await run<Language>(
+    (sql) =>
+      sql`select cfgname as name, oid::int as oid from pg_ts_config where pg_ts_config_is_visible(oid) order by cfgname`,
+  );
+  const found = known.find((language) => language.name === name);
+  if (found) return found;
+  const names = known.map((language) => language.name).join(", ");
+  throw new UnknownLanguage(
+    `--search-language ${name} is not known to the database, which has ${names}`,
+  );
+}

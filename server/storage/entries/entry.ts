@@ -1,0 +1,76 @@
+// An entry: its row, its message, and when it is there at all. Every statement names the table `mutable` as `m`.
+
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import type { Record as RecordMessage } from "../../../gen/cortex/mutable/v1/mutable_pb.js";
+import type { Fragment, Sql } from "../../postgres/connection.js";
+
+export interface Row {
+  namespace: string;
+  key: string;
+  value: string;
+  user_id: string | null;
+  metadata: string;
+  created_at: Date;
+  updated_at: Date;
+  expire_at: Date | null;
+  revision: string;
+  agent_id: string | null;
+  principal: string | null;
+  access_count: string;
+  accessed_at: Date | null;
+}
+
+/** The columns of a Row, of `m` joined with `a`. */
+export const columns = (sql: Sql): Fragment => sql`
+  m.namespace, m.key, m.value::text as value, m.user_id, m.metadata::text as metadata,
+  m.created_at, m.updated_at, m.expire_at, m.revision, m.agent_id, m.principal,
+  coalesce(a.count, 0) as access_count, a.accessed_at`;
+
+/** The access statistics `a` of `m`: of this life of the key, not of one before it was deleted or expired. */
+export const accessOf = (sql: Sql): Fragment => sql`
+  a.tenant = m.tenant and a.namespace = m.namespace and a.key = m.key and a.created_revision = m.created_revision`;
+
+export const joinAccess = (sql: Sql): Fragment =>
+  sql`left join mutable_access a on ${accessOf(sql)}`;
+
+/** An entry whose time has come is absent, whether or not it was swept: as of the start of the statement. */
+export const live = (sql: Sql): Fragment =>
+  sql`(m.expire_at is null or m.expire_at > statement_timestamp())`;
+
+export const at = (sql: Sql, tenant: string, namespace: string, key: string): Fragment =>
+  sql`m.tenant = ${tenant} and m.namespace = ${namespace} and m.key = ${key} and ${live(sql)}`;
+
+/** The rows that a write returned as `m`, as Rows. */
+export const written = (sql: Sql, write: Fragment): Fragment => sql`
+  with m as (${write} returning m.*)
+  select ${columns(sql)} from m ${joinAccess(sql)}`;
+
+/** A record as a message: whole, so that it is not made twice on its way out. */
+export function toRecord(row: Row): RecordMessage {
+  return {
+    $typeName: "cortex.mutable.v1.Record",
+    namespace: row.namespace,
+    key: row.key,
+    valueJson: row.value,
+    metadataJson: row.metadata,
+    createTime: toTimestamp(row.created_at),
+    updateTime: toTimestamp(row.updated_at),
+    accessCount: BigInt(row.access_count),
+    revision: row.revision,
+    ...(row.user_id !== null && { userId: row.user_id }),
+    ...(row.agent_id !== null && { updatedBy: row.agent_id }),
+    ...(row.principal !== null && { principal: row.principal }),
+    ...(row.accessed_at && { lastAccessTime: toTimestamp(row.accessed_at) }),
+    ...(row.expire_at && { expireTime: toTimestamp(row.expire_at) }),
+  };
+}
+
+function toTimestamp(date: Date): Timestamp {
+  const ms = date.getTime();
+  const seconds = Math.floor(ms / 1000);
+  return {
+    $typeName: "google.protobuf.Timestamp",
+    seconds: BigInt(seconds),
+    nanos: (ms - seconds * 1000) * 1_000_000,
+  };
+}

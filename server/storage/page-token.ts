@@ -1,0 +1,52 @@
+// Page tokens: where a list goes on, bound to the query it belongs to. A token says nothing its holder could not ask for.
+import { createHash } from "node:crypto";
+import { CortexError } from "../errors/reasons.js";
+import { control } from "../validation/fields.js";
+
+/** What identifies a query: everything that decides which records come, and in which order. */
+export type Query = (string | number | undefined)[];
+
+const fingerprint = (query: Query) =>
+  createHash("sha256").update(JSON.stringify(query)).digest("base64url").slice(0, 12);
+
+export function pageToken(query: Query, position: string[]): string {
+  return Buffer.from(JSON.stringify([fingerprint(query), ...position])).toString("base64url");
+}
+
+/** The position in a token; undefined where there is none. */
+export function positionOf(token: string, query: Query, length: number): string[] | undefined {
+  if (token === "") return undefined;
+  const parts = decode(token);
+  const refuse = (problem: string) =>
+    new CortexError("INVALID_PAGE_TOKEN", { field: "page_token", problem });
+  if (
+    !Array.isArray(parts) ||
+    parts.length !== length + 1 ||
+    !parts.every((part) => typeof part === "string" && !control.test(part))
+  )
+    throw refuse("is not a token this server gave");
+  const [of, ...position] = parts as string[];
+  if (of !== fingerprint(query)) throw refuse("belongs to another query");
+  return position;
+}
+
+function decode(token: string): unknown {
+  const bytes = Buffer.from(token, "base64url");
+  if (bytes.toString("base64url") !== token) return undefined;
+  try {
+    return JSON.parse(bytes.toString("utf8"));
+  } catch {
+    return undefined;
+  }
+}
+
+/** The first text after all those that begin with the prefix, bytewise; undefined where there is none. */
+export function afterPrefix(prefix: string): string | undefined {
+  const points = Array.from(prefix, (char) => char.codePointAt(0) ?? 0);
+  for (let last = points.pop(); last !== undefined; last = points.pop()) {
+    if (last === 0x10ffff) continue;
+    const next = last === 0xd7ff ? 0xe000 : last + 1; // UTF-8 has no surrogates
+    return String.fromCodePoint(...points, next);
+  }
+  return undefined;
+}

@@ -1,0 +1,117 @@
+// All that is linked to a user, table by table: what there is of it, and its erasure. A new table that names users belongs in both.
+import type { Run } from "../../postgres/connection.js";
+
+/** Rows by table. */
+export interface Counts {
+  users: number;
+  mutable: number;
+  mutable_access: number;
+  immutable: number;
+  immutable_version: number;
+  request: number;
+}
+
+type Row = Record<keyof Counts, string>;
+
+/** What is linked to the user. Of `immutable` the records of which nothing would be left. */
+export async function linked(run: Run, tenant: string, id: string): Promise<Counts> {
+  const [row] = await run<Row>(
+    (sql) => sql`
+      select
+        (select count(*) from users u where u.tenant = ${tenant} and u.id = ${id}) as users,
+        (select count(*) from mutable m where m.tenant = ${tenant} and m.user_id = ${id}) as mutable,
+        (select count(*) from mutable m
+          join mutable_access a on a.tenant = m.tenant and a.namespace = m.namespace and a.key = m.key
+          where m.tenant = ${tenant} and m.user_id = ${id}) as mutable_access,
+        (select count(*) from (
+          select distinct v.type, v.id from immutable_version v where v.tenant = ${tenant} and v.user_id = ${id}) as mine
+          where not exists (
+            select from immutable_version o where o.tenant = ${tenant} and o.type = mine.type and o.id = mine.id
+              and o.data is not null and o.user_id is distinct from ${id})) as immutable,
+        (select count(*) from immutable_version v where v.tenant = ${tenant} and v.user_id = ${id}) as immutable_version,
+        (select count(*) from request r
+          where r.tenant = ${tenant} and r.user_ids @> array[${id}] and r.user_ids <> '{}') as request`,
+  );
+  return numbers(row);
+}
+
+/** Locks the user, whether there is one: from now on nobody can link anything to the user, and who was about to has done so. */
+export async function locked(run: Run, tenant: string, id: string): Promise<boolean> {
+  const rows = await run(
+    (sql) => sql`select u.id from users u where u.tenant = ${tenant} and u.id = ${id} for update`,
+  );
+  return rows.length > 0;
+}
+
+/**
+ * Erases the user, who is locked, and all that is linked. In several statements, since each sees only what was there when it began: the
+ * entries are gone before the replies that name their users are looked for, and records are locked before their versions are looked at.
+ */
+export async function erase(run: Run, tenant: string, id: string): Promise<Counts> {
+  const [entries] = await run<Pick<Row, "mutable" | "mutable_access">>(
+    (sql) => sql`
+      with gone as materialized (
+        delete from mutable m where m.tenant = ${tenant} and m.user_id = ${id} returning m.namespace, m.key
+      )
+      select (select count(*) from gone) as mutable,
+        (select count(*) from gone join mutable_access a on a.tenant = ${tenant} and a.namespace = gone.namespace and a.key = gone.key)
+          as mutable_access`,
+  );
+  await run(
+    (sql) => sql`
+      select h.version from immutable h
+      where h.tenant = ${tenant} and (h.type, h.id) in (
+        select v.type, v.id from immutable_version v where v.tenant = ${tenant} and v.user_id = ${id})
+      order by h.type, h.id
+      for no key update`,
+  );
+  const [versions] = await run<Pick<Row, "immutable" | "immutable_version">>(
+    (sql) => sql`
+      with mine as materialized (
+        select v.type, v.id, count(*) as versions from immutable_version v
+        where v.tenant = ${tenant} and v.user_id = ${id} group by v.type, v.id
+      ), kept as materialized ( -- records that hold versions of others too
+        select mine.type, mine.id from mine
+        where exists (
+          select from immutable_version o where o.tenant = ${tenant} and o.type = mine.type and o.id = mine.id
+            and o.data is not null and o.user_id is distinct from ${id})
+      ), gone as (
+        delete from immutable h
+        where h.tenant = ${tenant} and (h.type, h.id) in (select type, id from mine except select type, id from kept)
+        returning 1
+      ), erased as (
+        update immutable_version v
+        set data = null, metadata = '{}', user_id = null, agent_id = null, principal = null, request_id = null, salt = ''
+        where v.tenant = ${tenant} and v.user_id = ${id} and (v.type, v.id) in (select type, id from kept)
+        returning v.type, v.id, v.version
+      ), without_current as (
+        update immutable h
+        set erased = true, user_id = null, agent_id = null, principal = null, metadata = '{}', labels = '{}',
+          data_text = '', data_words = '', metadata_text = null, metadata_words = null
+        from erased
+        where h.tenant = ${tenant} and h.type = erased.type and h.id = erased.id and h.version = erased.version
+      )
+      select (select count(*) from gone) as immutable, (select coalesce(sum(versions), 0) from mine) as immutable_version`,
+  );
+  const [rest] = await run<Pick<Row, "request" | "users">>(
+    (sql) => sql`
+      with emptied as (
+        update request r set reply = null, user_ids = '{}'
+        where r.tenant = ${tenant} and r.user_ids @> array[${id}] and r.user_ids <> '{}'
+        returning 1
+      ), gone as (
+        delete from users u where u.tenant = ${tenant} and u.id = ${id} returning 1
+      )
+      select (select count(*) from emptied) as request, (select count(*) from gone) as users`,
+  );
+  return numbers({ ...entries, ...versions, ...rest } as Row);
+}
+
+const numbers = (row: Row | undefined): Counts => ({
+  users: Number(row?.users ?? 0),
+  mutable: Number(row?.mutable ?? 0),
+  mutable_access: Number(row?.mutable_access ?? 0),
+  immutable: Number(row?.immutable ?? 0),
+  immutable_version: Number(row?.immutable_version ?? 0),
+  request: Number(row?.request ?? 0),
+});

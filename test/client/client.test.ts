@@ -1,0 +1,163 @@
+// The client itself: options, deadlines, retries, closing.
+import { createServer, connect as dial, type Socket } from "node:net";
+import { setTimeout as pause } from "node:timers/promises";
+import { afterEach, describe, expect, it } from "vitest";
+import { Cortex, CortexError } from "../../client/index.js";
+import { serve } from "../support/server.js";
+
+const s = serve();
+
+describe("options", () => {
+  const environment = { ...process.env };
+  afterEach(() => {
+    process.env = { ...environment };
+  });
+
+  it("come from the environment where they are absent", async () => {
+    process.env.CORTEX_ADDRESS = s.address;
+    process.env.CORTEX_TENANT = "from-env";
+    process.env.CORTEX_TOKEN = "secret";
+    await using cortex = new Cortex();
+    await cortex.mutable.set("ns", "k", 1);
+    expect(await s.client({ tenantId: "from-env" }).mutable.get("ns", "k")).toBe(1);
+    await using other = new Cortex({ tenantId: "given" });
+    expect(await other.mutable.get("ns", "k")).toBeNull();
+  });
+
+  it("that are wrong are refused at once", () => {
+    for (const options of [
+      { tenant: "typo" },
+      { timeoutMs: 0 },
+      { timeoutMs: Number.NaN },
+      { agentId: "é" },
+      { token: "a\nb" },
+      { address: 5 },
+    ])
+      expect(() => new Cortex(options as object)).toThrow(
+        expect.objectContaining({ code: "INVALID_CONFIG" }),
+      );
+  });
+});
+
+describe("a server that cannot be reached", () => {
+  it("is UNAVAILABLE when the time is up, naming the address", async () => {
+    await using cortex = new Cortex({ address: "127.0.0.1:1", timeoutMs: 300 });
+    const error = await cortex.mutable.get("ns", "k").catch((e: unknown) => e);
+    expect(error).toBeInstanceOf(CortexError);
+    expect(error).toMatchObject({
+      code: "UNAVAILABLE",
+      retryable: true,
+      details: { address: "127.0.0.1:1" },
+    });
+  });
+
+  it("is waited for: a write made before the server is there succeeds", async () => {
+    const port = await freePort();
+    await using cortex = new Cortex({ address: `127.0.0.1:${port}`, timeoutMs: 15_000 });
+    const written = cortex.mutable.set("early", "k", 1);
+    await pause(300);
+    await s.another({ listen: `127.0.0.1:${port}` });
+    expect((await written).value).toBe(1);
+  });
+});
+
+describe("a lost reply", () => {
+  /** A proxy to the server that lets `pass` calls pass, then cuts the connection instead of the reply for `cuts` calls. */
+  async function cutting(cuts: number, pass = 0) {
+    const [host = "", port = ""] = s.address.split(":");
+    const sockets = new Set<Socket>();
+    let calls = 0;
+    const proxy = createServer((client) => {
+      const server = dial(Number(port), host);
+      sockets.add(client).add(server);
+      for (const socket of [client, server]) socket.on("error", () => {});
+      client.on("data", (data) => {
+        server.write(data);
+        if (hasHeadersFrame(data)) calls++; // opens a call
+      });
+      server.on("data", (data) => {
+        if (hasHeadersFrame(data) && calls > pass && calls <= pass + cuts) client.destroy();
+        else client.write(data);
+      });
+      client.on("close", () => server.destroy());
+    });
+    await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+    const address = `127.0.0.1:${(proxy.address() as { port: number }).port}`;
+    return {
+      address,
+      calls: () => calls,
+      close() {
+        for (const socket of sockets) socket.destroy();
+        proxy.close();
+      },
+    };
+  }
+  const frames = (data: Buffer) => {
+    const types: number[] = [];
+    let at = data.subarray(0, 3).toString() === "PRI" ? 24 : 0;
+    for (; at + 9 <= data.length; at += 9 + data.readUIntBE(at, 3))
+      types.push(data.readUInt8(at + 3));
+    return types;
+  };
+  const hasHeadersFrame = (data: Buffer) => frames(data).includes(1);
+
+  it("is made up for where repeating is safe", async () => {
+    await s.cortex.mutable.set("lost", "k", 1);
+    const proxy = await cutting(2);
+    await using cortex = new Cortex({ address: proxy.address, timeoutMs: 10_000 });
+    expect(await cortex.mutable.getRecord("lost", "k")).toMatchObject({ value: 1 });
+    expect(proxy.calls()).toBe(3);
+    proxy.close();
+  });
+
+  it("is made up for where the write was made: it is made once", async () => {
+    await s.cortex.mutable.set("lost", "n", 0);
+    const proxy = await cutting(2);
+    await using cortex = new Cortex({ address: proxy.address, timeoutMs: 10_000 });
+    expect((await cortex.mutable.increment("lost", "n")).value).toBe(1);
+    expect(proxy.calls()).toBe(3);
+    expect((await s.cortex.mutable.getRecord("lost", "n"))?.value).toBe(1);
+    proxy.close();
+  });
+
+  it("of an update does not run it twice", async () => {
+    await s.cortex.mutable.set("lost", "line", 0);
+    const proxy = await cutting(1, 1); // the read passes, the reply to the commit is lost
+    await using cortex = new Cortex({ address: proxy.address, timeoutMs: 10_000 });
+    expect((await cortex.mutable.update("lost", "line", (n) => n + 1)).value).toBe(1);
+    expect((await cortex.mutable.update("lost", "line", (n) => n + 1)).value).toBe(2);
+    expect(await s.cortex.mutable.get("lost", "line")).toBe(2);
+    proxy.close();
+  });
+});
+
+describe("calls", () => {
+  it("fail with CANCELLED and the signal's reason, before and while they run", async () => {
+    const reason = new Error("enough");
+    const aborted = AbortSignal.abort(reason);
+    const error = await s.cortex.mutable
+      .get("ns", "k", { signal: aborted })
+      .catch((e: unknown) => e);
+    expect(error).toMatchObject({ code: "CANCELLED", cause: reason });
+  });
+
+  it("refuse a timeout that is none", async () => {
+    for (const timeoutMs of [0, -1, Number.NaN])
+      await expect(s.cortex.mutable.get("ns", "k", { timeoutMs })).toFailWith("INVALID_CONFIG");
+  });
+
+  it("fail after close()", async () => {
+    const cortex = new Cortex({ address: s.address });
+    await cortex.mutable.get("ns", "k");
+    await cortex.close();
+    await expect(cortex.mutable.get("ns", "k")).toFailWith("CANCELLED");
+  });
+});
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}

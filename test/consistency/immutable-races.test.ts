@@ -1,0 +1,169 @@
+// Races that happen every time: a rival on another server holds the record, and has stored by the time the other gets it.
+import { beforeAll, expect, it } from "vitest";
+import type { Immutable } from "../../client/index.js";
+import { Retention } from "../../server/config/retention.js";
+import { RawTransaction } from "../support/raw.js";
+import { serve } from "../support/server.js";
+
+const s = serve({ retention: new Retention(-1, new Map([["one", 1]])) });
+let immutable: Immutable;
+beforeAll(() => {
+  immutable = s.cortex.immutable;
+});
+
+const operation = (type: string, id: string, data: object) => ({
+  operation: {
+    case: "store" as const,
+    value: { type, id, dataJson: JSON.stringify(data) },
+  },
+});
+
+/** A transaction on another server that has stored a version, and holds it until it is committed. */
+async function rival(type: string, id: string) {
+  const { address } = await s.another();
+  const transaction = new RawTransaction(address);
+  await transaction.ask({ case: "begin", value: {} });
+  await transaction.ask({
+    case: "write",
+    value: { operations: [operation(type, id, { by: "rival" })] },
+  });
+  return {
+    async commit() {
+      await transaction.ask({ case: "commit", value: {} });
+      transaction.close();
+    },
+  };
+}
+
+/** Waits until so many statements wait in the database for a lock. */
+const waiting = (count: number) =>
+  expect
+    .poll(
+      async () =>
+        (
+          await s.sql`select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
+        ).length,
+      { interval: 5, timeout: 10_000 },
+    )
+    .toBeGreaterThanOrEqual(count);
+
+const rows = async (id: string) =>
+  (await s.sql`select version from immutable_version where id = ${id} order by version`).map(
+    ({ version }) => version,
+  );
+
+it("a store that waited follows what was stored meanwhile, and retention leaves nothing of that behind", async () => {
+  for (let n = 0; n < 2; n++) await immutable.store({ type: "one", id: "a", data: { n } });
+  const first = await rival("one", "a");
+  const stored = immutable.store({ type: "one", id: "a", data: { by: "me" } });
+  await waiting(1);
+  await first.commit();
+  expect((await stored).version).toBe(4);
+  expect(await rows("a")).toEqual([4]);
+  expect(await immutable.verifyHistory("one", "a")).toMatchObject({ valid: true, versions: 1 });
+});
+
+it("a store of a record that another creates meanwhile is its second version", async () => {
+  const first = await rival("t", "new");
+  const stored = immutable.store({ type: "t", id: "new", data: {} });
+  await waiting(1);
+  await first.commit();
+  expect(await stored).toMatchObject({ version: 2, previousVersions: [{ data: { by: "rival" } }] });
+});
+
+it("with ifVersion it is refused by what was stored meanwhile", async () => {
+  await immutable.store({ type: "t", id: "if", data: {} });
+  const first = await rival("t", "if");
+  const stored = immutable.store({ type: "t", id: "if", data: {} }, { ifVersion: 1 });
+  const refused = expect(stored).toFailWith("VERSION_MISMATCH", { current_version: "2" });
+  await waiting(1);
+  await first.commit();
+  await refused;
+});
+
+it("purgeVersions that waited deletes what was stored meanwhile too", async () => {
+  for (let n = 0; n < 3; n++) await immutable.store({ type: "t", id: "purged", data: { n } });
+  const first = await rival("t", "purged");
+  const purged = immutable.purgeVersions("t", "purged", { keepLatest: 1 });
+  await waiting(1);
+  await first.commit();
+  expect(await purged).toEqual({ versionsDeleted: 3, versionsRemaining: 1 });
+  expect(await rows("purged")).toEqual([4]);
+});
+
+it("a confirmed purge that waited finds its token stale", async () => {
+  await immutable.store({ type: "confirmed", id: "c", data: {} });
+  const { confirmationToken } = await immutable.purgeMany(
+    { type: "confirmed" },
+    { requireConfirmation: true },
+  );
+  const first = await rival("confirmed", "c");
+  const refused = expect(
+    immutable.purgeMany({ type: "confirmed" }, { confirmationToken }),
+  ).toFailWith("CONFIRMATION_STALE");
+  await waiting(1);
+  await first.commit();
+  await refused;
+  expect(await rows("c")).toEqual([1, 2]);
+});
+
+it("a purge that waited takes the version that was stored meanwhile along", async () => {
+  await immutable.store({ type: "t", id: "gone", data: {} });
+  const first = await rival("t", "gone");
+  const purged = immutable.purge("t", "gone");
+  await waiting(1);
+  await first.commit();
+  expect(await purged).toMatchObject({ deleted: true, versionsDeleted: 2 });
+  expect(await rows("gone")).toEqual([]);
+});
+
+it("a store in a transaction that waited goes on, and is not asked to begin anew", async () => {
+  await immutable.store({ type: "t", id: "tx", data: {} });
+  const first = await rival("t", "tx");
+  const transaction = new RawTransaction(s.address);
+  await transaction.ask({ case: "begin", value: {} });
+  const written = transaction.ask({
+    case: "write",
+    value: { operations: [operation("t", "tx", { by: "me" })] },
+  });
+  await waiting(1);
+  await first.commit();
+  expect(await written).toMatchObject({
+    value: { results: [{ result: { value: { current: { version: 3 } } } }] },
+  });
+  await transaction.ask({ case: "commit", value: {} });
+  transaction.close();
+  expect(await rows("tx")).toEqual([1, 2, 3]);
+});
+
+it("a Commit that stores a record which another creates meanwhile is made all the same", async () => {
+  const first = await rival("t", "commit");
+  const done = s.cortex.mutable.transaction([
+    { op: "store", type: "t", id: "commit", data: {} },
+    { op: "set", namespace: "ns", key: "commit", value: 1 },
+  ]);
+  await waiting(1);
+  await first.commit();
+  expect((await done).results[0]).toMatchObject({ version: 2 });
+  expect(await s.cortex.mutable.get("ns", "commit")).toBe(1);
+});
+
+it("times increase also where the database's clock was set back, and are never ahead of it by long", async () => {
+  const ahead = async (interval: string) => {
+    await s.sql`update immutable set created_at = clock_timestamp() + ${interval}::text::interval where id = 'clock'`;
+    const [row] = await s.sql`
+      update immutable_version v set created_at = h.created_at from immutable h
+      where v.id = 'clock' and h.id = v.id and v.version = h.version returning v.created_at`;
+    return Number(row?.created_at);
+  };
+  await immutable.store({ type: "t", id: "clock", data: {} });
+  const soon = await ahead("30 milliseconds");
+  const { createdAt } = await immutable.store({ type: "t", id: "clock", data: {} });
+  expect(createdAt.getTime()).toBeGreaterThan(soon);
+  const [clock] = await s.sql`select clock_timestamp() as now`;
+  expect(Number(clock?.now)).toBeGreaterThanOrEqual(createdAt.getTime()); // it has waited for its time
+  const late = await ahead("1 hour");
+  expect((await immutable.store({ type: "t", id: "clock", data: {} })).createdAt.getTime()).toBe(
+    late + 1,
+  );
+});

@@ -1,0 +1,143 @@
+// kill -9 in the middle of increments and stores with request ids, alone and in transactions: of the server, of Postgres. Nothing
+// acknowledged is lost, nothing is done twice, and what goes together lands together.
+import { execFileSync } from "node:child_process";
+import { readFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { Cortex } from "../../client/index.js";
+import { temporaryDirectory } from "../support/directory.js";
+import { type ServerProcess, spawnServer } from "../support/process.js";
+
+const serverKills = Number(process.env.SERVER_KILLS ?? 2);
+const postgresKills = Number(process.env.POSTGRES_KILLS ?? 1);
+const clientsMax = 32;
+
+let temporary: Awaited<ReturnType<typeof temporaryDirectory>>;
+let server: ServerProcess;
+let listen: string;
+const start = async () => {
+  // The one before may still be leaving its port or its Postgres.
+  for (let attempt = 0; ; attempt++)
+    try {
+      server = await spawnServer([
+        ...["--listen", listen, "--data-dir", temporary.path],
+        ...["--retention", '{"defaultVersions":-1}'],
+      ]);
+      return;
+    } catch (error) {
+      if (attempt === 10) throw error;
+      await pause(300);
+    }
+};
+
+beforeAll(async () => {
+  temporary = await temporaryDirectory();
+  listen = `127.0.0.1:${await freePort()}`;
+  await start();
+});
+afterAll(async () => {
+  await server.end();
+  await temporary.remove();
+});
+
+it.each([
+  ["the server", serverKills, killServer],
+  ["Postgres", postgresKills, killPostgres],
+] as const)(
+  "kill -9 of %s, %i times: each counter and each record's versions are what was acknowledged",
+  async (name, kills, kill) => {
+    const clients = Array.from(
+      { length: clientsMax },
+      () => new Cortex({ address: listen, timeoutMs: 5000 }),
+    );
+    const counters = Array.from({ length: 4 }, (_, i) => `${name}-${i}`);
+    for (const key of counters) await clients[0]?.mutable.set("kill", key, 0);
+    const zeros = () => new Map(counters.map((key) => [key, 0]));
+    const [increments, stores] = [zeros(), zeros()];
+    const count = (of: Map<string, number>, key: string) => of.set(key, (of.get(key) ?? 0) + 1);
+    let unsure = 0;
+    let going = true;
+    const writers = clients.map(async ({ mutable, immutable }, c) => {
+      const key = counters[c % counters.length] as string;
+      const version = { type: "kill", id: key, data: { c } };
+      const kind = Math.floor(c / counters.length) % 3;
+      for (let i = 0; going; i++) {
+        const options = { requestId: `${name}-${c}-${i}` };
+        const write = () =>
+          kind === 0
+            ? mutable.increment("kill", key, 1, options)
+            : kind === 1
+              ? immutable.store(version, { ...options, includeHistory: false })
+              : mutable.transaction(
+                  [
+                    { op: "increment", namespace: "kill", key },
+                    { op: "store", ...version },
+                  ],
+                  options,
+                );
+        // Until it is acknowledged: under its id it may be sent as often as it takes.
+        for (let done = false; !done; )
+          done = await write().then(
+            () => true,
+            () => {
+              unsure++;
+              return false;
+            },
+          );
+        if (kind !== 1) count(increments, key);
+        if (kind !== 0) count(stores, key);
+      }
+    });
+    for (let i = 0; i < kills; i++) {
+      await pause(300 + Math.random() * 500);
+      await kill();
+    }
+    await pause(300);
+    going = false;
+    await Promise.all(writers);
+    const values = await clients[0]?.mutable.getMany("kill", counters, { timeoutMs: 20_000 });
+    expect(values).toEqual(counters.map((key) => increments.get(key)));
+    for (const key of counters)
+      expect(await clients[0]?.immutable.verifyHistory("kill", key)).toMatchObject({
+        valid: true,
+        currentVersion: stores.get(key),
+        versions: stores.get(key),
+      });
+    console.log(
+      `${name}: ${kills} kills, counters ${values?.join(" ")}, versions ${[...stores.values()].join(" ")}, ${unsure} calls asked again`,
+    );
+    await Promise.all(clients.map((client) => client.close()));
+  },
+  1_800_000,
+);
+
+async function killServer(): Promise<void> {
+  server.child.kill("SIGKILL");
+  await start();
+}
+
+/** The server starts its Postgres again by itself. */
+async function killPostgres(): Promise<void> {
+  const file = join(temporary.path, "postgres", "postmaster.pid");
+  const pid = Number.parseInt(await readFile(file, "utf8"), 10);
+  const children = execFileSync("pgrep", ["-P", `${pid}`])
+    .toString()
+    .split("\n")
+    .filter(Boolean);
+  for (const child of [...children.map(Number), pid])
+    try {
+      process.kill(child, "SIGKILL");
+    } catch {} // it has ended by itself
+  for (let back = 0; back === 0 || back === pid; await pause(50))
+    back = Number.parseInt(await readFile(file, "utf8").catch(() => `${pid}`), 10);
+}
+
+async function freePort(): Promise<number> {
+  const probe = createServer();
+  await new Promise<void>((resolve) => probe.listen(0, "127.0.0.1", resolve));
+  const { port } = probe.address() as { port: number };
+  await new Promise((resolve) => probe.close(resolve));
+  return port;
+}

@@ -1,0 +1,182 @@
+// Each hot statement finds its rows by an index, however large the namespace: the plan of the very statement that the handler runs.
+
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { beforeAll, describe, expect, it } from "vitest";
+import { MutableStore, SortBy } from "../../gen/cortex/mutable/v1/mutable_pb.js";
+import { mutableStore } from "../../server/mutable/service.js";
+import { sweep } from "../../server/storage/entries/sweep.js";
+import { explainer, lookups, type Plan } from "../support/plans.js";
+import { serve } from "../support/server.js";
+
+const s = serve({ sweepSeconds: 3600 });
+const { housekeeping, rpc } = explainer(s);
+const namespace = "big";
+const key = "store-0500:item-050";
+
+/** How the entries are found: the conditions of the index scans over `mutable`. */
+function found(nodes: Plan[]): string[] {
+  expect(nodes.filter((node) => node["Node Type"] === "Seq Scan" && node["Relation Name"])).toEqual(
+    [],
+  );
+  return nodes
+    .filter((node) => node["Index Name"]?.startsWith("mutable_") && node["Index Cond"])
+    .map((node) => `${node["Index Name"]} ${node["Index Cond"]}`);
+}
+
+const byKey = /^mutable_pkey .*tenant = .*namespace = .*key = /;
+const { method } = MutableStore;
+
+// What goes through a shared statement, each kind of it.
+const place = { namespace, key };
+const increment = { case: "increment" as const, value: {} };
+const value = { case: "set" as const, value: { valueJson: "1", userId: "u1" } };
+const shared: Record<string, () => Promise<Plan[]>> = {
+  Get: () => rpc(mutableStore.get, method.get.input, place),
+  Set: () => rpc(mutableStore.set, method.set.input, { ...place, valueJson: "1", userId: "u1" }),
+  Update: () => rpc(mutableStore.update, method.update.input, { ...place, operation: increment }),
+  "Update with a request id": () =>
+    rpc(mutableStore.update, method.update.input, {
+      ...place,
+      operation: increment,
+      requestId: "r",
+    }),
+  Delete: () => rpc(mutableStore.delete, method.delete.input, place),
+  Commit: () =>
+    rpc(mutableStore.commit, method.commit.input, {
+      preconditions: [{ ...place, condition: { case: "exists", value: true } }],
+      operations: [
+        { ...place, operation: value },
+        { ...place, operation: { case: "delete", value: {} } },
+        { namespace, key: "other", operation: increment },
+      ],
+      requestId: "r",
+    }),
+};
+const whileEmpty = new Map<string, Plan[]>();
+
+beforeAll(async () => {
+  await s.sql`vacuum analyze`;
+  for (const [name, explain] of Object.entries(shared)) whileEmpty.set(name, await explain());
+  await s.sql`insert into users (tenant, id, created_at, updated_at) select '', 'u' || n, now(), now() from generate_series(1, 100) n`;
+  for (const [name, keys] of [
+    [namespace, 100_000],
+    ["small", 1000],
+    ["other", 50_000],
+  ] as const)
+    await s.sql`
+      insert into mutable (tenant, namespace, key, value, user_id, created_at, updated_at, expire_at, revision, created_revision)
+      select '', ${name}, 'store-' || lpad((n / 100)::text, 4, '0') || ':item-' || lpad((n % 100)::text, 3, '0'), '{"quantity": 1}',
+        case when n % 100 = 0 then 'u' || (n / 100) % 100 + 1 end, now(), now(),
+        case when n % 50 = 0 then now() + n * interval '1 second' end, n, n
+      from generate_series(0, ${keys - 1}) n`;
+  await s.sql`
+    insert into mutable_access (tenant, namespace, key, created_revision, count, accessed_at)
+    select tenant, namespace, key, created_revision, 1, now() from mutable where namespace = ${namespace}`;
+  await s.sql`analyze`;
+}, 120_000);
+
+describe("one entry is found by its key in", () => {
+  it.each<[string, () => Promise<Plan[]>]>([
+    ["GetRecord", () => rpc(mutableStore.getRecord, method.getRecord.input, place)],
+    ["Exists", () => rpc(mutableStore.exists, method.exists.input, place)],
+    [
+      "BatchGet",
+      () => rpc(mutableStore.batchGet, method.batchGet.input, { namespace, keys: [key, "x", "y"] }),
+    ],
+  ])("%s", async (_, explain) => {
+    expect(found(await explain())).toEqual(expect.arrayContaining([expect.stringMatching(byKey)]));
+  });
+});
+
+describe("a shared statement looks up whatever it touches by the whole of its primary key", () => {
+  it.each(Object.keys(shared))("%s", async (name) => {
+    expect(lookups((await shared[name]?.()) ?? [], whole)).toEqual([]);
+  });
+
+  it.each(Object.keys(shared))("%s, also if it was planned while the tables were empty", (name) => {
+    expect(lookups(whileEmpty.get(name) ?? [], whole)).toEqual([]);
+  });
+});
+
+const whole = {
+  mutable: /tenant = .*namespace = .*key = /,
+  mutable_access: /tenant = .*namespace = .*key = /,
+  request: /tenant = .*id = /,
+  users: /tenant = .*id = /,
+};
+
+describe("a list reads its own range of the key", () => {
+  const range = /^mutable_pkey .*tenant = .*namespace = .*key >= .*key < /;
+  it.each(["store-0500:", "store-0999:item-09", "store-05"])(
+    "of the prefix %s",
+    async (keyPrefix) => {
+      const nodes = await rpc(mutableStore.list, method.list.input, {
+        namespace,
+        filter: { keyPrefix },
+      });
+      expect(found(nodes).filter((condition) => range.test(condition))).toHaveLength(2); // the page, and its total
+      expect(
+        nodes.some(
+          (node) =>
+            node["Node Type"] === "Sort" && node.Plans?.[0]?.["Relation Name"] === "mutable",
+        ),
+      ).toBe(false);
+    },
+  );
+
+  it("from where the page before ended, in both directions, without sorting", async () => {
+    for (const sortOrder of [1, 2]) {
+      const query = { namespace, limit: 100, total: false, sortOrder };
+      const first = s.client();
+      const { nextPageToken = "" } = await first.mutable.list(namespace, {
+        sortOrder: sortOrder === 1 ? "asc" : "desc",
+      });
+      const nodes = await rpc(mutableStore.list, method.list.input, {
+        ...query,
+        sortBy: SortBy.KEY,
+        pageToken: nextPageToken,
+      });
+      expect(found(nodes)).toEqual(
+        expect.arrayContaining([expect.stringMatching(sortOrder === 1 ? /key > / : /key < /)]),
+      );
+      expect(
+        nodes.filter(
+          (node) => node["Node Type"] === "WindowAgg" && node.Plans?.[0]?.["Node Type"] === "Sort",
+        ),
+      ).toEqual([]);
+    }
+  });
+
+  it("and Count and PurgeMany of a prefix likewise", async () => {
+    const filter = { keyPrefix: "store-0500:" };
+    expect(found(await rpc(mutableStore.count, method.count.input, { namespace, filter }))).toEqual(
+      [expect.stringMatching(range)],
+    );
+    expect(
+      found(await rpc(mutableStore.purgeMany, method.purgeMany.input, { namespace, filter })),
+    ).toEqual([expect.stringMatching(range)]);
+  });
+});
+
+it("a user's entries are found by the user", async () => {
+  const filter = { userId: "u7" };
+  expect(found(await rpc(mutableStore.count, method.count.input, { namespace, filter }))).toEqual([
+    expect.stringMatching(/^mutable_by_user .*user_id = /),
+  ]);
+});
+
+it("idle entries of a prefix are found by the prefix, their accesses by their key", async () => {
+  const filter = { keyPrefix: "store-0500:", lastAccessedBefore: timestampFromDate(new Date()) };
+  expect(found(await rpc(mutableStore.count, method.count.input, { namespace, filter }))).toEqual(
+    expect.arrayContaining([
+      expect.stringMatching(/^mutable_pkey .*key >= /),
+      expect.stringMatching(/^mutable_access_pkey .*key = /),
+    ]),
+  );
+});
+
+it("the sweep finds what has expired by the time it expires", async () => {
+  expect(found(await housekeeping((run) => sweep(run)))).toEqual(
+    expect.arrayContaining([expect.stringMatching(/^mutable_by_expiry .*expire_at <= /)]),
+  );
+});

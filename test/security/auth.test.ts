@@ -1,0 +1,557 @@
+// Who may call, and what: keys, tokens, what each allows, and how they are replaced while calls go on.
+
+import { writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { connect } from "node:http2";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import type { DescMethodUnary } from "@bufbuild/protobuf";
+import { Client, credentials, Metadata, status } from "@grpc/grpc-js";
+import { service as healthService } from "grpc-health-check";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { CortexOptions } from "../../client/index.js";
+import { MutableStore } from "../../gen/cortex/mutable/v1/mutable_pb.js";
+import { parseKeys } from "../../server/auth/keys.js";
+import type { Config } from "../../server/config/config.js";
+import {
+  audience,
+  digestOf,
+  issuer,
+  keyFile,
+  newKey,
+  replaceFile,
+  type Signer,
+  secretSigner,
+  signer,
+} from "../support/credentials.js";
+import { temporaryDirectory } from "../support/directory.js";
+import { Raw, RawTransaction } from "../support/raw.js";
+import { serve } from "../support/server.js";
+
+const s = serve();
+let directory: Awaited<ReturnType<typeof temporaryDirectory>>;
+beforeAll(async () => {
+  directory = await temporaryDirectory();
+});
+afterAll(() => directory.remove());
+
+/** A server of its own with these settings, and clients of it. */
+async function guarded(settings: Partial<Config>) {
+  const running = await s.another(settings);
+  const client = (token: CortexOptions["token"], options: CortexOptions = {}) =>
+    s.client({ address: running.address, token, ...options });
+  const raw = new Raw(running.address);
+  const get = (headers: Record<string, string>) =>
+    raw.call(MutableStore.method.get as DescMethodUnary, { namespace: "ns", key: "k" }, headers);
+  return { running, client, raw, get };
+}
+
+const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
+const unauthenticated = { status: status.UNAUTHENTICATED, reason: "UNAUTHENTICATED" };
+const denied = { status: status.PERMISSION_DENIED, reason: "PERMISSION_DENIED" };
+
+describe("with keys", () => {
+  const keys = { agent: newKey(), reader: newKey(), admin: newKey(), limited: newKey() };
+  let path: string;
+  let server: Awaited<ReturnType<typeof guarded>>;
+  const content = (agentKey: string | string[] = keys.agent) =>
+    keyFile([
+      { principal: "agents", key: agentKey, tenants: ["acme", "globex"] },
+      { principal: "reader", key: keys.reader, tenants: ["acme"], permissions: ["read"] },
+      { principal: "operator", key: keys.admin, permissions: ["admin"] },
+      {
+        principal: "limited",
+        key: keys.limited,
+        permissions: ["read", "write", "purge"],
+        namespaces: ["stock:", "public"],
+        types: ["note"],
+      },
+    ]);
+  beforeAll(async () => {
+    path = join(directory.path, "keys.json");
+    await writeFile(path, content());
+    server = await guarded({ auth: "keys", authKeysFile: path, allowPurgeAll: true });
+  });
+
+  it("a call without a key, or with one that nobody has, is UNAUTHENTICATED", async () => {
+    for (const headers of [
+      {},
+      bearer("no-such-key"),
+      bearer(digestOf(keys.agent)),
+      { authorization: keys.agent },
+      { authorization: "Basic dTpw" },
+      { authorization: "Bearer" },
+      bearer(`${keys.agent}x`),
+      bearer("x".repeat(16 * 1024 + 1)),
+    ] as Record<string, string>[])
+      expect(await server.get({ "x-tenant-id": "acme", ...headers })).toMatchObject(
+        unauthenticated,
+      );
+    expect(await server.get({ "x-tenant-id": "acme", ...bearer(keys.agent) })).not.toHaveProperty(
+      "reason",
+    );
+    expect(
+      await server.get({ "x-tenant-id": "acme", authorization: `bearer ${keys.agent}` }),
+    ).not.toHaveProperty("reason");
+    await expect(server.client(undefined).mutable.get("ns", "k")).toFailWith("UNAUTHENTICATED");
+  });
+
+  it("the tenant must be among those of the key; who has one only need not name it", async () => {
+    for (const tenant of ["acme", "globex"])
+      await server.client(keys.agent, { tenantId: tenant }).mutable.set("ns", "k", tenant);
+    expect(await server.get({ "x-tenant-id": "initech", ...bearer(keys.agent) })).toMatchObject(
+      denied,
+    );
+    expect(await server.get(bearer(keys.agent))).toMatchObject(denied); // not the tenant "" either
+    expect(await server.client(keys.reader).mutable.get("ns", "k")).toBe("acme");
+    expect(await server.client(keys.admin).mutable.get("ns", "k")).toBeNull();
+    expect(await server.client(keys.admin, { tenantId: "globex" }).mutable.get("ns", "k")).toBe(
+      "globex",
+    );
+  });
+
+  it("each RPC needs its permission", async () => {
+    const agent = server.client(keys.agent, { tenantId: "acme" });
+    const reader = server.client(keys.reader);
+    const admin = server.client(keys.admin, { tenantId: "acme" });
+    await agent.mutable.set("perm", "k", 1);
+    for (const call of [
+      () => reader.mutable.set("perm", "k", 2),
+      () => reader.mutable.increment("perm", "k"),
+      () => reader.mutable.transaction((tx) => tx.set("perm", "k", 2)),
+      () => reader.immutable.store({ type: "t", id: "i", data: {} }),
+      () => reader.users.create("u"),
+    ])
+      await expect(call()).toFailWith("PERMISSION_DENIED", { permission: "write" });
+    for (const call of [
+      () => agent.mutable.purgeNamespace("perm"),
+      () => agent.mutable.purgeAll(),
+      () => agent.immutable.purge("t", "i"),
+    ])
+      await expect(call()).toFailWith("PERMISSION_DENIED", { permission: "purge" });
+    await expect(agent.users.delete("u")).toFailWith("PERMISSION_DENIED", { permission: "admin" });
+    await expect(agent.users.export("u").next()).toFailWith("PERMISSION_DENIED", {
+      permission: "admin",
+    });
+    expect(await reader.mutable.get("perm", "k")).toBe(1);
+    await admin.users.create("u");
+    expect(await admin.users.delete("u")).toMatchObject({ deleted: true });
+    expect((await admin.mutable.purgeNamespace("perm")).deleted).toBe(1);
+    const transaction = new RawTransaction(server.running.address, {
+      "x-tenant-id": "acme",
+      ...bearer(keys.reader),
+    });
+    await expect(transaction.ask({ case: "begin", value: {} })).rejects.toMatchObject(denied);
+    transaction.close();
+  });
+
+  it("a key that names namespaces and types reaches these, and nothing else", async () => {
+    const limited = server.client(keys.limited, { tenantId: "limited" });
+    const admin = server.client(keys.admin, { tenantId: "limited" });
+    const { mutable, immutable } = limited;
+    for (const ns of ["stock:a", "private"]) await admin.mutable.set(ns, "k", 1);
+    for (const type of ["note", "policy"])
+      await admin.immutable.store({ type, id: "i", data: { text: "found" } });
+    expect(await mutable.get("stock:a", "k")).toBe(1);
+    await mutable.increment("stock:a", "k");
+    await mutable.transaction((tx) => {
+      tx.update<number>("stock:a", "k", (n) => n + 1);
+      tx.store({ type: "note", id: "j", data: {} });
+    });
+    expect(await mutable.getMany("publication", ["k"])).toEqual([null]);
+    expect((await immutable.list({ type: "note" })).total).toBe(2);
+    expect(await immutable.search("found", { types: ["note"] })).toHaveLength(1);
+    expect(await mutable.listNamespaces({ prefix: "stock:" })).toHaveLength(1);
+    for (const call of [
+      () => mutable.get("private", "k"),
+      () => mutable.getMany("private", ["k"]),
+      () => mutable.list("private"),
+      () => mutable.count("private"),
+      () => mutable.set("private", "k", 2),
+      () => mutable.setMany("private", { k: 2 }),
+      () => mutable.delete("private", "k"),
+      () => mutable.purgeNamespace("private"),
+      () => mutable.purgeAll(),
+      () => mutable.listNamespaces(),
+      () => mutable.listNamespaces({ prefix: "st" }),
+      () => mutable.transaction((tx) => tx.set("private", "k", 2)),
+      () =>
+        mutable.transaction([
+          { op: "set", namespace: "stock:a", key: "k", value: 0 },
+          { op: "delete", namespace: "private", key: "k" },
+        ]),
+      () => mutable.transaction((tx) => tx.store({ type: "policy", id: "i", data: {} })),
+      () => immutable.get("policy", "i"),
+      () => immutable.store({ type: "policy", id: "i", data: {} }),
+      () => immutable.getHistory("policy", "i"),
+      () => immutable.list(),
+      () => immutable.list({ types: ["note", "policy"] }),
+      () => immutable.count(),
+      () => immutable.search("found"),
+      () => immutable.purgeMany({ tags: ["x"] }),
+      () => immutable.verifyHistory("policy", "i"),
+    ])
+      await expect(call()).toFailWith("PERMISSION_DENIED");
+    expect(await admin.mutable.get("private", "k")).toBe(1);
+    expect(await admin.mutable.get("stock:a", "k")).toBe(3);
+    const transaction = new RawTransaction(server.running.address, {
+      "x-tenant-id": "limited",
+      ...bearer(keys.limited),
+    });
+    await transaction.ask({ case: "begin", value: {} });
+    await transaction.ask({ case: "read", value: { keys: [{ namespace: "stock:a", key: "k" }] } });
+    await expect(
+      transaction.ask({ case: "read", value: { keys: [{ namespace: "private", key: "k" }] } }),
+    ).rejects.toMatchObject(denied);
+    transaction.close();
+  });
+
+  it("write alone does not read: not by Transact, whose replies under request ids are each principal's own", async () => {
+    const writer = newKey();
+    await replaceFile(
+      path,
+      content().replace(
+        '{"keys":[',
+        `{"keys":[${JSON.stringify({ principal: "writer", sha256: digestOf(writer), tenants: ["acme"], permissions: ["write"], namespaces: ["public"] })},`,
+      ),
+    );
+    const agent = { "x-tenant-id": "acme", ...bearer(keys.agent) };
+    const theirs = { "x-tenant-id": "acme", ...bearer(writer) };
+    while (
+      "reason" in
+      (await server.raw.call(
+        MutableStore.method.set,
+        { namespace: "public", key: "k", valueJson: "1" },
+        theirs,
+      ))
+    )
+      await pause(50);
+    const begin = { case: "begin" as const, value: { requestId: "payroll" } };
+    const owner = new RawTransaction(server.running.address, agent);
+    await owner.ask(begin);
+    const value = { valueJson: '"SALARY"' };
+    await owner.ask({
+      case: "write",
+      value: { operations: [{ namespace: "hr", key: "ceo", operation: { case: "set", value } }] },
+    });
+    expect((await owner.ask({ case: "commit", value: { requestId: "payroll" } })).case).toBe(
+      "committed",
+    );
+    owner.close();
+    const narrow = newKey();
+    await replaceFile(
+      path,
+      content().replace(
+        '{"keys":[',
+        `{"keys":[${JSON.stringify({ principal: "agents", sha256: digestOf(narrow), tenants: ["acme"], permissions: ["write"], namespaces: ["public"] })},${JSON.stringify({ principal: "writer", sha256: digestOf(writer), tenants: ["acme"], permissions: ["write"], namespaces: ["public"] })},`,
+      ),
+    );
+    const same = { "x-tenant-id": "acme", ...bearer(narrow) }; // the principal of the owner, reaching less
+    while (
+      "reason" in
+      (await server.raw.call(
+        MutableStore.method.set,
+        { namespace: "public", key: "k", valueJson: "1" },
+        same,
+      ))
+    )
+      await pause(50);
+    const namesake = new RawTransaction(server.running.address, same);
+    await expect(namesake.ask(begin)).rejects.toMatchObject({ reason: "REQUEST_ID_REUSED" });
+    namesake.close();
+    const open = () => new RawTransaction(server.running.address, theirs);
+    const thief = open();
+    await expect(thief.ask(begin)).rejects.toMatchObject({ reason: "REQUEST_ID_REUSED" });
+    thief.close();
+    for (const message of [
+      { case: "read" as const, value: { keys: [{ namespace: "public", key: "k" }] } },
+      { case: "list" as const, value: { namespace: "public" } },
+    ]) {
+      const transaction = open();
+      await transaction.ask({ case: "begin", value: {} });
+      await expect(transaction.ask(message)).rejects.toMatchObject(denied);
+      transaction.close();
+    }
+    await replaceFile(path, content());
+  });
+
+  it("who has no key is refused before anything of a message is taken in", async () => {
+    const session = connect(`http://${server.running.address}`);
+    session.on("error", () => {});
+    const stream = session.request({
+      ":method": "POST",
+      ":path": `/${MutableStore.typeName}/Set`,
+      "content-type": "application/grpc",
+      te: "trailers",
+    });
+    stream.on("error", () => {});
+    const head = Buffer.from([0, 0, 0x3f, 0xff, 0xff]);
+    stream.write(Buffer.concat([head, Buffer.alloc(10_000)])); // and never the rest
+    const headers = await new Promise<Record<string, unknown>>((resolve) =>
+      stream.once("response", resolve),
+    );
+    expect(headers).toMatchObject({ "grpc-status": `${status.UNAUTHENTICATED}` });
+    session.destroy();
+  });
+
+  it("the principal is recorded with what is written, and can be asked for", async () => {
+    const agent = server.client(keys.agent, { tenantId: "acme", agentId: "seven" });
+    expect(await agent.mutable.set("who", "k", 1)).toMatchObject({
+      principal: "agents",
+      updatedBy: "seven",
+    });
+    expect(await agent.mutable.count("who", { principal: "agents" })).toBe(1);
+    expect(await agent.mutable.count("who", { principal: "reader" })).toBe(0);
+    const options = { requestId: "of-principal" };
+    const stored = await agent.immutable.store({ type: "who", id: "i", data: {} }, options);
+    expect(stored).toMatchObject({ principal: "agents", agentId: "seven" });
+    expect(await agent.immutable.store({ type: "who", id: "i", data: {} }, options)).toEqual(
+      stored,
+    );
+    expect(await agent.immutable.verifyHistory("who", "i")).toMatchObject({ valid: true });
+    const result = await agent.mutable.transaction((tx) =>
+      tx.store({ type: "who", id: "i", data: {} }),
+    );
+    expect(result).toBeDefined();
+    expect((await agent.immutable.get("who", "i"))?.principal).toBe("agents");
+    expect((await agent.immutable.list({ principal: "agents", type: "who" })).total).toBe(1);
+  });
+
+  it("health needs no key", async () => {
+    const client = new Client(server.running.address, credentials.createInsecure());
+    const check = healthService.Check as (typeof healthService)[string];
+    const reply = await new Promise((resolve, reject) => {
+      client.makeUnaryRequest(
+        check.path,
+        check.requestSerialize,
+        check.responseDeserialize,
+        { service: "" },
+        new Metadata(),
+        (error, value) => (error ? reject(error) : resolve(value)),
+      );
+    });
+    expect(reply).toMatchObject({ status: "SERVING" });
+    client.close();
+  });
+
+  it("keys are replaced under load without a call that fails; one that is gone is refused", async () => {
+    const next = newKey();
+    let current = keys.agent;
+    const agent = server.client(() => current, { tenantId: "acme" });
+    let stop = false;
+    let calls = 0;
+    const load = Array.from({ length: 8 }, async (_, i) => {
+      while (!stop) {
+        await agent.mutable.increment("rotation", `${i}`, 1, { createIfMissing: true });
+        calls++;
+      }
+    });
+    await replaceFile(path, content([keys.agent, next]));
+    const fresh = server.client(next, { tenantId: "acme" });
+    while (
+      !(await fresh.mutable.get("rotation", "0").then(
+        () => true,
+        () => false,
+      ))
+    )
+      await pause(50);
+    current = next;
+    await pause(200);
+    await replaceFile(path, content(next));
+    while (
+      (await server.get({ "x-tenant-id": "acme", ...bearer(keys.agent) })) &&
+      !("reason" in (await server.get({ "x-tenant-id": "acme", ...bearer(keys.agent) })))
+    )
+      await pause(50);
+    stop = true;
+    await Promise.all(load);
+    expect(calls).toBeGreaterThan(50);
+    expect(await server.get({ "x-tenant-id": "acme", ...bearer(keys.agent) })).toMatchObject(
+      unauthenticated,
+    );
+    // A file that makes no sense changes nothing.
+    await replaceFile(path, "{");
+    await pause(1200);
+    await fresh.mutable.get("rotation", "0");
+    await replaceFile(path, content());
+  });
+
+  it("a key file is refused where it is not what it should be", () => {
+    const key = { principal: "p", sha256: "0".repeat(64), tenants: ["t"], permissions: ["read"] };
+    expect(parseKeys(JSON.stringify({ keys: [key] }))).toHaveLength(1);
+    for (const [file, problem] of [
+      ["{", "it is not JSON"],
+      ["[]", "it is not an object"],
+      ["{}", 'it has no list "keys"'],
+      [{ keys: [] }, "or an empty one: nobody could call"],
+      [{ keys: [{ ...key, sha256: "00" }] }, "keys[0]: its sha256 is not 64 hexadecimal digits"],
+      [
+        { keys: [key, { ...key, permissions: ["reed"] }] },
+        'keys[1]: it has no permission "reed": there are read, write, purge, admin',
+      ],
+      [
+        { keys: [{ ...key, tenants: "acme" }] },
+        'keys[0]: its tenants are not a list of texts, nor "*"',
+      ],
+      [
+        { keys: [{ ...key, tenants: ["a\nb"] }] },
+        "keys[0]: it names a tenant that there cannot be",
+      ],
+      [{ keys: [{ ...key, principal: "" }] }, "its principal is not a text, is empty"],
+      [
+        { keys: [{ ...key, namespace: ["x"] }] },
+        'keys[0] has a field "namespace", where there can be principal, sha256',
+      ],
+    ] as const)
+      expect(() => parseKeys(typeof file === "string" ? file : JSON.stringify(file))).toThrow(
+        problem,
+      );
+  });
+});
+
+describe("with tokens", () => {
+  const secret = "a secret of more than thirty-two bytes";
+  const jwt = { auth: "jwt", jwtIssuer: issuer, jwtAudience: audience, jwtSkewSeconds: 5 } as const;
+  const now = () => Math.floor(Date.now() / 1000);
+  const tenant = { "x-tenant-id": "acme" };
+
+  it("signed with the secret, one that counts is believed, and no other", async () => {
+    const server = await guarded({ ...jwt, jwtSecret: secret });
+    const { sign } = secretSigner(secret);
+    const good = await sign();
+    expect(await server.get({ ...tenant, ...bearer(good) })).not.toHaveProperty("reason");
+    const [head, body, signature = ""] = good.split(".");
+    const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
+    const rs = await signer("RS256", "k");
+    const bad: [string, string][] = [
+      ["expired", await sign({ exp: now() - 10 })],
+      ["not yet valid", await sign({ nbf: now() + 60 })],
+      ["for another audience", await sign({ aud: "another" })],
+      ["for no audience", await sign({ aud: undefined as never })],
+      ["from another issuer", await sign({ iss: "https://stranger.example" })],
+      ["without expiry", await sign({ exp: undefined as never })],
+      ["without subject", await sign({ sub: undefined as never })],
+      ["that allows nothing", await sign({ cortex: undefined })],
+      [
+        "that allows what there is not",
+        await sign({ cortex: { tenants: "*", permissions: ["fly"] } }),
+      ],
+      ["with another secret", await secretSigner(`${secret}x`).sign()],
+      ["with alg none", `${encode({ alg: "none" })}.${body}.`],
+      ["with alg none and a signature", `${encode({ alg: "none" })}.${body}.${signature}`],
+      ["with another algorithm", await rs.sign()],
+      [
+        "whose claims were changed",
+        `${head}.${encode({ sub: "root", exp: now() + 60, iss: issuer, aud: audience, cortex: { tenants: "*", permissions: ["admin"] } })}.${signature}`,
+      ],
+      ["without a signature", `${head}.${body}.`],
+      ["garbage", "garbage"],
+      ["garbage in three parts", "a.b.c"],
+      ["oversized", await sign({ padding: "x".repeat(16 * 1024) })],
+    ];
+    for (const [what, token] of bad)
+      expect([what, await server.get({ ...tenant, ...bearer(token) })]).toMatchObject([
+        what,
+        unauthenticated,
+      ]);
+    // The clocks may differ by the skew.
+    expect(
+      await server.get({ ...tenant, ...bearer(await sign({ exp: now() - 2 })) }),
+    ).not.toHaveProperty("reason");
+    const shortLived = await sign({ exp: now() - 3 });
+    expect(await server.get({ ...tenant, ...bearer(shortLived) })).not.toHaveProperty("reason");
+    await pause(3200);
+    expect(await server.get({ ...tenant, ...bearer(shortLived) })).toMatchObject(unauthenticated); // also one that was believed
+    const client = server.client(
+      await sign({
+        sub: "jane",
+        cortex: { tenants: ["acme"], permissions: ["read", "write"], namespaces: ["jane:"] },
+      }),
+    );
+    expect(await client.mutable.set("jane:x", "k", 1)).toMatchObject({ principal: "jane" });
+    await expect(client.mutable.set("john:x", "k", 1)).toFailWith("PERMISSION_DENIED");
+    await expect(client.immutable.get("t", "i")).toFailWith("PERMISSION_DENIED");
+  });
+
+  it("of a key set in a file: RS256 and ES256; keys are replaced while calls go on", async () => {
+    const path = join(directory.path, "jwks.json");
+    const [one, two] = await Promise.all([signer("RS256", "one"), signer("ES256", "two")]);
+    const set = (...signers: Signer[]) => JSON.stringify({ keys: signers.map(({ jwk }) => jwk) });
+    await writeFile(path, set(one));
+    const server = await guarded({ ...jwt, jwtJwksFile: path });
+    expect(await server.get(bearer(await one.sign()))).not.toHaveProperty("reason");
+    expect(await server.get(bearer(await two.sign()))).toMatchObject(unauthenticated);
+    expect(
+      await server.get(bearer(await secretSigner(JSON.stringify(one.jwk)).sign())),
+    ).toMatchObject(unauthenticated);
+    let current = one;
+    let stop = false;
+    const client = server.client(() => current.sign());
+    const load = Array.from({ length: 4 }, async () => {
+      while (!stop) await client.mutable.get("ns", "k");
+    });
+    await replaceFile(path, set(one, two));
+    while ("reason" in (await server.get(bearer(await two.sign())))) await pause(50);
+    current = two;
+    await pause(100);
+    await replaceFile(path, set(two));
+    while (!("reason" in (await server.get(bearer(await one.sign()))))) await pause(50);
+    stop = true;
+    await Promise.all(load);
+  });
+
+  it("of a key set at a URL, asked again for keys that are new; UNAVAILABLE while it does not answer", async () => {
+    const [one, two] = await Promise.all([signer("RS256", "one"), signer("RS256", "two")]);
+    let keys = [one.jwk];
+    let broken = true;
+    const web = createServer((_, response) => {
+      if (broken) response.writeHead(500).end();
+      else
+        response
+          .writeHead(200, { "content-type": "application/json" })
+          .end(JSON.stringify({ keys }));
+    });
+    await new Promise<void>((resolve) => web.listen(0, "127.0.0.1", resolve));
+    const { port } = web.address() as { port: number };
+    const server = await guarded({ ...jwt, jwtJwksUrl: `http://127.0.0.1:${port}/jwks.json` });
+    expect(await server.get(bearer(await one.sign()))).toMatchObject({
+      status: status.UNAVAILABLE,
+      reason: "KEYS_UNAVAILABLE",
+    });
+    broken = false;
+    const keysBefore = keys;
+    keys = "no list" as never;
+    expect(await server.get(bearer(await one.sign()))).toMatchObject({
+      reason: "KEYS_UNAVAILABLE",
+    });
+    keys = keysBefore;
+    await server.client(await one.sign()).mutable.get("ns", "k"); // which the client repeats until then
+    keys = [one.jwk, two.jwk];
+    await server
+      .client(async () => two.sign())
+      .mutable.get("ns", "k")
+      .catch(() => {});
+    await pause(1100);
+    expect(await server.get(bearer(await two.sign()))).not.toHaveProperty("reason");
+    web.close();
+  });
+});
+
+it("a token that cannot be had is UNAUTHENTICATED, and nothing is sent", async () => {
+  const cortex = s.client({
+    token: () => {
+      throw new Error("the vault is closed");
+    },
+  });
+  await expect(cortex.mutable.set("ns", "k", 1)).toFailWith("UNAUTHENTICATED");
+  const silent = s.client({ token: () => new Promise<string>(() => {}), timeoutMs: 200 });
+  await expect(silent.mutable.get("ns", "k")).toFailWith("DEADLINE_EXCEEDED");
+  await expect(silent.mutable.get("ns", "k", { signal: AbortSignal.timeout(50) })).toFailWith(
+    "CANCELLED",
+  );
+  await expect(s.client({ token: () => "" }).mutable.get("ns", "k")).toFailWith("UNAUTHENTICATED");
+  for (const token of ["é", " x"]) expect(() => s.client({ token })).toThrow("token");
+  await expect(s.client({ token: () => "a\nb" }).mutable.get("ns", "k")).toFailWith(
+    "INVALID_CONFIG",
+  );
+});

@@ -1,0 +1,115 @@
+// The barrier beneath: here no statement of the server asks for the tenant any more, and still nothing of another tenant is found.
+import { expect, it, vi } from "vitest";
+import type { Sql } from "../../server/postgres/connection.js";
+import { dump } from "../support/dump.js";
+import { Raw } from "../support/raw.js";
+import { serve } from "../support/server.js";
+import { answer, marker, methods, requestsOf, seed } from "../support/tenant-isolation.js";
+import { laneOf } from "../support/tenant-pool.js";
+
+let rewritten = 0;
+vi.mock("../../server/postgres/connection.js", async (original) => {
+  const module = await original<typeof import("../../server/postgres/connection.js")>();
+  /** `x.tenant = …` made true of whatever is asked: no text is above itself with something behind. */
+  const forgetful = (sql: Sql) =>
+    new Proxy(sql, {
+      apply(target, self, [strings, ...values]: [TemplateStringsArray, ...unknown[]]) {
+        if (!Array.isArray((strings as TemplateStringsArray | undefined)?.raw))
+          return Reflect.apply(target as never, self, [strings, ...values]);
+        const forgotten = strings.map((text) =>
+          text.replace(/(\b\w+\.)tenant = /g, (_, of: string) => {
+            rewritten++;
+            return `${of}tenant <= ${of}tenant || `;
+          }),
+        );
+        const template = Object.assign(forgotten, { raw: forgotten });
+        return Reflect.apply(target as never, self, [template, ...values]);
+      },
+    });
+  return {
+    ...module,
+    connect: (...args: Parameters<typeof module.connect>) => forgetful(module.connect(...args)),
+  };
+});
+
+const s = serve({ allowPurgeAll: true });
+
+it("a tenant finds nothing of another, whatever is called, and moves nothing of it", async () => {
+  await seed(s.client({ tenantId: "owner" }));
+  const rows = async () =>
+    (await dump(s.sql)).split("\n").filter((line) => /^\w+ \(owner,/.test(line));
+  const before = await rows();
+  rewritten = 0;
+  const raw = new Raw(s.address);
+  for (const method of methods)
+    for (const request of requestsOf(method)) {
+      const reply = JSON.stringify(await answer(raw, method, request, "stranger"));
+      expect([method.name, reply]).not.toEqual([method.name, expect.stringContaining(marker)]);
+      expect([method.name, reply]).not.toEqual([
+        method.name,
+        expect.stringContaining("REVISION_MISMATCH"),
+      ]);
+    }
+  expect(rewritten).toBeGreaterThan(100);
+  expect(await rows()).toEqual(before);
+  raw.close();
+});
+
+it("calls of two tenants that share a statement get nothing of each other: an error at most", async () => {
+  await s.client({ tenantId: "one" }).mutable.set("shared", "k", marker);
+  const raw = new Raw(s.address);
+  const outcomes = await Promise.all(
+    Array.from({ length: 200 }, async (_, i) => {
+      const tenant = i % 2 ? "one" : "two";
+      const method =
+        methods[methods.findIndex(({ name }) => name === (i % 4 < 2 ? "Get" : "Update"))];
+      if (!method) throw new Error("no method");
+      const request = requestsOf(method)[0];
+      const named = { ...request, namespace: "shared", key: "k" } as never;
+      return [tenant, JSON.stringify(await answer(raw, method, named, tenant))] as const;
+    }),
+  );
+  for (const [tenant, reply] of outcomes) if (tenant === "two") expect(reply).not.toContain(marker);
+  expect(await s.client({ tenantId: "two" }).mutable.get("shared", "k")).toBeNull();
+  raw.close();
+});
+
+it("every table of tenants has its view, which takes no row of another tenant", async () => {
+  const tables = await s.sql`
+    select table_name from information_schema.columns c join information_schema.tables t using (table_schema, table_name)
+    where table_schema = 'public' and column_name = 'tenant' and table_type = 'BASE TABLE' order by 1`;
+  const views = await s.sql`
+    select table_name from information_schema.views where table_schema = 'of_tenant' and check_option = 'LOCAL' order by 1`;
+  expect(views.map(({ table_name }) => table_name)).toEqual(
+    tables.map(({ table_name }) => table_name),
+  );
+  const columns = (schema: string) => s.sql`
+    select table_name, column_name from information_schema.columns
+    where table_schema = ${schema} and table_name = any(${tables.map(({ table_name }) => table_name)}) and column_name <> 'tid' order by 1, 2`;
+  expect(await columns("of_tenant")).toEqual(await columns("public"));
+  const { run, close } = laneOf(s.databaseUrl, 1, { whole: false });
+  const create = (tenant: string) =>
+    run("mine")(
+      (sql) =>
+        sql`insert into users (tenant, id, created_at, updated_at) values (${tenant}, 'u', now(), now()) returning id`,
+    );
+  expect(await create("mine")).toEqual([{ id: "u" }]);
+  await expect(create("theirs")).rejects.toMatchObject({ code: "44000" });
+  await close();
+});
+
+it("which is the barrier's doing: where it lets everything through, nearly everything is found", async () => {
+  await seed(s.client({ tenantId: "exposed" }));
+  await s.sql`create or replace function works_for(tenant text) returns boolean language sql stable as 'select true'`;
+  const raw = new Raw(s.address);
+  const found = new Set<string>();
+  for (const method of methods)
+    for (const request of requestsOf(method)) {
+      const reply = JSON.stringify(await answer(raw, method, request, "thief"));
+      if (reply.includes(marker)) found.add(method.name);
+    }
+  expect([...found]).toEqual(
+    expect.arrayContaining(["GetRecord", "BatchGet", "List", "GetHistory", "Search"]),
+  );
+  raw.close();
+});

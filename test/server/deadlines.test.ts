@@ -1,0 +1,113 @@
+// A call whose deadline has passed, or whose caller has gone, holds no connection and no lock.
+import { setTimeout as pause } from "node:timers/promises";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { Client, credentials, Metadata } from "@grpc/grpc-js";
+import { describe, expect, it } from "vitest";
+import type { Cortex } from "../../client/index.js";
+import { MutableStore } from "../../gen/cortex/mutable/v1/mutable_pb.js";
+import { serve } from "../support/server.js";
+
+const s = serve({ poolSize: 2 });
+
+/** Statements of the server that are running, besides this one. */
+const running = async () =>
+  (
+    await s.sql`
+      select query from pg_stat_activity
+      where datname = current_database() and application_name = 'cortex-store' and state <> 'idle'`
+  ).length;
+
+const until = async (condition: () => Promise<boolean>) => {
+  while (!(await condition())) await pause(5);
+};
+
+describe("a call that waits for a lock", () => {
+  it.each([
+    ["deadline", { timeoutMs: 150 }, "DEADLINE_EXCEEDED"],
+    ["signal", { signal: AbortSignal.timeout(150) }, "CANCELLED"],
+  ] as const)("gives it up at its %s, and is not applied later", async (_, options, code) => {
+    await s.cortex.mutable.set("locks", "k", 1);
+    await s.sql.begin(async (tx) => {
+      await tx`select from mutable where namespace = 'locks' for update`;
+      await expect(s.cortex.mutable.increment("locks", "k", 1, options)).toFailWith(code);
+      await until(async () => (await running()) === 0); // while the lock is still held
+    });
+    expect(await s.cortex.mutable.get("locks", "k")).toBe(1);
+  });
+
+  it("leaves the queue for a connection, and is not applied later", async () => {
+    const { users, mutable } = s.cortex;
+    await users.create("locked");
+    await mutable.set("queue", "k", 1);
+    await s.sql.begin(async (tx) => {
+      await tx`select from users where id = 'locked' for update`;
+      const stuck = [1, 2].map(() => users.upsert("locked", {}));
+      await until(async () => (await running()) === 2); // the whole pool
+      const late = users.create("late", {}, { timeoutMs: 100 });
+      await expect(late).toFailWith("DEADLINE_EXCEEDED");
+      // Lists, and what shares statements, go another way: they are served meanwhile.
+      expect(await mutable.count("queue")).toBe(1);
+      expect((await mutable.increment("queue", "k")).value).toBe(2);
+      void Promise.all(stuck);
+    });
+    await until(async () => (await running()) === 0);
+    expect(await users.get("late")).toBeNull();
+  });
+
+  it("does not disturb others by its end: a thousand calls with 1 ms to live, among patient ones", async () => {
+    await s.cortex.mutable.set("storm", "k", 0);
+    // Of several clients: from one connection, HTTP/2 in Node takes about a thousand resets at once for an attack.
+    const hasty = Array.from({ length: 4 }, () => s.client());
+    const storm = Array.from({ length: 1000 }, (_, i) =>
+      (hasty[i % 4] as Cortex).mutable
+        .increment("storm", "hasty", 1, { timeoutMs: 1, createIfMissing: true })
+        .catch(() => {}),
+    );
+    const patient = Array.from({ length: 200 }, () => s.cortex.mutable.increment("storm", "k"));
+    await Promise.all([...patient, ...storm]);
+    expect(await s.cortex.mutable.get("storm", "k")).toBe(200);
+    await until(async () => (await running()) === 0);
+  });
+});
+
+describe("a list whose reader stalls", () => {
+  const { list } = MutableStore.method;
+  const open = (client: Client) => {
+    const stream = client.makeServerStreamRequest(
+      `/${MutableStore.typeName}/List`,
+      (bytes: Buffer) => bytes,
+      (bytes: Buffer) => bytes,
+      Buffer.from(toBinary(list.input, create(list.input, { namespace: "stalled", limit: 1000 }))),
+      new Metadata(),
+    );
+    stream.on("error", () => {});
+    stream.pause();
+    return stream;
+  };
+
+  it("holds no connection, and ends when the reader goes", async () => {
+    for (let i = 0; i < 30; i++)
+      await s.cortex.mutable.set("stalled", `k${i}`, "x".repeat(500_000));
+    const client = new Client(s.address, credentials.createInsecure());
+    const streams = Array.from({ length: 10 }, () => open(client)); // far more than the lane for lists has connections
+    await pause(300);
+    await until(async () => (await running()) === 0);
+    expect(await s.cortex.mutable.list("stalled", { limit: 2 })).toMatchObject({
+      total: 30,
+      hasMore: true,
+    });
+    for (const stream of streams) stream.cancel();
+    client.close();
+    expect(await s.cortex.mutable.count("stalled")).toBe(30);
+  });
+
+  it("does not keep the server from stopping", async () => {
+    const other = await s.another({ drainSeconds: 60 });
+    const client = new Client(other.address, credentials.createInsecure());
+    const streams = Array.from({ length: 4 }, () => open(client));
+    await pause(200);
+    for (const stream of streams) stream.cancel();
+    await other.stop(); // would take the drain time if a cancelled stream waited for its reader
+    client.close();
+  });
+});

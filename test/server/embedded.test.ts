@@ -1,0 +1,214 @@
+// The traps of the embedded Postgres, each as a user would step into it.
+import { chmod, mkdir, readFile, realpath, rm, stat, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Cortex } from "../../client/index.js";
+import { connect } from "../../server/postgres/connection.js";
+import { temporaryDirectory } from "../support/directory.js";
+import { run, runServer, type ServerProcess, spawnServer } from "../support/process.js";
+
+const root = process.getuid?.() === 0;
+let directory: Awaited<ReturnType<typeof temporaryDirectory>>;
+const place = (name: string) => join(directory.path, name);
+const servers: ServerProcess[] = [];
+const launch = async (name: string, env: NodeJS.ProcessEnv = {}, args: string[] = []) => {
+  const server = await spawnServer(["--data-dir", place(name), ...args], env);
+  servers.push(server);
+  return server;
+};
+const use = async <T>(server: ServerProcess, work: (cortex: Cortex) => Promise<T>): Promise<T> => {
+  await using cortex = new Cortex({ address: server.address, timeoutMs: 15_000 });
+  return await work(cortex);
+};
+
+beforeAll(async () => {
+  directory = await temporaryDirectory();
+});
+afterAll(async () => {
+  for (const server of servers) await server.end();
+  await directory.remove();
+});
+
+describe("the data directory", () => {
+  it("is private to its user, UTF-8, and of no machine's locale", async () => {
+    const server = await launch("locale", {
+      LC_ALL: "xx_YY.ISO-8859-9",
+      LANG: "tr_TR",
+      PGPORT: "5433",
+    });
+    expect((await stat(place("locale/postgres"))).mode & 0o777).toBe(0o700);
+    await use(server, (cortex) => cortex.mutable.setMany("ns", { I: 1, i: 1, ı: 1, é: 1 }));
+    const sql = connect(
+      `postgres://cortex@localhost:5432/postgres?host=${place("locale/postgres")}`,
+      {
+        max: 1,
+      },
+    );
+    const [settings] = await sql`
+      select current_setting('server_encoding') as encoding, datlocprovider as provider, datcollate as collation,
+        upper('ié') as upper from pg_database where datname = current_database()`;
+    expect(settings).toEqual({ encoding: "UTF8", provider: "b", collation: "C", upper: "IÉ" });
+    await sql.end();
+  });
+
+  it("belongs to one server at a time, and the second says so in one sentence", async () => {
+    const server = await launch("shared");
+    const second = await runServer(["--data-dir", place("shared"), "--listen", "127.0.0.1:0"]);
+    expect(second).toMatchObject({ code: 1, out: "" });
+    expect(second.err).toMatch(
+      /^cortex-store: another cortex-store server uses the data directory .*\n$/,
+    );
+    expect(await use(server, (cortex) => cortex.mutable.exists("ns", "k"))).toBe(false); // unharmed
+  });
+
+  it("may have a path too long for a socket", async () => {
+    const server = await launch("long/".padEnd(120, "x"));
+    expect(await use(server, (cortex) => cortex.mutable.exists("ns", "k"))).toBe(false);
+    expect(await server.end()).toBe(0);
+  });
+
+  it("takes no port: two servers have a database each, and who has 5432 is not disturbed", async () => {
+    const squatter = createServer().listen(5432, "127.0.0.1");
+    const both = await Promise.all([launch("one"), launch("two")]);
+    await use(both[0], (cortex) => cortex.mutable.set("ns", "k", 1));
+    expect(await use(both[1], (cortex) => cortex.mutable.get("ns", "k"))).toBeNull();
+    squatter.close();
+  });
+
+  it("in a home of mode 0700 works for root too: the data is elsewhere then, and the log says where", async () => {
+    await mkdir(place("home"), { mode: 0o700 });
+    await chmod(place("home"), 0o700);
+    const server = await launch("home/.cortex");
+    await use(server, (cortex) => cortex.mutable.set("ns", "k", "found"));
+    expect(await server.end()).toBe(0);
+    const data = await realpath(place("home/.cortex/postgres"));
+    expect(server.err().includes("the data is kept elsewhere")).toBe(root);
+    expect(data.startsWith(root ? "/var/lib/cortex-store/" : directory.path)).toBe(true);
+    const again = await launch("home/.cortex");
+    expect(await use(again, (cortex) => cortex.mutable.get("ns", "k"))).toBe("found");
+    expect(await again.end()).toBe(0);
+    if (root) await rm(join(data, ".."), { recursive: true });
+  });
+
+  it("that a first start was killed in leaves nothing in the way of the next", async () => {
+    await mkdir(place("half/postgres.new-999999999-x"), { recursive: true });
+    await writeFile(place("half/postgres.new-999999999-x/PG_VERSION"), "18\n");
+    const server = await launch("half");
+    await expect(stat(place("half/postgres.new-999999999-x"))).rejects.toThrow("ENOENT");
+    expect(await server.end()).toBe(0);
+  });
+
+  it("with a lock file whose process id lives on as another program starts all the same", async () => {
+    const first = await launch("stale");
+    await use(first, (cortex) => cortex.mutable.set("ns", "k", 1));
+    const lock = place("stale/postgres/postmaster.pid");
+    const [, ...rest] = (await readFile(lock, "utf8")).split("\n");
+    await run("pkill", ["-9", "-f", place("stale")]);
+    await first.end("SIGKILL");
+    await pause(100);
+    await writeFile(lock, [`${process.pid}`, ...rest].join("\n"));
+    const second = await launch("stale");
+    expect(await use(second, (cortex) => cortex.mutable.get("ns", "k"))).toBe(1);
+  });
+
+  it.each<[string, (path: string) => Promise<void>, RegExp]>([
+    [
+      "of another version of Postgres",
+      (path) => writeFile(join(path, "postgres/PG_VERSION"), "12\n"),
+      /was written by Postgres 12, and this is Postgres 18/,
+    ],
+    [
+      "that is none",
+      (path) => writeFile(join(path, "postgres/notes.txt"), ""),
+      /is not a data directory of Postgres/,
+    ],
+  ])("%s is left alone, and said in one sentence", async (name, spoil, sentence) => {
+    await mkdir(join(place(name), "postgres"), { recursive: true });
+    await spoil(place(name));
+    const { code, out, err } = await runServer(["--data-dir", place(name)]);
+    expect([code, out]).toEqual([1, ""]);
+    expect(err).toMatch(/^cortex-store: .*\n$/);
+    expect(err).toMatch(sentence);
+  });
+
+  it("that cannot be made is said in one sentence", async () => {
+    await writeFile(place("file"), "");
+    const { code, err } = await runServer(["--data-dir", place("file/.cortex")]);
+    expect(code).toBe(1);
+    expect(err).toMatch(
+      /^cortex-store: the data directory .* cannot be made \((ENOTDIR|EEXIST)\)\n$/,
+    );
+  });
+});
+
+// A small disk of our own, where we may mount one; elsewhere a directory nobody may write to stands for the read-only one.
+describe("a disk", () => {
+  const mount = async (name: string, options: string) => {
+    await mkdir(place(name), { recursive: true });
+    const { code } = await run("mount", [
+      "-t",
+      "tmpfs",
+      "-o",
+      `mode=0755,${options}`,
+      "tmpfs",
+      place(name),
+    ]);
+    return code === 0;
+  };
+  const unmount = (name: string) => run("umount", [place(name)]);
+
+  it("that is read-only is said in one sentence", async () => {
+    const mounted = await mount("ro", "ro");
+    if (!mounted) await chmod(place("ro"), 0o555);
+    const { code, err } = await runServer(["--data-dir", place("ro/.cortex")]);
+    expect(code).toBe(1);
+    expect(err).toMatch(
+      /^cortex-store: the data directory .* cannot be (made|written) \((EROFS|EACCES)\)\n$/,
+    );
+    await unmount("ro");
+  });
+
+  it("that is full at the first start is said in one sentence, and nothing half-made stays", async () => {
+    if (!(await mount("small", "size=20m"))) return expect(root).toBe(false);
+    const { code, err } = await runServer(["--data-dir", place("small/.cortex")]);
+    expect(code).toBe(1);
+    expect(err).toMatch(/^cortex-store: no database can be made in .*No space left on device.*\n$/);
+    expect((await run("ls", ["-A", place("small/.cortex")])).out).toBe("");
+    await unmount("small");
+  });
+
+  it("that fills up while the server runs fails writes, loses nothing, and is used again once it has space", async () => {
+    if (!(await mount("filling", "size=90m"))) return expect(root).toBe(false);
+    const server = await launch("filling/.cortex", {}, ["--log-level", "warn"]);
+    await use(server, async (cortex) => {
+      await cortex.mutable.set("ns", "before", "kept");
+      await run("dd", ["if=/dev/zero", `of=${place("filling/filler")}`, "bs=1M"]);
+      const failures = new Set<string>();
+      let acknowledged = 0;
+      for (let i = 0; i < 200 && failures.size === 0; i++)
+        await cortex.mutable
+          .set("ns", `k${i}`, Array.from({ length: 20_000 }, () => Math.random()).join(), {
+            timeoutMs: 3000,
+          })
+          .then(
+            () => acknowledged++,
+            (error) => failures.add(error.code),
+          );
+      expect([...failures]).toEqual([
+        expect.stringMatching(/^(DATABASE_FULL|DATABASE_UNAVAILABLE)$/),
+      ]);
+      await rm(place("filling/filler"));
+      const deadline = Date.now() + 20_000;
+      let count = -1;
+      while (count < 0 && Date.now() < deadline)
+        count = await cortex.mutable.count("ns").catch(() => -1);
+      expect(count).toBeGreaterThanOrEqual(acknowledged + 1);
+      expect(await cortex.mutable.get("ns", "before")).toBe("kept");
+      await cortex.mutable.set("ns", "after", 1);
+    });
+    expect(await server.end()).toBe(0);
+    await unmount("filling");
+  }, 60_000);
+});
