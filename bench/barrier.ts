@@ -1,15 +1,15 @@
 // What the barrier between tenants costs in the database alone: a select and an upsert by key, through the views and on the tables themselves.
-import { connect, planned, workingFor } from "../server/postgres/connection.js";
-import { scopeOf } from "../server/postgres/pool.js";
+import { connect, indexPlans, tenantViews } from "../server/postgres/connection.js";
+import { scopeText } from "../server/postgres/pool.js";
 import { compare } from "./measure.js";
 
 export async function barrier(url: string): Promise<void> {
   const pool = async (scope: object) => {
-    const sql = connect(url, { max: 1, connection: { ...planned, ...scope } });
-    await sql`select set_config('cortex.tenants', ${scopeOf([""])}, false)`;
+    const sql = connect(url, { max: 1, connection: { ...indexPlans, ...scope } });
+    await sql`select set_config('cortex.tenants', ${scopeText([""])}, false)`;
     return sql;
   };
-  const [views, tables] = [await pool(workingFor), await pool({})];
+  const [views, tables] = [await pool(tenantViews), await pool({})];
   const get = (sql: typeof views) => () =>
     sql`
     select asked.number, m.* from unnest(array['']::text[], array['bench']::text[], array[${`k${n++ % 1000}`}]::text[])

@@ -3,8 +3,8 @@
 import type { TlsOptions, Token } from "./core/credentials.js";
 import { CortexError } from "./core/error.js";
 import { checkTimeout } from "./core/retry.js";
-import { Caller } from "./core/transport.js";
-import { header, only } from "./core/validate.js";
+import { Transport } from "./core/transport.js";
+import { header, rejectUnknown } from "./core/validate.js";
 import { Immutable } from "./immutable/immutable.js";
 import { Mutable } from "./mutable/mutable.js";
 import { Users } from "./users/users.js";
@@ -101,14 +101,14 @@ export class Cortex implements AsyncDisposable {
   readonly immutable: Immutable;
   /** The users that data can belong to. */
   readonly users: Users;
-  readonly #caller: Caller;
+  readonly #caller: Transport;
 
   /** @throws CortexError INVALID_CONFIG where an option is not what it should be. */
   constructor(options: CortexOptions = {}) {
     const known = ["address", "tenantId", "token", "tls", "agentId", "timeoutMs"];
     if (typeof options === "object" && options !== null && "immutableRetention" in options)
       throw invalid("immutableRetention", "is the server's: start it with --retention");
-    only(options, known, "INVALID_CONFIG", "new Cortex");
+    rejectUnknown(options, known, "INVALID_CONFIG", "new Cortex");
     const { env } = process;
     const address = header("address", options.address ?? env.CORTEX_ADDRESS) || "127.0.0.1:50051";
     if (address.includes("://")) throw invalid("address", "is not HOST:PORT, without a scheme");
@@ -122,7 +122,7 @@ export class Cortex implements AsyncDisposable {
       "x-agent-id": agent || undefined,
     };
     const timeoutMs = options.timeoutMs ?? 5000;
-    this.#caller = new Caller(address, headers, checkTimeout(timeoutMs), { tls, token });
+    this.#caller = new Transport(address, headers, checkTimeout(timeoutMs), { tls, token });
     this.mutable = new Mutable(this.#caller);
     this.immutable = new Immutable(this.#caller);
     this.users = new Users(this.#caller);
@@ -140,7 +140,7 @@ export class Cortex implements AsyncDisposable {
 
 function tlsOf(tls: boolean | TlsOptions | undefined): boolean | TlsOptions | undefined {
   if (tls === undefined || typeof tls === "boolean") return tls;
-  only(tls, ["ca", "cert", "key", "serverName"], "INVALID_CONFIG", "tls");
+  rejectUnknown(tls, ["ca", "cert", "key", "serverName"], "INVALID_CONFIG", "tls");
   for (const field of ["ca", "cert", "key"] as const)
     if (tls[field] !== undefined && typeof tls[field] !== "string" && !Buffer.isBuffer(tls[field]))
       throw invalid(`tls.${field}`, "is neither PEM text nor a Buffer of it");

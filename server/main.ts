@@ -6,7 +6,7 @@ import type { Logger } from "pino";
 import { type Config, Printed, parseConfig, UsageError } from "./config/config.js";
 import { CortexError, codeOf } from "./errors/reasons.js";
 import { createLog } from "./log.js";
-import { connectionsOf } from "./postgres/pools.js";
+import { connectionsNeeded } from "./postgres/pools.js";
 import { start } from "./start.js";
 import { runWorkers } from "./workers.js";
 
@@ -60,7 +60,7 @@ async function serve(config: Config, log: Logger): Promise<void> {
 /** Loaded only when it is needed: whoever brings a database needs no embedded one. */
 async function startPostgres(config: Config, log: Logger) {
   const { startEmbedded } = await import("./embedded/cluster.js");
-  return startEmbedded(config.dataDir, log, connectionsOf(config));
+  return startEmbedded(config.dataDir, log, connectionsNeeded(config));
 }
 
 async function serveAsWorker(config: Config, log: Logger): Promise<void> {

@@ -25,26 +25,26 @@ import { file_google_rpc_status } from "../gen/google/rpc/status_pb.js";
 import { file_grpc_health_v1_health, Health } from "../gen/grpc/health/v1/health_pb.js";
 import { authenticator } from "./auth/authenticate.js";
 import { nobody } from "./auth/credentials.js";
-import { early } from "./auth/interceptor.js";
+import { authInterceptor } from "./auth/interceptor.js";
 import { type Config, consistent, isLoopback } from "./config/config.js";
 import type { CortexError } from "./errors/reasons.js";
-import type { Context } from "./grpc/call.js";
+import type { ServerContext } from "./grpc/call.js";
 import { addService } from "./grpc/handlers.js";
 import { Listener } from "./grpc/listener.js";
 import { transport } from "./grpc/tls.js";
 import { immutableStore } from "./immutable/service.js";
 import { mutableStore } from "./mutable/service.js";
 import { migrate } from "./postgres/migrate.js";
-import { Database } from "./postgres/pools.js";
+import { Pools } from "./postgres/pools.js";
 import { AccessCounter } from "./runtime/access-counter.js";
-import { Shares } from "./runtime/group-commit.js";
+import { GroupCommits } from "./runtime/group-commit.js";
 import { InFlight } from "./runtime/in-flight.js";
-import { Locks } from "./runtime/key-locks.js";
+import { KeyLocks } from "./runtime/key-locks.js";
 import { Quotas } from "./runtime/quotas.js";
-import { Rates } from "./runtime/rate-limiter.js";
+import { RateLimiter } from "./runtime/rate-limiter.js";
 import { languageOf } from "./search/language.js";
 import { sweep } from "./storage/entries/sweep.js";
-import { forgetReplies } from "./storage/idempotency.js";
+import { deleteOldReplies } from "./storage/idempotency.js";
 import { sweep as sweepVersions } from "./storage/versions/sweep.js";
 import { users } from "./users/service.js";
 
@@ -80,23 +80,23 @@ async function open(
   undo.push(stopTransport);
   warn(config, log);
   await migrate(databaseUrl);
-  const database = new Database(databaseUrl, config);
+  const database = new Pools(databaseUrl, config);
   undo.push(() => database.close());
   const housekeeping = database.housekeeping.run([], new AbortController().signal);
   const language = await languageOf(housekeeping, config.searchLanguage);
   const access = new AccessCounter(housekeeping, log);
   const listener = new Listener(config, log);
-  const context: Context = {
+  const context: ServerContext = {
     unasked: auth ? undefined : nobody,
     listener,
-    rates: new Rates(config.ratePerSecond, config.rateBurst || config.ratePerSecond),
+    rates: new RateLimiter(config.ratePerSecond, config.rateBurst || config.ratePerSecond),
     quotas: new Quotas(
       { keys: config.quotaKeys, bytes: config.quotaBytes, versions: config.quotaVersions },
       housekeeping,
     ),
     database,
-    shares: new Shares(database.shared, config.queueMax),
-    locks: new Locks(config.queueMax),
+    shares: new GroupCommits(database.batches, config.queueMax),
+    locks: new KeyLocks(config.queueMax),
     access,
     config,
     language,
@@ -114,7 +114,7 @@ async function open(
     "grpc.keepalive_permit_without_calls": 1,
     "grpc.max_concurrent_streams": config.streamsMax,
     "grpc.enable_channelz": 0, // statistics nobody reads
-    ...(auth && { interceptors: [early(auth, refused(config, log))] }),
+    ...(auth && { interceptors: [authInterceptor(auth, refused(config, log))] }),
   });
   addService(server, MutableStore, mutableStore, context);
   addService(server, ImmutableStore, immutableStore, context);
@@ -130,7 +130,7 @@ async function open(
       const run = database.housekeeping.run([], signal);
       const entries = await sweep(run);
       const versions = await sweepVersions(run, config.retention);
-      const replies = await forgetReplies(run, config.requestSeconds);
+      const replies = await deleteOldReplies(run, config.requestSeconds);
       if (entries + versions + replies > 0)
         log.debug({ entries, versions, replies }, "expired, forgotten and old things swept");
     } catch (error) {

@@ -50,7 +50,7 @@ export interface WriteOptions extends CallOptions {
   requestId?: string | undefined;
 }
 
-export class Caller {
+export class Transport {
   readonly #client: Client;
   readonly #metadata: Metadata;
   readonly #token: Token | undefined;

@@ -32,7 +32,7 @@ export function time(
 }
 
 /** An option nobody knows is refused, never ignored: `{ ttl: 60 }` would otherwise store for ever. */
-export function only<T extends object>(
+export function rejectUnknown<T extends object>(
   given: T,
   known: readonly string[],
   code: ErrorCode,
@@ -65,11 +65,11 @@ export const writeOptions = <T extends object>(
   given: T,
   what: string,
   more: readonly string[] = [],
-): T => only(given, [...writeNames, ...more], "INVALID_OPTIONS", what);
+): T => rejectUnknown(given, [...writeNames, ...more], "INVALID_OPTIONS", what);
 
 /** The options that every call takes, and no others. */
 export const callOptions = <T extends object>(given: T, what: string): T =>
-  only(given, callNames, "INVALID_OPTIONS", what);
+  rejectUnknown(given, callNames, "INVALID_OPTIONS", what);
 
 export function revisionText(value: unknown): string {
   if (

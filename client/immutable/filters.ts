@@ -9,7 +9,7 @@ import {
 } from "../../gen/cortex/immutable/v1/immutable_pb.js";
 import { CortexError } from "../core/error.js";
 import { objectToJson } from "../core/json.js";
-import { flag, only, text, time, userIdText, whole } from "../core/validate.js";
+import { flag, rejectUnknown, text, time, userIdText, whole } from "../core/validate.js";
 import { picked } from "../mutable/filters.js";
 import { typeText } from "./versions.js";
 
@@ -105,7 +105,7 @@ export function immutableFilterOf(
   filters: ImmutableFilters,
   more: readonly string[] = [],
 ): MessageInitShape<typeof FilterSchema> {
-  only(filters, [...filterNames, ...more], "INVALID_FILTER", "the filter");
+  rejectUnknown(filters, [...filterNames, ...more], "INVALID_FILTER", "the filter");
   const { type, types, userId, metadata, tags, anyTag, createdAfter, createdBefore } = filters;
   const { minVersion, agentId, principal } = filters;
   return {

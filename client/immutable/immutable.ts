@@ -3,12 +3,12 @@ import {
   HistoryProblem_Kind as ProblemKind,
   type SearchResult,
 } from "../../gen/cortex/immutable/v1/immutable_pb.js";
-import type { Caller, CallOptions, WriteOptions } from "../core/transport.js";
+import type { CallOptions, Transport, WriteOptions } from "../core/transport.js";
 import {
   callNames,
   callOptions,
   flag,
-  only,
+  rejectUnknown,
   text,
   time,
   whole,
@@ -32,7 +32,7 @@ import {
   type ImmutableRecord,
   type ImmutableVersion,
   idText,
-  storeOf,
+  storeInit,
   toImmutableRecord,
   toVersion,
   typeText,
@@ -138,9 +138,9 @@ export interface Retention {
  * DATABASE_UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED. Every method takes `{ timeoutMs, signal }` as its last options.
  */
 export class Immutable {
-  readonly #caller: Caller;
+  readonly #caller: Transport;
 
-  constructor(caller: Caller) {
+  constructor(caller: Transport) {
     this.#caller = caller;
   }
 
@@ -160,11 +160,16 @@ export class Immutable {
     entry: ImmutableEntry<T>,
     options: StoreOptions = {},
   ): Promise<ImmutableRecord<T>> {
-    only(options, ["ifVersion", "includeHistory", ...writeNames], "INVALID_OPTIONS", "store");
+    rejectUnknown(
+      options,
+      ["ifVersion", "includeHistory", ...writeNames],
+      "INVALID_OPTIONS",
+      "store",
+    );
     const { ifVersion, includeHistory = true } = options;
     const { record } = await this.#caller.write(
       rpc.store,
-      { ...storeOf(entry, ifVersion), includeHistory: flag(includeHistory, "includeHistory") },
+      { ...storeInit(entry, ifVersion), includeHistory: flag(includeHistory, "includeHistory") },
       options,
     );
     return toImmutableRecord<T>(record);
@@ -181,7 +186,7 @@ export class Immutable {
     id: string,
     options: ImmutableHistory & CallOptions = {},
   ): Promise<ImmutableRecord<T> | null> {
-    only(options, ["includeHistory", ...callNames], "INVALID_OPTIONS", "get");
+    rejectUnknown(options, ["includeHistory", ...callNames], "INVALID_OPTIONS", "get");
     const { includeHistory = true } = options;
     const request = { ...nameOf(type, id), includeHistory: flag(includeHistory, "includeHistory") };
     const { record } = await this.#caller.unary(rpc.get, request, options);
@@ -385,7 +390,7 @@ export class Immutable {
     options: ImmutablePurgeManyOptions = {},
   ): Promise<ImmutablePurgeManyResult> {
     const known = ["dryRun", "requireConfirmation", "confirmationToken", ...writeNames];
-    only(options, known, "INVALID_OPTIONS", "purgeMany");
+    rejectUnknown(options, known, "INVALID_OPTIONS", "purgeMany");
     const { dryRun = false, requireConfirmation = false, confirmationToken: token } = options;
     const request = {
       filter: immutableFilterOf(filters),
@@ -422,7 +427,7 @@ export class Immutable {
     options: PurgeVersionsOptions,
   ): Promise<{ versionsDeleted: number; versionsRemaining: number }> {
     const known = ["keepLatest", "olderThan", ...writeNames];
-    only(options, known, "INVALID_OPTIONS", "purgeVersions");
+    rejectUnknown(options, known, "INVALID_OPTIONS", "purgeVersions");
     const { keepLatest, olderThan } = options;
     const request = {
       ...nameOf(type, id),

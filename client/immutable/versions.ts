@@ -6,7 +6,7 @@ import type {
   Version as VersionMessage,
 } from "../../gen/cortex/immutable/v1/immutable_pb.js";
 import { objectToJson } from "../core/json.js";
-import { only, text, userIdText, whole } from "../core/validate.js";
+import { rejectUnknown, text, userIdText, whole } from "../core/validate.js";
 import { toDate } from "../mutable/records.js";
 
 /** What `store` takes. */
@@ -114,12 +114,12 @@ type Init = Omit<StoreOperation, keyof Message | OptionalName> &
 type OptionalName = Exclude<keyof StoreOperation, keyof Message | "type" | "id" | "dataJson">;
 
 /** The entry as the wire has it. */
-export function storeOf(
+export function storeInit(
   entry: ImmutableEntry<unknown>,
   ifVersion: number | undefined,
   prefix = "",
 ): Init {
-  only(entry, entryNames, "INVALID_OPTIONS", prefix ? prefix.slice(0, -1) : "store");
+  rejectUnknown(entry, entryNames, "INVALID_OPTIONS", prefix ? prefix.slice(0, -1) : "store");
   const { type, id, data, userId, metadata } = entry;
   return {
     type: typeText(type, `${prefix}type`),

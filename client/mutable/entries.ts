@@ -8,13 +8,17 @@ import type { EntryOptions } from "./options.js";
 export const entryNames = ["userId", "metadata", "ttlSeconds"];
 
 /** The key and what is stored under it. */
-export const entryOf = (
+export const entryInit = (
   { key, value, ...given }: EntryOptions & { key: string; value: unknown },
   prefix = "",
-) => ({ key: keyText(key, `${prefix}key`), ...setOf(value, given, prefix) });
+) => ({ key: keyText(key, `${prefix}key`), ...setInit(value, given, prefix) });
 
 /** A value with its user, metadata and expiry. */
-export function setOf(value: unknown, { userId, metadata, ttlSeconds }: EntryOptions, prefix = "") {
+export function setInit(
+  value: unknown,
+  { userId, metadata, ttlSeconds }: EntryOptions,
+  prefix = "",
+) {
   if (ttlSeconds !== undefined && typeof ttlSeconds !== "number")
     throw new CortexError("INVALID_TTL", `${prefix}ttlSeconds is not a number`, {
       field: `${prefix}ttlSeconds`,

@@ -6,7 +6,7 @@ import {
   SortOrder,
 } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import { CortexError } from "../core/error.js";
-import { flag, only, text, time, userIdText, whole } from "../core/validate.js";
+import { flag, rejectUnknown, text, time, userIdText, whole } from "../core/validate.js";
 
 /** Which entries of a namespace: those that match every filter given. */
 export interface MutableFilters {
@@ -62,7 +62,7 @@ export function filterOf(
   filters: MutableFilters,
   more: readonly string[] = [],
 ): MessageInitShape<typeof FilterSchema> {
-  only(filters, [...filterNames, ...more], "INVALID_FILTER", "the filter");
+  rejectUnknown(filters, [...filterNames, ...more], "INVALID_FILTER", "the filter");
   const { keyPrefix, userId, updatedAfter, updatedBefore, lastAccessedBefore } = filters;
   const { updatedBy, principal } = filters;
   return {

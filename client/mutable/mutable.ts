@@ -2,7 +2,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { MutableStore, type UpdateRequestSchema } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import { CortexError } from "../core/error.js";
 import { toJson } from "../core/json.js";
-import type { Caller, CallOptions, WriteOptions } from "../core/transport.js";
+import type { CallOptions, Transport, WriteOptions } from "../core/transport.js";
 import {
   amountText,
   callNames,
@@ -11,14 +11,14 @@ import {
   keyText,
   listed,
   namespaceText,
-  only,
+  rejectUnknown,
   revisionText,
   text,
   writeNames,
   writeOptions,
 } from "../core/validate.js";
 import { Contention } from "./contention.js";
-import { entryNames, entryOf } from "./entries.js";
+import { entryInit, entryNames } from "./entries.js";
 import {
   filterOf,
   listOf,
@@ -61,11 +61,11 @@ const purgeTimeoutMs = 60_000;
  * DATABASE_UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED. Every method takes `{ timeoutMs, signal }` as its last options.
  */
 export class Mutable {
-  readonly #caller: Caller;
+  readonly #caller: Transport;
   readonly #updates: Updates;
   readonly #transactions: Transactions;
 
-  constructor(caller: Caller) {
+  constructor(caller: Transport) {
     this.#caller = caller;
     const contention = new Contention();
     this.#updates = new Updates(caller, contention);
@@ -93,13 +93,18 @@ export class Mutable {
     options: string | null | SetOptions = {},
   ): Promise<MutableRecord<T>> {
     const given = typeof options === "string" || options === null ? { userId: options } : options;
-    only(given, [...entryNames, "ifRevision", "ifAbsent", ...writeNames], "INVALID_OPTIONS", "set");
+    rejectUnknown(
+      given,
+      [...entryNames, "ifRevision", "ifAbsent", ...writeNames],
+      "INVALID_OPTIONS",
+      "set",
+    );
     const { ifRevision, ifAbsent = false } = given;
     const { record } = await this.#caller.write(
       rpc.set,
       {
         namespace: namespaceText(namespace),
-        ...entryOf({ key, value, ...given }),
+        ...entryInit({ key, value, ...given }),
         ifAbsent: flag(ifAbsent, "ifAbsent"),
         ...(ifRevision !== undefined && { ifRevision: revisionText(ifRevision) }),
       },
@@ -168,7 +173,7 @@ export class Mutable {
     updater: Updater<T>,
     options: UpdateOptions = {},
   ): Promise<MutableRecord<T>> {
-    only(options, ["createIfMissing", ...callNames], "INVALID_OPTIONS", "update");
+    rejectUnknown(options, ["createIfMissing", ...callNames], "INVALID_OPTIONS", "update");
     if (typeof updater !== "function")
       throw new CortexError("INVALID_UPDATER", "the updater is not a function");
     flag(options.createIfMissing ?? false, "createIfMissing");
@@ -250,7 +255,7 @@ export class Mutable {
    * @throws KEY_NOT_FOUND (mustExist), REVISION_MISMATCH (ifRevision).
    */
   async delete(namespace: string, key: string, options: DeleteOptions = {}): Promise<DeleteResult> {
-    only(options, ["mustExist", "ifRevision", ...writeNames], "INVALID_OPTIONS", "delete");
+    rejectUnknown(options, ["mustExist", "ifRevision", ...writeNames], "INVALID_OPTIONS", "delete");
     const { mustExist = false, ifRevision } = options;
     const { deleted, deleteTime } = await this.#caller.write(
       rpc.delete,
@@ -384,7 +389,7 @@ export class Mutable {
   async listNamespaces(
     options: { prefix?: string | undefined } & CallOptions = {},
   ): Promise<NamespaceSummary[]> {
-    only(options, ["prefix", ...callNames], "INVALID_OPTIONS", "listNamespaces");
+    rejectUnknown(options, ["prefix", ...callNames], "INVALID_OPTIONS", "listNamespaces");
     const { prefix } = options;
     const filter = prefix === undefined ? {} : { prefix: text(prefix, "prefix", "INVALID_FILTER") };
     const found: NamespaceSummary[] = [];
@@ -440,8 +445,8 @@ export class Mutable {
     const request = {
       namespace: namespaceText(namespace),
       entries: list.map((entry, i) => {
-        only(entry, ["key", "value", ...entryNames], "INVALID_BATCH", `entries[${i}]`);
-        return entryOf(entry, `entries[${i}].`);
+        rejectUnknown(entry, ["key", "value", ...entryNames], "INVALID_BATCH", `entries[${i}]`);
+        return entryInit(entry, `entries[${i}].`);
       }),
     };
     const { records } = await this.#caller.write(rpc.batchSet, request, options);
@@ -450,7 +455,7 @@ export class Mutable {
 
   /** Deletes every entry of a namespace, all of them or none. `timeoutMs` is 60 seconds unless given. */
   async purgeNamespace(namespace: string, options: PurgeOptions = {}): Promise<PurgeResult> {
-    only(options, ["dryRun", ...writeNames], "INVALID_OPTIONS", "purgeNamespace");
+    rejectUnknown(options, ["dryRun", ...writeNames], "INVALID_OPTIONS", "purgeNamespace");
     const request = {
       namespace: namespaceText(namespace),
       dryRun: flag(options.dryRun ?? false, "dryRun"),
@@ -469,7 +474,7 @@ export class Mutable {
     filters: MutableFilters,
     options: PurgeOptions = {},
   ): Promise<PurgeResult> {
-    only(options, ["dryRun", ...writeNames], "INVALID_OPTIONS", "purgeMany");
+    rejectUnknown(options, ["dryRun", ...writeNames], "INVALID_OPTIONS", "purgeMany");
     const request = {
       namespace: namespaceText(namespace),
       filter: filterOf(filters),
@@ -485,7 +490,7 @@ export class Mutable {
    * @throws PURGE_ALL_DISABLED, unless the server was started with `--allow-purge-all`.
    */
   async purgeAll(options: PurgeOptions = {}): Promise<{ deleted: number; dryRun: boolean }> {
-    only(options, ["dryRun", ...writeNames], "INVALID_OPTIONS", "purgeAll");
+    rejectUnknown(options, ["dryRun", ...writeNames], "INVALID_OPTIONS", "purgeAll");
     const request = { dryRun: flag(options.dryRun ?? false, "dryRun") };
     const { deleted, dryRun } = await this.#caller.write(rpc.purgeAll, request, patient(options));
     return { deleted: Number(deleted), dryRun };
@@ -497,7 +502,7 @@ export class Mutable {
     operation: NonNullable<MessageInitShape<typeof UpdateRequestSchema>["operation"]>,
     options: ChangeOptions,
   ): Promise<MutableRecord<T>> {
-    only(options, changeNames, "INVALID_OPTIONS", operation.case ?? "update");
+    rejectUnknown(options, changeNames, "INVALID_OPTIONS", operation.case ?? "update");
     const { createIfMissing = false, ifRevision } = options;
     const { record } = await this.#caller.write(
       rpc.update,

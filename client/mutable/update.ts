@@ -5,10 +5,10 @@ import { setTimeout as pause } from "node:timers/promises";
 import { MutableStore, type OperationResult } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import { CortexError, type ErrorCode } from "../core/error.js";
 import { abortable, certainlyNot, checkSignal, checkTimeout } from "../core/retry.js";
-import type { Caller, CallOptions } from "../core/transport.js";
+import type { CallOptions, Transport } from "../core/transport.js";
 import type { Contention } from "./contention.js";
 import { type MutableRecord, toRecord } from "./records.js";
-import { type Seen, underLock } from "./transactions/locked.js";
+import { type ReadState, underLock } from "./transactions/locked.js";
 import { compute, operationsOf } from "./updater.js";
 
 export interface UpdateOptions extends CallOptions {
@@ -26,7 +26,7 @@ interface Update {
   options: UpdateOptions;
 }
 
-export interface Waiting extends Update {
+export interface PendingUpdate extends Update {
   /** Until when its caller waits. */
   deadline: number;
   /** How often somebody else was first. */
@@ -40,25 +40,27 @@ export interface Waiting extends Update {
   onSettled: (() => void) | undefined;
 }
 
-interface Line {
-  waiting: Waiting[];
+interface UpdateQueue {
+  waiting: PendingUpdate[];
   /** What the last commit left, if nobody else wrote since. */
-  seen: Seen | undefined;
+  seen: ReadState | undefined;
   losses: number;
   /** How many go by themselves: among those who went together, one was refused. */
   single: number;
 }
 
 /** What an update made of the state before it. */
-export type Made = { waiting: Waiting; json: string } | { waiting: Waiting; error: unknown };
+export type Made =
+  | { waiting: PendingUpdate; json: string }
+  | { waiting: PendingUpdate; error: unknown };
 
 const lossesMax = 2; // then a lock
 const conflictPauseMs = 4;
 
 export class Updates {
-  readonly #lines = new Map<string, Line>();
+  readonly #lines = new Map<string, UpdateQueue>();
   constructor(
-    readonly caller: Caller,
+    readonly caller: Transport,
     readonly contention: Contention,
   ) {}
 
@@ -67,7 +69,7 @@ export class Updates {
     checkSignal(signal);
     const deadline = Date.now() + checkTimeout(timeoutMs);
     const id = `${update.namespace}\0${update.key}`;
-    let waiting: Waiting | undefined;
+    let waiting: PendingUpdate | undefined;
     let timer: NodeJS.Timeout | undefined;
     const done = abortable<MutableRecord<T>>(
       signal,
@@ -75,7 +77,7 @@ export class Updates {
         if (waiting) settle(waiting, () => {});
       },
       (resolve, reject) => {
-        const mine: Waiting = {
+        const mine: PendingUpdate = {
           ...update,
           deadline,
           losses: 0,
@@ -99,7 +101,7 @@ export class Updates {
   }
 
   /** Works the line off, round after round. */
-  async #work(id: string, line: Line): Promise<void> {
+  async #work(id: string, line: UpdateQueue): Promise<void> {
     this.#lines.set(id, line);
     await Promise.resolve(); // those who come in the same turn go together
     for (;;) {
@@ -117,7 +119,7 @@ export class Updates {
     this.#lines.delete(id);
   }
 
-  async #optimistic(id: string, line: Line, first: Waiting): Promise<void> {
+  async #optimistic(id: string, line: UpdateQueue, first: PendingUpdate): Promise<void> {
     const known = line.seen;
     const seen = known ?? (await this.#read(line, first));
     line.seen = undefined; // unless this round leaves it
@@ -143,7 +145,7 @@ export class Updates {
     await pause(Math.random() * conflictPauseMs * line.losses);
   }
 
-  async #underLock(line: Line, { namespace, key }: Waiting): Promise<void> {
+  async #underLock(line: UpdateQueue, { namespace, key }: PendingUpdate): Promise<void> {
     line.seen = undefined;
     let last: Made[] = [];
     try {
@@ -152,7 +154,7 @@ export class Updates {
         new Date(latest(line)),
         undefined,
         async (locked) => {
-          const [seen] = (await locked.read([{ namespace, key }])) as [Seen];
+          const [seen] = (await locked.read([{ namespace, key }])) as [ReadState];
           const made = await compute(toGo(line), seen.json);
           last = made;
           for (const { waiting } of made) waiting.sent = true;
@@ -168,7 +170,7 @@ export class Updates {
     }
   }
 
-  async #read(line: Line, { namespace, key }: Waiting): Promise<Seen> {
+  async #read(line: UpdateQueue, { namespace, key }: PendingUpdate): Promise<ReadState> {
     const request = { namespace, key };
     const options = { timeoutMs: left(latest(line)) };
     const { record } = await this.caller.unary(MutableStore.method.getRecord, request, options);
@@ -176,10 +178,10 @@ export class Updates {
   }
 
   /** The records as committed; undefined where someone else was first. Each of them waits for it by its own clock. */
-  async #commit(made: Made[], seen: Seen): Promise<MutableRecord[] | undefined> {
+  async #commit(made: Made[], seen: ReadState): Promise<MutableRecord[] | undefined> {
     const { set, update, commit } = MutableStore.method;
     const writing = made.flatMap((one) => ("json" in one ? one : []));
-    const [{ waiting, json: valueJson }] = writing as [{ waiting: Waiting; json: string }];
+    const [{ waiting, json: valueJson }] = writing as [{ waiting: PendingUpdate; json: string }];
     for (const one of writing) one.waiting.sent = true;
     const place = { namespace: waiting.namespace, key: waiting.key };
     const options = {
@@ -217,17 +219,17 @@ export class Updates {
 const conflicts = new Set(["REVISION_MISMATCH", "KEY_EXISTS"]);
 
 /** Those of the line who go in this round. */
-function toGo(line: Line): Waiting[] {
+function toGo(line: UpdateQueue): PendingUpdate[] {
   const waiting = line.waiting.filter(({ settled }) => !settled);
   if (line.single === 0) return waiting;
   line.single--;
   return waiting.slice(0, 1);
 }
 
-const latest = ({ waiting }: Line) => Math.max(...waiting.map(({ deadline }) => deadline));
+const latest = ({ waiting }: UpdateQueue) => Math.max(...waiting.map(({ deadline }) => deadline));
 const left = (deadline: number) => Math.max(deadline - Date.now(), 1);
 
-const late = ({ key, losses, sent }: Waiting, timeoutMs: number) =>
+const late = ({ key, losses, sent }: PendingUpdate, timeoutMs: number) =>
   new CortexError(
     "DEADLINE_EXCEEDED",
     sent
@@ -236,7 +238,7 @@ const late = ({ key, losses, sent }: Waiting, timeoutMs: number) =>
     { applied: sent ? "unknown" : "no" },
   );
 
-function settle(waiting: Waiting, how: () => void): void {
+function settle(waiting: PendingUpdate, how: () => void): void {
   if (waiting.settled) return;
   waiting.settled = true;
   how();
@@ -244,9 +246,9 @@ function settle(waiting: Waiting, how: () => void): void {
 }
 
 /** Tells each update what became of it; what was left in the end. */
-function finish(made: Made[], records: MutableRecord[]): Seen | undefined {
+function finish(made: Made[], records: MutableRecord[]): ReadState | undefined {
   let next = 0;
-  let seen: Seen | undefined;
+  let seen: ReadState | undefined;
   for (const one of made) {
     const { waiting } = one;
     if ("error" in one) {
@@ -264,7 +266,7 @@ function finish(made: Made[], records: MutableRecord[]): Seen | undefined {
  * A commit that failed. Where it may have been applied, nobody runs again who is in it. Where it was refused, one of them is to blame:
  * each goes by itself, unless the server says who it was.
  */
-function failed(line: Line, made: Made[], error: unknown): void {
+function failed(line: UpdateQueue, made: Made[], error: unknown): void {
   const writing = made.flatMap((one) => ("json" in one ? one.waiting : []));
   if (!certainlyNot(error)) {
     for (const waiting of writing) settle(waiting, () => waiting.reject(error));

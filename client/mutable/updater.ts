@@ -1,15 +1,15 @@
 // What updaters make of a value: as JSON text, or the error with which an update fails.
 import { CortexError, said } from "../core/error.js";
 import { toJson } from "../core/json.js";
-import type { OperationInit, Seen } from "./transactions/locked.js";
-import type { Made, Waiting } from "./update.js";
+import type { OperationInit, ReadState } from "./transactions/locked.js";
+import type { Made, PendingUpdate } from "./update.js";
 
 const togetherMax = 100;
 const togetherCharsMax = 256 * 1024;
 
 /** What those who wait make of the state, one after the other. One that takes its time goes alone. */
 export async function compute(
-  all: readonly Waiting[],
+  all: readonly PendingUpdate[],
   before: string | undefined,
 ): Promise<Made[]> {
   const made: Made[] = [];
@@ -38,7 +38,7 @@ export const isPromise = (value: unknown): value is PromiseLike<unknown> =>
   typeof (value as { then?: unknown } | null | undefined)?.then === "function";
 
 /** Runs an updater on the state. */
-function begin(json: string | undefined, waiting: Waiting): Made | PromiseLike<unknown> {
+function begin(json: string | undefined, waiting: PendingUpdate): Made | PromiseLike<unknown> {
   const { namespace, key, updater, options } = waiting;
   if (json === undefined && !options.createIfMissing) {
     const error = new CortexError(
@@ -57,7 +57,7 @@ function begin(json: string | undefined, waiting: Waiting): Made | PromiseLike<u
 }
 
 /** What comes of a promise; nothing where its caller does not wait so long: the line goes on without it. */
-function outcome(waiting: Waiting, next: PromiseLike<unknown>): Promise<Made[]> {
+function outcome(waiting: PendingUpdate, next: PromiseLike<unknown>): Promise<Made[]> {
   const made = Promise.resolve(next).then(
     (value) => [jsonOf(value, waiting)],
     (error: unknown) => [{ waiting, error: thrown(error, waiting) }],
@@ -68,7 +68,7 @@ function outcome(waiting: Waiting, next: PromiseLike<unknown>): Promise<Made[]> 
   return Promise.race([made, gone]);
 }
 
-function jsonOf(value: unknown, waiting: Waiting): Made {
+function jsonOf(value: unknown, waiting: PendingUpdate): Made {
   try {
     return { waiting, json: toJson(value) };
   } catch (error) {
@@ -76,13 +76,13 @@ function jsonOf(value: unknown, waiting: Waiting): Made {
   }
 }
 
-function thrown(error: unknown, { namespace, key }: Waiting): CortexError {
+function thrown(error: unknown, { namespace, key }: PendingUpdate): CortexError {
   const message = `the updater threw: ${said(error)}`;
   return new CortexError("UPDATE_FAILED", message, { namespace, key }, { cause: error });
 }
 
 /** What they made, as operations of one commit. */
-export function operationsOf(made: Made[], seen: Seen): OperationInit[] {
+export function operationsOf(made: Made[], seen: ReadState): OperationInit[] {
   let absent = seen.json === undefined;
   return made.flatMap((one) => {
     if (!("json" in one)) return [];

@@ -4,11 +4,11 @@ import {
 } from "../../gen/cortex/users/v1/users_pb.js";
 import { CortexError } from "../core/error.js";
 import { objectToJson } from "../core/json.js";
-import type { Caller, CallOptions, WriteOptions } from "../core/transport.js";
+import type { CallOptions, Transport, WriteOptions } from "../core/transport.js";
 import {
   callOptions,
   flag,
-  only,
+  rejectUnknown,
   text,
   userIdText,
   whole,
@@ -73,9 +73,9 @@ const rpc = UsersService.method;
 
 /** The users of the tenant. Every method throws CortexError: INVALID_USER_ID and the codes it names. */
 export class Users {
-  readonly #caller: Caller;
+  readonly #caller: Transport;
 
-  constructor(caller: Caller) {
+  constructor(caller: Transport) {
     this.#caller = caller;
   }
 
@@ -190,7 +190,7 @@ export class Users {
    */
   async list(filters: UserFilters = {}, options: CallOptions = {}): Promise<UserListResult> {
     callOptions(options, "list");
-    only(filters, ["idPrefix", "limit", "offset"], "INVALID_FILTER", "the filter");
+    rejectUnknown(filters, ["idPrefix", "limit", "offset"], "INVALID_FILTER", "the filter");
     const { idPrefix } = filters;
     const limit = whole(filters.limit ?? 100, "limit", "INVALID_LIMIT");
     const offset = whole(filters.offset ?? 0, "offset", "INVALID_OFFSET");

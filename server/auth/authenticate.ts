@@ -4,18 +4,18 @@ import { readFile } from "node:fs/promises";
 import type { ServerUnaryCall } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import type { Config } from "../config/config.js";
-import { type Watched, watching } from "../config/watched-files.js";
+import { type WatchedFiles, watchFiles } from "../config/watched-files.js";
 import { CortexError } from "../errors/reasons.js";
 import { anybody, BadGrant, type Credentials, principalOf } from "./credentials.js";
 import { holderOf, parseKeys } from "./keys.js";
 import { fileTrust, secretTrust, type Trust, urlTrust, Verifier } from "./tokens.js";
 
 /** The call as it came, as far as it says who makes it. */
-export type Caller = Pick<ServerUnaryCall<unknown, unknown>, "metadata" | "getAuthContext">;
+export type IncomingCall = Pick<ServerUnaryCall<unknown, unknown>, "metadata" | "getAuthContext">;
 
 export interface Authenticator {
   /** The caller's credentials, or the reason why it has none. At once where it can be. */
-  of(caller: Caller): Credentials | Promise<Credentials>;
+  of(caller: IncomingCall): Credentials | Promise<Credentials>;
   stop(): void;
 }
 
@@ -52,7 +52,7 @@ function byCertificate(): Authenticator {
 
 async function byKeys({ authKeysFile = "" }: Config, log: Logger): Promise<Authenticator> {
   const read = async () => parseKeys(await readFile(authKeysFile, "utf8"));
-  const file = await watching([authKeysFile], "the keys", read, log);
+  const file = await watchFiles([authKeysFile], "the keys", read, log);
   return {
     of(caller) {
       const holder = holderOf(file.current, tokenOf(caller));
@@ -71,9 +71,12 @@ async function byTokens(config: Config, log: Logger): Promise<Authenticator> {
       audience: jwtAudience,
       skewSeconds: config.jwtSkewSeconds,
     });
-  const fixed = (trust: Trust): Watched<Verifier> => ({ current: verifier(trust), stop: () => {} });
+  const fixed = (trust: Trust): WatchedFiles<Verifier> => ({
+    current: verifier(trust),
+    stop: () => {},
+  });
   const file = jwtJwksFile
-    ? await watching(
+    ? await watchFiles(
         [jwtJwksFile],
         "the keys of tokens",
         async () => verifier(fileTrust(await readFile(jwtJwksFile, "utf8"))),
@@ -86,7 +89,7 @@ async function byTokens(config: Config, log: Logger): Promise<Authenticator> {
 const tokenCharsMax = 16 * 1024;
 
 /** The key or token of a call: the one in `authorization: Bearer …`. */
-function tokenOf({ metadata }: Caller): string {
+function tokenOf({ metadata }: IncomingCall): string {
   const [value, ...more] = metadata.get("authorization");
   if (value === undefined) throw refused("it has no header authorization");
   const [, token] = /^bearer +([\x21-\x7e]+)$/i.exec(`${value}`) ?? [];

@@ -8,11 +8,12 @@ import type { Credentials } from "./credentials.js";
 const known = new WeakMap<Metadata, Credentials>();
 
 /** The credentials that were seen with a call's headers. */
-export const seenWith = (metadata: Metadata): Credentials | undefined => known.get(metadata);
+export const credentialsOfCall = (metadata: Metadata): Credentials | undefined =>
+  known.get(metadata);
 
 const ours = /^\/cortex\./;
 
-export const early =
+export const authInterceptor =
   (
     authenticator: Authenticator,
     refused: (path: string, error: CortexError, peer: string) => void,

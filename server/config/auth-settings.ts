@@ -2,7 +2,7 @@
 import { flag, httpUrl, oneOf, seconds, secret, text } from "./parse.js";
 import { setting } from "./setting.js";
 
-export const access = {
+export const authSettings = {
   auth: setting<"none" | "keys" | "jwt">({
     env: "CORTEX_AUTH",
     default: "none",

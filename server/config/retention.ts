@@ -62,5 +62,5 @@ export const retention: Parse<Retention> = (text) => {
 };
 
 /** How many versions of a type are kept; -1: all. */
-export const keepOf = ({ defaultVersions, byType }: Retention, type: string): number =>
+export const versionsToKeep = ({ defaultVersions, byType }: Retention, type: string): number =>
   byType.get(type) ?? defaultVersions;

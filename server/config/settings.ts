@@ -1,5 +1,5 @@
 // Every setting once: flag, environment variable, default, bounds and what it is for. --help and docs/settings.md are printed from this table.
-import { access } from "./auth-settings.js";
+import { authSettings } from "./auth-settings.js";
 import { limits } from "./limits.js";
 import { databaseUrl, flag, language, listen, oneOf, seconds, text, whole } from "./parse.js";
 import { Retention, retention } from "./retention.js";
@@ -13,7 +13,7 @@ export const settings = {
     parse: listen,
     doc: "Address to serve on; port 0 takes a free one.",
   }),
-  ...access,
+  ...authSettings,
   databaseUrl: setting<string | undefined>({
     env: "DATABASE_URL",
     default: undefined,

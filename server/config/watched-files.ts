@@ -2,20 +2,20 @@
 import { unwatchFile, watchFile } from "node:fs";
 import type { Logger } from "pino";
 
-export interface Watched<T> {
+export interface WatchedFiles<T> {
   readonly current: T;
   stop(): void;
 }
 
 const intervalMs = 500;
 
-export async function watching<T>(
+export async function watchFiles<T>(
   paths: string[],
   what: string,
   read: () => Promise<T>,
   log: Logger,
   changed: (value: T) => void = () => {},
-): Promise<Watched<T>> {
+): Promise<WatchedFiles<T>> {
   const explain = (error: unknown) =>
     `${what} in ${paths.join(", ")} cannot be used: ${error instanceof Error ? error.message : error}`;
   let current: T;

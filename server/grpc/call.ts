@@ -4,18 +4,18 @@ import type { ServerDuplexStream, ServerUnaryCall, ServerWritableStream } from "
 import type { Logger } from "pino";
 import { authorize, authorizeMessage, type Endpoint, tenantOf } from "../auth/authorize.js";
 import { type Credentials, isAllowed, type Permission, type Reach } from "../auth/credentials.js";
-import { seenWith } from "../auth/interceptor.js";
+import { credentialsOfCall } from "../auth/interceptor.js";
 import type { Config } from "../config/config.js";
 import { CortexError } from "../errors/reasons.js";
 import type { Run } from "../postgres/connection.js";
-import type { Database } from "../postgres/pools.js";
-import type { Transaction } from "../postgres/transaction.js";
+import type { Pools } from "../postgres/pools.js";
+import type { DatabaseTransaction } from "../postgres/transaction.js";
 import type { AccessCounter } from "../runtime/access-counter.js";
-import type { Shared, Shares } from "../runtime/group-commit.js";
-import type { Ending, InFlight } from "../runtime/in-flight.js";
-import type { Locks } from "../runtime/key-locks.js";
+import type { Batchable, GroupCommits } from "../runtime/group-commit.js";
+import type { CallCancellation, InFlight } from "../runtime/in-flight.js";
+import type { KeyLocks } from "../runtime/key-locks.js";
 import type { Quotas } from "../runtime/quotas.js";
-import type { Rates } from "../runtime/rate-limiter.js";
+import type { RateLimiter } from "../runtime/rate-limiter.js";
 import type { Language } from "../search/language.js";
 import * as check from "../validation/fields.js";
 import { agentHeader, tenantHeader } from "./codec.js";
@@ -51,32 +51,32 @@ export interface Call {
   purges: Run;
   /** Runs one of a kind of statement that calls share. */
   share<Asked extends { tenant: string }, Reply>(
-    shared: Shared<Asked, Reply>,
+    shared: Batchable<Asked, Reply>,
     asked: Asked,
   ): Promise<Reply>;
   /** What the tenant may store. */
   quotas: Quotas;
   /** Keys that are locked for long. */
-  locks: Locks;
+  locks: KeyLocks;
   /** Begins a transaction of several statements under the signal. */
-  begin(): Promise<Transaction>;
+  begin(): Promise<DatabaseTransaction>;
   /** Begins a transaction that purges. */
-  beginPurge(): Promise<Transaction>;
+  beginPurge(): Promise<DatabaseTransaction>;
   access: AccessCounter;
   config: Config;
   /** Of searches. */
   language: Language;
 }
 
-export interface Context {
+export interface ServerContext {
   /** What callers may where nobody asks who they are; undefined: they are asked. */
   unasked: Credentials | undefined;
   listener: Listener;
-  rates: Rates;
+  rates: RateLimiter;
   quotas: Quotas;
-  database: Database;
-  shares: Shares;
-  locks: Locks;
+  database: Pools;
+  shares: GroupCommits;
+  locks: KeyLocks;
   access: AccessCounter;
   config: Config;
   language: Language;
@@ -85,7 +85,7 @@ export interface Context {
 }
 
 /** A call that has been opened: its end in the log, and what a handler works with. */
-export class Opened implements Call {
+export class ServerCall implements Call {
   tenant = "";
   agent: string | undefined;
   principal: string | undefined;
@@ -94,14 +94,14 @@ export class Opened implements Call {
   #requestId: string | undefined;
   #dryRun = false;
   readonly #start = performance.now();
-  readonly #ending: Ending;
+  readonly #ending: CallCancellation;
   #sent: (() => void) | undefined;
   /** Whether its end is with the caller, or it has none any more: then nothing of it is on its way. */
   over = false;
 
   constructor(
     readonly endpoint: Endpoint,
-    readonly context: Context,
+    readonly context: ServerContext,
     readonly grpc: ServerUnaryCall<unknown, Init> | Writable,
   ) {
     const { calls } = context;
@@ -109,7 +109,7 @@ export class Opened implements Call {
     this.#ending = ending;
     // "cancelled" comes after every call, also after one that was answered.
     const gone = () => {
-      if (calls.has(ending)) ending.end(new CortexError("CANCELLED"));
+      if (calls.has(ending)) ending.cancel(new CortexError("CANCELLED"));
       this.over = true;
       this.#sent?.();
     };
@@ -120,7 +120,7 @@ export class Opened implements Call {
   /** For a caller who may make it, a request that could be decoded, in a tenant that there may be. */
   with(request: unknown): Call {
     const { metadata } = this.grpc;
-    const credentials = seenWith(metadata) ?? this.context.unasked;
+    const credentials = credentialsOfCall(metadata) ?? this.context.unasked;
     if (!credentials)
       throw new CortexError("UNAUTHENTICATED", { problem: "nobody looked at them" });
     this.principal = credentials.principal;
@@ -158,22 +158,22 @@ export class Opened implements Call {
   }
 
   fail(reason: CortexError): void {
-    this.#ending.end(reason);
+    this.#ending.cancel(reason);
   }
 
   share<Asked extends { tenant: string }, Reply>(
-    shared: Shared<Asked, Reply>,
+    shared: Batchable<Asked, Reply>,
     asked: Asked,
   ): Promise<Reply> {
-    return this.context.shares.of(shared).ask(asked, this.#ending);
+    return this.context.shares.of(shared).submit(asked, this.#ending);
   }
 
   get run(): Run {
-    return this.context.database.calls.run([this.tenant], this.signal);
+    return this.context.database.short.run([this.tenant], this.signal);
   }
 
   get bulk(): Run {
-    return this.context.database.bulk.run([this.tenant], this.signal);
+    return this.context.database.scans.run([this.tenant], this.signal);
   }
 
   get searches(): Run {
@@ -181,18 +181,18 @@ export class Opened implements Call {
   }
 
   get patient(): Run {
-    return this.context.database.patient.run([this.tenant], this.signal);
+    return this.context.database.lockWaiting.run([this.tenant], this.signal);
   }
 
   get purges(): Run {
     return this.context.database.purges.run([this.tenant], this.signal);
   }
 
-  begin(): Promise<Transaction> {
+  begin(): Promise<DatabaseTransaction> {
     return this.context.database.transactions.begin(this.tenant, this.signal);
   }
 
-  beginPurge(): Promise<Transaction> {
+  beginPurge(): Promise<DatabaseTransaction> {
     return this.context.database.purges.begin(this.tenant, this.signal);
   }
 
@@ -200,7 +200,7 @@ export class Opened implements Call {
     return this.context.quotas;
   }
 
-  get locks(): Locks {
+  get locks(): KeyLocks {
     return this.context.locks;
   }
 

@@ -18,7 +18,7 @@ import type {
 } from "@grpc/grpc-js";
 import { type Endpoint, endpointOf } from "../auth/authorize.js";
 import { CortexError, fromDatabase, toStatus, unforeseen } from "../errors/reasons.js";
-import { type Call, type Context, type Init, Opened, type Writable } from "./call.js";
+import { type Call, type Init, ServerCall, type ServerContext, type Writable } from "./call.js";
 import { decode, encoder } from "./codec.js";
 
 export type Handlers<S extends DescService> = {
@@ -50,7 +50,7 @@ export function addService<S extends DescService>(
   server: Server,
   service: S,
   handlers: Handlers<S>,
-  context: Context,
+  context: ServerContext,
 ): void {
   const definition: Record<string, MethodDefinition<Init, Init>> = {};
   const implementation: Record<string, UntypedHandleCall> = {};
@@ -87,11 +87,11 @@ function reasonOf(error: unknown): CortexError {
 function unary(
   endpoint: Endpoint,
   handler: Unary,
-  context: Context,
+  context: ServerContext,
 ): handleUnaryCall<unknown, Init> {
   const encode = encoder(endpoint.method.output);
   return async (grpc, reply) => {
-    const opened = new Opened(endpoint, context, grpc);
+    const opened = new ServerCall(endpoint, context, grpc);
     try {
       const response = await handler(grpc.request, opened.with(grpc.request));
       const bytes = encode(response);
@@ -110,10 +110,10 @@ function unary(
 function serverStream(
   endpoint: Endpoint,
   handler: Stream,
-  context: Context,
+  context: ServerContext,
 ): handleServerStreamingCall<unknown, Init> {
   return async (grpc) => {
-    const opened = new Opened(endpoint, context, grpc);
+    const opened = new ServerCall(endpoint, context, grpc);
     await send(grpc, opened, () => handler(grpc.request, opened.with(grpc.request)));
   };
 }
@@ -121,10 +121,10 @@ function serverStream(
 function conversation(
   endpoint: Endpoint,
   handler: Conversation,
-  context: Context,
+  context: ServerContext,
 ): handleBidiStreamingCall<unknown, Init> {
   return async (grpc) => {
-    const opened = new Opened(endpoint, context, grpc);
+    const opened = new ServerCall(endpoint, context, grpc);
     await send(grpc, opened, () => handler(received(grpc, opened), opened.with(undefined)));
   };
 }
@@ -132,7 +132,7 @@ function conversation(
 /** Sends what a handler gives, as fast as it is read. */
 async function send(
   grpc: Writable,
-  opened: Opened,
+  opened: ServerCall,
   open: () => AsyncGenerator<Init>,
 ): Promise<void> {
   const encode = encoder(opened.endpoint.method.output);
@@ -159,7 +159,7 @@ async function send(
 /** The messages of the caller as they are asked for. */
 async function* received(
   grpc: ServerDuplexStream<unknown, Init>,
-  opened: Opened,
+  opened: ServerCall,
 ): AsyncGenerator<unknown> {
   // The end of the caller's side is not the end of ours: the iterator would destroy both.
   for await (const message of grpc.iterator({ destroyOnReturn: false })) {
@@ -173,7 +173,7 @@ async function* received(
  * Sends a message; resolves when the reader's side has taken it, or the call is over (then it never does, and what the handler does next
  * says why). A reader that takes nothing for too long is given up.
  */
-function taken(grpc: Writable, message: Buffer, opened: Opened): Promise<void> {
+function taken(grpc: Writable, message: Buffer, opened: ServerCall): Promise<void> {
   const { signal, config, context } = opened;
   const { listener } = context;
   const sent = listener.sending(grpc, message.length);

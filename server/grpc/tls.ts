@@ -5,7 +5,7 @@ import { createSecureContext } from "node:tls";
 import { experimental, ServerCredentials } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import type { Config } from "../config/config.js";
-import { watching } from "../config/watched-files.js";
+import { watchFiles } from "../config/watched-files.js";
 
 interface Files {
   certificate: Buffer;
@@ -32,7 +32,7 @@ export async function transport(
   };
   const listeners = new Map<unknown, (files: Files) => void>();
   const paths = [tlsCert, tlsKey, ...(tlsClientCa ? [tlsClientCa] : [])];
-  const files = await watching(paths, "the certificates", read, log, (changed) => {
+  const files = await watchFiles(paths, "the certificates", read, log, (changed) => {
     for (const tell of listeners.values()) tell(changed);
   });
   const add = (listener: unknown, tell: (files: Files) => void) => {

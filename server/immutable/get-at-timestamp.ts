@@ -4,8 +4,8 @@ import type { Call } from "../grpc/call.js";
 import { nameOf } from "../storage/versions/name.js";
 import {
   columns,
-  kept,
-  ofRecord,
+  isRecord,
+  retained,
   toVersion,
   type VersionRow,
   versionAt,
@@ -19,8 +19,8 @@ export async function getAtTimestamp(request: GetAtTimestampRequest, { tenant, r
   const time = check.time(request.time, "time", Math.floor, "INVALID_TIME");
   const [row] = await run<VersionRow>(
     (sql) => sql`
-      select ${columns(sql)} from immutable h join immutable_version v on ${kept(sql)}
-      where ${ofRecord(sql, tenant, type, id)} and v.version = ${versionAt(sql, time)}`,
+      select ${columns(sql)} from immutable h join immutable_version v on ${retained(sql)}
+      where ${isRecord(sql, tenant, type, id)} and v.version = ${versionAt(sql, time)}`,
   );
   return row ? { version: toVersion(row) } : {};
 }

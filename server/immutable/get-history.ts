@@ -5,8 +5,8 @@ import { historyBytesMax, versionsMax } from "../storage/versions/history.js";
 import { nameOf } from "../storage/versions/name.js";
 import {
   columns,
-  kept,
-  ofRecord,
+  isRecord,
+  retained,
   size,
   toVersion,
   type VersionRow,
@@ -23,8 +23,8 @@ export async function* getHistory(request: GetHistoryRequest, { tenant, bulk }: 
         from (
           select v.*, count(*) over () as found, sum(${size(sql)}) over (order by v.version) - ${size(sql)} as bytes_before
           from (
-            select v.* from immutable h join immutable_version v on ${kept(sql)}
-            where ${ofRecord(sql, tenant, type, id)} and v.version > ${after}
+            select v.* from immutable h join immutable_version v on ${retained(sql)}
+            where ${isRecord(sql, tenant, type, id)} and v.version > ${after}
             order by v.version limit ${versionsMax + 1}
           ) as v
         ) as v

@@ -3,8 +3,8 @@ import type { Call } from "../grpc/call.js";
 import { nameOf } from "../storage/versions/name.js";
 import {
   columns,
-  kept,
-  ofRecord,
+  isRecord,
+  retained,
   toVersion,
   type VersionRow,
 } from "../storage/versions/version.js";
@@ -15,8 +15,8 @@ export async function getVersion(request: GetVersionRequest, { tenant, run }: Ca
   const version = check.version(request.version);
   const [row] = await run<VersionRow>(
     (sql) => sql`
-      select ${columns(sql)} from immutable h join immutable_version v on ${kept(sql)}
-      where ${ofRecord(sql, tenant, type, id)} and v.version = ${version}`,
+      select ${columns(sql)} from immutable h join immutable_version v on ${retained(sql)}
+      where ${isRecord(sql, tenant, type, id)} and v.version = ${version}`,
   );
   return row ? { version: toVersion(row) } : {};
 }

@@ -2,22 +2,22 @@ import type { GetRequest } from "../../gen/cortex/immutable/v1/immutable_pb.js";
 import { codeOf } from "../errors/reasons.js";
 import type { Call } from "../grpc/call.js";
 import type { Run } from "../postgres/connection.js";
-import { ownRow, type Shared } from "../runtime/group-commit.js";
+import { type Batchable, ownRow } from "../runtime/group-commit.js";
 import { historyBytesMax, versionsMax } from "../storage/versions/history.js";
 import { type Name, nameOf } from "../storage/versions/name.js";
 import {
   columns,
   current,
-  kept,
-  ofRecord,
+  isRecord,
   type RecordRow,
+  retained,
   size,
   toRecord,
 } from "../storage/versions/version.js";
 
 const sharedBytesMax = 64 * 1024; // larger data is read by itself: a batch of it would fill the memory
 
-const reads: Shared<Name, RecordRow | undefined> = {
+const reads: Batchable<Name, RecordRow | undefined> = {
   run: currentOf,
   weight: () => 1,
   touches: () => [],
@@ -43,11 +43,11 @@ async function withHistory(run: Run, { tenant, type, id }: Name, before: number)
         select v.*, coalesce(sum(${size(sql)}) filter (where v.version < h.version)
           over (order by v.version desc rows between unbounded preceding and 1 preceding), 0) as bytes_before
         from (
-          select v.* from immutable_version v where ${kept(sql)} and v.version <= h.version
+          select v.* from immutable_version v where ${retained(sql)} and v.version <= h.version
           order by v.version desc limit ${before + 1}
         ) as v
       ) as v
-      where ${ofRecord(sql, tenant, type, id)} and v.bytes_before < ${historyBytesMax}
+      where ${isRecord(sql, tenant, type, id)} and v.bytes_before < ${historyBytesMax}
       order by v.version`,
   );
   const row = rows.at(-1);

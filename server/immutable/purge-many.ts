@@ -5,7 +5,7 @@ import type { Sql } from "../postgres/connection.js";
 import { userDigest } from "../storage/audit/audit.js";
 import { purging } from "../storage/audit/purge.js";
 import { entryOf, usersOf } from "../storage/audit/record-purge.js";
-import { requestKey, type Work } from "../storage/idempotency.js";
+import { idempotencyKey, type Work } from "../storage/idempotency.js";
 import {
   byLabels,
   checkFilter,
@@ -37,7 +37,7 @@ export async function purgeMany(request: PurgeManyRequest, call: Call) {
   const asking = requireConfirmation && token === undefined;
   const keeping = dryRun || asking;
   const asks = [matching, dryRun, requireConfirmation, token];
-  const key = requestKey(request.requestId, "Immutable/PurgeMany", asks);
+  const key = idempotencyKey(request.requestId, "Immutable/PurgeMany", asks);
   const work = (sql: Sql): Work => ({
     // The token is over the digests of what matches: of exactly these versions.
     steps: sql`matched as materialized (

@@ -4,9 +4,9 @@ import type { Call } from "../grpc/call.js";
 import { now } from "../postgres/connection.js";
 import { purging } from "../storage/audit/purge.js";
 import { entryOf, usersOf } from "../storage/audit/record-purge.js";
-import { requestKey } from "../storage/idempotency.js";
+import { idempotencyKey } from "../storage/idempotency.js";
 import { nameOf } from "../storage/versions/name.js";
-import { ofRecord } from "../storage/versions/version.js";
+import { isRecord } from "../storage/versions/version.js";
 
 interface Purged {
   versions: number;
@@ -18,10 +18,10 @@ export async function purge(request: PurgeRequest, call: Call) {
   const { tenant } = call;
   const { type, id } = nameOf(tenant, request);
   const purged = await purging<Purged>(call, {
-    request: requestKey(request.requestId, "Immutable/Purge", [type, id]),
+    request: idempotencyKey(request.requestId, "Immutable/Purge", [type, id]),
     work: (sql) => ({
       steps: sql`gone as materialized ( -- its versions go with it, also those that others have stored meanwhile
-        delete from immutable h where ${ofRecord(sql, tenant, type, id)} returning h.type, h.id, h.version - h.first_version + 1 as versions
+        delete from immutable h where ${isRecord(sql, tenant, type, id)} returning h.type, h.id, h.version - h.first_version + 1 as versions
       ), ${usersOf(sql, tenant, sql`gone`)}`,
       reply: sql`
         select array(select id from only_user where id is not null) as user_ids, json_build_object(

@@ -6,7 +6,7 @@ import {
 } from "../../gen/cortex/immutable/v1/immutable_pb.js";
 import { CortexError } from "../errors/reasons.js";
 import type { Call } from "../grpc/call.js";
-import { joined, type Sql } from "../postgres/connection.js";
+import { joinFragments, type Sql } from "../postgres/connection.js";
 import { type Line, linesOf, marked } from "../search/highlight.js";
 import { type Columns, Terms, termsOf } from "../search/query.js";
 import { pageToken, positionOf, type Query } from "../storage/page-token.js";
@@ -68,7 +68,7 @@ export async function search(request: SearchRequest, { tenant, searches, languag
       )
       select v.score, v.found, v.of_type as type, v.of_id as id, v.first_version, v.first_created_at, ${versionColumns(sql)},
         ${linesOf(sql, places, "data", terms)} as data_lines, ${linesOf(sql, places, "metadata", terms)} as metadata_lines,
-        json_build_array(${joined(
+        json_build_array(${joinFragments(
           sql,
           asked.map((term) => terms.ignored(term)),
           sql`,`,

@@ -4,7 +4,7 @@ import {
 } from "../../gen/cortex/immutable/v1/immutable_pb.js";
 import type { Call } from "../grpc/call.js";
 import { nameOf } from "../storage/versions/name.js";
-import { ofRecord } from "../storage/versions/version.js";
+import { isRecord } from "../storage/versions/version.js";
 
 const problemsMax = 100;
 
@@ -22,7 +22,7 @@ export async function verifyHistory(request: VerifyHistoryRequest, { tenant, bul
   const [found] = await bulk<Verified>(
     (sql) => sql`
       with h as materialized (
-        select h.* from immutable h where ${ofRecord(sql, tenant, type, id)}
+        select h.* from immutable h where ${isRecord(sql, tenant, type, id)}
       ), v as materialized (
         select v.version, v.data is null and v.metadata::text = '{}' and v.salt = ''
             and coalesce(v.user_id, v.agent_id, v.principal, v.request_id) is null as erased, v.digest, v.previous_digest, h.version as last_version,

@@ -2,7 +2,7 @@ import type { BatchGetRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js"
 import { CortexError } from "../errors/reasons.js";
 import type { Call } from "../grpc/call.js";
 import type { Run } from "../postgres/connection.js";
-import type { Place } from "../storage/entries/apply.js";
+import type { EntryKey } from "../storage/entries/apply.js";
 import { columns, joinAccess, live, type Row, toRecord } from "../storage/entries/entry.js";
 import * as check from "../validation/fields.js";
 
@@ -20,7 +20,7 @@ export async function batchGet(request: BatchGetRequest, { tenant, run, access, 
 }
 
 /** The entries of the places, which are one tenant's, as of one moment. */
-export async function readAll(run: Run, places: Place[], bytesMax: number) {
+export async function readAll(run: Run, places: EntryKey[], bytesMax: number) {
   const { tenant = "" } = places[0] ?? {};
   // The size is summed before a value is read: a reply that would be too large is one row without values.
   const rows = await run<Row & { reply_bytes: string; place: string | null }>(

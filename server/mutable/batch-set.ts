@@ -1,11 +1,11 @@
 import type { BatchSetRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import { CortexError } from "../errors/reasons.js";
 import type { Call } from "../grpc/call.js";
-import { unitOf } from "../storage/entries/apply.js";
+import { atomicWrite } from "../storage/entries/apply.js";
 import { toRecord } from "../storage/entries/entry.js";
-import { place, setOperation } from "../storage/entries/operation.js";
+import { parseKey, parseSet } from "../storage/entries/operation.js";
 import { write } from "../storage/entries/write.js";
-import { requestKey } from "../storage/idempotency.js";
+import { idempotencyKey } from "../storage/idempotency.js";
 import * as check from "../validation/fields.js";
 
 export async function batchSet(request: BatchSetRequest, call: Call) {
@@ -14,8 +14,8 @@ export async function batchSet(request: BatchSetRequest, call: Call) {
   check.batch("entries", request.entries.length);
   const operations = request.entries.map((entry, i) => {
     const prefix = `entries[${i}].`;
-    const at = place(tenant, { namespace, key: entry.key }, prefix);
-    return setOperation(at, entry, config, prefix);
+    const at = parseKey(tenant, { namespace, key: entry.key }, prefix);
+    return parseSet(at, entry, config, prefix);
   });
   if (operations.length === 0) return {};
   const places = new Map(operations.map(({ key }, i) => [key, i]));
@@ -25,7 +25,7 @@ export async function batchSet(request: BatchSetRequest, call: Call) {
       field: `entries[${places.get(operations[again]?.key ?? "")}].key`,
       problem: `names the key of entries[${again}] again`,
     });
-  const key = requestKey(request.requestId, "BatchSet", operations);
-  const results = await write(call, unitOf(call, operations, key));
+  const key = idempotencyKey(request.requestId, "BatchSet", operations);
+  const results = await write(call, atomicWrite(call, operations, key));
   return { records: results.flatMap(({ row }) => (row ? [toRecord(row)] : [])) };
 }

@@ -7,13 +7,18 @@ import type {
 } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import { CortexError } from "../errors/reasons.js";
 import type { Call } from "../grpc/call.js";
-import { type Operation, type Result, type Unit, unitOf } from "../storage/entries/apply.js";
+import {
+  type AtomicWrite,
+  atomicWrite,
+  type Operation,
+  type Result,
+} from "../storage/entries/apply.js";
 import { toRecord } from "../storage/entries/entry.js";
-import { place, type Step, stepsOf } from "../storage/entries/operation.js";
+import { parseKey, parseSteps, type TransactionStep } from "../storage/entries/operation.js";
 import { refusalOf } from "../storage/entries/refuse.js";
 import { resultsIn, type StepResult } from "../storage/entries/reply.js";
 import { write } from "../storage/entries/write.js";
-import { keptReply, type RequestKey, requestKey } from "../storage/idempotency.js";
+import { findStoredReply, type IdempotencyKey, idempotencyKey } from "../storage/idempotency.js";
 import { Session } from "../storage/transactions/session.js";
 import { asksOf } from "../storage/versions/store.js";
 import { toRecord as toVersionedRecord } from "../storage/versions/version.js";
@@ -25,7 +30,7 @@ export async function commit(request: CommitRequest, call: Call) {
   const { tenant } = call;
   const { preconditions, requestId } = request;
   const used = preconditions.length;
-  const steps = stepsOf(call, request.operations, { used, requestId });
+  const steps = parseSteps(call, request.operations, { used, requestId });
   if (steps.length + used === 0)
     throw new CortexError("INVALID_OPERATIONS", { field: "operations", problem: "are none" });
   const checks = preconditions.map((precondition, i) =>
@@ -33,28 +38,28 @@ export async function commit(request: CommitRequest, call: Call) {
   );
   const all = [...checks, ...steps];
   const asks = all.map((step) => (step.kind === "store" ? asksOf(step) : step));
-  const key = requestKey(requestId, "Commit", asks);
+  const key = idempotencyKey(requestId, "Commit", asks);
   const operations = all.filter((step) => step.kind !== "store");
   const results =
     operations.length < all.length
       ? await commitWithStores(call, all, key, used)
-      : await commitAlone(call, unitOf(call, operations, key), used);
+      : await commitAlone(call, atomicWrite(call, operations, key), used);
   return { results: toResults(results.slice(used)) };
 }
 
 /** Operations on keys alone: in one statement. */
-const commitAlone = (call: Call, unit: Unit, used: number): Promise<Result[]> =>
+const commitAlone = (call: Call, unit: AtomicWrite, used: number): Promise<Result[]> =>
   write(call, unit, (refusal) => failure(refusalOf(unit, refusal), refusal.index, used));
 
 /** Stores of versions among them: in one transaction. */
 async function commitWithStores(
   call: Call,
-  steps: Step[],
-  request: RequestKey | undefined,
+  steps: TransactionStep[],
+  request: IdempotencyKey | undefined,
   used: number,
 ): Promise<StepResult[]> {
   const before = async () => {
-    const past = request && (await keptReply(call.run, call.tenant, request));
+    const past = request && (await findStoredReply(call.run, call.tenant, request));
     return past === undefined ? undefined : resultsIn(past);
   };
   for (let attempt = 1; ; attempt++) {
@@ -79,7 +84,7 @@ async function commitWithStores(
 }
 
 function checkOf(tenant: string, message: Precondition, prefix: string): Operation {
-  const at = place(tenant, message, prefix);
+  const at = parseKey(tenant, message, prefix);
   const { condition } = message;
   switch (condition.case) {
     case "revision":

@@ -2,10 +2,10 @@ import type { GetRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import { codeOf } from "../errors/reasons.js";
 import type { Call } from "../grpc/call.js";
 import type { Run } from "../postgres/connection.js";
-import { ownRow, type Shared } from "../runtime/group-commit.js";
-import type { Place } from "../storage/entries/apply.js";
+import { type Batchable, ownRow } from "../runtime/group-commit.js";
+import type { EntryKey } from "../storage/entries/apply.js";
 import { live, at as one } from "../storage/entries/entry.js";
-import { place } from "../storage/entries/operation.js";
+import { parseKey } from "../storage/entries/operation.js";
 
 interface Found {
   tenant: string;
@@ -17,11 +17,15 @@ interface Found {
 
 const sharedBytesMax = 64 * 1024; // a larger value is read by itself: a batch of them would fill the memory
 
-const reads: Shared<Place, Found | undefined> = { run: find, weight: () => 1, touches: () => [] };
+const reads: Batchable<EntryKey, Found | undefined> = {
+  run: find,
+  weight: () => 1,
+  touches: () => [],
+};
 
 export async function get(request: GetRequest, call: Call) {
   const { tenant } = call;
-  const at = place(tenant, request);
+  const at = parseKey(tenant, request);
   const found = await call.share(reads, at).catch(async (error: unknown) => {
     if (codeOf(error) !== "55P03") throw error;
     const [one] = await find(call.run, [at]); // somebody has locked the whole table: a shared statement waits for nobody
@@ -38,7 +42,7 @@ export async function get(request: GetRequest, call: Call) {
   return large ? { valueJson: large.value, revision: large.revision } : {};
 }
 
-async function find(run: Run, places: Place[]): Promise<(Found | undefined)[]> {
+async function find(run: Run, places: EntryKey[]): Promise<(Found | undefined)[]> {
   const rows = await run<Found & { number: string }>(
     (sql) => sql`
       select asked.number, m.*

@@ -1,10 +1,10 @@
 import type { SetRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import type { Call } from "../grpc/call.js";
-import { type Operation, unitOf } from "../storage/entries/apply.js";
+import { atomicWrite, type Operation } from "../storage/entries/apply.js";
 import { toRecord } from "../storage/entries/entry.js";
-import { place, setOperation } from "../storage/entries/operation.js";
+import { parseKey, parseSet } from "../storage/entries/operation.js";
 import { write } from "../storage/entries/write.js";
-import { requestKey } from "../storage/idempotency.js";
+import { idempotencyKey } from "../storage/idempotency.js";
 import * as check from "../validation/fields.js";
 
 export async function set(request: SetRequest, call: Call) {
@@ -12,11 +12,11 @@ export async function set(request: SetRequest, call: Call) {
   const { ifRevision, ifAbsent } = request;
   check.exclusive(["if_absent", ifAbsent], ["if_revision", ifRevision !== undefined]);
   const operation: Operation = {
-    ...setOperation(place(tenant, request), request, config),
+    ...parseSet(parseKey(tenant, request), request, config),
     expects: ifAbsent ? "absent" : undefined,
     ifRevision: ifRevision === undefined ? undefined : check.revision(ifRevision),
   };
-  const key = requestKey(request.requestId, "Set", operation);
-  const [result] = await write(call, unitOf(call, [operation], key));
+  const key = idempotencyKey(request.requestId, "Set", operation);
+  const [result] = await write(call, atomicWrite(call, [operation], key));
   return { record: result?.row && toRecord(result.row) };
 }

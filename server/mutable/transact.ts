@@ -9,9 +9,9 @@ import { CortexError } from "../errors/reasons.js";
 import type { Call } from "../grpc/call.js";
 import { toRecord } from "../storage/entries/entry.js";
 import { checkFilter } from "../storage/entries/filter.js";
-import { place, stepsOf } from "../storage/entries/operation.js";
+import { parseKey, parseSteps } from "../storage/entries/operation.js";
 import { resultsIn } from "../storage/entries/reply.js";
-import { keptReply, requestKey } from "../storage/idempotency.js";
+import { findStoredReply, idempotencyKey } from "../storage/idempotency.js";
 import { Session } from "../storage/transactions/session.js";
 import * as check from "../validation/fields.js";
 import { toResults } from "./commit.js";
@@ -24,7 +24,7 @@ export async function* transact(requests: AsyncIterator<TransactRequest>, call: 
   if (first?.case !== "begin") throw disorder("its first message is not begin");
   const seconds = check.transactionSeconds(first.value.timeoutSeconds, config.transactionSeconds);
   const request = keyOf(first.value.requestId, call);
-  const past = request && (await keptReply(run, tenant, request));
+  const past = request && (await findStoredReply(run, tenant, request));
   if (past) {
     const results = toResults(resultsIn(past));
     yield answer({ case: "committed", value: { results } });
@@ -50,7 +50,7 @@ export async function* transact(requests: AsyncIterator<TransactRequest>, call: 
               limit: `${check.operationsMax}`,
               got: `${keys.length}`,
             });
-          const places = keys.map((key, i) => place(tenant, key, `keys[${i}].`));
+          const places = keys.map((key, i) => parseKey(tenant, key, `keys[${i}].`));
           yield answer({ case: "read", value: { results: await session.read(places) } });
           break;
         }
@@ -65,7 +65,7 @@ export async function* transact(requests: AsyncIterator<TransactRequest>, call: 
         case "write": {
           const used = session.steps;
           const context = { used, done: used, requestId: first.value.requestId };
-          const steps = stepsOf(call, message.value.operations, context);
+          const steps = parseSteps(call, message.value.operations, context);
           if (steps.length === 0)
             throw new CortexError("INVALID_OPERATIONS", {
               field: "operations",
@@ -98,7 +98,7 @@ export async function* transact(requests: AsyncIterator<TransactRequest>, call: 
 
 /** Its messages come later than its request id: so it is who asks, and how far that reaches, that tells it from another's. */
 const keyOf = (requestId: string | undefined, { principal, reach }: Call) =>
-  requestKey(requestId, "Transact", [principal, reach]);
+  idempotencyKey(requestId, "Transact", [principal, reach]);
 
 const answer = (message: NonNullable<Response>) => ({ message });
 

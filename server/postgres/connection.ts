@@ -13,7 +13,7 @@ export type Run = <T extends object>(build: (sql: Sql) => Fragment) => Promise<T
 // A statement that is running when its call ends gets this long to finish by itself: most do.
 const cancelGraceMs = 50;
 const cancelMsMax = 500; // one that cannot be sent is not waited for
-const attemptsMax = 4;
+const statementAttemptsMax = 4;
 
 // max_pipeline is documented by the driver, but missing from its types.
 type Options = postgres.Options<Record<string, never>> & { max_pipeline?: number };
@@ -34,7 +34,7 @@ export function connect(url: string, options: Options): Sql {
 }
 
 /** What a connection is told when it opens. */
-export const session = (statementSeconds: number) => ({
+export const sessionParameters = (statementSeconds: number) => ({
   application_name: "cortex-store",
   statement_timeout: Math.round(statementSeconds * 1000),
   TimeZone: "UTC",
@@ -46,7 +46,7 @@ export const session = (statementSeconds: number) => ({
  * For connections whose statements look rows up by key: one plan for all times, by index whatever the statistics say. One made while a
  * table was empty would read all of it later. (To plan the statement of a write takes 1.5 ms, to run it 0.3.)
  */
-export const planned = {
+export const indexPlans = {
   plan_cache_mode: "force_generic_plan",
   enable_seqscan: "off",
   enable_bitmapscan: "off",
@@ -54,10 +54,10 @@ export const planned = {
 };
 
 /** For connections of calls: the views that hold tenants apart stand before the tables of the same names (migration 0005). */
-export const workingFor = { search_path: 'of_tenant, "$user", public' };
+export const tenantViews = { search_path: 'of_tenant, "$user", public' };
 
 /** Starts a statement; false: the connection could not be told whom it works for, so it did nothing. */
-export type Start = () => Promise<[Fragment, Promise<boolean>]>;
+export type StartStatement = () => Promise<[Fragment, Promise<boolean>]>;
 
 // What a statement fails with that runs for no tenant (undefined_object), or writes for another (with_check_option_violation).
 const outOfScope = new Set(["42704", "44000"]);
@@ -79,9 +79,9 @@ export class Executor {
   }
 
   async execute(
-    begin: Start,
+    begin: StartStatement,
     signal: AbortSignal,
-    attempts = attemptsMax,
+    attempts = statementAttemptsMax,
   ): Promise<postgres.Row[]> {
     for (let attempt = 1; ; attempt++) {
       const start = performance.now();
@@ -150,5 +150,5 @@ export class Executor {
 export const now = (sql: Sql): Fragment => sql`date_trunc('milliseconds', clock_timestamp())`;
 
 /** At least one fragment, with another between each two. */
-export const joined = (sql: Sql, parts: Fragment[], by: Fragment): Fragment =>
+export const joinFragments = (sql: Sql, parts: Fragment[], by: Fragment): Fragment =>
   parts.reduce((all, part) => sql`${all} ${by} ${part}`);

@@ -6,15 +6,15 @@ import { CortexError } from "../errors/reasons.js";
 export const overloaded = (limit: number): CortexError =>
   new CortexError("OVERLOADED", { applied: "no", limit: `${limit}`, retry_after_ms: "100" });
 
-interface Waiting {
+interface Waiter {
   whose: string;
   go(): void;
 }
 
-export class Turns {
+export class FairSemaphore {
   #free: number;
   readonly #held = new Map<string, number>();
-  readonly #waiting = new Set<Waiting>();
+  readonly #waiting = new Set<Waiter>();
 
   constructor(
     places: number,
@@ -25,7 +25,7 @@ export class Turns {
     this.#free = places;
   }
 
-  async take(signal: AbortSignal, whose: string): Promise<void> {
+  async acquire(signal: AbortSignal, whose: string): Promise<void> {
     signal.throwIfAborted();
     if (this.#free > 0 && this.#may(whose)) return this.#hold(whose);
     if (this.#waiting.size >= this.waitingMax) throw overloaded(this.waitingMax);
@@ -46,7 +46,7 @@ export class Turns {
     });
   }
 
-  give(whose: string): void {
+  release(whose: string): void {
     const held = (this.#held.get(whose) ?? 1) - 1;
     if (held > 0) this.#held.set(whose, held);
     else this.#held.delete(whose);

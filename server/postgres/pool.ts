@@ -9,14 +9,14 @@ import {
   type Fragment,
   type Run,
   type Sql,
-  type Start,
-  session,
-  workingFor,
+  type StartStatement,
+  sessionParameters,
+  tenantViews,
 } from "./connection.js";
-import { Turns } from "./fair-semaphore.js";
-import { Transaction } from "./transaction.js";
+import { FairSemaphore } from "./fair-semaphore.js";
+import { DatabaseTransaction } from "./transaction.js";
 
-export interface LaneOptions {
+export interface TenantPoolOptions {
   size: number;
   /** How many may wait for a connection. */
   queueMax: number;
@@ -26,32 +26,32 @@ export interface LaneOptions {
   /** What its connections are told when they open, besides. */
   parameters?: Record<string, string | number>;
   /** Whether its statements are the server's own, and reach the rows of all tenants. */
-  whole?: boolean;
+  allTenants?: boolean;
 }
 
 const deadlockTimeoutMs = 100;
 
-export class Lane {
+export class TenantPool {
   readonly #idle: Connection[] = [];
   readonly #all = new Set<Connection>();
-  readonly #turns: Turns;
+  readonly #turns: FairSemaphore;
 
   constructor(
     readonly url: string,
     readonly executor: Executor,
-    readonly options: LaneOptions,
+    readonly options: TenantPoolOptions,
   ) {
     const { size, spare = 0, queueMax } = options;
-    this.#turns = new Turns(size + spare, size, queueMax);
+    this.#turns = new FairSemaphore(size + spare, size, queueMax);
   }
 
   /** Runs single statements for tenants, under a signal, whose reason they fail with when it aborts. */
   run(tenants: readonly string[], signal: AbortSignal): Run {
-    const scope = scopeOf(tenants);
+    const scope = scopeText(tenants);
     return async <T>(build: (sql: Sql) => Fragment) => {
       const connection = await this.#take(scope, signal);
       try {
-        return (await this.executor.execute(connection.within(scope, build), signal)) as T[];
+        return (await this.executor.execute(connection.scoped(scope, build), signal)) as T[];
       } finally {
         this.#give(connection, scope);
       }
@@ -59,24 +59,24 @@ export class Lane {
   }
 
   /** Begins a transaction for a tenant, once there is a connection for it. */
-  async begin(tenant: string, signal: AbortSignal): Promise<Transaction> {
-    const scope = scopeOf([tenant]);
+  async begin(tenant: string, signal: AbortSignal): Promise<DatabaseTransaction> {
+    const scope = scopeText([tenant]);
     const connection = await this.#take(scope, signal);
     const give = (broken: boolean) => {
       if (broken) this.#discard(connection);
       this.#give(connection, scope);
     };
     try {
-      await connection.hurry();
+      await connection.findDeadlocksFast();
       await this.executor.execute(
-        connection.within(scope, (sql) => sql`begin`),
+        connection.scoped(scope, (sql) => sql`begin`),
         signal,
       );
     } catch (error) {
       give(true); // whatever state it is in
       throw error;
     }
-    return new Transaction(connection, this.executor, signal, give);
+    return new DatabaseTransaction(connection, this.executor, signal, give);
   }
 
   async close(): Promise<void> {
@@ -85,7 +85,7 @@ export class Lane {
 
   /** A connection: one that worked within the scope last, if there is one. */
   async #take(scope: string, signal: AbortSignal): Promise<Connection> {
-    await this.#turns.take(signal, scope);
+    await this.#turns.acquire(signal, scope);
     const place = this.#idle.findLastIndex((connection) => connection.scope === scope);
     const [kept] = this.#idle.splice(place, 1); // -1: the last
     if (kept) return kept;
@@ -101,7 +101,7 @@ export class Lane {
 
   #give(connection: Connection, scope: string): void {
     if (this.#all.has(connection)) this.#idle.push(connection);
-    this.#turns.give(scope);
+    this.#turns.release(scope);
   }
 }
 
@@ -114,15 +114,22 @@ export class Connection {
   readonly #whole: boolean;
   #hurries = -1;
 
-  constructor(url: string, { statementSeconds, parameters, whole = false }: LaneOptions) {
-    this.#whole = whole;
+  constructor(
+    url: string,
+    { statementSeconds, parameters, allTenants = false }: TenantPoolOptions,
+  ) {
+    this.#whole = allTenants;
     this.sql = connect(url, {
       max: 1,
       onclose: () => {
         this.losses++;
         this.scope = undefined;
       },
-      connection: { ...session(statementSeconds), ...parameters, ...(!whole && workingFor) },
+      connection: {
+        ...sessionParameters(statementSeconds),
+        ...parameters,
+        ...(!allTenants && tenantViews),
+      },
     });
   }
 
@@ -131,7 +138,7 @@ export class Connection {
    * worked for until then: should it not hear, the statement finds nothing, or is refused, and is run again. Else it is told first, so that
    * what fails for want of a connection is also known not to have been sent.
    */
-  within(scope: string, build: (sql: Sql) => Fragment): Start {
+  scoped(scope: string, build: (sql: Sql) => Fragment): StartStatement {
     return async () => {
       const { scope: before } = this;
       if (this.#whole || before === scope) return [build(this.sql), heard];
@@ -162,7 +169,7 @@ export class Connection {
   }
 
   /** Deadlocks are to be found fast. Only some may say so; for the others the database's own setting holds (1 s). */
-  async hurry(): Promise<void> {
+  async findDeadlocksFast(): Promise<void> {
     if (this.#hurries === this.losses) return;
     try {
       await this.sql`select set_config('deadlock_timeout', ${`${deadlockTimeoutMs}`}, false)`;
@@ -176,7 +183,7 @@ export class Connection {
 const heard = Promise.resolve(true);
 
 /** The tenants as lines: what the views of migration 0005 ask. */
-export const scopeOf = (tenants: readonly string[]): string => `\n${tenants.join("\n")}\n`;
+export const scopeText = (tenants: readonly string[]): string => `\n${tenants.join("\n")}\n`;
 
 const disjoint = (one: string, other: string): boolean =>
   !one.split("\n").some((tenant, i, { length }) => {

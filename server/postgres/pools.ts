@@ -1,6 +1,6 @@
 // The connections of a server process: a lane for each kind of statement, so that none starves another.
-import { Executor, planned } from "./connection.js";
-import { Lane, type LaneOptions } from "./pool.js";
+import { Executor, indexPlans } from "./connection.js";
+import { TenantPool, type TenantPoolOptions } from "./pool.js";
 
 const bulkSize = 2;
 const searchSize = 2;
@@ -11,7 +11,7 @@ const housekeepingSize = 2;
 const spare = 1; // of what may be held for long: for other tenants than the one that holds all it may
 
 /** How many connections to Postgres all workers together may hold, with some to spare for people. */
-export const connectionsOf = ({
+export const connectionsNeeded = ({
   workers,
   poolSize,
   transactionsMax,
@@ -33,7 +33,7 @@ export const connectionsOf = ({
       1) + // the canceller
   20;
 
-export interface DatabaseOptions {
+export interface PoolsOptions {
   poolSize: number;
   transactionsMax: number;
   transactionSeconds: number;
@@ -42,52 +42,52 @@ export interface DatabaseOptions {
 }
 
 /** What connections for shared statements are told besides: none waits long for a lock. */
-export const sharedSession = { ...planned, lock_timeout: 100 };
+export const batchParameters = { ...indexPlans, lock_timeout: 100 };
 
 const idleGraceMs = 10_000;
 
 /** The connections of one server process. */
-export class Database {
+export class Pools {
   /** Statements that many calls share. None waits long for a lock: the calls it carries would wait for it. */
-  readonly shared: Lane;
+  readonly batches: TenantPool;
   /** Calls of one short statement. */
-  readonly calls: Lane;
+  readonly short: TenantPool;
   /** Lists and counts, which take long: apart, so that they cannot starve the calls. */
-  readonly bulk: Lane;
+  readonly scans: TenantPool;
   /** Searches, each planned for the words it looks for. */
-  readonly searches: Lane;
+  readonly searches: TenantPool;
   /** Writes that wait for locks held elsewhere, and those too large to share a statement. */
-  readonly patient: Lane;
+  readonly lockWaiting: TenantPool;
   /** Purges, which take long and wait for locks. */
-  readonly purges: Lane;
+  readonly purges: TenantPool;
   /** Transactions of several statements. */
-  readonly transactions: Lane;
+  readonly transactions: TenantPool;
   /** What the server does by itself, for all tenants. */
-  readonly housekeeping: Lane;
+  readonly housekeeping: TenantPool;
   readonly #executor: Executor;
-  readonly #lanes: Lane[] = [];
+  readonly #lanes: TenantPool[] = [];
 
-  constructor(url: string, options: DatabaseOptions) {
+  constructor(url: string, options: PoolsOptions) {
     const { poolSize, transactionsMax, transactionSeconds, statementSeconds, queueMax } = options;
     this.#executor = new Executor(url, statementSeconds);
-    const lane = (size: number, parameters = {}, more: Partial<LaneOptions> = {}) => {
+    const lane = (size: number, parameters = {}, more: Partial<TenantPoolOptions> = {}) => {
       const limits = { size, queueMax, statementSeconds };
-      const lane = new Lane(url, this.#executor, { ...limits, parameters, ...more });
+      const lane = new TenantPool(url, this.#executor, { ...limits, parameters, ...more });
       this.#lanes.push(lane);
       return lane;
     };
-    this.shared = lane(sharedSize, sharedSession);
-    this.calls = lane(poolSize);
-    this.bulk = lane(bulkSize);
+    this.batches = lane(sharedSize, batchParameters);
+    this.short = lane(poolSize);
+    this.scans = lane(bulkSize);
     this.searches = lane(searchSize, { plan_cache_mode: "force_custom_plan" });
-    this.patient = lane(patientSize, planned, { spare });
+    this.lockWaiting = lane(patientSize, indexPlans, { spare });
     // What a delete takes with it by foreign keys is planned once a connection, maybe while the tables were small.
     this.purges = lane(purgeSize, { enable_seqscan: "off" }, { spare });
     // For a server whose machine is gone.
     const idleMsMax = Math.round(transactionSeconds * 1000) + idleGraceMs;
-    const transactions = { ...planned, idle_in_transaction_session_timeout: idleMsMax };
+    const transactions = { ...indexPlans, idle_in_transaction_session_timeout: idleMsMax };
     this.transactions = lane(transactionsMax, transactions, { spare });
-    this.housekeeping = lane(housekeepingSize, { enable_seqscan: "off" }, { whole: true });
+    this.housekeeping = lane(housekeepingSize, { enable_seqscan: "off" }, { allTenants: true });
   }
 
   async close(): Promise<void> {

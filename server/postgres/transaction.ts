@@ -10,7 +10,7 @@ const done = Promise.resolve(true);
 const never = new AbortController().signal;
 
 /** Runs statements until it is committed or rolled back. One of both must be called. */
-export class Transaction {
+export class DatabaseTransaction {
   readonly #losses: number;
   #ended = false;
   /** Resolves when the statement before has ended. */

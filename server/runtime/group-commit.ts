@@ -5,8 +5,8 @@
 import { codeOf } from "../errors/reasons.js";
 import type { Run } from "../postgres/connection.js";
 import { overloaded } from "../postgres/fair-semaphore.js";
-import type { Lane } from "../postgres/pool.js";
-import type { Ending } from "./in-flight.js";
+import type { TenantPool } from "../postgres/pool.js";
+import type { CallCancellation } from "./in-flight.js";
 
 const batchesMax = 2; // in flight: one is in the database while the next is gathered
 export const weightMax = 128;
@@ -16,35 +16,35 @@ const eager = 16;
 const scannedMax = 1024; // calls that wait for others, looked at for each batch
 
 /** A call that can share a statement. */
-interface Asked {
+interface Item {
   tenant: string;
 }
 
 /** A kind of statement that calls share. */
-export interface Shared<Call extends Asked, Reply> {
+export interface Batchable<Call extends Item, Reply> {
   /** Runs calls together; their replies, in their order. */
   run(run: Run, calls: Call[]): Promise<Reply[]>;
   /** What the call takes of a batch's 128. */
   weight(call: Call): number;
   /** What no other batch in flight may touch, since one would wait for the other. */
-  touches(call: Call): readonly Touch[];
+  touches(call: Call): readonly ConflictKey[];
 }
 
-export interface Touch {
+export interface ConflictKey {
   name: string;
   /** Whether other calls of the same batch may touch it too. */
-  mixes: boolean;
+  batchable: boolean;
 }
 
-interface Waiting<Call, Reply> {
+interface Submission<Call, Reply> {
   call: Call;
-  ending: Ending;
+  ending: CallCancellation;
   resolve(reply: Reply): void;
   reject(error: unknown): void;
 }
 
-export class Share<Call extends Asked, Reply> {
-  readonly #waiting = new Set<Waiting<Call, Reply>>();
+export class GroupCommit<Call extends Item, Reply> {
+  readonly #waiting = new Set<Submission<Call, Reply>>();
   /** What batches in flight touch, and what those wait for who must go before others. */
   readonly #touched = new Set<string>();
   #closed = new Set<string>();
@@ -52,13 +52,13 @@ export class Share<Call extends Asked, Reply> {
   #flushing = false;
 
   constructor(
-    readonly shared: Shared<Call, Reply>,
-    readonly lane: Lane,
+    readonly shared: Batchable<Call, Reply>,
+    readonly lane: TenantPool,
     readonly waitingMax: number,
   ) {}
 
   /** Runs a call with whatever others there are. If it ends before its statement is sent, it fails with the reason and is not done. */
-  ask(call: Call, ending: Ending): Promise<Reply> {
+  submit(call: Call, ending: CallCancellation): Promise<Reply> {
     return new Promise((resolve, reject) => {
       if (ending.reason) return reject(ending.reason);
       if (this.#waiting.size >= this.waitingMax) return reject(overloaded(this.waitingMax));
@@ -99,8 +99,8 @@ export class Share<Call extends Asked, Reply> {
   }
 
   /** The oldest calls that can go together now. One that must wait lets no younger one go first to what both touch. */
-  #gather(): Waiting<Call, Reply>[] {
-    const batch: Waiting<Call, Reply>[] = [];
+  #gather(): Submission<Call, Reply>[] {
+    const batch: Submission<Call, Reply>[] = [];
     const taken = new Set<string>();
     const closed = new Set<string>();
     this.#closed = closed;
@@ -119,10 +119,10 @@ export class Share<Call extends Asked, Reply> {
       const waits =
         (batch.length > 0 && weight + added > most) ||
         touches.some(
-          ({ name, mixes }) =>
-            this.#touched.has(name) || closed.has(name) || (!mixes && taken.has(name)),
+          ({ name, batchable }) =>
+            this.#touched.has(name) || closed.has(name) || (!batchable && taken.has(name)),
         );
-      for (const { name, mixes } of touches) (mixes && !waits ? taken : closed).add(name);
+      for (const { name, batchable } of touches) (batchable && !waits ? taken : closed).add(name);
       if (waits) continue;
       this.#waiting.delete(waiting);
       batch.push(waiting);
@@ -131,7 +131,7 @@ export class Share<Call extends Asked, Reply> {
     return batch;
   }
 
-  async #run(batch: Waiting<Call, Reply>[]): Promise<void> {
+  async #run(batch: Submission<Call, Reply>[]): Promise<void> {
     const abandoned = abandonment(batch);
     try {
       const tenants = [...new Set(batch.map(({ call }) => call.tenant))].sort();
@@ -156,7 +156,7 @@ export class Share<Call extends Asked, Reply> {
 }
 
 /** A signal that aborts once nobody of the batch waits any longer: only then may their statement be cancelled. */
-function abandonment(batch: { ending: Ending }[]) {
+function abandonment(batch: { ending: CallCancellation }[]) {
   const controller = new AbortController();
   let left = batch.length;
   const leave = () => {
@@ -178,19 +178,19 @@ const rolledBack = (error: unknown): boolean =>
   /^(?!08|533|57|58)[0-9A-Z]{5}$/.test(codeOf(error) ?? "");
 
 /** The shares of a server: one for each kind of statement. */
-export class Shares {
+export class GroupCommits {
   readonly #shares = new Map<unknown, unknown>();
 
   constructor(
-    readonly lane: Lane,
+    readonly lane: TenantPool,
     /** How many calls may wait for each. */
     readonly waitingMax: number,
   ) {}
 
-  of<Call extends Asked, Reply>(shared: Shared<Call, Reply>): Share<Call, Reply> {
-    const known = this.#shares.get(shared) as Share<Call, Reply> | undefined;
+  of<Call extends Item, Reply>(shared: Batchable<Call, Reply>): GroupCommit<Call, Reply> {
+    const known = this.#shares.get(shared) as GroupCommit<Call, Reply> | undefined;
     if (known) return known;
-    const share = new Share(shared, this.lane, this.waitingMax);
+    const share = new GroupCommit(shared, this.lane, this.waitingMax);
     this.#shares.set(shared, share);
     return share;
   }
@@ -200,7 +200,7 @@ export class Shares {
  * A row that a shared statement found for a call. The barrier lets the statement reach the tenants of all calls in it, so that a row is
  * also asked whose it is.
  */
-export function ownRow<Row extends { tenant: string }>(asked: Asked | undefined, row: Row): Row {
+export function ownRow<Row extends { tenant: string }>(asked: Item | undefined, row: Row): Row {
   if (row.tenant === asked?.tenant) return row;
   throw new Error("a statement found the row of another tenant");
 }

@@ -2,7 +2,7 @@
 import { CortexError } from "../errors/reasons.js";
 
 /** Says when a call is over before its time. Its signal is made for those who ask: most calls need none, and it is not cheap. */
-export class Ending {
+export class CallCancellation {
   #reason: CortexError | undefined;
   #controller: AbortController | undefined;
   #listener: (() => void) | undefined;
@@ -20,7 +20,7 @@ export class Ending {
     return this.#controller.signal;
   }
 
-  end(reason: CortexError): void {
+  cancel(reason: CortexError): void {
     if (this.#reason) return;
     this.#reason = reason;
     this.#listener?.();
@@ -34,20 +34,20 @@ export class Ending {
 }
 
 export class InFlight {
-  readonly #endings = new Set<Ending>();
+  readonly #endings = new Set<CallCancellation>();
   #idle: (() => void) | undefined;
 
-  open(): Ending {
-    const ending = new Ending();
+  open(): CallCancellation {
+    const ending = new CallCancellation();
     this.#endings.add(ending);
     return ending;
   }
 
-  has(ending: Ending): boolean {
+  has(ending: CallCancellation): boolean {
     return this.#endings.has(ending);
   }
 
-  close(ending: Ending): void {
+  close(ending: CallCancellation): void {
     this.#endings.delete(ending);
     if (this.#endings.size === 0) this.#idle?.();
   }
@@ -63,6 +63,6 @@ export class InFlight {
   /** Ends them all: each was cancelled before it changed anything, or answers. */
   abort(): void {
     const reason = new CortexError("SHUTTING_DOWN", { applied: "no" });
-    for (const ending of this.#endings) ending.end(reason);
+    for (const ending of this.#endings) ending.cancel(reason);
   }
 }

@@ -6,7 +6,7 @@ import { overloaded } from "../postgres/fair-semaphore.js";
 /** Somebody who holds keys. */
 export type Owner = object;
 
-interface Line {
+interface KeyQueue {
   owners: Set<Owner>;
   /** Statements of those who waited and are writing now. */
   passing: number;
@@ -19,33 +19,33 @@ interface Waiter {
   go(): void;
 }
 
-export class Locks {
-  readonly #lines = new Map<string, Line>();
+export class KeyLocks {
+  readonly #lines = new Map<string, KeyQueue>();
   #waiting = 0;
 
   /** How many may wait in all. */
   constructor(readonly waitingMax: number) {}
 
   /** Whether any of the keys is owned. */
-  held(keys: readonly string[]): boolean {
+  isOwned(keys: readonly string[]): boolean {
     return this.#lines.size > 0 && keys.some((key) => this.#lines.get(key)?.owners.size);
   }
 
   /** Waits until nobody owns any of the keys. To be told when the caller has written. */
-  async pass(keys: readonly string[], signal: AbortSignal): Promise<() => void> {
+  async waitUntilFree(keys: readonly string[], signal: AbortSignal): Promise<() => void> {
     if (this.#lines.size === 0) return done;
     for (;;) {
       const key = keys.find((name) => this.#lines.get(name)?.owners.size);
       if (key === undefined) return done;
-      const line = this.#lines.get(key) as Line;
+      const line = this.#lines.get(key) as KeyQueue;
       await this.#wait(key, line, undefined, signal);
-      if (!this.held(keys)) return () => this.#leave(key, line, () => line.passing--);
+      if (!this.isOwned(keys)) return () => this.#leave(key, line, () => line.passing--);
       this.#leave(key, line, () => line.passing--);
     }
   }
 
   /** Waits for its turn to own the key, holding nothing. */
-  async own(key: string, owner: Owner, signal: AbortSignal): Promise<void> {
+  async acquire(key: string, owner: Owner, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     const line = this.#lines.get(key);
     if (!line) this.join(key, owner);
@@ -64,7 +64,7 @@ export class Locks {
     if (line) this.#leave(key, line, () => line.owners.delete(owner));
   }
 
-  #wait(key: string, line: Line, owner: Owner | undefined, signal: AbortSignal): Promise<void> {
+  #wait(key: string, line: KeyQueue, owner: Owner | undefined, signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const left = () => {
         this.#waiting--;
@@ -92,13 +92,13 @@ export class Locks {
     });
   }
 
-  #leave(key: string, line: Line, step: () => void): void {
+  #leave(key: string, line: KeyQueue, step: () => void): void {
     step();
     this.#advance(key, line);
   }
 
   /** Lets the next go: all that only pass up to the next owner, then that one alone. */
-  #advance(key: string, line: Line): void {
+  #advance(key: string, line: KeyQueue): void {
     for (const waiter of line.waiting) {
       if (line.owners.size > 0 || (waiter.owner && line.passing > 0)) return;
       line.waiting.delete(waiter);

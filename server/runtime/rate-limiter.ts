@@ -9,7 +9,7 @@ interface Bucket {
 
 const bucketsMax = 100_000; // then the oldest is forgotten: a new one is full
 
-export class Rates {
+export class RateLimiter {
   readonly #buckets = new Map<string, Bucket>();
 
   constructor(

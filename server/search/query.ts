@@ -2,7 +2,7 @@
 // the statement is planned: then it knows which of them say nothing, and by which index the others are found.
 
 import { CortexError } from "../errors/reasons.js";
-import { type Fragment, joined, type Sql } from "../postgres/connection.js";
+import { type Fragment, joinFragments, type Sql } from "../postgres/connection.js";
 import * as check from "../validation/fields.js";
 import type { Language } from "./language.js";
 import { fold, isUnspaced, letterLexeme, lettersOf, unindexed } from "./text.js";
@@ -94,12 +94,12 @@ export class Terms {
   /** Whether the columns together hold every term. */
   held(columns: Columns[]): Fragment {
     const { sql } = this;
-    return joined(
+    return joinFragments(
       sql,
       this.terms.map((term) => {
         const anywhere = columns.map((at) => this.#holds(at, term));
         const ignored = term.plain && !term.quoted ? [this.ignored(term)] : [];
-        return sql`(${joined(sql, [...anywhere, ...ignored], sql`or`)})`;
+        return sql`(${joinFragments(sql, [...anywhere, ...ignored], sql`or`)})`;
       }),
       sql`and`,
     );
@@ -117,7 +117,7 @@ export class Terms {
         return sql`coalesce(case when ${this.ignored(term)} then 0 else ${rank} + ${fragments} end, 0)`;
       }),
     );
-    return joined(sql, parts, sql`+`);
+    return joinFragments(sql, parts, sql`+`);
   }
 
   /** The words of any of the terms. */
@@ -126,7 +126,7 @@ export class Terms {
     const words = this.terms
       .filter(({ plain, short }) => plain && !short)
       .map((term) => this.#parsed(term));
-    return words.length === 0 ? sql`''::tsquery` : sql`(${joined(sql, words, sql`||`)})`;
+    return words.length === 0 ? sql`''::tsquery` : sql`(${joinFragments(sql, words, sql`||`)})`;
   }
 
   /** Whether the term is a word that says nothing, and another does. */
@@ -136,7 +136,7 @@ export class Terms {
     const others = this.terms.filter((other) => other !== term);
     const telling = others.some(({ plain, quoted }) => !plain || quoted)
       ? sql`true`
-      : joined(
+      : joinFragments(
           sql,
           [sql`false`, ...others.map((other) => sql`numnode(${this.#parsed(other)}) > 0`)],
           sql`or`,
@@ -151,10 +151,10 @@ export class Terms {
     if (term.letters) {
       const letters = `(${term.letters}) | ${quote(unindexed)}`;
       const written = sql`${words} @@ ${letters}::tsquery and strpos(${text}, ${term.text}) > 0`;
-      return sql`(${joined(sql, [...asWords, written], sql`or`)})`;
+      return sql`(${joinFragments(sql, [...asWords, written], sql`or`)})`;
     }
     const like = sql`${text} like ${`%${term.text.replace(/[\\%_]/g, "\\$&")}%`}`;
-    return sql`(${joined(sql, [...asWords, like], sql`or`)})`;
+    return sql`(${joinFragments(sql, [...asWords, like], sql`or`)})`;
   }
 
   #parsed({ text, quoted }: Term): Fragment {

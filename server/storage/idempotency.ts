@@ -5,7 +5,7 @@ import type { Fragment, Run, Sql } from "../postgres/connection.js";
 import * as check from "../validation/fields.js";
 
 /** A request id, its digest, under which its reply is kept, and what tells its request from another. */
-export interface RequestKey {
+export interface IdempotencyKey {
   given: string;
   id: string;
   fingerprint: string;
@@ -14,11 +14,11 @@ export interface RequestKey {
 const digest = (text: string) => createHash("sha256").update(text).digest("base64url");
 
 /** The key of a request, of its RPC and all it asks for; undefined where it has no id. */
-export function requestKey(
+export function idempotencyKey(
   id: string | undefined,
   rpc: string,
   asks: unknown,
-): RequestKey | undefined {
+): IdempotencyKey | undefined {
   if (id === undefined) return undefined;
   const given = check.requestId(id);
   return { given, id: digest(given), fingerprint: digest(JSON.stringify([rpc, asks])) };
@@ -36,23 +36,23 @@ export interface Work {
 export async function once<Reply extends object>(
   run: Run,
   tenant: string,
-  request: RequestKey | undefined,
+  request: IdempotencyKey | undefined,
   work: (sql: Sql) => Work,
   /** Refuses it, where it is not a repeat. */
   allow: () => Promise<void> = async () => {},
 ): Promise<Reply | undefined> {
   const parsed = (reply: string | undefined) =>
     reply === undefined ? undefined : (JSON.parse(reply) as Reply);
-  const past = request && parsed(await keptReply(run, tenant, request));
+  const past = request && parsed(await findStoredReply(run, tenant, request));
   if (past) return past;
   await allow();
   try {
     const done = await doneOnce<Reply>(run, tenant, request, work);
     if (done || !request) return done;
-    return parsed(await keptReply(run, tenant, request)); // what refuses it may be what a repeat of it has done
+    return parsed(await findStoredReply(run, tenant, request)); // what refuses it may be what a repeat of it has done
   } catch (error) {
     if (!request || codeOf(error) !== "23505") throw error;
-    const theirs = parsed(await keptReply(run, tenant, request)); // a repeat was faster: what this one did is rolled back
+    const theirs = parsed(await findStoredReply(run, tenant, request)); // a repeat was faster: what this one did is rolled back
     if (!theirs) throw error;
     return theirs;
   }
@@ -62,7 +62,7 @@ export async function once<Reply extends object>(
 export async function doneOnce<Reply extends object>(
   run: Run,
   tenant: string,
-  request: RequestKey | undefined,
+  request: IdempotencyKey | undefined,
   work: (sql: Sql) => Work,
 ): Promise<Reply | undefined> {
   const [done] = await run<{ reply: Reply }>((sql) => {
@@ -82,10 +82,10 @@ export async function doneOnce<Reply extends object>(
 }
 
 /** Keeps a reply, in the transaction of its write. */
-export async function keepReply(
+export async function storeReply(
   run: Run,
   tenant: string,
-  { id, fingerprint }: RequestKey,
+  { id, fingerprint }: IdempotencyKey,
   { reply, userIds }: { reply: string; userIds: string[] },
 ): Promise<void> {
   await run(
@@ -96,27 +96,30 @@ export async function keepReply(
 }
 
 /** What is kept under a request id. */
-export interface Kept {
+export interface StoredReply {
   fingerprint: string;
   /** null: erased with a user. */
   reply: string | null;
 }
 
 /** The reply that is kept under a request's key. */
-export async function keptReply(
+export async function findStoredReply(
   run: Run,
   tenant: string,
-  request: RequestKey,
+  request: IdempotencyKey,
 ): Promise<string | undefined> {
-  const [kept] = await run<Kept>(
+  const [kept] = await run<StoredReply>(
     (sql) =>
       sql`select fingerprint, reply::text from request where tenant = ${tenant} and id = ${request.id}`,
   );
-  return kept && replyTo(request, kept);
+  return kept && matchReply(request, kept);
 }
 
 /** The reply to a request that was made before, if it was this one. */
-export function replyTo(request: RequestKey | undefined, { fingerprint, reply }: Kept): string {
+export function matchReply(
+  request: IdempotencyKey | undefined,
+  { fingerprint, reply }: StoredReply,
+): string {
   const details = { request_id: request?.given ?? "" };
   if (fingerprint !== request?.fingerprint) throw new CortexError("REQUEST_ID_REUSED", details);
   if (reply === null) throw new CortexError("REPLY_ERASED", details);
@@ -126,7 +129,7 @@ export function replyTo(request: RequestKey | undefined, { fingerprint, reply }:
 const batchMax = 1000;
 
 /** Deletes the replies that have been kept long enough, in bounded statements; returns how many. */
-export async function forgetReplies(run: Run, seconds: number): Promise<number> {
+export async function deleteOldReplies(run: Run, seconds: number): Promise<number> {
   for (let forgotten = 0; ; ) {
     const gone = await run(
       (sql) => sql`

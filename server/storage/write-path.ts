@@ -20,11 +20,11 @@ export async function untilUnlocked<Outcome>(
 ): Promise<Outcome> {
   let all = names;
   for (let attempt = 1; ; attempt++) {
-    const passed = locks.held(all) ? await locks.pass(all, signal) : undefined;
+    const passed = locks.isOwned(all) ? await locks.waitUntilFree(all, signal) : undefined;
     const outcome = await together().finally(() => passed?.());
     if (outcome !== "locked") return outcome;
     all = [...names, ...others];
-    if (locks.held(all)) continue;
+    if (locks.isOwned(all)) continue;
     // Another server's statement is done in a moment.
     if (attempt <= 2)
       await pause(attempt, undefined, { signal }).catch(() => {
@@ -34,7 +34,7 @@ export async function untilUnlocked<Outcome>(
       // On behalf of all who want the first of the keys.
       const [name = ""] = names;
       const owner = {};
-      await locks.own(name, owner, signal);
+      await locks.acquire(name, owner, signal);
       const outcome = await alone().finally(() => locks.release(name, owner));
       if (outcome !== "locked") return outcome;
     }

@@ -2,8 +2,8 @@ import type { DeleteRequest } from "../../gen/cortex/users/v1/users_pb.js";
 import { CortexError } from "../errors/reasons.js";
 import type { Call } from "../grpc/call.js";
 import { audit, userDigest } from "../storage/audit/audit.js";
-import { inPurge } from "../storage/audit/purge.js";
-import { keepReply, requestKey } from "../storage/idempotency.js";
+import { purgeTransaction } from "../storage/audit/purge.js";
+import { idempotencyKey, storeReply } from "../storage/idempotency.js";
 import { type Counts, erase, linked, locked } from "../storage/users/erase.js";
 import type { Author } from "../storage/versions/store.js";
 import * as check from "../validation/fields.js";
@@ -46,8 +46,8 @@ function refuseLinked(id: string, { mutable, immutable_version }: Counts): void 
 async function erased(call: Call, id: string, request: DeleteRequest): Promise<Erased> {
   const { tenant } = call;
   const { cascade, verify } = request;
-  const key = requestKey(request.requestId, "Users/Delete", [id, cascade, verify]);
-  const outcome = await inPurge<Erased>(call, key, async (run) => {
+  const key = idempotencyKey(request.requestId, "Users/Delete", [id, cascade, verify]);
+  const outcome = await purgeTransaction<Erased>(call, key, async (run) => {
     const outcome: Erased = { deleted: false, counts: {}, verified: false };
     if (await locked(run, tenant, id)) {
       if (!cascade) refuseLinked(id, await linked(run, tenant, id));
@@ -62,7 +62,7 @@ async function erased(call: Call, id: string, request: DeleteRequest): Promise<E
       const entry = { action: "Users.Delete", asked, deleted: { ...outcome.counts } };
       await audit(withoutUser(call, id), run, entry);
     }
-    if (key) await keepReply(run, tenant, key, { reply: JSON.stringify(outcome), userIds: [] });
+    if (key) await storeReply(run, tenant, key, { reply: JSON.stringify(outcome), userIds: [] });
     return outcome;
   });
   return outcome as Erased;

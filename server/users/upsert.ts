@@ -1,7 +1,7 @@
 import type { UpsertRequest } from "../../gen/cortex/users/v1/users_pb.js";
 import type { Call } from "../grpc/call.js";
 import { now } from "../postgres/connection.js";
-import { once, requestKey } from "../storage/idempotency.js";
+import { idempotencyKey, once } from "../storage/idempotency.js";
 import { type KeptUser, kept, toUser } from "../storage/users/user.js";
 import * as check from "../validation/fields.js";
 
@@ -9,7 +9,7 @@ export async function upsert(request: UpsertRequest, { tenant, run, quotas }: Ca
   const id = check.userId(request.id, "id");
   const given = request.profileJson !== undefined;
   const profile = check.jsonObject(request.profileJson ?? "{}", "profile_json");
-  const key = requestKey(request.requestId, "Users/Upsert", [id, request.profileJson]);
+  const key = idempotencyKey(request.requestId, "Users/Upsert", [id, request.profileJson]);
   const allow = () =>
     quotas.check(tenant, { keys: 0, bytes: Buffer.byteLength(profile), versions: 0 });
   const user = await once<KeptUser>(

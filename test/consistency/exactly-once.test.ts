@@ -3,13 +3,13 @@ import type { DescMethodUnary, MessageInitShape } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { MutableStore } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import { Users } from "../../gen/cortex/users/v1/users_pb.js";
-import { forgetReplies, requestKey } from "../../server/storage/idempotency.js";
+import { deleteOldReplies, idempotencyKey } from "../../server/storage/idempotency.js";
 import { Raw } from "../support/raw.js";
 import { serve } from "../support/server.js";
 import { laneOf } from "../support/tenant-pool.js";
 
 /** A request id is kept as its digest. */
-const idOf = (id: string) => requestKey(id, "", [])?.id ?? "";
+const idOf = (id: string) => idempotencyKey(id, "", [])?.id ?? "";
 
 const s = serve({ allowPurgeAll: true, sweepSeconds: 3600 });
 const rpc = MutableStore.method;
@@ -236,7 +236,7 @@ describe("kept replies", () => {
       insert into request (tenant, id, fingerprint, reply, created_at)
       values ('', 'young', 'f', '[]', now() - interval '23 hours 59 minutes')`;
     const lane = laneOf(s.databaseUrl, 1);
-    expect(await forgetReplies(lane.run(), 86_400)).toBe(2500);
+    expect(await deleteOldReplies(lane.run(), 86_400)).toBe(2500);
     expect((await s.sql`select id from request`).map(({ id }) => id)).toEqual(["young"]);
     await lane.close();
   });

@@ -1,8 +1,8 @@
 // Calls that share statements, on a real lane: who goes with whom, who waits, and what becomes of the others when one fails.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { CortexError } from "../../server/errors/reasons.js";
-import { Share, type Shared } from "../../server/runtime/group-commit.js";
-import { Ending } from "../../server/runtime/in-flight.js";
+import { type Batchable, GroupCommit } from "../../server/runtime/group-commit.js";
+import { CallCancellation } from "../../server/runtime/in-flight.js";
 import { serve } from "../support/server.js";
 import { laneOf } from "../support/tenant-pool.js";
 
@@ -19,12 +19,12 @@ interface Call {
   alone?: boolean;
   seconds?: number;
 }
-const never = new Ending();
+const never = new CallCancellation();
 
 /** A statement that divides a hundred by each call's number, and what it was sent. */
 function dividing() {
   const batches: number[][] = [];
-  const shared: Shared<Call & { tenant: string }, number> = {
+  const shared: Batchable<Call & { tenant: string }, number> = {
     async run(run, calls) {
       batches.push(calls.map(({ divisor }) => divisor));
       const rows = await run<{ quotient: number }>(
@@ -38,8 +38,9 @@ function dividing() {
     weight: () => 1,
     touches: ({ touches = [], alone = false }) => touches.map((name) => ({ name, mixes: !alone })),
   };
-  const share = new Share(shared, one.lane, 1000);
-  const ask = (call: Call, ending: Ending) => share.ask({ tenant: "", ...call }, ending);
+  const share = new GroupCommit(shared, one.lane, 1000);
+  const ask = (call: Call, ending: CallCancellation) =>
+    share.submit({ tenant: "", ...call }, ending);
   return { share: { ask }, batches };
 }
 
@@ -85,10 +86,10 @@ describe("calls that arrive together", () => {
 describe("a call that is given up", () => {
   it("before its statement is sent is not done; the others are", async () => {
     const { share, batches } = dividing();
-    const ending = new Ending();
+    const ending = new CallCancellation();
     const gone = share.ask({ divisor: 2 }, ending);
     const stays = share.ask({ divisor: 4 }, never);
-    ending.end(new CortexError("CANCELLED"));
+    ending.cancel(new CortexError("CANCELLED"));
     await expect(gone).rejects.toMatchObject({ reason: "CANCELLED" });
     expect(await stays).toBe(25);
     expect(batches).toEqual([[4]]);
@@ -96,19 +97,20 @@ describe("a call that is given up", () => {
 
   it("later does not disturb those who share its statement; where nobody is left, it is cancelled", async () => {
     const { share } = dividing();
-    const [one, two] = [new Ending(), new Ending()];
-    const ask = (ending: Ending, seconds: number) => share.ask({ divisor: 2, seconds }, ending);
+    const [one, two] = [new CallCancellation(), new CallCancellation()];
+    const ask = (ending: CallCancellation, seconds: number) =>
+      share.ask({ divisor: 2, seconds }, ending);
     const both = [ask(one, 0.3), ask(two, 0.3)];
     await new Promise((resolve) => setTimeout(resolve, 100));
-    one.end(new CortexError("CANCELLED"));
+    one.cancel(new CortexError("CANCELLED"));
     expect(await Promise.all(both)).toEqual([50, 50]);
 
-    const [three, four] = [new Ending(), new Ending()];
+    const [three, four] = [new CallCancellation(), new CallCancellation()];
     const start = performance.now();
     const outcomes = Promise.allSettled([ask(three, 20), ask(four, 20)]);
     await new Promise((resolve) => setTimeout(resolve, 100));
-    three.end(new CortexError("CANCELLED"));
-    four.end(new CortexError("DEADLINE_EXCEEDED"));
+    three.cancel(new CortexError("CANCELLED"));
+    four.cancel(new CortexError("DEADLINE_EXCEEDED"));
     expect((await outcomes).map((one) => one.status === "rejected" && one.reason.reason)).toEqual([
       "CANCELLED",
       "DEADLINE_EXCEEDED",

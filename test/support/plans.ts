@@ -9,12 +9,12 @@ import {
   type Fragment,
   type Run,
   type Sql,
-  workingFor,
+  tenantViews,
 } from "../../server/postgres/connection.js";
-import { scopeOf } from "../../server/postgres/pool.js";
-import { sharedSession } from "../../server/postgres/pools.js";
+import { scopeText } from "../../server/postgres/pool.js";
+import { batchParameters } from "../../server/postgres/pools.js";
 import { AccessCounter } from "../../server/runtime/access-counter.js";
-import { Locks } from "../../server/runtime/key-locks.js";
+import { KeyLocks } from "../../server/runtime/key-locks.js";
 import { Quotas } from "../../server/runtime/quotas.js";
 import { type Language, languageOf } from "../../server/search/language.js";
 import { type Served, testLog } from "./server.js";
@@ -60,13 +60,13 @@ export function explainer(s: Served) {
   let language: Language;
   beforeAll(async () => {
     language = await languageOf((build) => build(s.sql) as never, defaults.searchLanguage);
-    sql = connect(s.databaseUrl, { max: 1, connection: workingFor });
+    sql = connect(s.databaseUrl, { max: 1, connection: tenantViews });
     sharedSql = connect(s.databaseUrl, {
       max: 1,
-      connection: { ...sharedSession, ...workingFor },
+      connection: { ...batchParameters, ...tenantViews },
     });
     for (const one of [sql, sharedSql])
-      await one`select set_config('cortex.tenants', ${scopeOf([""])}, false)`;
+      await one`select set_config('cortex.tenants', ${scopeText([""])}, false)`;
   });
   afterAll(() => Promise.all([sql.end(), sharedSql.end()]));
 
@@ -84,7 +84,7 @@ export function explainer(s: Served) {
     share: async (shared, asked) => (await shared.run(explaining(sharedSql), [asked]))[0] as never,
     fail: never,
     quotas: new Quotas({ keys: 0, bytes: 0, versions: 0 }, never),
-    locks: new Locks(1000),
+    locks: new KeyLocks(1000),
     begin: never,
     beginPurge: async () =>
       ({ run, rollback: async () => {} }) as unknown as Awaited<ReturnType<Call["beginPurge"]>>,

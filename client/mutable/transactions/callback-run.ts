@@ -2,12 +2,12 @@
 
 import { CortexError, said } from "../../core/error.js";
 import { toJson } from "../../core/json.js";
-import { flag, keyText, namespaceText, only } from "../../core/validate.js";
-import { type ImmutableEntry, storeOf } from "../../immutable/versions.js";
-import { entryNames, setOf } from "../entries.js";
+import { flag, keyText, namespaceText, rejectUnknown } from "../../core/validate.js";
+import { type ImmutableEntry, storeInit } from "../../immutable/versions.js";
+import { entryNames, setInit } from "../entries.js";
 import type { EntryOptions } from "../options.js";
 import { isPromise } from "../updater.js";
-import type { OperationInit, Place, Seen } from "./locked.js";
+import type { EntryKey, OperationInit, ReadState } from "./locked.js";
 
 /** What the callback of a transaction works with. Nothing here waits, so `await` may be written or left out. */
 export interface Transaction {
@@ -31,23 +31,23 @@ export interface Transaction {
   store(entry: ImmutableEntry, options?: { ifVersion?: number | undefined }): void;
 }
 
-export const idOf = ({ namespace, key }: Place): string => `${namespace}\0${key}`;
+export const keyName = ({ namespace, key }: EntryKey): string => `${namespace}\0${key}`;
 
 /** Ends a run that cannot go on before something is read. Whoever catches it does no harm: the run is repeated all the same. */
 class Missing extends Error {}
 
-export class Run {
+export class CallbackRun {
   readonly operations: OperationInit[] = [];
   /** What the callback threw, once nothing is missing. */
   error: CortexError | undefined;
-  readonly #missing = new Map<string, Place>();
+  readonly #missing = new Map<string, EntryKey>();
   /** What it wrote: JSON text, or undefined where it deleted; null where that is not known before something is read. */
   readonly #written = new Map<string, string | undefined | null>();
   #over = false;
 
-  constructor(readonly seen: ReadonlyMap<string, Seen>) {}
+  constructor(readonly seen: ReadonlyMap<string, ReadState>) {}
 
-  get missing(): Place[] {
+  get missing(): EntryKey[] {
     return [...this.#missing.values()];
   }
 
@@ -102,8 +102,8 @@ export class Run {
     options: string | null | EntryOptions = {},
   ): void {
     const given = typeof options === "string" || options === null ? { userId: options } : options;
-    only(given, entryNames, "INVALID_OPTIONS", "set");
-    const set = setOf(value, given);
+    rejectUnknown(given, entryNames, "INVALID_OPTIONS", "set");
+    const set = setInit(value, given);
     this.#write(this.#place(namespace, key), { case: "set", value: set }, set.valueJson);
   }
 
@@ -113,14 +113,14 @@ export class Run {
     updater: (current: T) => T,
     options: { createIfMissing?: boolean | undefined } = {},
   ): void {
-    only(options, ["createIfMissing"], "INVALID_OPTIONS", "update");
+    rejectUnknown(options, ["createIfMissing"], "INVALID_OPTIONS", "update");
     const createIfMissing = flag(options.createIfMissing ?? false, "createIfMissing");
     if (typeof updater !== "function")
       throw new CortexError("INVALID_UPDATER", "the updater is not a function");
     const place = this.#place(namespace, key);
     const json = this.#look(place);
     if (json === null) {
-      this.#written.set(idOf(place), null); // goes on without, to see what else it will want
+      this.#written.set(keyName(place), null); // goes on without, to see what else it will want
       return;
     }
     if (json === undefined && !createIfMissing)
@@ -151,9 +151,9 @@ export class Run {
 
   store(entry: ImmutableEntry, options: { ifVersion?: number | undefined } = {}): void {
     this.#inTime();
-    only(options, ["ifVersion"], "INVALID_OPTIONS", "store");
+    rejectUnknown(options, ["ifVersion"], "INVALID_OPTIONS", "store");
     this.operations.push({
-      operation: { case: "store", value: storeOf(entry, options.ifVersion) },
+      operation: { case: "store", value: storeInit(entry, options.ifVersion) },
     });
   }
 
@@ -162,14 +162,14 @@ export class Run {
       throw new CortexError("INVALID_OPERATIONS", "the transaction is over: await in its callback");
   }
 
-  #place(namespace: string, key: string): Place {
+  #place(namespace: string, key: string): EntryKey {
     this.#inTime();
     return { namespace: namespaceText(namespace), key: keyText(key) };
   }
 
   /** The JSON under a key; undefined where there is none, null where it is not known yet. */
-  #look(place: Place): string | undefined | null {
-    const id = idOf(place);
+  #look(place: EntryKey): string | undefined | null {
+    const id = keyName(place);
     if (this.#written.has(id)) return this.#written.get(id);
     const seen = this.seen.get(id);
     if (seen) return seen.json;
@@ -177,14 +177,14 @@ export class Run {
     return null;
   }
 
-  #read(place: Place): string | undefined {
+  #read(place: EntryKey): string | undefined {
     const json = this.#look(place);
     if (json === null) throw new Missing("the transaction runs again once this is read");
     return json;
   }
 
-  #write(place: Place, operation: OperationInit["operation"], json: string | undefined): void {
-    this.#written.set(idOf(place), json);
+  #write(place: EntryKey, operation: OperationInit["operation"], json: string | undefined): void {
+    this.#written.set(keyName(place), json);
     this.operations.push({ ...place, operation: operation as never });
   }
 }
@@ -192,5 +192,5 @@ export class Run {
 /** Errors of an operation itself: what the transaction's error says of it. */
 const failed = new WeakMap<CortexError, { reason: string; operationIndex: number }>();
 
-const failure = (message: string, { namespace, key }: Place) =>
+const failure = (message: string, { namespace, key }: EntryKey) =>
   new CortexError("KEY_NOT_FOUND", message, { namespace, key });

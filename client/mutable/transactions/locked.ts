@@ -11,15 +11,15 @@ import {
 } from "../../../gen/cortex/mutable/v1/mutable_pb.js";
 import { CortexError } from "../../core/error.js";
 import { backOff, certainlyNot } from "../../core/retry.js";
-import type { Caller, Conversation } from "../../core/transport.js";
+import type { Conversation, Transport } from "../../core/transport.js";
 
-export interface Place {
+export interface EntryKey {
   namespace: string;
   key: string;
 }
 
 /** What was read under a key; no JSON: nothing. */
-export interface Seen {
+export interface ReadState {
   json: string | undefined;
   revision: string;
 }
@@ -44,7 +44,7 @@ interface Done<Context> {
 }
 
 /** A transaction that is open. */
-export class Locked<Context> {
+export class LockedTransaction<Context> {
   /** The commit that it sent. */
   sent: Unsure<Context> | undefined;
   readonly #messages: Messages;
@@ -55,7 +55,7 @@ export class Locked<Context> {
     this.#onLocked = onLocked;
   }
 
-  async read(keys: readonly Place[]): Promise<Seen[]> {
+  async read(keys: readonly EntryKey[]): Promise<ReadState[]> {
     this.#messages.send({ message: { case: "read", value: { keys: [...keys] } } });
     const { message } = await answer(this.#messages, "read");
     await this.#onLocked();
@@ -91,10 +91,10 @@ class Before<Context> extends Error {
  * attempt asks for it before it believes anything that it has read. Whatever else the work throws ends it, rolled back.
  */
 export async function underLock<Context>(
-  caller: Caller,
+  caller: Transport,
   deadline: Date,
   signal: AbortSignal | undefined,
-  work: (locked: Locked<Context>) => Promise<Done<Context>>,
+  work: (locked: LockedTransaction<Context>) => Promise<Done<Context>>,
 ): Promise<Done<Context>> {
   const open = [] as Unsure<Context>[];
   const ask = async () => {
@@ -105,11 +105,11 @@ export async function underLock<Context>(
   };
   for (let failures = 0; ; ) {
     let messages: Messages | undefined;
-    let locked: Locked<Context> | undefined;
+    let locked: LockedTransaction<Context> | undefined;
     try {
       messages = await caller.conversation(MutableStore.method.transact, deadline, signal);
       messages.send({ message: { case: "begin", value: {} } });
-      locked = new Locked(messages, ask);
+      locked = new LockedTransaction(messages, ask);
       return await work(locked);
     } catch (error) {
       if (error instanceof Before) return error.done;
@@ -139,7 +139,7 @@ function spared(error: unknown): unknown {
 
 /** The results of the transaction that was committed under the id; undefined where none was. */
 async function committed(
-  caller: Caller,
+  caller: Transport,
   requestId: string,
   deadline: Date,
   signal: AbortSignal | undefined,

@@ -2,9 +2,9 @@
 
 import { CortexError } from "../../core/error.js";
 import { toJson } from "../../core/json.js";
-import { amountText, flag, keyText, namespaceText, only } from "../../core/validate.js";
-import { type ImmutableEntry, storeOf } from "../../immutable/versions.js";
-import { entryNames, setOf } from "../entries.js";
+import { amountText, flag, keyText, namespaceText, rejectUnknown } from "../../core/validate.js";
+import { type ImmutableEntry, storeInit } from "../../immutable/versions.js";
+import { entryNames, setInit } from "../entries.js";
 import type { EntryOptions } from "../options.js";
 import type { OperationInit } from "./locked.js";
 
@@ -58,7 +58,7 @@ function toOperation(given: Operation, field: string): OperationInit {
   if (typeof given !== "object" || given === null) throw invalid(field, "is not an object");
   if (given.op === "store") {
     const { op: _, ifVersion, ...entry } = given;
-    return { operation: { case: "store", value: storeOf(entry, ifVersion, `${field}.`) } };
+    return { operation: { case: "store", value: storeInit(entry, ifVersion, `${field}.`) } };
   }
   const names = Object.hasOwn(known, given.op) ? known[given.op] : undefined;
   if (!names)
@@ -66,7 +66,7 @@ function toOperation(given: Operation, field: string): OperationInit {
       `${field}.op`,
       `is none of ${Object.keys(known).join(", ")}, store: ${String(given.op)}`,
     );
-  only(given, ["op", "namespace", "key", ...names], "INVALID_OPERATIONS", field);
+  rejectUnknown(given, ["op", "namespace", "key", ...names], "INVALID_OPERATIONS", field);
   const place = { namespace: namespaceText(given.namespace), key: keyText(given.key) };
   const { createIfMissing = false } = given as Changes;
   return {
@@ -82,7 +82,7 @@ function operationOf(
 ): NonNullable<OperationInit["operation"]> {
   switch (given.op) {
     case "set":
-      return { case: "set", value: setOf(given.value, given, prefix) };
+      return { case: "set", value: setInit(given.value, given, prefix) };
     case "update":
       return { case: "replace", value: { valueJson: toJson(given.value, `${prefix}value`) } };
     case "increment":

@@ -3,10 +3,16 @@ import { setTimeout as pause } from "node:timers/promises";
 import { MutableStore, type OperationResult } from "../../../gen/cortex/mutable/v1/mutable_pb.js";
 import { CortexError } from "../../core/error.js";
 import { abortable } from "../../core/retry.js";
-import type { Caller } from "../../core/transport.js";
+import type { Transport } from "../../core/transport.js";
 import type { Contention } from "../contention.js";
-import { idOf, Run, type Transaction } from "./callback-run.js";
-import { type Locked, type OperationInit, type Place, type Seen, underLock } from "./locked.js";
+import { CallbackRun, keyName, type Transaction } from "./callback-run.js";
+import {
+  type EntryKey,
+  type LockedTransaction,
+  type OperationInit,
+  type ReadState,
+  underLock,
+} from "./locked.js";
 
 export type Callback = (tx: Transaction) => unknown;
 
@@ -19,22 +25,22 @@ const conflictPauseMs = 4;
 
 /** What has been read, and whether all of it is of one moment. */
 interface Known {
-  seen: Map<string, Seen & Place>;
+  seen: Map<string, ReadState & EntryKey>;
   reads: number;
 }
 
 /** One transaction, until it is committed or fails. */
-export class Attempts {
+export class TransactionRunner {
   #losses = 0;
   /** What the callback was last seen to read: fetched together the next time. */
-  readonly #reads = new Map<string, Place>();
+  readonly #reads = new Map<string, EntryKey>();
   /** Whether a commit of it was sent: then it may have been applied. */
   #sent = false;
   /** Whether its values are too large to be read together. */
   #singly = false;
 
   constructor(
-    readonly caller: Caller,
+    readonly caller: Transport,
     readonly contention: Contention,
     readonly callback: Callback,
     readonly deadline: Date,
@@ -69,7 +75,7 @@ export class Attempts {
     const known: Known = { seen: new Map(), reads: 0 };
     await this.#fetch(known, [...this.#reads.values()]);
     const run = await this.#settled(known, async (places) => {
-      if (places.some((place) => this.contention.on(idOf(place)))) throw new Contended();
+      if (places.some((place) => this.contention.on(keyName(place)))) throw new Contended();
       await this.#fetch(known, places);
     }).catch(contended);
     if (!run || run.operations.length + known.seen.size > operationsMax) return this.#underLocks();
@@ -115,9 +121,9 @@ export class Attempts {
   }
 
   /** Runs the callback until it has read all it wants. */
-  async #settled(known: Known, fetch: (places: Place[]) => Promise<void>): Promise<Run> {
+  async #settled(known: Known, fetch: (places: EntryKey[]) => Promise<void>): Promise<CallbackRun> {
     for (let runs = 1; ; runs++) {
-      const run = new Run(known.seen);
+      const run = new CallbackRun(known.seen);
       await this.#inTime(run.take(this.callback));
       if (run.missing.length === 0) return run;
       if (runs === runsMax)
@@ -127,12 +133,12 @@ export class Attempts {
           { reason: "INVALID_OPERATIONS" },
         );
       if (this.#reads.size < readsMax)
-        for (const place of run.missing) this.#reads.set(idOf(place), place);
+        for (const place of run.missing) this.#reads.set(keyName(place), place);
       await fetch(run.missing);
     }
   }
 
-  async #fetch(known: Known, places: Place[]): Promise<void> {
+  async #fetch(known: Known, places: EntryKey[]): Promise<void> {
     const namespaces = new Map<string, string[]>();
     for (const { namespace, key } of places)
       namespaces.set(namespace, [...(namespaces.get(namespace) ?? []), key]);
@@ -156,7 +162,7 @@ export class Attempts {
       results.forEach(({ record }, i) => {
         const place = { namespace, key: keys[i] ?? "" };
         const { valueJson, revision = "0" } = record ?? {};
-        known.seen.set(idOf(place), { ...place, json: valueJson, revision });
+        known.seen.set(keyName(place), { ...place, json: valueJson, revision });
       });
     } catch (error) {
       const large = error instanceof CortexError && error.code === "REPLY_TOO_LARGE";
@@ -166,14 +172,18 @@ export class Attempts {
   }
 
   /** Reads under lock, in one order, as much at a time as a message takes. */
-  async #lock(known: Known, locked: Locked<undefined>, places: Place[]): Promise<void> {
-    const sorted = [...places].sort((a, b) => (idOf(a) < idOf(b) ? -1 : 1));
+  async #lock(
+    known: Known,
+    locked: LockedTransaction<undefined>,
+    places: EntryKey[],
+  ): Promise<void> {
+    const sorted = [...places].sort((a, b) => (keyName(a) < keyName(b) ? -1 : 1));
     const size = this.#singly ? 1 : operationsMax;
     for (let i = 0; i < sorted.length; i += size) {
       const some = sorted.slice(i, i + size);
       const seen = await locked.read(some);
       some.forEach((place, n) => {
-        known.seen.set(idOf(place), { ...place, ...(seen[n] as Seen) });
+        known.seen.set(keyName(place), { ...place, ...(seen[n] as ReadState) });
       });
     }
   }

@@ -3,13 +3,13 @@
 import { MutableStore, type OperationResult } from "../../../gen/cortex/mutable/v1/mutable_pb.js";
 import { CortexError } from "../../core/error.js";
 import { checkSignal, checkTimeout } from "../../core/retry.js";
-import type { Caller, WriteOptions } from "../../core/transport.js";
-import { only, writeNames } from "../../core/validate.js";
+import type { Transport, WriteOptions } from "../../core/transport.js";
+import { rejectUnknown, writeNames } from "../../core/validate.js";
 import { type ImmutableRecord, toImmutableRecord } from "../../immutable/versions.js";
 import type { Contention } from "../contention.js";
 import { type MutableRecord, toRecord } from "../records.js";
 import { type Operation, toOperations } from "./operations.js";
-import { Attempts, type Callback } from "./transaction-runner.js";
+import { type Callback, TransactionRunner } from "./transaction-runner.js";
 
 export type { Transaction } from "./callback-run.js";
 export type { Operation } from "./operations.js";
@@ -33,7 +33,7 @@ export interface TransactionResult {
 
 export class Transactions {
   constructor(
-    readonly caller: Caller,
+    readonly caller: Transport,
     readonly contention: Contention,
   ) {}
 
@@ -41,7 +41,7 @@ export class Transactions {
     work: Callback | readonly Operation[],
     options: TransactionOptions,
   ): Promise<TransactionResult> {
-    only(options, [...writeNames, "maxAttempts"], "INVALID_OPTIONS", "transaction");
+    rejectUnknown(options, [...writeNames, "maxAttempts"], "INVALID_OPTIONS", "transaction");
     const { maxAttempts = 10, timeoutMs = this.caller.timeoutMs } = options;
     if (!Number.isInteger(maxAttempts) || maxAttempts < 1)
       throw invalid("INVALID_OPTIONS", "maxAttempts", "is not a whole number above 0");
@@ -55,7 +55,14 @@ export class Transactions {
     checkSignal(signal);
     const { caller, contention } = this;
     const callback = work as Callback;
-    const attempts = new Attempts(caller, contention, callback, deadline, signal, maxAttempts);
+    const attempts = new TransactionRunner(
+      caller,
+      contention,
+      callback,
+      deadline,
+      signal,
+      maxAttempts,
+    );
     const results = await attempts.run().catch((error: unknown) => {
       throw named(error, timeoutMs, attempts.sent);
     });

@@ -3,7 +3,7 @@
 import { createHash, randomUUID } from "node:crypto";
 import { CortexError } from "../../errors/reasons.js";
 import type { Run } from "../../postgres/connection.js";
-import { type Author, auditIdPrefix, auditType, storeAll, versionOf } from "../versions/store.js";
+import { type Author, auditIdPrefix, auditType, newVersion, storeAll } from "../versions/store.js";
 
 /** Names a user to whoever knows the id already, and to nobody else. */
 export const userDigest = (tenant: string, id: string): string =>
@@ -33,7 +33,7 @@ export async function audit(
     clearUserId: false,
     clearMetadata: false,
   };
-  const [stored] = await storeAll(run, [versionOf(author, message, undefined)], {
+  const [stored] = await storeAll(run, [newVersion(author, message, undefined)], {
     wait: true,
     attempts: 1,
   });

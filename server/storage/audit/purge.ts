@@ -4,7 +4,7 @@
 import { CortexError, codeOf } from "../../errors/reasons.js";
 import type { Call } from "../../grpc/call.js";
 import type { Run, Sql } from "../../postgres/connection.js";
-import { doneOnce, keptReply, once, type RequestKey, type Work } from "../idempotency.js";
+import { doneOnce, findStoredReply, type IdempotencyKey, once, type Work } from "../idempotency.js";
 import { type AuditEntry, audit } from "./audit.js";
 
 const attemptsMax = 5;
@@ -13,9 +13,9 @@ const attemptsMax = 5;
 const rivals = new Set(["40P01", "40001", "23505", "23503"]);
 
 /** Does the work in a transaction, unless the request was made before: then that reply is given, as where the work gives none. */
-export async function inPurge<Reply>(
+export async function purgeTransaction<Reply>(
   call: Call,
-  request: RequestKey | undefined,
+  request: IdempotencyKey | undefined,
   work: (run: Run) => Promise<Reply | undefined>,
 ): Promise<Reply | undefined> {
   for (let attempt = 1; ; attempt++) {
@@ -35,13 +35,13 @@ export async function inPurge<Reply>(
 }
 
 /** The reply to the same request made before. */
-async function past<Reply>({ run, tenant }: Call, request: RequestKey | undefined) {
-  const kept = request && (await keptReply(run, tenant, request));
+async function past<Reply>({ run, tenant }: Call, request: IdempotencyKey | undefined) {
+  const kept = request && (await findStoredReply(run, tenant, request));
   return kept === undefined ? undefined : (JSON.parse(kept) as Reply);
 }
 
 interface Purge<Reply> {
-  request: RequestKey | undefined;
+  request: IdempotencyKey | undefined;
   /** Whether it only counts. */
   dryRun?: boolean;
   work: (sql: Sql) => Work;
@@ -59,7 +59,7 @@ export async function purging<Reply extends object>(
     await past(call, request); // which refuses an id that was used for something else
     return once<Reply>(call.purges, tenant, undefined, work); // what changes nothing is counted anew, and kept nowhere
   }
-  return inPurge<Reply>(call, request, async (run) => {
+  return purgeTransaction<Reply>(call, request, async (run) => {
     const reply = await doneOnce<Reply>(run, tenant, request, work);
     const logged = reply && entry(reply);
     if (logged) await audit(call, run, logged);

@@ -5,21 +5,21 @@
 import { codeOf } from "../../errors/reasons.js";
 import type { Call } from "../../grpc/call.js";
 import type { Run } from "../../postgres/connection.js";
-import type { Touch } from "../../runtime/group-commit.js";
+import type { ConflictKey } from "../../runtime/group-commit.js";
 import type { Amounts, Room } from "../../runtime/quotas.js";
-import type { Kept, RequestKey } from "../idempotency.js";
+import type { IdempotencyKey, StoredReply } from "../idempotency.js";
 import type { Row } from "./entry.js";
 import { type Cells, resultOf } from "./reply.js";
 import { statement } from "./statement.js";
 
-export interface Place {
+export interface EntryKey {
   tenant: string;
   namespace: string;
   key: string;
 }
 
 /** What is to become of one key. */
-export interface Operation extends Place {
+export interface Operation extends EntryKey {
   kind: "check" | "set" | "add" | "append" | "merge" | "replace" | "delete";
   /** The value, element or patch as JSON text; the amount as decimal text. */
   argument?: string | undefined;
@@ -32,20 +32,20 @@ export interface Operation extends Place {
   ifRevision?: string | undefined;
 }
 
-export interface Unit {
+export interface AtomicWrite {
   tenant: string;
   /** Who writes. */
   agent: string | undefined;
   principal: string | undefined;
   operations: Operation[];
-  request: RequestKey | undefined;
+  request: IdempotencyKey | undefined;
   /** Largest value it may leave, and largest reply, in bytes of UTF-8. */
   valueBytesMax: number;
   replyBytesMax: number;
   /** The names of the keys of its operations. */
   keys: string[];
   /** Its keys and its request id, as names in the batch. */
-  touches: Touch[];
+  touches: ConflictKey[];
   /** What it takes of a batch. */
   weight: number;
   /** What the tenant may still store, where that is little. */
@@ -53,14 +53,14 @@ export interface Unit {
 }
 
 /** A unit of operations on behalf of one call. */
-export function unitOf(
+export function atomicWrite(
   { tenant, agent, principal, config }: Call,
   operations: Operation[],
-  request: RequestKey | undefined,
-): Unit {
+  request: IdempotencyKey | undefined,
+): AtomicWrite {
   const { valueBytesMax, messageBytesMax: replyBytesMax } = config;
   const mixes = operations.length === 1;
-  const keys = operations.map(idOf);
+  const keys = operations.map(entryName);
   const touches = (mixes ? keys : [...new Set(keys)]).map((name) => ({ name, mixes }));
   if (request) touches.push({ name: `${tenant}\0${request.id}`, mixes: false });
   let weight = 0;
@@ -104,7 +104,11 @@ export interface Refusal {
   bytes: number | null;
 }
 
-export type Outcome = { results: Result[] } | { refusal: Refusal } | { repeated: Kept } | "locked";
+export type Outcome =
+  | { results: Result[] }
+  | { refusal: Refusal }
+  | { repeated: StoredReply }
+  | "locked";
 
 interface Written {
   cells: string;
@@ -126,7 +130,7 @@ const attemptsMax = 10;
  */
 export async function apply(
   run: Run,
-  units: Unit[],
+  units: AtomicWrite[],
   { wait, attempts = attemptsMax }: { wait: boolean; attempts?: number },
 ): Promise<Outcome[]> {
   const plan = planOf(units);
@@ -146,7 +150,7 @@ export async function apply(
 const rivals = new Set(["23505", "23503"]);
 
 /** What a unit adds to what its tenant stores, at most. */
-export const addsOf = ({ operations }: Unit): Amounts => {
+export const addsOf = ({ operations }: AtomicWrite): Amounts => {
   const adds = { keys: 0, bytes: 0, versions: 0 };
   for (const { kind, argument = "", metadata } of operations) {
     if (kind === "check" || kind === "delete") continue;
@@ -172,7 +176,7 @@ export interface Plan {
   room: Room | undefined;
 }
 
-function planOf(units: Unit[]): Plan {
+function planOf(units: AtomicWrite[]): Plan {
   const keys = new Map<string, Key>();
   const all = units.flatMap(({ operations, request, keys: ids, agent, principal }, unit) =>
     operations.map((operation, i) => {
@@ -212,7 +216,7 @@ function planOf(units: Unit[]): Plan {
       fingerprint: request.fingerprint,
     }),
   }));
-  const [{ valueBytesMax, replyBytesMax, room }] = units as [Unit];
+  const [{ valueBytesMax, replyBytesMax, room }] = units as [AtomicWrite];
   return {
     keys: JSON.stringify(sorted),
     steps: JSON.stringify(steps),
@@ -225,7 +229,7 @@ function planOf(units: Unit[]): Plan {
   };
 }
 
-interface Key extends Place {
+interface Key extends EntryKey {
   /** The unit that it belongs to, if that has several operations. */
   atomic: number | undefined;
   steps: number;
@@ -233,11 +237,11 @@ interface Key extends Place {
 }
 
 /** A key's name among all; no name holds a control character. */
-export const idOf = ({ tenant, namespace, key }: Place): string =>
+export const entryName = ({ tenant, namespace, key }: EntryKey): string =>
   `${tenant}\0${namespace}\0${key}`;
 
 /** What became of each unit. */
-function outcomes(units: Unit[], rows: Written[]): Outcome[] {
+function outcomes(units: AtomicWrite[], rows: Written[]): Outcome[] {
   let next = 0;
   return units.map(({ operations, replyBytesMax }): Outcome => {
     const own = rows.slice(next, next + operations.length);

@@ -9,17 +9,17 @@ import type { Config } from "../../config/config.js";
 import { CortexError } from "../../errors/reasons.js";
 import type { Call } from "../../grpc/call.js";
 import * as check from "../../validation/fields.js";
-import { type Store, storeOf } from "../versions/store.js";
-import type { Operation, Place } from "./apply.js";
+import { type NewVersion, parseStore } from "../versions/store.js";
+import type { EntryKey, Operation } from "./apply.js";
 
 /** The fields that SetRequest, BatchSetEntry and SetOperation share. */
 type SetMessage = Omit<SetOperation, keyof Message>;
 
-export function place(
+export function parseKey(
   tenant: string,
   { namespace, key }: { namespace: string; key: string },
   prefix = "",
-): Place {
+): EntryKey {
   return {
     tenant,
     namespace: check.namespace(namespace, `${prefix}namespace`),
@@ -27,8 +27,8 @@ export function place(
   };
 }
 
-export function setOperation(
-  at: Place,
+export function parseSet(
+  at: EntryKey,
   message: SetMessage,
   { valueBytesMax }: Config,
   prefix = "",
@@ -62,8 +62,8 @@ export function setOperation(
 type Change = UpdateRequest["operation"];
 
 /** What changes the value that is there. */
-export function changeOperation(
-  at: Place,
+export function parseChange(
+  at: EntryKey,
   operation: Change,
   createIfMissing: boolean,
   config: Config,
@@ -110,9 +110,14 @@ function kindOf(
 }
 
 /** One step of a transaction: an operation on a key, or the store of a version. */
-export type Step = Operation | Store;
+export type TransactionStep = Operation | NewVersion;
 
-function stepOf(call: Call, message: OperationMessage, context: Context, prefix: string): Step {
+function stepOf(
+  call: Call,
+  message: OperationMessage,
+  context: Context,
+  prefix: string,
+): TransactionStep {
   const { tenant, config } = call;
   const { operation, createIfMissing } = message;
   const refuse = (field: string, problem: string) =>
@@ -126,17 +131,17 @@ function stepOf(call: Call, message: OperationMessage, context: Context, prefix:
       if (operation.case === "store") {
         if (message.namespace !== "" || message.key !== "")
           throw refuse("namespace", "and key mean nothing for a store");
-        return storeOf(call, operation.value, context.requestId, `${prefix}store.`);
+        return parseStore(call, operation.value, context.requestId, `${prefix}store.`);
       }
       return operation.case === "delete"
-        ? { ...place(tenant, message, prefix), kind: "delete", expects: "present" }
-        : setOperation(place(tenant, message, prefix), operation.value, config, `${prefix}set.`);
+        ? { ...parseKey(tenant, message, prefix), kind: "delete", expects: "present" }
+        : parseSet(parseKey(tenant, message, prefix), operation.value, config, `${prefix}set.`);
     case undefined:
-      place(tenant, message, prefix);
+      parseKey(tenant, message, prefix);
       throw refuse("operation", "is missing");
     default: {
-      const at = place(tenant, message, prefix);
-      return changeOperation(at, operation as Change, createIfMissing, config, prefix);
+      const at = parseKey(tenant, message, prefix);
+      return parseChange(at, operation as Change, createIfMissing, config, prefix);
     }
   }
 }
@@ -151,7 +156,11 @@ interface Context {
 }
 
 /** The steps of a transaction. */
-export function stepsOf(call: Call, messages: OperationMessage[], context: Context): Step[] {
+export function parseSteps(
+  call: Call,
+  messages: OperationMessage[],
+  context: Context,
+): TransactionStep[] {
   const { used, done = 0 } = context;
   const got = used + messages.length;
   if (got > check.operationsMax)

@@ -4,7 +4,7 @@ import type { Call } from "../../grpc/call.js";
 import type { Fragment, Sql } from "../../postgres/connection.js";
 import { type AuditEntry, userDigest } from "../audit/audit.js";
 import { purging } from "../audit/purge.js";
-import { requestKey, type Work } from "../idempotency.js";
+import { idempotencyKey, type Work } from "../idempotency.js";
 import { type Matching, matches } from "./filter.js";
 
 const keysShownMax = 1000;
@@ -26,7 +26,7 @@ export async function purge(
   const { tenant: _, userId, ...named } = matching;
   const user = userId === undefined ? {} : { user: userDigest(call.tenant, userId) };
   const purged = await purging<Purged>(call, {
-    request: requestKey(requestId, rpc, [matching, dryRun]),
+    request: idempotencyKey(requestId, rpc, [matching, dryRun]),
     dryRun,
     work: (sql) => deleting(sql, (sql) => matches(sql, matching), dryRun),
     entry: (purged) => entryOf(rpc, { ...named, ...user }, purged),

@@ -1,6 +1,6 @@
 // What a refusal of the database tells the caller.
 import { CortexError, type Details, type Reason } from "../../errors/reasons.js";
-import type { Operation, Refusal, Unit } from "./apply.js";
+import type { AtomicWrite, Operation, Refusal } from "./apply.js";
 
 const kinds = {
   REVISION_MISMATCH: ({ ifRevision = "" }, { revision }) => ({
@@ -16,7 +16,10 @@ const kinds = {
   VALUE_NOT_ARRAY: (_, { type }) => ({ got: type ?? "" }),
 } satisfies Partial<Record<Reason, (operation: Operation, refusal: Refusal) => Details>>;
 
-export function refusalOf({ operations, valueBytesMax }: Unit, refusal: Refusal): CortexError {
+export function refusalOf(
+  { operations, valueBytesMax }: AtomicWrite,
+  refusal: Refusal,
+): CortexError {
   const operation = operations[refusal.index] as Operation;
   const { namespace, key } = operation;
   const got = `${refusal.bytes}`;

@@ -2,16 +2,23 @@
 
 import type { CortexError } from "../../errors/reasons.js";
 import type { Call } from "../../grpc/call.js";
-import { type Shared, weightMax } from "../../runtime/group-commit.js";
+import { type Batchable, weightMax } from "../../runtime/group-commit.js";
 import type { Quotas, Room } from "../../runtime/quotas.js";
-import { keptReply, replyTo } from "../idempotency.js";
+import { findStoredReply, matchReply } from "../idempotency.js";
 import { untilUnlocked } from "../write-path.js";
-import { addsOf, apply, type Outcome, type Refusal, type Result, type Unit } from "./apply.js";
+import {
+  type AtomicWrite,
+  addsOf,
+  apply,
+  type Outcome,
+  type Refusal,
+  type Result,
+} from "./apply.js";
 import { refusalOf } from "./refuse.js";
 import { operationResultsIn } from "./reply.js";
 
 /** Units that share a statement. */
-const writes: Shared<Unit, Outcome> = {
+const writes: Batchable<AtomicWrite, Outcome> = {
   run: (run, units) => apply(run, units, { wait: false }),
   weight: ({ weight }) => weight,
   touches: ({ touches }) => touches,
@@ -23,7 +30,7 @@ export const namespaceId = (tenant: string, namespace: string): string => `${ten
 /** Applies a unit, once: its results, one for each operation. */
 export async function write(
   call: Call,
-  unit: Unit,
+  unit: AtomicWrite,
   refuse: (refusal: Refusal) => CortexError = (refusal) => refusalOf(unit, refusal),
 ): Promise<Result[]> {
   const room = await call.quotas.room(call.tenant, addsOf(unit));
@@ -38,7 +45,7 @@ export async function write(
   });
   if ("refusal" in outcome && unit.request) {
     // What refuses it may be what a repeat of it has done since the statement looked for one.
-    const reply = await keptReply(call.run, unit.tenant, unit.request);
+    const reply = await findStoredReply(call.run, unit.tenant, unit.request);
     if (reply !== undefined) return operationResultsIn(reply, unit.operations);
   }
   return settle(unit, outcome, refused);
@@ -55,17 +62,17 @@ export function quotaRefusal(
 }
 
 /** In a statement of its own, which waits for locks. */
-async function alone({ patient }: Call, unit: Unit): Promise<Outcome> {
+async function alone({ patient }: Call, unit: AtomicWrite): Promise<Outcome> {
   const [outcome] = await apply(patient, [unit], { wait: true });
   return outcome as Outcome;
 }
 
 export function settle(
-  unit: Unit,
+  unit: AtomicWrite,
   outcome: Exclude<Outcome, "locked">,
   refuse: (refusal: Refusal) => CortexError,
 ): Result[] {
   if ("results" in outcome) return outcome.results;
   if ("refusal" in outcome) throw refuse(outcome.refusal);
-  return operationResultsIn(replyTo(unit.request, outcome.repeated), unit.operations);
+  return operationResultsIn(matchReply(unit.request, outcome.repeated), unit.operations);
 }

@@ -7,17 +7,24 @@ import type { Call } from "../../grpc/call.js";
 import { readAll } from "../../mutable/batch-get.js";
 import { failure } from "../../mutable/commit.js";
 import { now, type Run } from "../../postgres/connection.js";
-import type { Transaction } from "../../postgres/transaction.js";
+import type { DatabaseTransaction } from "../../postgres/transaction.js";
 import type { Amounts, Room } from "../../runtime/quotas.js";
-import { addsOf, apply, idOf, type Operation, type Place, unitOf } from "../entries/apply.js";
+import {
+  addsOf,
+  apply,
+  atomicWrite,
+  type EntryKey,
+  entryName,
+  type Operation,
+} from "../entries/apply.js";
 import { columns, joinAccess, type Row } from "../entries/entry.js";
 import { type Matching, matches } from "../entries/filter.js";
-import type { Step } from "../entries/operation.js";
+import type { TransactionStep } from "../entries/operation.js";
 import { refusalOf } from "../entries/refuse.js";
 import { replyOf, type StepResult } from "../entries/reply.js";
 import { creation } from "../entries/statement.js";
 import { namespaceId, quotaRefusal, settle } from "../entries/write.js";
-import { keepReply, type RequestKey } from "../idempotency.js";
+import { type IdempotencyKey, storeReply } from "../idempotency.js";
 import {
   refusalOf as refusalOfStore,
   type Stored,
@@ -34,10 +41,10 @@ export class Session {
   readonly #names = new Set<string>();
   /** Keys whose rows it has locked. */
   readonly #locked = new Set<string>();
-  readonly #placeholders: Place[] = [];
+  readonly #placeholders: EntryKey[] = [];
   /** About what its results take: the answer to its commit holds them all. */
   #bytes = 0;
-  #transaction: Transaction | undefined;
+  #transaction: DatabaseTransaction | undefined;
   /** What it has added to what its tenant stores, at most. */
   readonly #added: Amounts = { keys: 0, bytes: 0, versions: 0 };
 
@@ -45,7 +52,7 @@ export class Session {
     this.#call = call;
   }
 
-  async read(places: Place[]) {
+  async read(places: EntryKey[]) {
     const { messageBytesMax } = this.#call.config;
     return this.#locking(places, (run) => readAll(run, places, messageBytesMax));
   }
@@ -59,7 +66,7 @@ export class Session {
       (sql) =>
         sql`select pg_advisory_xact_lock(${creation(sql, sql`${tenant}::text`, sql`${namespace}::text`)})::text`,
     );
-    const found = await run<Place & { bytes: number }>(
+    const found = await run<EntryKey & { bytes: number }>(
       (sql) => sql`
         select m.tenant, m.namespace, m.key, m.bytes + octet_length(m.metadata::text) as bytes
         from mutable m where ${matches(sql, matching)}
@@ -73,8 +80,8 @@ export class Session {
         limit: `${config.messageBytesMax}`,
         got: `${bytes}`,
       });
-    this.#own(found.map(idOf));
-    for (const place of found) this.#locked.add(idOf(place));
+    this.#own(found.map(entryName));
+    for (const place of found) this.#locked.add(entryName(place));
     return run<Row>(
       (sql) => sql`
         select ${columns(sql)} from mutable m ${joinAccess(sql)} where ${matches(sql, matching)} order by m.key`,
@@ -82,7 +89,7 @@ export class Session {
   }
 
   /** Applies steps, the first of which are preconditions. */
-  async write(steps: Step[], preconditions = 0): Promise<StepResult[]> {
+  async write(steps: TransactionStep[], preconditions = 0): Promise<StepResult[]> {
     const { config } = this.#call;
     await this.#wait(steps.map(nameOf));
     const before = this.steps;
@@ -102,11 +109,15 @@ export class Session {
     return results;
   }
 
-  async #writeEntries(steps: Step[], results: StepResult[], failed: Failed): Promise<void> {
+  async #writeEntries(
+    steps: TransactionStep[],
+    results: StepResult[],
+    failed: Failed,
+  ): Promise<void> {
     const places = steps.flatMap((step, i) => (step.kind === "store" ? [] : [i]));
     if (places.length === 0) return;
     const operations = places.map((i) => steps[i] as Operation);
-    const whole = unitOf(this.#call, operations, undefined);
+    const whole = atomicWrite(this.#call, operations, undefined);
     const { quotas, tenant } = this.#call;
     const room = await quotas.room(tenant, addsOf(whole));
     const unit = room ? { ...whole, room: this.#left(room) } : whole;
@@ -143,7 +154,11 @@ export class Session {
   }
 
   /** In rounds of distinct records, each locked before the statement that stores: that is to see what others have stored. */
-  async #storeVersions(steps: Step[], results: StepResult[], failed: Failed): Promise<void> {
+  async #storeVersions(
+    steps: TransactionStep[],
+    results: StepResult[],
+    failed: Failed,
+  ): Promise<void> {
     let left = steps.flatMap((step, place) => (step.kind === "store" ? [{ step, place }] : []));
     while (left.length > 0) {
       const round = new Map(left.toReversed().map((one) => [one.step.name, one]));
@@ -177,7 +192,7 @@ export class Session {
     }
   }
 
-  async commit(request: RequestKey | undefined): Promise<void> {
+  async commit(request: IdempotencyKey | undefined): Promise<void> {
     const { tenant } = this.#call;
     const transaction = this.#transaction ?? (request && (await this.#open()));
     if (!transaction) return;
@@ -191,7 +206,7 @@ export class Session {
           where m.tenant = ${tenant} and m.namespace = place.namespace and m.key = place.key and m.expire_at = '-infinity'`,
       );
     if (request)
-      await keepReply(run, tenant, request, {
+      await storeReply(run, tenant, request, {
         reply: replyOf(this.results),
         userIds: [...new Set(this.results.flatMap((result) => rowOf(result)?.user_id ?? []))],
       }).catch(conflicting);
@@ -213,14 +228,14 @@ export class Session {
   }
 
   /** Locks keys, whether or not they exist, in the order in which everybody does; then does what is to be done with them. */
-  async #locking<T>(places: Place[], work: (run: Run) => Promise<T>): Promise<T> {
-    const fresh = new Map(places.map((place) => [idOf(place), place]));
+  async #locking<T>(places: EntryKey[], work: (run: Run) => Promise<T>): Promise<T> {
+    const fresh = new Map(places.map((place) => [entryName(place), place]));
     for (const name of this.#locked) fresh.delete(name);
     const names = [...fresh.keys()].sort();
     const run = await this.#begun(names);
     if (names.length === 0) return work(run);
-    const sorted = names.map((name) => fresh.get(name) as Place);
-    const locked = run<Place>(
+    const sorted = names.map((name) => fresh.get(name) as EntryKey);
+    const locked = run<EntryKey>(
       (sql) => sql`
         insert into mutable as m (tenant, namespace, key, value, created_at, updated_at, expire_at, revision, created_revision)
         select place.tenant, place.namespace, place.key, 'null', ${now(sql)}, ${now(sql)}, '-infinity', nextval('revision'), 0
@@ -242,7 +257,7 @@ export class Session {
     if (this.#transaction) return;
     for (const name of [...new Set(names)].sort()) {
       if (this.#names.has(name)) continue;
-      await locks.own(name, this, signal);
+      await locks.acquire(name, this, signal);
       this.#names.add(name);
     }
   }
@@ -255,7 +270,7 @@ export class Session {
     return run;
   }
 
-  async #open(): Promise<Transaction> {
+  async #open(): Promise<DatabaseTransaction> {
     this.#transaction = await this.#call.begin();
     return this.#transaction;
   }
@@ -282,7 +297,8 @@ function addedBy(results: StepResult[]): Amounts {
 
 type Failed = (error: CortexError, index: number) => CortexError;
 
-const nameOf = (step: Step): string => (step.kind === "store" ? step.name : idOf(step));
+const nameOf = (step: TransactionStep): string =>
+  step.kind === "store" ? step.name : entryName(step);
 
 const sizeOf = (result: StepResult): number => {
   const row = rowOf(result);

@@ -2,7 +2,7 @@
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Filter } from "../../../gen/cortex/immutable/v1/immutable_pb.js";
 import { CortexError } from "../../errors/reasons.js";
-import { type Fragment, joined, type Sql } from "../../postgres/connection.js";
+import { type Fragment, joinFragments, type Sql } from "../../postgres/connection.js";
 import { comparable } from "../../search/text.js";
 import * as check from "../../validation/fields.js";
 import type { Query } from "../page-token.js";
@@ -132,7 +132,7 @@ export function matches(sql: Sql, m: Matching): Fragment {
     ${m.createdBefore ? sql`and h.created_at < ${m.createdBefore}` : sql``}
     ${m.metadata === undefined ? sql`` : sql`and ${has(m.metadata)}`}
     ${m.tags === undefined ? sql`` : sql`and ${has(m.tags)}`}
-    ${m.anyTags.length === 0 ? sql`` : sql`and (${joined(sql, m.anyTags.map(has), sql`or`)})`}
+    ${m.anyTags.length === 0 ? sql`` : sql`and (${joinFragments(sql, m.anyTags.map(has), sql`or`)})`}
     ${m.agentId === undefined ? sql`` : sql`and h.agent_id = ${m.agentId}`}
     ${m.principal === undefined ? sql`` : sql`and h.principal = ${m.principal}`}
     ${m.minVersion === undefined ? sql`` : sql`and h.version >= ${m.minVersion}`}`;

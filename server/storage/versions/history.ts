@@ -1,6 +1,6 @@
 // The versions before the current one, as a record carries them: the last 100, as many of them as fit.
 import type { Run } from "../../postgres/connection.js";
-import { columns, kept, type RecordRow, size, type VersionRow } from "./version.js";
+import { columns, type RecordRow, retained, size, type VersionRow } from "./version.js";
 
 export const versionsMax = 100;
 export const historyBytesMax = 1024 * 1024;
@@ -23,7 +23,7 @@ export async function pastOf(
           ${records.map((r) => r.type)}::text[], ${records.map((r) => r.id)}::text[], ${records.map((r) => r.version)}::int[]
         ) with ordinality as asked (type, id, version, number)
         cross join lateral (
-          select v.* from immutable h join immutable_version v on ${kept(sql)}
+          select v.* from immutable h join immutable_version v on ${retained(sql)}
           where h.tenant = ${tenant} and h.type = asked.type and h.id = asked.id and v.version < asked.version
           order by v.version desc limit ${versionsMax}
         ) as v

@@ -2,7 +2,7 @@
 // is that version, `todo` those that can be. What it looks up it looks up by primary key in subqueries, which no plan can turn into
 // a scan of a table.
 import { type Fragment, now, type Sql } from "../../postgres/connection.js";
-import type { Store } from "./store.js";
+import type { NewVersion } from "./store.js";
 
 /** What the statement says of a store. */
 export interface Cells {
@@ -17,7 +17,7 @@ export interface Cells {
 
 const doomedMax = 100; // versions beyond what is kept that one store deletes; the sweep deletes the rest
 
-export function statement(sql: Sql, stores: Store[], wait: boolean): Fragment {
+export function statement(sql: Sql, stores: NewVersion[], wait: boolean): Fragment {
   const requests = stores.some(({ request }) => request);
   return sql`
     with held as materialized (
@@ -140,7 +140,7 @@ export function statement(sql: Sql, stores: Store[], wait: boolean): Fragment {
 const words = (sql: Sql, fields: Fragment, letters: Fragment): Fragment =>
   sql`search_words(language::regconfig, ${fields}::json, ${letters})`;
 
-const rowOf = (store: Store, number: number) => ({
+const rowOf = (store: NewVersion, number: number) => ({
   number,
   tenant: store.tenant,
   type: store.type,

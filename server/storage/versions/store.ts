@@ -2,20 +2,20 @@
 // transaction. One statement, of distinct records.
 import type { Message } from "@bufbuild/protobuf";
 import type { StoreOperation } from "../../../gen/cortex/immutable/v1/immutable_pb.js";
-import { keepOf } from "../../config/retention.js";
+import { versionsToKeep } from "../../config/retention.js";
 import { CortexError, codeOf } from "../../errors/reasons.js";
 import type { Call } from "../../grpc/call.js";
 import type { Run } from "../../postgres/connection.js";
-import type { Touch } from "../../runtime/group-commit.js";
+import type { ConflictKey } from "../../runtime/group-commit.js";
 import type { Amounts } from "../../runtime/quotas.js";
 import { comparable, type Searchable, searchable } from "../../search/text.js";
 import * as check from "../../validation/fields.js";
-import { type Kept, type RequestKey, requestKey } from "../idempotency.js";
+import { type IdempotencyKey, idempotencyKey, type StoredReply } from "../idempotency.js";
 import { type Cells, statement } from "./statement.js";
 import type { RecordRow } from "./version.js";
 
 /** A version to be stored. */
-export interface Store {
+export interface NewVersion {
   kind: "store";
   tenant: string;
   type: string;
@@ -29,19 +29,19 @@ export interface Store {
   principal: string | undefined;
   /** The id it is requested under, and the key its reply is kept under by itself. */
   requestId: string | undefined;
-  request: RequestKey | undefined;
+  request: IdempotencyKey | undefined;
   /** How many versions are kept; -1: all. */
   keep: number;
   language: string;
   search: Searchable & { metadata: Searchable | undefined; labels: string | undefined };
   /** Its record and its request id, as names in a batch and in the memory of the server. */
   name: string;
-  touches: Touch[];
+  touches: ConflictKey[];
   weight: number;
 }
 
 /** The record's name among all that can be locked; no other has an empty second part. */
-export const recordId = (tenant: string, type: string, id: string): string =>
+export const recordLockName = (tenant: string, type: string, id: string): string =>
   `${tenant}\0\0${type}\0${id}`;
 
 /** The fields that StoreRequest and StoreOperation share. */
@@ -59,25 +59,25 @@ function checkNotAudit({ type, id }: { type: string; id: string }, field: string
 }
 
 /** A version that a caller asks to store. */
-export function storeOf(
+export function parseStore(
   call: Call,
   message: StoreMessage,
   requestId: string | undefined,
   prefix = "",
-): Store {
+): NewVersion {
   checkNotAudit(message, `${prefix}id`);
-  return versionOf(call, message, requestId, prefix);
+  return newVersion(call, message, requestId, prefix);
 }
 
 /** Who stores, and where. */
 export type Author = Pick<Call, "tenant" | "agent" | "principal" | "config" | "language">;
 
-export function versionOf(
+export function newVersion(
   { tenant, agent, principal, config, language }: Author,
   message: StoreMessage,
   requestId: string | undefined,
   prefix = "",
-): Store {
+): NewVersion {
   const { userId, clearUserId, metadataJson, clearMetadata, ifVersion } = message;
   const field = (name: string) => prefix + name;
   const type = check.type(message.type, field("type"));
@@ -93,7 +93,7 @@ export function versionOf(
     : metadataJson === undefined
       ? undefined
       : check.recordMetadata(metadataJson, field("metadata_json"));
-  const name = recordId(tenant, type, id);
+  const name = recordLockName(tenant, type, id);
   return {
     kind: "store",
     tenant,
@@ -112,7 +112,7 @@ export function versionOf(
     principal,
     requestId,
     request: undefined,
-    keep: keepOf(config.retention, type),
+    keep: versionsToKeep(config.retention, type),
     language: language.name,
     search: {
       ...searchable(data),
@@ -120,30 +120,30 @@ export function versionOf(
       labels: metadata && comparable(metadata),
     },
     name,
-    touches: [{ name, mixes: false }],
+    touches: [{ name, batchable: false }],
     weight: 1 + Math.floor(message.dataJson.length / 4096),
   };
 }
 
 /** What versions add to what their tenant stores. (One that pushes an old version out needs no more room, but is not known to.) */
-export const storesAdd = (stores: readonly Store[]): Amounts => {
-  const bytesOf = ({ data, metadata }: Store) =>
+export const storesAdd = (stores: readonly NewVersion[]): Amounts => {
+  const bytesOf = ({ data, metadata }: NewVersion) =>
     Buffer.byteLength(data) + Buffer.byteLength(metadata ?? "{}");
   const bytes = stores.reduce((sum, store) => sum + bytesOf(store), 0);
   return { keys: 0, bytes, versions: stores.length };
 };
 
 /** The same store, whose reply is kept under its request id. */
-export function keptOnce(store: Store): Store {
+export function keptOnce(store: NewVersion): NewVersion {
   const { tenant, requestId, touches } = store;
-  const request = requestKey(requestId, "Immutable/Store", asksOf(store));
+  const request = idempotencyKey(requestId, "Immutable/Store", asksOf(store));
   if (!request) return store;
   const touch = { name: `${tenant}\0${request.id}`, mixes: false };
   return { ...store, request, touches: [...touches, touch] };
 }
 
 /** What tells a store from another under the same request id. */
-export const asksOf = ({ type, id, data, userId, metadata, ifVersion }: Store) => ({
+export const asksOf = ({ type, id, data, userId, metadata, ifVersion }: NewVersion) => ({
   type,
   id,
   data,
@@ -155,7 +155,7 @@ export const asksOf = ({ type, id, data, userId, metadata, ifVersion }: Store) =
 export type Stored =
   | { row: RecordRow }
   | { refusal: { reason: "VERSION_MISMATCH" | "USER_NOT_FOUND"; version: number } }
-  | { repeated: Kept }
+  | { repeated: StoredReply }
   | "locked";
 
 const attemptsMax = 10;
@@ -167,7 +167,7 @@ const rivals = new Set(["23505", "23503"]);
 /** Stores versions of distinct records; what became of each, in their order. Without `wait` a locked record is "locked". */
 export async function storeAll(
   run: Run,
-  stores: Store[],
+  stores: NewVersion[],
   { wait, attempts = attemptsMax }: { wait: boolean; attempts?: number },
 ): Promise<Stored[]> {
   for (let attempt = 1; ; attempt++) {
@@ -182,7 +182,7 @@ export async function storeAll(
   }
 }
 
-function outcome(store: Store, row: Cells): Stored {
+function outcome(store: NewVersion, row: Cells): Stored {
   if (row.repeats !== null) return { repeated: { fingerprint: row.repeats, reply: row.reply } };
   if (row.refusal === "LOCKED") return "locked";
   if (row.refusal === "FOREIGN") throw new Error("a statement found the row of another tenant");
@@ -191,7 +191,7 @@ function outcome(store: Store, row: Cells): Stored {
 }
 
 /** The record that a reply keeps of a store; what the request itself says is not kept twice. */
-export function rowIn(cells: string, { type, id, data, requestId }: Store): RecordRow {
+export function rowIn(cells: string, { type, id, data, requestId }: NewVersion): RecordRow {
   const kept = JSON.parse(cells) as {
     version: number;
     first_version: number;
@@ -218,7 +218,7 @@ export function rowIn(cells: string, { type, id, data, requestId }: Store): Reco
 
 /** What a refusal tells the caller. */
 export function refusalOf(
-  { type, id, ifVersion, userId }: Store,
+  { type, id, ifVersion, userId }: NewVersion,
   { reason, version }: { reason: "VERSION_MISMATCH" | "USER_NOT_FOUND"; version: number },
 ): CortexError {
   if (reason === "USER_NOT_FOUND") return new CortexError(reason, { user_id: userId ?? "" });

@@ -36,11 +36,11 @@ export const columns = (sql: Sql): Fragment => sql`
 export const size = (sql: Sql): Fragment =>
   sql`(coalesce(v.bytes, 0) + octet_length(v.metadata::text) + 600)`;
 
-export const ofRecord = (sql: Sql, tenant: string, type: string, id: string): Fragment =>
+export const isRecord = (sql: Sql, tenant: string, type: string, id: string): Fragment =>
   sql`h.tenant = ${tenant} and h.type = ${type} and h.id = ${id}`;
 
 /** The versions `v` of the record `h` that are kept. */
-export const kept = (sql: Sql): Fragment => sql`
+export const retained = (sql: Sql): Fragment => sql`
   v.tenant = h.tenant and v.type = h.type and v.id = h.id and v.version >= h.first_version and v.data is not null`;
 
 /** The current version `v` of the record `h`. */
