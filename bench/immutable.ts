@@ -110,7 +110,11 @@ async function searches(call: Calling, databaseUrl: string, sql: Sql): Promise<v
       return [];
     };
     const request = create(rpc.search.input, { query });
-    await search(request, { tenant: "", searches, language } as Call);
+    await search(request, {
+      caller: { tenant: "" },
+      db: { searches },
+      server: { language },
+    } as unknown as Call);
     const bare = statement as unknown as (sql: Sql) => Fragment;
     await compare(
       `search for ${what}`,

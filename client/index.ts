@@ -51,6 +51,7 @@ export type {
   SetManyEntry,
   SetOptions,
 } from "./mutable/options.js";
+export type { UpdateOptions, Updater } from "./mutable/pending-update.js";
 export type { MutableRecord } from "./mutable/records.js";
 export type {
   Operation,
@@ -58,7 +59,6 @@ export type {
   TransactionOptions,
   TransactionResult,
 } from "./mutable/transactions/transaction.js";
-export type { UpdateOptions, Updater } from "./mutable/update.js";
 export type {
   DeleteUserOptions,
   DeleteUserResult,
@@ -101,7 +101,7 @@ export class Cortex implements AsyncDisposable {
   readonly immutable: Immutable;
   /** The users that data can belong to. */
   readonly users: Users;
-  readonly #caller: Transport;
+  readonly #transport: Transport;
 
   /** @throws CortexError INVALID_CONFIG where an option is not what it should be. */
   constructor(options: CortexOptions = {}) {
@@ -122,15 +122,15 @@ export class Cortex implements AsyncDisposable {
       "x-agent-id": agent || undefined,
     };
     const timeoutMs = options.timeoutMs ?? 5000;
-    this.#caller = new Transport(address, headers, checkTimeout(timeoutMs), { tls, token });
-    this.mutable = new Mutable(this.#caller);
-    this.immutable = new Immutable(this.#caller);
-    this.users = new Users(this.#caller);
+    this.#transport = new Transport(address, headers, checkTimeout(timeoutMs), { tls, token });
+    this.mutable = new Mutable(this.#transport);
+    this.immutable = new Immutable(this.#transport);
+    this.users = new Users(this.#transport);
   }
 
   /** Closes the connection once the calls in flight are done; later calls fail with CANCELLED. */
   async close(): Promise<void> {
-    this.#caller.close();
+    this.#transport.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

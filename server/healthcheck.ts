@@ -1,4 +1,4 @@
-// Asks the server at CORTEX_LISTEN for its health: exit code 0 where it serves. For container health checks.
+// The health check of a container: asks the server at CORTEX_LISTEN for its health. The exit code is 0 if it serves.
 import { readFileSync } from "node:fs";
 import { Client, credentials, Metadata } from "@grpc/grpc-js";
 import { service } from "grpc-health-check";
@@ -8,7 +8,7 @@ const { CORTEX_LISTEN, CORTEX_TLS_CERT: cert, CORTEX_TLS_KEY: key } = process.en
 const address = (CORTEX_LISTEN ?? defaults.listen).replace("0.0.0.0", "127.0.0.1");
 const channel =
   cert && key
-    ? // It knows the server by where it listens, and shows the server's own certificate where one is asked for.
+    ? // The address is local, so the certificate is not verified. The server's own certificate serves as the client's.
       credentials.createSsl(null, readFileSync(key), readFileSync(cert), {
         rejectUnauthorized: false,
       })

@@ -1,10 +1,12 @@
 #!/usr/bin/env -S node --max-semi-space-size=64
-// Flags and environment -> start(). With --workers N, this process owns the embedded Postgres and N others serve.
+// The command: parses flags and environment, and starts the server. With --workers N this process owns the embedded
+// Postgres, and N others serve.
 import cluster from "node:cluster";
 import { createRequire } from "node:module";
 import type { Logger } from "pino";
 import { type Config, Printed, parseConfig, UsageError } from "./config/config.js";
-import { CortexError, codeOf } from "./errors/reasons.js";
+import { CortexError } from "./errors/reasons.js";
+import { codeOf } from "./errors/sqlstate.js";
 import { createLog } from "./log.js";
 import { connectionsNeeded } from "./postgres/pools.js";
 import { start } from "./start.js";
@@ -57,7 +59,7 @@ async function serve(config: Config, log: Logger): Promise<void> {
   process.exit(0);
 }
 
-/** Loaded only when it is needed: whoever brings a database needs no embedded one. */
+/** Imported only when needed: the npm package is not installed where DATABASE_URL is given. */
 async function startPostgres(config: Config, log: Logger) {
   const { startEmbedded } = await import("./embedded/cluster.js");
   return startEmbedded(config.dataDir, log, connectionsNeeded(config));
@@ -65,7 +67,7 @@ async function startPostgres(config: Config, log: Logger) {
 
 async function serveAsWorker(config: Config, log: Logger): Promise<void> {
   const stopped = stopSignal();
-  process.once("disconnect", () => process.kill(process.pid, "SIGTERM")); // the primary is gone
+  process.once("disconnect", () => process.kill(process.pid, "SIGTERM")); // the primary process is gone
   const running = await start(config, config.databaseUrl ?? "", log);
   process.send?.({ address: running.address });
   await stopped;
@@ -73,7 +75,7 @@ async function serveAsWorker(config: Config, log: Logger): Promise<void> {
   process.exit(0);
 }
 
-/** Resolves at the first SIGTERM or Ctrl-C; a second one of these ends the process at once. */
+/** Resolves at the first SIGTERM or Ctrl-C. A second Ctrl-C ends the process at once. */
 function stopSignal(): Promise<void> {
   return new Promise((resolve) => {
     let asked = false;

@@ -1,39 +1,16 @@
-// The only wiring: database -> migrate -> serve -> drain.
-import { toBinary } from "@bufbuild/protobuf";
-import {
-  FileDescriptorProtoSchema,
-  file_google_protobuf_any,
-  file_google_protobuf_duration,
-  file_google_protobuf_timestamp,
-} from "@bufbuild/protobuf/wkt";
-import { logVerbosity, Server, setLogVerbosity } from "@grpc/grpc-js";
-import { ReflectionService } from "@grpc/reflection";
-import { HealthImplementation } from "grpc-health-check";
+// Starts a server: database, migrations, services, sweeps. Stops it: drains, then closes everything.
+import type { Server } from "@grpc/grpc-js";
 import type { Logger } from "pino";
-import { file_cortex_error_v1_error } from "../gen/cortex/error/v1/error_pb.js";
-import {
-  file_cortex_immutable_v1_immutable,
-  ImmutableStore,
-} from "../gen/cortex/immutable/v1/immutable_pb.js";
-import {
-  file_cortex_mutable_v1_mutable,
-  MutableStore,
-} from "../gen/cortex/mutable/v1/mutable_pb.js";
-import { file_cortex_users_v1_users, Users } from "../gen/cortex/users/v1/users_pb.js";
-import { file_google_rpc_error_details } from "../gen/google/rpc/error_details_pb.js";
-import { file_google_rpc_status } from "../gen/google/rpc/status_pb.js";
-import { file_grpc_health_v1_health, Health } from "../gen/grpc/health/v1/health_pb.js";
 import { authenticator } from "./auth/authenticate.js";
-import { nobody } from "./auth/credentials.js";
+import { anonymous } from "./auth/credentials.js";
 import { authInterceptor } from "./auth/interceptor.js";
 import { type Config, consistent, isLoopback } from "./config/config.js";
 import type { CortexError } from "./errors/reasons.js";
 import type { ServerContext } from "./grpc/call.js";
-import { addService } from "./grpc/handlers.js";
 import { Listener } from "./grpc/listener.js";
+import { createServer } from "./grpc/server.js";
 import { transport } from "./grpc/tls.js";
-import { immutableStore } from "./immutable/service.js";
-import { mutableStore } from "./mutable/service.js";
+import type { Run } from "./postgres/connection.js";
 import { migrate } from "./postgres/migrate.js";
 import { Pools } from "./postgres/pools.js";
 import { AccessCounter } from "./runtime/access-counter.js";
@@ -43,96 +20,73 @@ import { KeyLocks } from "./runtime/key-locks.js";
 import { Quotas } from "./runtime/quotas.js";
 import { RateLimiter } from "./runtime/rate-limiter.js";
 import { languageOf } from "./search/language.js";
-import { sweep } from "./storage/entries/sweep.js";
+import { services } from "./services.js";
+import { sweepAudit } from "./storage/audit/sweep.js";
+import { sweepEntries } from "./storage/entries/sweep.js";
 import { deleteOldReplies } from "./storage/idempotency.js";
-import { sweep as sweepVersions } from "./storage/versions/sweep.js";
-import { users } from "./users/service.js";
+import { sweepVersions } from "./storage/versions/sweep.js";
 
 export interface Running {
-  /** HOST:PORT that is served. */
+  /** The HOST:PORT that is served. */
   address: string;
-  /** Drains: no new calls, calls in flight finish within the drain time, what is counted is written. */
+  /** Takes no new calls, lets those in flight finish within the drain time, writes what is counted, and closes. */
   stop(): Promise<void>;
 }
 
-/** Serves on config.listen over the Postgres of the URL, whose schema is up to date when this resolves. */
+/** Serves on config.listen, on the Postgres of the URL. The schema is up to date when this resolves. */
 export async function start(config: Config, databaseUrl: string, log: Logger): Promise<Running> {
   consistent(config);
-  const undo: (() => unknown)[] = [];
+  const cleanups: (() => unknown)[] = [];
   try {
-    return await open(config, databaseUrl, log, undo);
+    return await open(config, databaseUrl, log, cleanups);
   } catch (error) {
-    for (const close of undo.reverse()) await close();
+    for (const cleanup of cleanups.reverse()) await cleanup();
     throw error;
   }
 }
 
-/** Opens all there is to open; what is open by then is to be closed where it fails. */
+/** Opens everything. `cleanups` closes what was opened by then if it fails. */
 async function open(
   config: Config,
   databaseUrl: string,
   log: Logger,
-  undo: (() => unknown)[],
+  cleanups: (() => unknown)[],
 ): Promise<Running> {
   const auth = await authenticator(config, log);
-  undo.push(() => auth?.stop());
+  cleanups.push(() => auth?.stop());
   const { credentials, stop: stopTransport } = await transport(config, log);
-  undo.push(stopTransport);
-  warn(config, log);
+  cleanups.push(stopTransport);
+  warnOfRisks(config, log);
   await migrate(databaseUrl);
-  const database = new Pools(databaseUrl, config);
-  undo.push(() => database.close());
-  const housekeeping = database.housekeeping.run([], new AbortController().signal);
-  const language = await languageOf(housekeeping, config.searchLanguage);
-  const access = new AccessCounter(housekeeping, log);
+  const pools = new Pools(databaseUrl, config);
+  cleanups.push(() => pools.close());
+  const housekeeping = pools.housekeeping.run([], new AbortController().signal);
   const listener = new Listener(config, log);
   const context: ServerContext = {
-    unasked: auth ? undefined : nobody,
+    anonymous: auth ? undefined : anonymous,
     listener,
-    rates: new RateLimiter(config.ratePerSecond, config.rateBurst || config.ratePerSecond),
+    rateLimiter: new RateLimiter(config.ratePerSecond, config.rateBurst || config.ratePerSecond),
     quotas: new Quotas(
       { keys: config.quotaKeys, bytes: config.quotaBytes, versions: config.quotaVersions },
       housekeeping,
     ),
-    database,
-    shares: new GroupCommits(database.batches, config.queueMax),
+    pools,
+    groupCommits: new GroupCommits(pools.batches, config.queueMax),
     locks: new KeyLocks(config.queueMax),
-    access,
+    access: new AccessCounter(housekeeping, log),
     config,
-    language,
+    language: await languageOf(housekeeping, config.searchLanguage),
     log,
-    calls: new InFlight(),
+    inFlight: new InFlight(),
   };
-
-  setLogVerbosity(logVerbosity.NONE); // grpc-js prints headers it does not like, tokens among them
-  const server = new Server({
-    // Above our own limit, so that a message a little too large is refused with its reason.
-    "grpc.max_receive_message_length": config.messageBytesMax + 1024 * 1024,
-    "grpc.max_send_message_length": -1,
-    "grpc.keepalive_time_ms": config.keepaliveSeconds * 1000,
-    "grpc.keepalive_timeout_ms": 20_000,
-    "grpc.keepalive_permit_without_calls": 1,
-    "grpc.max_concurrent_streams": config.streamsMax,
-    "grpc.enable_channelz": 0, // statistics nobody reads
-    ...(auth && { interceptors: [authInterceptor(auth, refused(config, log))] }),
-  });
-  addService(server, MutableStore, mutableStore, context);
-  addService(server, ImmutableStore, immutableStore, context);
-  addService(server, Users, users, context);
-  const health = new HealthImplementation();
-  health.addToServer(server);
-  if (config.reflection) reflection().addToServer(server);
+  const interceptors = auth ? [authInterceptor(auth, logRefused(config, log))] : [];
+  const { server, setHealth } = createServer(services, context, interceptors);
 
   const port = await listener.serve(server, credentials);
-  setHealth(health, "SERVING");
+  setHealth("SERVING");
   const sweeping = every(config.sweepSeconds * 1000, async (signal) => {
     try {
-      const run = database.housekeeping.run([], signal);
-      const entries = await sweep(run);
-      const versions = await sweepVersions(run, config.retention);
-      const replies = await deleteOldReplies(run, config.requestSeconds);
-      if (entries + versions + replies > 0)
-        log.debug({ entries, versions, replies }, "expired, forgotten and old things swept");
+      await sweep(pools.housekeeping.run([], signal), config, log);
     } catch (error) {
       if (!signal.aborted) log.warn({ err: error }, "the sweep failed and will be tried again");
     }
@@ -141,31 +95,44 @@ async function open(
   return {
     address: config.listen.replace(/:\d+$/, `:${port}`),
     async stop() {
-      setHealth(health, "NOT_SERVING");
+      setHealth("NOT_SERVING");
       listener.close();
-      await drain(server, context.calls, config.drainSeconds * 1000);
+      await drain(server, context.inFlight, config.drainSeconds * 1000);
       auth?.stop();
       stopTransport();
       await sweeping.stop();
-      await access.flush();
-      await database.close();
+      await context.access.flush();
+      await pools.close();
     },
   };
 }
 
-/** Credentials that do not count, in the log. */
-const refused =
+/** Deletes what has expired or is no longer kept. */
+async function sweep(run: Run, config: Config, log: Logger): Promise<void> {
+  const entries = await sweepEntries(run);
+  const versions = await sweepVersions(run, config.retention);
+  const replies = await deleteOldReplies(run, config.requestSeconds);
+  const audit = await sweepAudit(run, config.auditDays);
+  if (entries + versions + replies + audit > 0)
+    log.debug(
+      { entries, versions, replies, audit },
+      "swept what had expired or was no longer kept",
+    );
+}
+
+/** Logs a call whose credentials were refused: the interceptor ends it before it is a call of a handler. */
+const logRefused =
   ({ auditLog }: Config, log: Logger) =>
   (path: string, { reason, details, cause }: CortexError, peer: string) => {
     const { problem } = details;
     if (reason !== "UNAUTHENTICATED")
-      log.warn({ err: cause, outcome: reason }, "credentials could not be looked at");
+      log.warn({ err: cause, outcome: reason }, "credentials could not be checked");
     else if (auditLog !== "none")
       log.info({ rpc: path.slice(1), outcome: reason, problem, peer }, "audit");
   };
 
-/** What may be meant so, but is better said. */
-function warn({ auth, insecure, listen, tlsCert, tlsClientCa }: Config, log: Logger): void {
+/** Warns about settings that are allowed but risky. */
+function warnOfRisks({ auth, insecure, listen, tlsCert, tlsClientCa }: Config, log: Logger): void {
   if (isLoopback(listen)) return;
   if (auth === "none" && insecure && !tlsClientCa)
     log.warn({ listen }, "everybody who can reach this address may do everything (--insecure)");
@@ -176,20 +143,14 @@ function warn({ auth, insecure, listen, tlsCert, tlsClientCa }: Config, log: Log
     );
 }
 
-const services = ["", MutableStore.typeName, ImmutableStore.typeName, Users.typeName];
-
-function setHealth(health: HealthImplementation, status: "SERVING" | "NOT_SERVING"): void {
-  for (const service of services) health.setStatus(service, status);
-}
-
-/** Lets the calls in flight finish, then closes what else is open (health watches, reflection). */
-async function drain(server: Server, calls: InFlight, drainMs: number): Promise<void> {
+/** Lets the calls in flight finish, then closes what else is open: health watches, reflection. */
+async function drain(server: Server, inFlight: InFlight, drainMs: number): Promise<void> {
   const closed = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
-  await within(drainMs, calls.drained());
-  calls.abort();
+  await within(drainMs, inFlight.drained());
+  inFlight.abort();
   await within(250, closed); // the last replies are on their way
   server.forceShutdown();
-  await within(1000, calls.drained()); // what was aborted gives its connection back
+  await within(1000, inFlight.drained()); // calls that were aborted give their connections back
 }
 
 function within(ms: number, done: Promise<void>): Promise<void> {
@@ -217,28 +178,4 @@ function every(ms: number, work: (signal: AbortSignal) => Promise<void>) {
       await running;
     },
   };
-}
-
-/** The schema as the server itself has it compiled in: grpcurl and buf curl ask for it. */
-function reflection(): ReflectionService {
-  const files = [
-    file_google_protobuf_any,
-    file_google_protobuf_duration,
-    file_google_protobuf_timestamp,
-    file_google_rpc_error_details,
-    file_google_rpc_status,
-    file_grpc_health_v1_health,
-    file_cortex_error_v1_error,
-    file_cortex_users_v1_users,
-    file_cortex_immutable_v1_immutable,
-    file_cortex_mutable_v1_mutable,
-  ];
-  const fileDescriptorProtos = files.map(({ proto }) =>
-    Buffer.from(toBinary(FileDescriptorProtoSchema, proto)),
-  );
-  const format = "Protocol Buffer 3 DescriptorProto";
-  return new ReflectionService(
-    { all: { format, type: {}, fileDescriptorProtos } },
-    { services: [...services.filter((name) => name !== ""), Health.typeName] },
-  );
 }

@@ -1,4 +1,5 @@
-// Several processes that serve one address (--workers): the primary starts them, replaces one that dies, and stops them together.
+// Several worker processes that serve one address (--workers). The primary process starts them, replaces one that dies, and
+// stops them together.
 import cluster, { type Worker } from "node:cluster";
 import type { Logger } from "pino";
 import { type Config, environmentOf } from "./config/config.js";
@@ -16,7 +17,7 @@ export async function runWorkers(
   const env = environmentOf({ ...config, databaseUrl });
   cluster.setupPrimary({ args: [] });
 
-  /** Starts a worker that is replaced should it die; resolves with its address when it serves. */
+  /** Starts a worker, and another one if it dies. Resolves with its address once it serves. */
   const fork = (): Promise<string> =>
     new Promise((resolve, reject) => {
       const worker = cluster.fork(env);
@@ -41,7 +42,7 @@ export async function runWorkers(
     }, restartPauseMs);
   };
 
-  // The first alone: it migrates, and where the port is 0 it decides which one the others share.
+  // The first worker starts alone: it migrates the database, and if the port is 0 it picks the one that the others share.
   const address = await fork();
   await Promise.all(Array.from({ length: config.workers - 1 }, fork));
   return {

@@ -7,14 +7,27 @@ import {
   toBinary,
 } from "@bufbuild/protobuf";
 import { configureTextEncoding, getTextEncoding } from "@bufbuild/protobuf/wire";
+import { type Timestamp, timestampDate } from "@bufbuild/protobuf/wkt";
 
-// A byte order mark is text like any other: the decoder's default would drop it, and two keys would be one.
+// A byte order mark is text like any other. The library's text decoder drops it, so two keys would become one.
 const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 const utf8Strict = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
-configureTextEncoding({
-  ...getTextEncoding(),
-  decodeUtf8: (bytes, strict) => (strict ? utf8Strict : utf8).decode(bytes),
-});
+const decodeUtf8 = (bytes: Uint8Array, strict?: boolean) =>
+  (strict ? utf8Strict : utf8).decode(bytes);
+
+/**
+ * Decodes with our text decoder. The library knows only one for the whole process, which belongs to the host
+ * application: it is put back at once, before any other code can run.
+ */
+function decode<O extends DescMessage>(schema: O, bytes: Uint8Array): MessageShape<O> {
+  const others = getTextEncoding();
+  configureTextEncoding({ ...others, decodeUtf8 });
+  try {
+    return fromBinary(schema, bytes);
+  } finally {
+    configureTextEncoding(others);
+  }
+}
 
 export const pathOf = (method: DescMethod) => `/${method.parent.typeName}/${method.name}`;
 
@@ -28,4 +41,8 @@ export const encoder =
 export const decoder =
   <O extends DescMessage>(schema: O) =>
   (bytes: Buffer) =>
-    fromBinary(schema, bytes);
+    decode(schema, bytes);
+
+/** A time of a message; an invalid Date where it is missing. */
+export const toDate = (time: Timestamp | undefined): Date =>
+  time ? timestampDate(time) : new Date(Number.NaN);

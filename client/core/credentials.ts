@@ -1,9 +1,9 @@
-// Who a client says it is, and how it knows the server.
+// The credentials of the client, and how it verifies the server.
 import { type ChannelCredentials, credentials } from "@grpc/grpc-js";
-import { CortexError, said } from "./error.js";
+import { CortexError, messageOf } from "./error.js";
 import { header } from "./validate.js";
 
-/** A key or token, or what gives the current one. */
+/** A key or token, or a function that gives the current one. */
 export type Token = string | (() => string | Promise<string>);
 
 export interface TlsOptions {
@@ -28,14 +28,14 @@ export function channelOf(tls: boolean | TlsOptions | undefined): ChannelCredent
   return credentials.createSsl(bytes(ca), bytes(key), bytes(cert));
 }
 
-/** The token of the moment. */
+/** The current token. */
 export async function tokenOf(token: Token): Promise<string> {
   if (typeof token === "string") return token;
   let given: string;
   try {
     given = await token();
   } catch (error) {
-    const message = `the token cannot be had: ${said(error)}`;
+    const message = `the token function failed: ${messageOf(error)}`;
     throw new CortexError("UNAUTHENTICATED", message, { problem: "no token" }, { cause: error });
   }
   if (given === undefined || given === "")

@@ -1,7 +1,11 @@
-import { fromBinary } from "@bufbuild/protobuf";
+import { fromBinary, getOption } from "@bufbuild/protobuf";
 import { anyUnpack } from "@bufbuild/protobuf/wkt";
 import { type ServiceError, status as Status } from "@grpc/grpc-js";
-import { ErrorReason } from "../../gen/cortex/error/v1/error_pb.js";
+import { ErrorReason, ErrorReasonSchema } from "../../gen/cortex/error/v1/error_pb.js";
+import {
+  type ReasonTraits,
+  reason as reasonOption,
+} from "../../gen/cortex/options/v1/options_pb.js";
 import { type ErrorInfo, ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
 import { StatusSchema } from "../../gen/google/rpc/status_pb.js";
 
@@ -41,33 +45,29 @@ export class CortexError extends Error {
     super(message, options);
     this.code = code;
     this.details = details;
+    const { repeatable, timedOut } = traitsOf(code);
     this.retryable =
-      retryable.has(code) || (code === "TRANSACTION_FAILED" && details.reason === "CONFLICT");
+      repeatable || timedOut || (code === "TRANSACTION_FAILED" && details.reason === "CONFLICT");
   }
 }
 
-/** What a thrown thing says, whatever it is. */
-export function said(thrown: unknown): string {
+/** The message of anything that was thrown. */
+export function messageOf(thrown: unknown): string {
   try {
     return thrown instanceof Error ? thrown.message : String(thrown);
   } catch {
-    return "something that says nothing";
+    return "an error without a message";
   }
 }
 
-const retryable = new Set<ErrorCode>([
-  "UNAVAILABLE",
-  "DATABASE_UNAVAILABLE",
-  "SHUTTING_DOWN",
-  "CONFLICT",
-  "DEADLINE_EXCEEDED",
-  "TRANSACTION_TIMEOUT",
-  "RATE_LIMITED",
-  "OVERLOADED",
-  "KEYS_UNAVAILABLE",
-]);
+const traits = new Map<string, ReasonTraits>(
+  ErrorReasonSchema.values.map((value) => [value.localName, getOption(value, reasonOption)]),
+);
 
-/** Whatever grpc-js fails with, by the reason the server gave, else by its status. */
+/** What the proto says that the reason implies. */
+export const traitsOf = (code: ErrorCode): ReasonTraits => traits.get(code) as ReasonTraits;
+
+/** The error of a failed call: by the reason that the server gave, else by its status. */
 export function fromGrpc(error: ServiceError): CortexError {
   const info = infoOf(error);
   if (info && info.reason in ErrorReason)
@@ -75,13 +75,13 @@ export function fromGrpc(error: ServiceError): CortexError {
   const details = { status: Status[error.code] ?? `${error.code}` };
   switch (error.code) {
     case Status.UNAVAILABLE:
-    case Status.INTERNAL: // without a reason it is not the server's: the connection broke
+    case Status.INTERNAL: // without a reason it is not from the server: the connection broke
       return new CortexError("UNAVAILABLE", error.details, details, { cause: error });
     case Status.DEADLINE_EXCEEDED:
       return new CortexError("DEADLINE_EXCEEDED", "the call ran out of time", details);
     case Status.CANCELLED:
       return new CortexError("CANCELLED", error.details, details);
-    case Status.RESOURCE_EXHAUSTED: // the transport refuses a message far above the limit by itself
+    case Status.RESOURCE_EXHAUSTED: // the transport itself refuses a message far above the limit
       return new CortexError("MESSAGE_TOO_LARGE", error.details, details);
     default: {
       const message = `${details.status}: ${error.details}`;
@@ -95,13 +95,13 @@ function detailsOf({ metadata }: ErrorInfo): ErrorDetails {
   return { ...metadata, ...(index !== undefined && { operationIndex: Number(index) }) };
 }
 
-/** The reason in the trailers; undefined where there is none that can be read. */
+/** The reason in the trailers; undefined where there is none, or it cannot be read. */
 function infoOf(error: ServiceError): ErrorInfo | undefined {
   try {
     const [bytes] = error.metadata.get("grpc-status-details-bin");
     const [any] = Buffer.isBuffer(bytes) ? fromBinary(StatusSchema, bytes).details : [];
     return any && anyUnpack(any, ErrorInfoSchema);
   } catch {
-    return undefined; // another's trailer
+    return undefined; // the trailer is of something else, a proxy for example
   }
 }

@@ -1,4 +1,4 @@
-// What may be stored: what JSON can say. Anything JSON.stringify would drop or bend silently is refused, with the path to it.
+// Values as JSON text. A value that JSON.stringify would drop or change silently is refused, with the path to it.
 import { CortexError } from "./error.js";
 
 const depthMax = 1000; // the server's limit

@@ -1,10 +1,10 @@
-// What bounds a call in time, and what is sent again.
+// The time limit of a call, and which failed calls are sent again.
 import { setTimeout as pause } from "node:timers/promises";
 import { MethodOptions_IdempotencyLevel as Idempotency } from "@bufbuild/protobuf/wkt";
 import type { ServiceError } from "@grpc/grpc-js";
-import { CortexError, type ErrorCode, fromGrpc } from "./error.js";
+import { CortexError, fromGrpc, traitsOf } from "./error.js";
 
-const attemptsMax = 5;
+const callAttemptsMax = 5;
 const backoffMs = 50;
 const backoffMsMax = 1000;
 
@@ -22,34 +22,24 @@ export function checkSignal(signal: unknown): void {
   throw new CortexError("INVALID_CONFIG", `signal ${problem}`, { field: "signal", problem });
 }
 
-// Whatever else a call fails with, the server or the client refused it and nothing was changed.
-const ambiguous = new Set<ErrorCode>([
-  "UNAVAILABLE",
-  "DATABASE_UNAVAILABLE",
-  "DEADLINE_EXCEEDED",
-  "CANCELLED",
-  "DATABASE_ERROR",
-  "UNKNOWN",
-]);
-
-/** Whether a write that failed so was certainly not applied. */
+/** Whether a write that failed with this error was certainly not applied. */
 export const certainlyNot = (error: unknown): boolean =>
   error instanceof CortexError &&
   (error.details.applied === "no" ||
-    (!ambiguous.has(error.code) && error.details.applied !== "unknown"));
+    (!traitsOf(error.code).ambiguous && error.details.applied !== "unknown"));
 
-// What refuses a call before it is looked whether its request was made before: of an earlier attempt it says nothing.
-const early = new Set<ErrorCode>(["UNAUTHENTICATED", "PERMISSION_DENIED", "INVALID_CONFIG"]);
-
-/** An error of a later attempt, where an earlier one may have been applied. */
+/**
+ * The error of a later attempt, where an earlier one may have been applied. An error that the server gave before it
+ * looked for the reply of the earlier attempt says nothing about that one.
+ */
 export function unsure(error: unknown): unknown {
   if (!(error instanceof CortexError)) return error;
-  if (error.details.applied !== "no" && !early.has(error.code)) return error;
+  if (error.details.applied !== "no" && !traitsOf(error.code).beforeLookup) return error;
   const details = { ...error.details, applied: "unknown" };
   return new CortexError(error.code, error.message, details, { cause: error.cause });
 }
 
-/** Waits before the next attempt; fails with the error where the last one allows none. */
+/** Waits before the next attempt. Throws `error` if `last`, the error of the last attempt, allows no further one. */
 export async function backOff(
   error: unknown,
   failures: number,
@@ -59,8 +49,8 @@ export async function backOff(
   last: unknown = error,
 ): Promise<void> {
   const again =
-    last instanceof CortexError && failures < attemptsMax && repeatable(last, idempotency);
-  const asked = last instanceof CortexError ? Number(last.details.retry_after_ms ?? 0) : 0; // by the server
+    last instanceof CortexError && failures < callAttemptsMax && mayRepeat(last, idempotency);
+  const asked = last instanceof CortexError ? Number(last.details.retry_after_ms ?? 0) : 0; // the pause that the server asks for
   const wait = asked + Math.random() * Math.min(backoffMs * 2 ** failures, backoffMsMax); // full jitter
   if (!again || Date.now() + wait >= deadline.getTime()) throw error;
   await pause(wait, undefined, { signal }).catch(() => {
@@ -68,25 +58,19 @@ export async function backOff(
   });
 }
 
-/** What may be sent again: what certainly was not applied, and what may be applied twice. */
-function repeatable(error: CortexError, idempotency: Idempotency): boolean {
-  if (error.code === "CANCELLED") return false; // its caller wants no more of it
-  if (error.code === "QUOTA_EXCEEDED") return false; // it takes somebody to delete something
-  if (error.code === "CONFLICT" || error.details.applied === "no") return true;
-  return (
-    (error.code === "UNAVAILABLE" || error.code === "DATABASE_UNAVAILABLE") &&
-    idempotency !== Idempotency.IDEMPOTENCY_UNKNOWN
-  );
-}
+/** Whether the call may be sent again: it was certainly not applied, or applying it twice does no harm. */
+const mayRepeat = (error: CortexError, idempotency: Idempotency): boolean =>
+  traitsOf(error.code).repeatable &&
+  (certainlyNot(error) || idempotency !== Idempotency.IDEMPOTENCY_UNKNOWN);
 
-/** What a stream gives next, unless the time is up or the caller gives up first. */
+/** Waits for what a stream gives next. Fails with DEADLINE_EXCEEDED or CANCELLED if that is too late. */
 export function within<T>(
   deadline: Date,
   signal: AbortSignal | undefined,
   next: Promise<T>,
 ): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
-  next.catch(ignore); // where the signal has aborted, nobody else looks at it
+  next.catch(ignore); // nobody else handles its error if the signal has aborted
   const given = abortable<T>(signal, ignore, (resolve, reject) => {
     const late = new CortexError("DEADLINE_EXCEEDED", "the call ran out of time");
     timer = setTimeout(() => reject(late), deadline.getTime() - Date.now());
@@ -97,7 +81,7 @@ export function within<T>(
   return given.finally(() => clearTimeout(timer));
 }
 
-/** A promise that fails with CANCELLED when the signal aborts, whatever becomes of the work. */
+/** A promise that fails with CANCELLED as soon as the signal aborts, whatever becomes of the work. */
 export function abortable<T>(
   signal: AbortSignal | undefined,
   cancel: () => void,

@@ -1,4 +1,4 @@
-// One way out: deadline, cancellation, retry of what is safe to repeat, and whatever fails as a CortexError.
+// Every call to the server: its deadline, cancellation and retries. Whatever fails is a CortexError.
 import { randomUUID } from "node:crypto";
 import {
   create,
@@ -76,7 +76,7 @@ export class Transport {
       "grpc.max_reconnect_backoff_ms": 1000,
       "grpc.keepalive_time_ms": 60_000,
     });
-    // A call waits for the connection rather than fail for want of one, which could not be told from a lost reply.
+    // A call waits for the connection. An error for want of a connection could not be told from a lost reply.
     this.#metadata = new Metadata({ waitForReady: true });
     for (const [name, value] of Object.entries(headers))
       if (value !== undefined) this.#metadata.set(name, value);
@@ -87,7 +87,7 @@ export class Transport {
     this.#client.close();
   }
 
-  /** Calls an RPC that writes, under a request id, so that it can be repeated where its reply is lost. */
+  /** Calls an RPC that writes, with a request id, so that it can be repeated if its reply is lost. */
   async write<I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,
     request: MessageInitShape<I>,
@@ -131,7 +131,7 @@ export class Transport {
     });
   }
 
-  /** Calls a server-streaming RPC; its messages, all of them: for streams that end soon, as a list does at its limit. */
+  /** Calls a server-streaming RPC and gives all its messages. For streams that end soon, as a list does at its limit. */
   async stream<I extends DescMessage, O extends DescMessage>(
     method: DescMethodServerStreaming<I, O>,
     request: MessageInitShape<I>,
@@ -152,29 +152,29 @@ export class Transport {
   }
 
   /**
-   * The messages of a server-streaming RPC as they are asked for, in bounded memory: the server sends on when they are taken.
-   * `timeoutMs` bounds the wait for each. After a failure that may be repeated it goes on with the request that `next` then gives.
+   * Gives the messages of a server-streaming RPC as they are asked for, in bounded memory: the server sends more when they
+   * are taken. `timeoutMs` bounds the wait for each. After a failure that may be repeated it sends the request of `next`.
    */
   async *messages<I extends DescMessage, O extends DescMessage>(
     method: DescMethodServerStreaming<I, O>,
     next: () => MessageInitShape<I>,
     { timeoutMs = this.timeoutMs, signal }: CallOptions = {},
   ): AsyncGenerator<MessageShape<O>, void, undefined> {
-    const patience = () => new Date(Date.now() + checkTimeout(timeoutMs));
+    const nextDeadline = () => new Date(Date.now() + checkTimeout(timeoutMs));
     for (let failures = 0; ; ) {
-      let deadline = patience();
+      let deadline = nextDeadline();
       let grpc: ClientReadableStream<MessageShape<O>> | undefined;
       try {
         await this.#connected(deadline, signal);
         const metadata = await within(deadline, signal, this.#headers());
-        grpc = this.#open(method, next(), metadata, {}).on("error", () => {}); // also once nobody reads on
+        grpc = this.#open(method, next(), metadata, {}).on("error", () => {}); // an error may come when nobody reads any more
         const reading: AsyncIterator<MessageShape<O>> = grpc[Symbol.asyncIterator]();
         for (;;) {
           const { value, done } = await within(deadline, signal, reading.next());
           if (done) return;
           failures = 0;
           yield value;
-          deadline = patience();
+          deadline = nextDeadline();
         }
       } catch (error) {
         await backOff(error, ++failures, method.idempotency, deadline, signal);
@@ -199,7 +199,7 @@ export class Transport {
       metadata,
       { deadline },
     );
-    grpc.on("error", ignore); // also once nobody reads on
+    grpc.on("error", ignore); // an error may come when nobody reads any more
     const reading: AsyncIterator<MessageShape<O>> = grpc[Symbol.asyncIterator]();
     return {
       send: (message) => grpc.write(create(method.input, message)),
@@ -227,7 +227,7 @@ export class Transport {
     );
   }
 
-  /** What every call says: who, for which tenant, with the token of the moment. */
+  /** The headers of a call: tenant, agent, and the current token. */
   async #headers(): Promise<Metadata> {
     if (this.#token === undefined) return this.#metadata;
     const metadata = this.#metadata.clone();
@@ -254,7 +254,7 @@ export class Transport {
     }
   }
 
-  /** Waits for a connection, so that what fails for want of one is known never to have reached the server. */
+  /** Waits for a connection. So a call that fails for want of one has certainly not reached the server. */
   async #connected(deadline: Date, signal: AbortSignal | undefined): Promise<void> {
     checkSignal(signal);
     if (signal?.aborted) throw cancelled(signal);
@@ -266,7 +266,7 @@ export class Transport {
       if (now >= deadline.getTime()) {
         throw await unreachable(this.#client, this.address);
       }
-      // In slices, so that whoever gives up, or closes the client, leaves no timer behind for long.
+      // In short waits: after a cancel or close() no timer stays for long.
       const slice = new Date(Math.min(now + waitMs, deadline.getTime()));
       await abortable<void>(signal, ignore, (resolve) =>
         this.#client.waitForReady(slice, () => resolve()),
@@ -280,7 +280,7 @@ export interface Conversation<Request, Response> {
   send(message: Request): void;
   /** The next answer; undefined at the end. */
   next(): Promise<Response | undefined>;
-  /** Ends it, whatever it is at. */
+  /** Ends the call, whatever its state. */
   close(): void;
 }
 

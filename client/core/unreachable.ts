@@ -1,4 +1,4 @@
-// Why there is no connection: what a call says that does not wait for one.
+// Finds out why there is no connection: a call that does not wait for one fails with the cause.
 import { type Client, Metadata, status } from "@grpc/grpc-js";
 import { CortexError } from "./error.js";
 

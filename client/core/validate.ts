@@ -1,11 +1,11 @@
-// What a caller passes, checked where TypeScript cannot: what the wire could not carry, and names that mean nothing here.
+// Checks of arguments that TypeScript cannot make: text that the wire cannot carry, and options that nobody knows.
 import { type Timestamp, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { CortexError, type ErrorCode } from "./error.js";
 
 const fail = (code: ErrorCode, field: string, problem: string) =>
   new CortexError(code, `${field} ${problem}`, { field, problem });
 
-/** Text the wire can carry: a string without halves of surrogate pairs. */
+/** Text that the wire can carry: without halves of surrogate pairs. */
 export function text(value: unknown, field: string, code: ErrorCode): string {
   if (typeof value !== "string") throw fail(code, field, `is not a string but ${typeof value}`);
   if (!value.isWellFormed()) throw fail(code, field, "holds half of a surrogate pair");
@@ -31,7 +31,7 @@ export function time(
   throw fail(code, field, "is not a valid Date");
 }
 
-/** An option nobody knows is refused, never ignored: `{ ttl: 60 }` would otherwise store for ever. */
+/** Refuses an option that nobody knows, and never ignores it: `{ ttl: 60 }` would otherwise store for ever. */
 export function rejectUnknown<T extends object>(
   given: T,
   known: readonly string[],
@@ -95,4 +95,17 @@ export function header<T extends string | undefined>(field: string, value: T): T
   )
     return value; // HTTP drops a header that begins or ends with a space: it would be another tenant
   throw fail("INVALID_CONFIG", field, "is not printable ASCII text without spaces at its ends");
+}
+
+/** The member of `choices` that the caller names. */
+export function picked<T>(
+  choices: Record<string, T>,
+  choice: string,
+  field: string,
+  code: "INVALID_SORT" | "INVALID_OPTIONS" = "INVALID_SORT",
+): T {
+  const found = Object.hasOwn(choices, choice) ? choices[choice] : undefined;
+  if (found !== undefined) return found;
+  const problem = `is not one of ${Object.keys(choices).join(", ")}: ${String(choice)}`;
+  throw new CortexError(code, `${field} ${problem}`, { field, problem });
 }

@@ -9,8 +9,7 @@ import {
 } from "../../gen/cortex/immutable/v1/immutable_pb.js";
 import { CortexError } from "../core/error.js";
 import { objectToJson } from "../core/json.js";
-import { flag, rejectUnknown, text, time, userIdText, whole } from "../core/validate.js";
-import { picked } from "../mutable/filters.js";
+import { flag, picked, rejectUnknown, text, time, userIdText, whole } from "../core/validate.js";
 import { typeText } from "./versions.js";
 
 /** Which records, by their current version: those that match every filter given. */

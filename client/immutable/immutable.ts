@@ -3,6 +3,7 @@ import {
   HistoryProblem_Kind as ProblemKind,
   type SearchResult,
 } from "../../gen/cortex/immutable/v1/immutable_pb.js";
+import { toDate } from "../core/codec.js";
 import type { CallOptions, Transport, WriteOptions } from "../core/transport.js";
 import {
   callNames,
@@ -15,7 +16,6 @@ import {
   writeNames,
   writeOptions,
 } from "../core/validate.js";
-import { toDate } from "../mutable/records.js";
 import {
   type ImmutableFilters,
   type ImmutableHistory,
@@ -138,10 +138,10 @@ export interface Retention {
  * DATABASE_UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED. Every method takes `{ timeoutMs, signal }` as its last options.
  */
 export class Immutable {
-  readonly #caller: Transport;
+  readonly #transport: Transport;
 
-  constructor(caller: Transport) {
-    this.#caller = caller;
+  constructor(transport: Transport) {
+    this.#transport = transport;
   }
 
   /**
@@ -167,7 +167,7 @@ export class Immutable {
       "store",
     );
     const { ifVersion, includeHistory = true } = options;
-    const { record } = await this.#caller.write(
+    const { record } = await this.#transport.write(
       rpc.store,
       { ...storeInit(entry, ifVersion), includeHistory: flag(includeHistory, "includeHistory") },
       options,
@@ -189,7 +189,7 @@ export class Immutable {
     rejectUnknown(options, ["includeHistory", ...callNames], "INVALID_OPTIONS", "get");
     const { includeHistory = true } = options;
     const request = { ...nameOf(type, id), includeHistory: flag(includeHistory, "includeHistory") };
-    const { record } = await this.#caller.unary(rpc.get, request, options);
+    const { record } = await this.#transport.unary(rpc.get, request, options);
     return record ? toImmutableRecord<T>(record) : null;
   }
 
@@ -207,7 +207,7 @@ export class Immutable {
   ): Promise<ImmutableVersion<T> | null> {
     callOptions(options, "getVersion");
     const request = { ...nameOf(type, id), version: whole(version, "version", "INVALID_VERSION") };
-    const found = await this.#caller.unary(rpc.getVersion, request, options);
+    const found = await this.#transport.unary(rpc.getVersion, request, options);
     return found.version ? toVersion<T>(found.version) : null;
   }
 
@@ -229,7 +229,7 @@ export class Immutable {
   ): Promise<ImmutableVersion<T> | null> {
     callOptions(options, "getAtTimestamp");
     const request = { ...nameOf(type, id), time: time(timestamp, "timestamp", "INVALID_TIME") };
-    const found = await this.#caller.unary(rpc.getAtTimestamp, request, options);
+    const found = await this.#transport.unary(rpc.getAtTimestamp, request, options);
     return found.version ? toVersion<T>(found.version) : null;
   }
 
@@ -240,7 +240,7 @@ export class Immutable {
     options: CallOptions = {},
   ): Promise<ImmutableVersion<T>[]> {
     callOptions(options, "getHistory");
-    const messages = await this.#caller.stream(rpc.getHistory, nameOf(type, id), options);
+    const messages = await this.#transport.stream(rpc.getHistory, nameOf(type, id), options);
     return messages.flatMap(({ versions }) => versions.map((version) => toVersion<T>(version)));
   }
 
@@ -261,7 +261,7 @@ export class Immutable {
     const name = nameOf(type, id);
     let afterVersion = 0;
     const rest = () => ({ ...name, afterVersion });
-    for await (const { versions } of this.#caller.messages(rpc.getHistory, rest, options)) {
+    for await (const { versions } of this.#transport.messages(rpc.getHistory, rest, options)) {
       for (const version of versions) yield toVersion<T>(version);
       afterVersion = versions.at(-1)?.version ?? afterVersion;
     }
@@ -289,7 +289,7 @@ export class Immutable {
     options: CallOptions = {},
   ): Promise<Omit<ImmutableListResult<T>, "total"> & { total?: number }> {
     callOptions(options, "list");
-    const messages = await this.#caller.stream(rpc.list, immutableListOf(filters), options);
+    const messages = await this.#transport.stream(rpc.list, immutableListOf(filters), options);
     const last = messages.at(-1);
     return {
       records: messages.flatMap(({ records }) => records.map((one) => toImmutableRecord<T>(one))),
@@ -314,7 +314,7 @@ export class Immutable {
     let pageToken = "";
     do {
       const page = () => ({ ...query, pageToken, limit: scanPage, total: false });
-      for await (const message of this.#caller.messages(rpc.list, page, options)) {
+      for await (const message of this.#transport.messages(rpc.list, page, options)) {
         for (const record of message.records) yield toImmutableRecord<T>(record);
         pageToken = message.nextPageToken;
         if (pageToken === "") return; // what breaks now is not to begin again
@@ -340,14 +340,14 @@ export class Immutable {
   ): Promise<ImmutableSearchResult<T>[]> {
     callOptions(options, "search");
     const request = searchOf(query, filters);
-    let page = await this.#caller.unary(rpc.search, request, options);
+    let page = await this.#transport.unary(rpc.search, request, options);
     const found = page.results;
     const limit = filters.limit ?? 10;
     // A page ends before the limit where records are large.
     const { offset: _, ...rest } = request;
     while (page.nextPageToken && found.length < limit) {
       const next = { ...rest, limit: limit - found.length, pageToken: page.nextPageToken };
-      page = await this.#caller.unary(rpc.search, next, options);
+      page = await this.#transport.unary(rpc.search, next, options);
       found.push(...page.results);
     }
     return found.map((result) => toSearchResult<T>(result));
@@ -357,7 +357,7 @@ export class Immutable {
   async count(filters: ImmutableFilters = {}, options: CallOptions = {}): Promise<number> {
     callOptions(options, "count");
     const request = { filter: immutableFilterOf(filters) };
-    return Number((await this.#caller.unary(rpc.count, request, options)).count);
+    return Number((await this.#transport.unary(rpc.count, request, options)).count);
   }
 
   /**
@@ -368,7 +368,7 @@ export class Immutable {
    */
   async purge(type: string, id: string, options: WriteOptions = {}): Promise<ImmutablePurgeResult> {
     writeOptions(options, "purge");
-    const purged = await this.#caller.write(rpc.purge, nameOf(type, id), patient(options));
+    const purged = await this.#transport.write(rpc.purge, nameOf(type, id), patient(options));
     const { deleted, versionsDeleted, purgeTime } = purged;
     return {
       deleted,
@@ -400,7 +400,7 @@ export class Immutable {
         confirmationToken: text(token, "confirmationToken", "INVALID_OPTIONS"),
       }),
     };
-    const purged = await this.#caller.write(rpc.purgeMany, request, patient(options));
+    const purged = await this.#transport.write(rpc.purgeMany, request, patient(options));
     return {
       recordsAffected: Number(purged.recordsAffected),
       versionsDeleted: Number(purged.versionsDeleted),
@@ -436,7 +436,7 @@ export class Immutable {
       }),
       ...(olderThan !== undefined && { olderThan: time(olderThan, "olderThan", "INVALID_TIME") }),
     };
-    const purged = await this.#caller.write(rpc.purgeVersions, request, patient(options));
+    const purged = await this.#transport.write(rpc.purgeVersions, request, patient(options));
     return {
       versionsDeleted: Number(purged.versionsDeleted),
       versionsRemaining: Number(purged.versionsRemaining),
@@ -453,7 +453,7 @@ export class Immutable {
     options: CallOptions = {},
   ): Promise<VerifyHistoryResult> {
     callOptions(options, "verifyHistory");
-    const verified = await this.#caller.unary(rpc.verifyHistory, nameOf(type, id), options);
+    const verified = await this.#transport.unary(rpc.verifyHistory, nameOf(type, id), options);
     const { valid, firstVersion, currentVersion, digest, problems } = verified;
     return {
       valid,
@@ -469,7 +469,7 @@ export class Immutable {
   /** How many versions the server keeps: its `--retention`. */
   async getRetention(options: CallOptions = {}): Promise<Retention> {
     callOptions(options, "getRetention");
-    const { defaultVersions, byType } = await this.#caller.unary(rpc.getRetention, {}, options);
+    const { defaultVersions, byType } = await this.#transport.unary(rpc.getRetention, {}, options);
     return { defaultVersions, byType };
   }
 }

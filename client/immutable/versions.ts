@@ -5,9 +5,9 @@ import type {
   StoreOperation,
   Version as VersionMessage,
 } from "../../gen/cortex/immutable/v1/immutable_pb.js";
+import { toDate } from "../core/codec.js";
 import { objectToJson } from "../core/json.js";
 import { rejectUnknown, text, userIdText, whole } from "../core/validate.js";
-import { toDate } from "../mutable/records.js";
 
 /** What `store` takes. */
 export interface ImmutableEntry<T = Record<string, any>> {

@@ -1,4 +1,4 @@
-// What is stored with a key, as the wire has it.
+// A key with its value, user, metadata and expiry, as messages.
 
 import { CortexError } from "../core/error.js";
 import { objectToJson, toJson } from "../core/json.js";
@@ -7,7 +7,7 @@ import type { EntryOptions } from "./options.js";
 
 export const entryNames = ["userId", "metadata", "ttlSeconds"];
 
-/** The key and what is stored under it. */
+/** A key and its value. */
 export const entryInit = (
   { key, value, ...given }: EntryOptions & { key: string; value: unknown },
   prefix = "",

@@ -5,8 +5,7 @@ import {
   SortBy,
   SortOrder,
 } from "../../gen/cortex/mutable/v1/mutable_pb.js";
-import { CortexError } from "../core/error.js";
-import { flag, rejectUnknown, text, time, userIdText, whole } from "../core/validate.js";
+import { flag, picked, rejectUnknown, text, time, userIdText, whole } from "../core/validate.js";
 
 /** Which entries of a namespace: those that match every filter given. */
 export interface MutableFilters {
@@ -110,19 +109,6 @@ const sortBys = {
   accessCount: SortBy.ACCESS_COUNT,
 };
 const sortOrders = { asc: SortOrder.ASC, desc: SortOrder.DESC };
-
-/** The member of `choices` that is asked for. */
-export function picked<T>(
-  choices: Record<string, T>,
-  choice: string,
-  field: string,
-  code: "INVALID_SORT" | "INVALID_OPTIONS" = "INVALID_SORT",
-): T {
-  const found = Object.hasOwn(choices, choice) ? choices[choice] : undefined;
-  if (found !== undefined) return found;
-  const problem = `is not one of ${Object.keys(choices).join(", ")}: ${String(choice)}`;
-  throw new CortexError(code, `${field} ${problem}`, { field, problem });
-}
 
 const orderOf = ({ sortBy = "key", sortOrder = "asc" }: MutableOrder) => ({
   sortBy: picked(sortBys, sortBy, "sortBy"),

@@ -1,5 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { MutableStore, type UpdateRequestSchema } from "../../gen/cortex/mutable/v1/mutable_pb.js";
+import { toDate } from "../core/codec.js";
 import { CortexError } from "../core/error.js";
 import { toJson } from "../core/json.js";
 import type { CallOptions, Transport, WriteOptions } from "../core/transport.js";
@@ -39,7 +40,8 @@ import type {
   SetManyEntry,
   SetOptions,
 } from "./options.js";
-import { type MutableRecord, toDate, toRecord } from "./records.js";
+import type { UpdateOptions, Updater } from "./pending-update.js";
+import { type MutableRecord, toRecord } from "./records.js";
 import {
   type Operation,
   type Transaction,
@@ -47,7 +49,7 @@ import {
   type TransactionResult,
   Transactions,
 } from "./transactions/transaction.js";
-import { type UpdateOptions, type Updater, Updates } from "./update.js";
+import { Updates } from "./update.js";
 
 const rpc = MutableStore.method;
 const changeNames = ["createIfMissing", "ifRevision", ...writeNames];
@@ -61,15 +63,15 @@ const purgeTimeoutMs = 60_000;
  * DATABASE_UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED. Every method takes `{ timeoutMs, signal }` as its last options.
  */
 export class Mutable {
-  readonly #caller: Transport;
+  readonly #transport: Transport;
   readonly #updates: Updates;
   readonly #transactions: Transactions;
 
-  constructor(caller: Transport) {
-    this.#caller = caller;
+  constructor(transport: Transport) {
+    this.#transport = transport;
     const contention = new Contention();
-    this.#updates = new Updates(caller, contention);
-    this.#transactions = new Transactions(caller, contention);
+    this.#updates = new Updates(transport, contention);
+    this.#transactions = new Transactions(transport, contention);
   }
 
   /**
@@ -100,7 +102,7 @@ export class Mutable {
       "set",
     );
     const { ifRevision, ifAbsent = false } = given;
-    const { record } = await this.#caller.write(
+    const { record } = await this.#transport.write(
       rpc.set,
       {
         namespace: namespaceText(namespace),
@@ -125,7 +127,7 @@ export class Mutable {
   async get<T = any>(namespace: string, key: string, options: CallOptions = {}): Promise<T | null> {
     callOptions(options, "get");
     const request = { namespace: namespaceText(namespace), key: keyText(key) };
-    const { valueJson } = await this.#caller.unary(rpc.get, request, options);
+    const { valueJson } = await this.#transport.unary(rpc.get, request, options);
     return valueJson === undefined ? null : (JSON.parse(valueJson) as T);
   }
 
@@ -141,7 +143,7 @@ export class Mutable {
   ): Promise<MutableRecord<T> | null> {
     callOptions(options, "getRecord");
     const request = { namespace: namespaceText(namespace), key: keyText(key) };
-    const { record } = await this.#caller.unary(rpc.getRecord, request, options);
+    const { record } = await this.#transport.unary(rpc.getRecord, request, options);
     return record ? toRecord<T>(record) : null;
   }
 
@@ -149,7 +151,7 @@ export class Mutable {
   async exists(namespace: string, key: string, options: CallOptions = {}): Promise<boolean> {
     callOptions(options, "exists");
     const request = { namespace: namespaceText(namespace), key: keyText(key) };
-    return (await this.#caller.unary(rpc.exists, request, options)).exists;
+    return (await this.#transport.unary(rpc.exists, request, options)).exists;
   }
 
   /**
@@ -257,7 +259,7 @@ export class Mutable {
   async delete(namespace: string, key: string, options: DeleteOptions = {}): Promise<DeleteResult> {
     rejectUnknown(options, ["mustExist", "ifRevision", ...writeNames], "INVALID_OPTIONS", "delete");
     const { mustExist = false, ifRevision } = options;
-    const { deleted, deleteTime } = await this.#caller.write(
+    const { deleted, deleteTime } = await this.#transport.write(
       rpc.delete,
       {
         namespace: namespaceText(namespace),
@@ -335,7 +337,7 @@ export class Mutable {
   ): Promise<Omit<MutableListResult<T>, "total"> & { total?: number }> {
     callOptions(options, "list");
     const request = listOf(namespaceText(namespace), filters);
-    const messages = await this.#caller.stream(rpc.list, request, options);
+    const messages = await this.#transport.stream(rpc.list, request, options);
     const last = messages.at(-1);
     return {
       records: messages.flatMap(({ records }) => records.map((record) => toRecord<T>(record))),
@@ -366,7 +368,7 @@ export class Mutable {
     let pageToken = "";
     do {
       const page = () => ({ ...query, pageToken, limit: scanPage, total: false });
-      for await (const message of this.#caller.messages(rpc.list, page, options)) {
+      for await (const message of this.#transport.messages(rpc.list, page, options)) {
         for (const record of message.records) yield toRecord<T>(record);
         pageToken = message.nextPageToken;
         if (pageToken === "") return; // what breaks now is not to begin again
@@ -382,7 +384,7 @@ export class Mutable {
   ): Promise<number> {
     callOptions(options, "count");
     const request = { namespace: namespaceText(namespace), filter: filterOf(filters) };
-    return Number((await this.#caller.unary(rpc.count, request, options)).count);
+    return Number((await this.#transport.unary(rpc.count, request, options)).count);
   }
 
   /** The namespaces that hold at least one entry, by name, with their size. */
@@ -396,7 +398,7 @@ export class Mutable {
     let pageToken = "";
     do {
       const request = { ...filter, limit: scanPage, pageToken };
-      const page = await this.#caller.unary(rpc.listNamespaces, request, options);
+      const page = await this.#transport.unary(rpc.listNamespaces, request, options);
       for (const { namespace, keys, bytes } of page.namespaces)
         found.push({ namespace, keys: Number(keys), bytes: Number(bytes) });
       pageToken = page.nextPageToken;
@@ -421,7 +423,7 @@ export class Mutable {
       namespace: namespaceText(namespace),
       keys: listed(keys, "keys").map((key, i) => keyText(key, `keys[${i}]`)),
     };
-    const { results } = await this.#caller.unary(rpc.batchGet, request, options);
+    const { results } = await this.#transport.unary(rpc.batchGet, request, options);
     return results.map(({ record }) => (record ? (JSON.parse(record.valueJson) as T) : null));
   }
 
@@ -449,7 +451,7 @@ export class Mutable {
         return entryInit(entry, `entries[${i}].`);
       }),
     };
-    const { records } = await this.#caller.write(rpc.batchSet, request, options);
+    const { records } = await this.#transport.write(rpc.batchSet, request, options);
     return records.map((record) => toRecord(record));
   }
 
@@ -460,7 +462,7 @@ export class Mutable {
       namespace: namespaceText(namespace),
       dryRun: flag(options.dryRun ?? false, "dryRun"),
     };
-    const purged = await this.#caller.write(rpc.purgeNamespace, request, patient(options));
+    const purged = await this.#transport.write(rpc.purgeNamespace, request, patient(options));
     return toPurgeResult(namespace, purged);
   }
 
@@ -480,7 +482,7 @@ export class Mutable {
       filter: filterOf(filters),
       dryRun: flag(options.dryRun ?? false, "dryRun"),
     };
-    const purged = await this.#caller.write(rpc.purgeMany, request, patient(options));
+    const purged = await this.#transport.write(rpc.purgeMany, request, patient(options));
     return toPurgeResult(namespace, purged);
   }
 
@@ -492,7 +494,11 @@ export class Mutable {
   async purgeAll(options: PurgeOptions = {}): Promise<{ deleted: number; dryRun: boolean }> {
     rejectUnknown(options, ["dryRun", ...writeNames], "INVALID_OPTIONS", "purgeAll");
     const request = { dryRun: flag(options.dryRun ?? false, "dryRun") };
-    const { deleted, dryRun } = await this.#caller.write(rpc.purgeAll, request, patient(options));
+    const { deleted, dryRun } = await this.#transport.write(
+      rpc.purgeAll,
+      request,
+      patient(options),
+    );
     return { deleted: Number(deleted), dryRun };
   }
 
@@ -504,7 +510,7 @@ export class Mutable {
   ): Promise<MutableRecord<T>> {
     rejectUnknown(options, changeNames, "INVALID_OPTIONS", operation.case ?? "update");
     const { createIfMissing = false, ifRevision } = options;
-    const { record } = await this.#caller.write(
+    const { record } = await this.#transport.write(
       rpc.update,
       {
         namespace: namespaceText(namespace),

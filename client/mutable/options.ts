@@ -1,4 +1,4 @@
-// What the methods of the mutable store take and give.
+// The options and results of the methods of `mutable`.
 import type { WriteOptions } from "../core/transport.js";
 import type { MutableRecord } from "./records.js";
 

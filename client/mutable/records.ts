@@ -1,6 +1,7 @@
-// Records as the caller sees them: plain data, Dates and numbers. Timestamps, bigints and JSON text stop here.
-import { type Timestamp, timestampDate } from "@bufbuild/protobuf/wkt";
+// Entries as the caller sees them: plain data, Dates and numbers.
+import { timestampDate } from "@bufbuild/protobuf/wkt";
 import type { Record as RecordMessage } from "../../gen/cortex/mutable/v1/mutable_pb.js";
+import { toDate } from "../core/codec.js";
 
 /** An entry as stored. */
 export interface MutableRecord<T = any> {
@@ -26,9 +27,6 @@ export interface MutableRecord<T = any> {
   /** Names this state of the entry; every write gives a new one. For `ifRevision`. */
   revision: string;
 }
-
-export const toDate = (time: Timestamp | undefined): Date =>
-  time ? timestampDate(time) : new Date(Number.NaN);
 
 export function toRecord<T>(message: RecordMessage | undefined): MutableRecord<T> {
   if (!message) throw new TypeError("the response holds no record");

@@ -1,92 +1,94 @@
-// What updaters make of a value: as JSON text, or the error with which an update fails.
-import { CortexError, said } from "../core/error.js";
+// Runs the updaters of update(fn). Each gives a new value as JSON text, or the error with which its update fails.
+import { CortexError, messageOf } from "../core/error.js";
 import { toJson } from "../core/json.js";
+import type { Computed, PendingUpdate } from "./pending-update.js";
 import type { OperationInit, ReadState } from "./transactions/locked.js";
-import type { Made, PendingUpdate } from "./update.js";
 
-const togetherMax = 100;
-const togetherCharsMax = 256 * 1024;
+const batchMax = 100;
+const batchCharsMax = 256 * 1024;
 
-/** What those who wait make of the state, one after the other. One that takes its time goes alone. */
+/** Runs the updaters one after the other, each on the value that the one before made. An async updater runs alone. */
 export async function compute(
-  all: readonly PendingUpdate[],
+  updates: readonly PendingUpdate[],
   before: string | undefined,
-): Promise<Made[]> {
-  const made: Made[] = [];
+): Promise<Computed[]> {
+  const computed: Computed[] = [];
   let json = before;
   let chars = 0;
-  for (const waiting of all) {
-    if (made.length === togetherMax || chars > togetherCharsMax) break;
-    const next = begin(json, waiting);
-    if (waiting.settled) continue; // its own updater has given it up
+  for (const update of updates) {
+    if (computed.length === batchMax || chars > batchCharsMax) break;
+    const next = runUpdater(json, update);
+    if (update.settled) continue; // the updater itself has cancelled its call
     if (isPromise(next)) {
-      if (made.length === 0) return outcome(waiting, next);
+      if (computed.length === 0) return outcomeOf(update, next);
       Promise.resolve(next).catch(() => {});
-      break; // it runs again in its turn
+      break; // it runs again, alone, in the next round
     }
-    made.push(next as Made);
-    if ("json" in (next as Made)) {
+    computed.push(next as Computed);
+    if ("json" in (next as Computed)) {
       json = (next as { json: string }).json;
       chars += json.length;
     }
   }
-  return made;
+  return computed;
 }
 
-/** Anything with a `then`, as `await` has it. */
+/** Whether the value has a `then`, as `await` decides it. */
 export const isPromise = (value: unknown): value is PromiseLike<unknown> =>
   typeof (value as { then?: unknown } | null | undefined)?.then === "function";
 
-/** Runs an updater on the state. */
-function begin(json: string | undefined, waiting: PendingUpdate): Made | PromiseLike<unknown> {
-  const { namespace, key, updater, options } = waiting;
+function runUpdater(
+  json: string | undefined,
+  update: PendingUpdate,
+): Computed | PromiseLike<unknown> {
+  const { namespace, key, updater, options } = update;
   if (json === undefined && !options.createIfMissing) {
     const error = new CortexError(
       "KEY_NOT_FOUND",
       `nothing is stored under ${JSON.stringify(namespace)} / ${JSON.stringify(key)}; { createIfMissing: true } creates it`,
       { namespace, key },
     );
-    return { waiting, error };
+    return { update, error };
   }
   try {
     const next = updater(json === undefined ? null : JSON.parse(json)) as unknown;
-    return isPromise(next) ? next : jsonOf(next, waiting);
+    return isPromise(next) ? next : computedOf(next, update);
   } catch (error) {
-    return { waiting, error: thrown(error, waiting) };
+    return { update, error: updaterThrew(error, update) };
   }
 }
 
-/** What comes of a promise; nothing where its caller does not wait so long: the line goes on without it. */
-function outcome(waiting: PendingUpdate, next: PromiseLike<unknown>): Promise<Made[]> {
-  const made = Promise.resolve(next).then(
-    (value) => [jsonOf(value, waiting)],
-    (error: unknown) => [{ waiting, error: thrown(error, waiting) }],
+/** The outcome of an async updater; nothing if its caller gives up first, so that the queue goes on without it. */
+function outcomeOf(update: PendingUpdate, next: PromiseLike<unknown>): Promise<Computed[]> {
+  const computed = Promise.resolve(next).then(
+    (value) => [computedOf(value, update)],
+    (error: unknown) => [{ update, error: updaterThrew(error, update) }],
   );
-  const gone = new Promise<Made[]>((resolve) => {
-    waiting.onSettled = () => resolve([]);
+  const givenUp = new Promise<Computed[]>((resolve) => {
+    update.onSettled = () => resolve([]);
   });
-  return Promise.race([made, gone]);
+  return Promise.race([computed, givenUp]);
 }
 
-function jsonOf(value: unknown, waiting: PendingUpdate): Made {
+function computedOf(value: unknown, update: PendingUpdate): Computed {
   try {
-    return { waiting, json: toJson(value) };
+    return { update, json: toJson(value) };
   } catch (error) {
-    return { waiting, error: error instanceof CortexError ? error : thrown(error, waiting) };
+    return { update, error: error instanceof CortexError ? error : updaterThrew(error, update) };
   }
 }
 
-function thrown(error: unknown, { namespace, key }: PendingUpdate): CortexError {
-  const message = `the updater threw: ${said(error)}`;
+function updaterThrew(error: unknown, { namespace, key }: PendingUpdate): CortexError {
+  const message = `the updater threw: ${messageOf(error)}`;
   return new CortexError("UPDATE_FAILED", message, { namespace, key }, { cause: error });
 }
 
-/** What they made, as operations of one commit. */
-export function operationsOf(made: Made[], seen: ReadState): OperationInit[] {
-  let absent = seen.json === undefined;
-  return made.flatMap((one) => {
+/** The new values as operations of one commit. */
+export function operationsOf(computed: Computed[], read: ReadState): OperationInit[] {
+  let absent = read.json === undefined;
+  return computed.flatMap((one) => {
     if (!("json" in one)) return [];
-    const { namespace, key } = one.waiting;
+    const { namespace, key } = one.update;
     const value = { valueJson: one.json };
     const operation = absent
       ? { case: "set" as const, value }

@@ -2,6 +2,7 @@ import {
   type User as UserMessage,
   Users as UsersService,
 } from "../../gen/cortex/users/v1/users_pb.js";
+import { toDate } from "../core/codec.js";
 import { CortexError } from "../core/error.js";
 import { objectToJson } from "../core/json.js";
 import type { CallOptions, Transport, WriteOptions } from "../core/transport.js";
@@ -14,7 +15,6 @@ import {
   whole,
   writeOptions,
 } from "../core/validate.js";
-import { toDate } from "../mutable/records.js";
 
 /** A user that data can belong to. */
 export interface User {
@@ -73,10 +73,10 @@ const rpc = UsersService.method;
 
 /** The users of the tenant. Every method throws CortexError: INVALID_USER_ID and the codes it names. */
 export class Users {
-  readonly #caller: Transport;
+  readonly #transport: Transport;
 
-  constructor(caller: Transport) {
-    this.#caller = caller;
+  constructor(transport: Transport) {
+    this.#transport = transport;
   }
 
   /**
@@ -91,7 +91,7 @@ export class Users {
     options: WriteOptions = {},
   ): Promise<User> {
     writeOptions(options, "create");
-    const { user } = await this.#caller.write(rpc.create, requestOf(id, profile), options);
+    const { user } = await this.#transport.write(rpc.create, requestOf(id, profile), options);
     return toUser(user);
   }
 
@@ -102,7 +102,7 @@ export class Users {
     options: WriteOptions = {},
   ): Promise<User> {
     writeOptions(options, "upsert");
-    const { user } = await this.#caller.write(rpc.upsert, requestOf(id, profile), options);
+    const { user } = await this.#transport.write(rpc.upsert, requestOf(id, profile), options);
     return toUser(user);
   }
 
@@ -118,7 +118,7 @@ export class Users {
   ): Promise<User> {
     writeOptions(options, "update");
     const request = { id: userIdText(id, "id"), profileJson: objectToJson(profile, "profile") };
-    const { user } = await this.#caller.write(rpc.update, request, options);
+    const { user } = await this.#transport.write(rpc.update, request, options);
     return toUser(user);
   }
 
@@ -142,7 +142,7 @@ export class Users {
       dryRun: flag(dryRun, "dryRun"),
       verify: flag(verify, "verify"),
     };
-    const reply = await this.#caller.write(rpc.delete, request, rest);
+    const reply = await this.#transport.write(rpc.delete, request, rest);
     const counts = Object.entries(reply.counts).map(([table, n]) => [table, Number(n)]);
     return {
       deleted: reply.deleted,
@@ -169,7 +169,7 @@ export class Users {
       if (begun) throw new CortexError("UNKNOWN", "the export was cut off: begin it again");
       return request;
     };
-    for await (const { lines } of this.#caller.messages(rpc.export, once, options))
+    for await (const { lines } of this.#transport.messages(rpc.export, once, options))
       for (const line of lines) {
         begun = true;
         yield line;
@@ -179,7 +179,7 @@ export class Users {
   /** Reads a user; null where nobody has the id. */
   async get(id: string, options: CallOptions = {}): Promise<User | null> {
     callOptions(options, "get");
-    const { user } = await this.#caller.unary(rpc.get, { id: userIdText(id, "id") }, options);
+    const { user } = await this.#transport.unary(rpc.get, { id: userIdText(id, "id") }, options);
     return user ? toUser(user) : null;
   }
 
@@ -196,12 +196,12 @@ export class Users {
     const offset = whole(filters.offset ?? 0, "offset", "INVALID_OFFSET");
     const filter =
       idPrefix === undefined ? {} : { idPrefix: text(idPrefix, "idPrefix", "INVALID_FILTER") };
-    let page = await this.#caller.unary(rpc.list, { ...filter, limit, offset }, options);
+    let page = await this.#transport.unary(rpc.list, { ...filter, limit, offset }, options);
     const records = page.users.map(toUser);
     // A page may end before the limit where profiles are large.
     while (page.hasMore && records.length < limit) {
       const rest = { ...filter, limit: limit - records.length, pageToken: page.nextPageToken };
-      page = await this.#caller.unary(rpc.list, rest, options);
+      page = await this.#transport.unary(rpc.list, rest, options);
       records.push(...page.users.map(toUser));
     }
     return { records, total: Number(page.total), limit, offset, hasMore: page.hasMore };

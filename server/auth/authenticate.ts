@@ -1,25 +1,25 @@
-// Who is calling: by a key, by a token, by a client certificate, or nobody asks. What they are checked against is read again whenever its
-// file changes; what cannot be read then is logged, and what was known before stays.
+// Who is calling: known by a key, by a token or by a client certificate. Files of keys are read again when they change;
+// a file that cannot be read then is logged, and the keys known before stay.
 import { readFile } from "node:fs/promises";
 import type { ServerUnaryCall } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import type { Config } from "../config/config.js";
 import { type WatchedFiles, watchFiles } from "../config/watched-files.js";
 import { CortexError } from "../errors/reasons.js";
-import { anybody, BadGrant, type Credentials, principalOf } from "./credentials.js";
+import { BadGrant, type Credentials, principalOf, unlimited } from "./credentials.js";
 import { holderOf, parseKeys } from "./keys.js";
 import { fileTrust, secretTrust, type Trust, urlTrust, Verifier } from "./tokens.js";
 
-/** The call as it came, as far as it says who makes it. */
+/** The part of a call that says who makes it. */
 export type IncomingCall = Pick<ServerUnaryCall<unknown, unknown>, "metadata" | "getAuthContext">;
 
 export interface Authenticator {
-  /** The caller's credentials, or the reason why it has none. At once where it can be. */
-  of(caller: IncomingCall): Credentials | Promise<Credentials>;
+  /** The credentials of a call; throws UNAUTHENTICATED if it has none. A promise only where keys must be fetched. */
+  authenticate(call: IncomingCall): Credentials | Promise<Credentials>;
   stop(): void;
 }
 
-/** What asks for credentials; undefined where nothing does. */
+/** The authenticator of the settings; undefined where calls need no credentials. */
 export async function authenticator(
   config: Config,
   log: Logger,
@@ -34,14 +34,14 @@ export async function authenticator(
   }
 }
 
-/** Whoever has a certificate may do everything; its common name says who it is. */
+/** A caller with a client certificate may do everything; the common name is its principal. */
 function byCertificate(): Authenticator {
   return {
-    of(caller) {
-      const name = caller.getAuthContext().sslPeerCertificate?.subject.CN;
+    authenticate(call) {
+      const name = call.getAuthContext().sslPeerCertificate?.subject.CN;
       if (name === undefined) throw refused("its certificate has no common name");
       try {
-        return anybody(principalOf(Array.isArray(name) ? name.join(" ") : name));
+        return unlimited(principalOf(Array.isArray(name) ? name.join(" ") : name));
       } catch (error) {
         throw error instanceof BadGrant ? refused(`of its certificate, ${error.message}`) : error;
       }
@@ -54,8 +54,8 @@ async function byKeys({ authKeysFile = "" }: Config, log: Logger): Promise<Authe
   const read = async () => parseKeys(await readFile(authKeysFile, "utf8"));
   const file = await watchFiles([authKeysFile], "the keys", read, log);
   return {
-    of(caller) {
-      const holder = holderOf(file.current, tokenOf(caller));
+    authenticate(call) {
+      const holder = holderOf(file.current, tokenOf(call));
       if (!holder) throw refused("nobody has this key");
       return holder;
     },
@@ -83,7 +83,7 @@ async function byTokens(config: Config, log: Logger): Promise<Authenticator> {
         log,
       )
     : fixed(jwtSecret ? secretTrust(jwtSecret) : urlTrust(jwtJwksUrl ?? ""));
-  return { of: (caller) => file.current.verify(tokenOf(caller)), stop: () => file.stop() };
+  return { authenticate: (call) => file.current.verify(tokenOf(call)), stop: () => file.stop() };
 }
 
 const tokenCharsMax = 16 * 1024;

@@ -1,76 +1,49 @@
-// What a call needs: a permission for each RPC, here for all of them, and the namespaces and types that its request names. They are found
-// by reflection, so that no handler can forget them.
-import type { DescField, DescMethod, DescService, Message } from "@bufbuild/protobuf";
+// What a call may do: its RPC needs a permission, and its request may name only what the credentials reach. The proto
+// declares which fields name data (cortex.options.v1.reach), so no handler can forget one.
+import {
+  type DescField,
+  type DescMessage,
+  type DescMethod,
+  type DescService,
+  getOption,
+  type Message,
+} from "@bufbuild/protobuf";
 import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
-import { ImmutableStore } from "../../gen/cortex/immutable/v1/immutable_pb.js";
-import { MutableStore } from "../../gen/cortex/mutable/v1/mutable_pb.js";
-import { Users } from "../../gen/cortex/users/v1/users_pb.js";
+import {
+  Reach as ReachKind,
+  reach as reachOption,
+} from "../../gen/cortex/options/v1/options_pb.js";
 import { CortexError, type Details } from "../errors/reasons.js";
 import { type Credentials, isAllowed, type Permission, type Reach } from "./credentials.js";
 
 /**
- * Where a request may say nothing of namespaces or types, and mean all of them: `types`: those of its filter, `prefix`: its prefix is one
- * of namespaces, `all`: it means all, whatever it says. Who does not reach everything must name what is in reach, or may not at all.
+ * How a request may mean more than it names. `named`: a request that names nothing means everything, so credentials with
+ * a limited reach must name something. `all`: it always means everything, so such credentials may not call the RPC.
  */
-type Broad = "types" | "prefix" | "all";
-type Rule = Permission | [Permission, Broad];
-type Rules<S extends DescService> = Record<keyof S["method"], Rule>;
+type Breadth = "named" | "all";
+type Rule = Permission | [Permission, Breadth];
 
-const mutable: Rules<typeof MutableStore> = {
-  get: "read",
-  getRecord: "read",
-  exists: "read",
-  batchGet: "read",
-  list: "read",
-  count: "read",
-  listNamespaces: ["read", "prefix"],
-  set: "write",
-  delete: "write",
-  update: "write",
-  batchSet: "write",
-  commit: "write",
-  transact: "write",
-  purgeNamespace: "purge",
-  purgeMany: "purge",
-  purgeAll: ["purge", "all"],
-};
+/** What each RPC of a service needs. */
+export type Permissions<S extends DescService> = Record<keyof S["method"], Rule>;
 
-const immutable: Rules<typeof ImmutableStore> = {
-  get: "read",
-  getVersion: "read",
-  getAtTimestamp: "read",
-  getHistory: "read",
-  list: ["read", "types"],
-  search: ["read", "types"],
-  count: ["read", "types"],
-  verifyHistory: "read",
-  getRetention: "read",
-  store: "write",
-  purge: "purge",
-  purgeMany: ["purge", "types"],
-  purgeVersions: "purge",
-};
+/** An RPC with what it needs. */
+export interface Endpoint {
+  method: DescMethod;
+  /** Its name on the wire. */
+  name: string;
+  permission: Permission;
+  breadth: Breadth | undefined;
+}
 
-const users: Rules<typeof Users> = {
-  get: "read",
-  list: "read",
-  create: "write",
-  upsert: "write",
-  update: "write",
-  delete: ["admin", "all"],
-  export: ["admin", "all"],
-};
-
-const rules = new Map<string, Record<string, Rule>>([
-  [MutableStore.typeName, mutable],
-  [ImmutableStore.typeName, immutable],
-  [Users.typeName, users],
-]);
+export function endpointOf(method: DescMethod, rule: Rule): Endpoint {
+  const [permission, breadth] = typeof rule === "string" ? [rule] : rule;
+  return { method, name: `${method.parent.typeName}/${method.name}`, permission, breadth };
+}
 
 const denied = (problem: string, details: Details = {}) =>
   new CortexError("PERMISSION_DENIED", { problem, ...details });
 
-/** The tenant of a call, of those that its credentials may name. Who may name one only need not. */
+/** The tenant of a call: the one it asks for, or the only one that its credentials may name. */
 export function tenantOf({ tenants }: Credentials, asked: string): string {
   if (!tenants || tenants.has(asked)) return asked;
   const [only] = tenants;
@@ -83,35 +56,23 @@ export function tenantOf({ tenants }: Credentials, asked: string): string {
   );
 }
 
-/** An RPC with what it needs. */
-export interface Endpoint {
-  method: DescMethod;
-  /** Its name on the wire. */
-  name: string;
-  permission: Permission;
-  broad: Broad | undefined;
-}
-
-export function endpointOf(method: DescMethod): Endpoint {
-  const rule = rules.get(method.parent.typeName)?.[method.localName];
-  if (rule === undefined) throw new Error(`nobody says what ${method.name} needs`);
-  const [permission, broad] = typeof rule === "string" ? [rule] : rule;
-  return { method, name: `${method.parent.typeName}/${method.name}`, permission, broad };
-}
-
-/** Refuses what the credentials do not allow: the RPC, and what its request reaches for. */
+/** Throws PERMISSION_DENIED if the credentials do not allow the RPC, or do not reach what the request names. */
 export function authorize(credentials: Credentials, endpoint: Endpoint, request: unknown): void {
-  const { method, permission, broad } = endpoint;
+  const { method, permission, breadth } = endpoint;
   if (!isAllowed(credentials, permission))
     throw denied(`${method.name} needs the permission ${permission}`, { permission });
   const { reach } = credentials;
   if (!reach) return;
-  if (broad === "all") throw denied(`${method.name} is for who reaches all namespaces and types`);
+  if (breadth === "all") throw denied(`${method.name} is for who reaches all namespaces and types`);
   if (request === undefined || request instanceof CortexError) return;
-  authorizeReach(reach, method, request as Message, broad);
+  const named = authorizeNames(reach, method, request as Message);
+  if (breadth === "named" && named === 0) {
+    const field = namingPath(method.input) ?? "";
+    throw denied(`it must name what it asks for, in ${field}`, { field });
+  }
 }
 
-/** Refuses a further message of a call that reads without the permission to, or names what is out of reach. */
+/** Throws PERMISSION_DENIED if a further message of a stream reads without the permission, or names what is out of reach. */
 export function authorizeMessage(
   credentials: Credentials,
   endpoint: Endpoint,
@@ -122,44 +83,68 @@ export function authorizeMessage(
     throw denied(`${endpoint.method.name} needs the permission read to ${kind}`, {
       permission: "read",
     });
-  if (credentials.reach) authorizeReach(credentials.reach, endpoint.method, message);
+  if (credentials.reach) authorizeNames(credentials.reach, endpoint.method, message);
 }
 
-/** Refuses a message that names a namespace or a type out of reach. */
-function authorizeReach(reach: Reach, method: DescMethod, message: Message, broad?: Broad): void {
-  let types = 0;
-  let prefixes = 0;
+/** Checks every namespace and type that the message names; gives how many there are. */
+function authorizeNames(reach: Reach, method: DescMethod, message: Message): number {
+  let named = 0;
   for (const { field, text } of textsOf(reflect(method.input, message))) {
-    const within = (allowed: readonly string[]) => {
-      if (allowed.some((prefix) => text.startsWith(prefix))) return;
+    const allowed = prefixesFor(reach, reachOf(field));
+    if (!allowed) continue;
+    named++;
+    if (!allowed.some((prefix) => text.startsWith(prefix)))
       throw denied(`the ${field.name} it names is out of reach`, { field: field.name });
-    };
-    if (field.name === "namespace" || (broad === "prefix" && field.name === "prefix"))
-      within(reach.namespaces);
-    else if (ofRecords(field) && (field.name === "type" || field.name === "types"))
-      within(reach.types);
-    types += field.name === "types" ? 1 : 0;
-    prefixes += field.name === "prefix" ? 1 : 0;
   }
-  if (broad === "types" && types === 0)
-    throw denied("it must name the types it asks for, in the filter", { field: "filter.types" });
-  if (broad === "prefix" && prefixes === 0)
-    throw denied("it must name the prefix of the namespaces it asks for", { field: "prefix" });
+  return named;
 }
 
-const ofRecords = (field: DescField): boolean =>
-  field.parent.file.proto.package === ImmutableStore.file.proto.package;
+/** What names of this kind must begin with; undefined: credentials do not limit them. */
+function prefixesFor(reach: Reach, kind: ReachKind): readonly string[] | undefined {
+  switch (kind) {
+    case ReachKind.NAMESPACE:
+      return reach.namespaces;
+    case ReachKind.TYPE:
+      return reach.types;
+    case ReachKind.UNSPECIFIED:
+    case ReachKind.USER:
+      return undefined;
+  }
+}
 
-/** The texts in a message, however deep, with their fields. */
+const reaches = new Map<DescField, ReachKind>();
+
+/** The kind of data that the field names, as the proto declares it. */
+export function reachOf(field: DescField): ReachKind {
+  const known = reaches.get(field);
+  if (known !== undefined) return known;
+  const kind = getOption(field, reachOption);
+  reaches.set(field, kind);
+  return kind;
+}
+
+/** The path of the first field by which a request can name what it reaches, such as `filter.types`. */
+function namingPath(message: DescMessage): string | undefined {
+  for (const field of message.fields) {
+    const kind = reachOf(field);
+    if (kind === ReachKind.NAMESPACE || kind === ReachKind.TYPE) return field.name;
+    if (field.fieldKind !== "message") continue;
+    const path = namingPath(field.message);
+    if (path !== undefined) return `${field.name}.${path}`;
+  }
+  return undefined;
+}
+
+/** The texts in a message with their fields, those of nested messages included. */
 function* textsOf(message: ReflectMessage): Generator<{ field: DescField; text: string }> {
   for (const field of message.fields) {
     if (!message.isSet(field)) continue;
     const value: unknown = message.get(field);
     if (field.fieldKind === "message") yield* textsOf(value as ReflectMessage);
     else if (field.fieldKind === "list")
-      for (const one of value as Iterable<unknown>)
-        if (field.listKind === "message") yield* textsOf(one as ReflectMessage);
-        else yield { field, text: `${one}` };
+      for (const element of value as Iterable<unknown>)
+        if (field.listKind === "message") yield* textsOf(element as ReflectMessage);
+        else yield { field, text: `${element}` };
     else if (field.fieldKind === "scalar" && typeof value === "string")
       yield { field, text: value };
   }

@@ -1,17 +1,16 @@
 // What credentials allow, in the one shape that key files and tokens share.
-
 import * as check from "../validation/fields.js";
 
 export const permissions = ["read", "write", "purge", "admin"] as const;
 export type Permission = (typeof permissions)[number];
 
 export interface Credentials {
-  /** Who it is; undefined where nobody says who they are. */
+  /** Who calls; undefined where callers do not say. */
   principal: string | undefined;
-  /** Which tenants it may name; undefined: all. */
+  /** The tenants it may name; undefined: all. */
   tenants: ReadonlySet<string> | undefined;
   permissions: ReadonlySet<Permission>;
-  /** What namespaces and types must begin with. Where either is given, what the other does not name is out of reach; undefined: all of both. */
+  /** What namespaces and types must begin with; undefined: all are in reach. If only one of both is given, nothing of the other is in reach. */
   reach: Reach | undefined;
 }
 
@@ -20,24 +19,24 @@ export interface Reach {
   types: readonly string[];
 }
 
-/** The credentials of whoever may do everything. */
-export function anybody(principal?: string): Credentials {
+/** Credentials that allow everything. */
+export function unlimited(principal?: string): Credentials {
   const permissions = new Set<Permission>(["admin"]);
   return { principal, tenants: undefined, permissions, reach: undefined };
 }
 
-/** Where nobody is asked. */
-export const nobody = anybody();
+/** The credentials of every call where the server asks for none. */
+export const anonymous = unlimited();
 
 export const isAllowed = ({ permissions }: Credentials, permission: Permission): boolean =>
   permissions.has(permission) || permissions.has("admin");
 
-/** What a key or a token says it allows is not what it should be. */
+/** The grant of a key or a token is malformed; the message says how. */
 export class BadGrant extends Error {}
 
 const principalCharsMax = 256;
 
-/** `{ tenants: ["acme"] or "*", permissions: ["read", …], namespaces?: […], types?: […] }` for a principal. */
+/** Parses the grant `{ tenants: ["acme"] or "*", permissions: ["read", …], namespaces?: […], types?: […] }` of a principal. */
 export function credentialsOf(principal: unknown, grant: Record<string, unknown>): Credentials {
   const { tenants, permissions: given, namespaces, types } = grant;
   const allowed = texts(given, "permissions");
@@ -59,7 +58,7 @@ export function credentialsOf(principal: unknown, grant: Record<string, unknown>
   };
 }
 
-/** Who it is, as a key, a token or a certificate says. */
+/** Checks the principal that a key, a token or a certificate names. */
 export function principalOf(principal: unknown): string {
   if (typeof principal !== "string" || !/^[^\p{Cc}]+$/u.test(principal))
     throw new BadGrant("its principal is not a text, is empty, or holds a control character");

@@ -1,4 +1,5 @@
-// JSON Web Tokens, verified by jose: signature, issuer, audience, times. What they allow is in the claim `cortex`, who it is in `sub`.
+// JSON Web Tokens, verified by jose: signature, issuer, audience, times. The claim `cortex` says what a token allows, `sub` who
+// calls.
 import {
   createLocalJWKSet,
   createRemoteJWKSet,
@@ -17,11 +18,11 @@ interface TokenOptions {
 }
 
 const timeoutMs = 5000;
-const cooldownMs = 1000; // keys that nobody knows yet are asked for at most once a second
+const cooldownMs = 1000; // an unknown key makes us fetch the key set at most once a second
 const cachedMax = 10_000;
-const cachedMs = 60_000; // how long a key that was withdrawn may still be believed
+const cachedMs = 60_000; // a token verified before its key was withdrawn counts for this long
 
-/** What tokens are verified with: a secret (HS256), or public keys (RS256, ES256). */
+/** The keys that verify tokens: a secret (HS256), or public keys (RS256, ES256). */
 export interface Trust {
   algorithms: string[];
   keys: JWTVerifyGetKey;
@@ -47,7 +48,7 @@ export function urlTrust(url: string): Trust {
   return { algorithms: publicAlgorithms, keys: createRemoteJWKSet(new URL(url), options) };
 }
 
-/** Verifies tokens; those that it has verified it knows for a minute, or until they expire. */
+/** Verifies tokens, and remembers each verified token for a minute or until it expires. */
 export class Verifier {
   readonly #known = new Map<string, { credentials: Credentials; until: number }>();
 
@@ -96,13 +97,13 @@ function granted({ sub, cortex }: JWTPayload): Credentials {
   }
 }
 
-/** What the holder of a token may know of why it does not count. */
+/** The error for a token that is not valid, with as much of the cause as its holder may know. */
 function refusal(error: unknown): CortexError {
   const as = (problem: string) => new CortexError("UNAUTHENTICATED", { problem }, { cause: error });
   if (error instanceof errors.JWTExpired) return as("the token is expired");
   if (error instanceof errors.JWTClaimValidationFailed)
     return as(`the token's claim ${error.claim} is missing, or not what is asked for`);
-  // No answer, or none that holds keys: of the server of the keys, not of the token.
+  // The server of the key set does not answer, or answers with something else: not a fault of the token.
   const keys = ["ERR_JWKS_TIMEOUT", "ERR_JWKS_INVALID", "ERR_JOSE_GENERIC"];
   if (!(error instanceof errors.JOSEError) || keys.includes(error.code))
     return new CortexError("KEYS_UNAVAILABLE", { applied: "no" }, { cause: error });

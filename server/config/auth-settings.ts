@@ -1,6 +1,5 @@
-// The settings that say who may call.
-import { flag, httpUrl, oneOf, seconds, secret, text } from "./parse.js";
-import { setting } from "./setting.js";
+// The settings of authentication and TLS.
+import { flag, httpUrl, oneOf, seconds, secret, setting, text } from "./setting.js";
 
 export const authSettings = {
   auth: setting<"none" | "keys" | "jwt">({

@@ -1,8 +1,7 @@
-// The configuration: what flags and environment give for the settings, and what of it goes together. An unknown flag or a bad value is one
-// sentence.
+// The configuration: the values of the settings from flags and environment, checked one by one and together. A bad flag or
+// value is one sentence.
 import { Command, CommanderError, Option } from "commander";
-import { BadValue } from "./parse.js";
-import type { Setting } from "./setting.js";
+import { BadValue, type Setting } from "./setting.js";
 import { settings } from "./settings.js";
 
 type Settings = typeof settings;
@@ -12,24 +11,24 @@ export type Config = {
     | Extract<Settings[K]["default"], undefined>;
 };
 
-/** What no message shows. */
+/** Settings whose values no message shows. */
 const secrets = new Set<keyof typeof settings>(["databaseUrl", "jwtSecret"]);
 
 const names = Object.keys(settings) as (keyof typeof settings)[];
 const flagOf = (key: string) => `--${key.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)}`;
 
-/** The settings with their defaults, for whoever starts a server from code. */
+/** The default of every setting, for starting a server from code. */
 export const defaults = Object.fromEntries(names.map((key) => [key, settings[key].default])) as {
   [K in keyof Config]: Config[K];
 };
 
-/** A bad flag, value or combination: one sentence for stderr, exit code 2. */
+/** A bad flag, value or combination. The message is one sentence for stderr; the exit code is 2. */
 export class UsageError extends Error {}
 
-/** What --help prints was asked for, not a configuration. */
+/** --help or --version was printed, so there is no configuration. */
 export class Printed extends Error {}
 
-/** The configuration of argv and env; a flag wins over its environment variable. */
+/** Parses flags and environment. A flag wins over its environment variable. */
 export function parseConfig(argv: string[], env: NodeJS.ProcessEnv, version: string): Config {
   const command = program(version);
   try {
@@ -57,9 +56,9 @@ export function parseConfig(argv: string[], env: NodeJS.ProcessEnv, version: str
   return consistent(config as Config);
 }
 
-/** Refuses settings that do not go together. */
+/** Gives the configuration; throws UsageError if settings do not go together. */
 export function consistent(config: Config): Config {
-  authenticated(config);
+  checkAuth(config);
   if (config.rateBurst > 0 && config.ratePerSecond === 0)
     throw new UsageError("--rate-burst means nothing without --rate-per-second");
   if (config.valueBytesMax * 2 > config.messageBytesMax)
@@ -69,7 +68,7 @@ export function consistent(config: Config): Config {
   return config;
 }
 
-function authenticated(config: Config): void {
+function checkAuth(config: Config): void {
   const { auth, authKeysFile, jwtIssuer, jwtAudience, tlsCert, tlsKey, tlsClientCa } = config;
   const refuse = (problem: string) => new UsageError(problem);
   const sources = (["jwtSecret", "jwtJwksFile", "jwtJwksUrl"] as const).filter(
@@ -97,7 +96,7 @@ function authenticated(config: Config): void {
 export const isLoopback = (listen: string): boolean =>
   /^(127(\.\d{1,3}){3}|localhost|\[::1\]|\[0*(:0*)*:0*1\]):\d+$/i.test(listen);
 
-/** The configuration as environment variables, for a process that is to have the same. */
+/** The configuration as environment variables, for a child process. */
 export function environmentOf(config: Config): Record<string, string> {
   return Object.fromEntries(
     names.flatMap((key) =>
@@ -126,7 +125,7 @@ function program(version: string): Command {
   return command;
 }
 
-/** The table as Markdown: docs/settings.md. */
+/** The settings as a Markdown table, for docs/settings.md. */
 export function settingsTable(): string {
   const rows = names.map((key) => {
     const { env, arg, doc, default: value } = settings[key] as Setting<unknown>;

@@ -1,6 +1,5 @@
-// The settings that say how much one may take: a tenant, a connection, a reader.
-import { seconds, whole } from "./parse.js";
-import { setting } from "./setting.js";
+// The settings that limit what a tenant, a connection or a reader may take.
+import { seconds, setting, whole } from "./setting.js";
 
 export const limits = {
   ratePerSecond: setting({
@@ -37,6 +36,13 @@ export const limits = {
     arg: "n",
     parse: whole(0, Number.MAX_SAFE_INTEGER),
     doc: "Versions that a tenant may have in ImmutableStore; 0 is no limit.",
+  }),
+  auditDays: setting({
+    env: "CORTEX_AUDIT_DAYS",
+    default: 365,
+    arg: "days",
+    parse: whole(0, 36_500),
+    doc: "Days for which the records of the audit trail (type $cortex/audit) are kept; 0 keeps them for ever. They count in no quota.",
   }),
   queueMax: setting({
     env: "CORTEX_QUEUE_MAX",

@@ -1,7 +1,7 @@
-// How many versions are kept of a record: a setting of the server.
-import { BadValue, type Parse } from "./parse.js";
+// Retention: how many versions of a record are kept, a setting of the server.
+import { BadValue, type Parse } from "./setting.js";
 
-/** How many versions of an immutable record are kept, the current one counted; -1: all. */
+/** Numbers of versions, the current one included; -1: all. */
 export class Retention {
   constructor(
     readonly defaultVersions: number,
@@ -14,7 +14,7 @@ export class Retention {
   }
 }
 
-/** JSON, in either spelling of the specification: a type's number, or `{"versionsToKeep": number}`. */
+/** Parses the setting, which is JSON. A type has a number, or `{"versionsToKeep": number}`. */
 export const retention: Parse<Retention> = (text) => {
   const bad = (problem: string) =>
     new BadValue(
@@ -61,6 +61,6 @@ export const retention: Parse<Retention> = (text) => {
   );
 };
 
-/** How many versions of a type are kept; -1: all. */
+/** How many versions of records of the type are kept; -1: all. */
 export const versionsToKeep = ({ defaultVersions, byType }: Retention, type: string): number =>
   byType.get(type) ?? defaultVersions;

@@ -1,9 +1,19 @@
-// Every setting once: flag, environment variable, default, bounds and what it is for. --help and docs/settings.md are printed from this table.
+// Every setting once: flag, environment variable, default, bounds and purpose. --help and docs/settings.md are printed from
+// this table.
 import { authSettings } from "./auth-settings.js";
 import { limits } from "./limits.js";
-import { databaseUrl, flag, language, listen, oneOf, seconds, text, whole } from "./parse.js";
 import { Retention, retention } from "./retention.js";
-import { setting } from "./setting.js";
+import {
+  databaseUrl,
+  flag,
+  language,
+  listen,
+  oneOf,
+  seconds,
+  setting,
+  text,
+  whole,
+} from "./setting.js";
 
 export const settings = {
   listen: setting({

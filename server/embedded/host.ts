@@ -1,5 +1,5 @@
-// What the host gives the embedded Postgres: binaries that run, and, for root, a user and a place that user can reach. (Postgres
-// refuses to run as root, and a user that is not root cannot reach anything under a home of mode 0700.)
+// What the embedded Postgres needs from the machine: binaries that run and, for root, a user and a directory that the user can
+// reach. (Postgres refuses to run as root, and other users cannot reach anything under a home of mode 0700.)
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
@@ -17,14 +17,14 @@ import {
 import { createRequire } from "node:module";
 import { arch, platform, tmpdir } from "node:os";
 import { basename, dirname, join, relative } from "node:path";
-import { codeOf } from "../errors/reasons.js";
+import { codeOf } from "../errors/sqlstate.js";
 
 export interface Log {
   info(details: object, message: string): void;
   warn(details: object, message: string): void;
 }
 
-/** Why the embedded Postgres cannot be had: a sentence for the user. */
+/** The embedded Postgres cannot run; the message is a sentence for the user. */
 export class EmbeddedError extends Error {}
 
 export interface User {
@@ -39,10 +39,10 @@ export interface Binaries {
 
 const socketPathBytesMax = 100; // sockaddr_un takes 104 to 108
 
-/** Where root keeps what the user `postgres` must reach. */
-const sharedPlace = "/var/lib/cortex-store";
+/** The directory for what the user `postgres` must reach when root runs the server. */
+const sharedDirectory = "/var/lib/cortex-store";
 
-/** The user to run Postgres as: undefined is this process's own; for root, `postgres`, made where it is missing. */
+/** The user to run Postgres as: undefined for the process's own; for root `postgres`, created if it is missing. */
 export async function userFor(): Promise<User | undefined> {
   if (platform() === "win32")
     throw new EmbeddedError(
@@ -76,7 +76,7 @@ async function lookUp(): Promise<User | undefined> {
   return uid === undefined || gid === undefined ? undefined : { uid, gid };
 }
 
-/** The binaries of the npm package, whole (npm does not ship their symbolic links) and where the user can run them. */
+/** The binaries of the npm package, with their symbolic links (npm ships none), where the user can run them. */
 export async function findBinaries(user: User | undefined, log: Log): Promise<Binaries> {
   const directory = await packageDirectory();
   const { version } = JSON.parse(await readFile(join(directory, "..", "package.json"), "utf8")) as {
@@ -87,7 +87,7 @@ export async function findBinaries(user: User | undefined, log: Log): Promise<Bi
   const first = await tryOut(directory, user);
   if (first === undefined) return found;
   if (!user) throw new EmbeddedError(`the embedded Postgres does not run here: ${first}`);
-  const copy = join(sharedPlace, `postgres-${version}`);
+  const copy = join(sharedDirectory, `postgres-${version}`);
   if ((await tryOut(copy, user)) !== undefined) {
     log.info(
       { from: directory, to: copy },
@@ -130,19 +130,19 @@ async function tryOut(directory: string, user: User | undefined): Promise<string
   return undefined;
 }
 
-/** The package's install script makes these links; where install scripts are off, nobody has. */
+/** Makes the links that the package's install script makes, since install scripts may be off. */
 async function restoreLinks(directory: string): Promise<void> {
   const list = await readFile(join(directory, "pg-symlinks.json"), "utf8").catch(() => "[]");
   for (const { source, target } of JSON.parse(list) as { source: string; target: string }[]) {
     const link = join(directory, "..", target);
-    await symlink(relative(dirname(target), source), link).catch(() => {}); // there already, or not ours to write
+    await symlink(relative(dirname(target), source), link).catch(() => {}); // it exists, or the directory is not ours
   }
 }
 
 async function copyWhole(from: string, to: string): Promise<void> {
   try {
-    await mkdir(sharedPlace, { recursive: true, mode: 0o755 });
-    const staging = await mkdtemp(join(sharedPlace, "copy-"));
+    await mkdir(sharedDirectory, { recursive: true, mode: 0o755 });
+    const staging = await mkdtemp(join(sharedDirectory, "copy-"));
     await cp(from, staging, { recursive: true, verbatimSymlinks: true });
     await restoreLinks(staging);
     await chmod(staging, 0o755);
@@ -153,14 +153,14 @@ async function copyWhole(from: string, to: string): Promise<void> {
   }
 }
 
-/** For root: the directory to keep a new cluster in, which the user can reach: the one asked for, or one of its own elsewhere. */
-export async function rootsPlace(home: string, user: User, log: Log): Promise<string> {
+/** For root: a directory for the data that the user can reach: the one asked for, or else a new one elsewhere. */
+export async function reachableDirectory(home: string, user: User, log: Log): Promise<string> {
   try {
     await chown(home, user.uid, user.gid);
     const { code } = await execute("test", ["-x", home], user);
     if (code === 0) return home;
-    await mkdir(sharedPlace, { recursive: true, mode: 0o755 });
-    const place = await mkdtemp(join(sharedPlace, `${basename(home).replace(/^\./, "")}-`));
+    await mkdir(sharedDirectory, { recursive: true, mode: 0o755 });
+    const place = await mkdtemp(join(sharedDirectory, `${basename(home).replace(/^\./, "")}-`));
     await chown(place, user.uid, user.gid);
     log.warn(
       { asked: home, used: place },
@@ -172,7 +172,7 @@ export async function rootsPlace(home: string, user: User, log: Log): Promise<st
   }
 }
 
-/** The line of a program's output that says what is wrong, the most telling kind first. */
+/** The line of a program's output that best says what went wrong. */
 export function problemIn(output: string): string {
   const lines = output.split("\n").map((line) => line.trim());
   const kinds = [
@@ -184,7 +184,7 @@ export function problemIn(output: string): string {
   return kinds.flatMap((kind) => lines.find((line) => kind.test(line)) ?? [])[0] ?? "";
 }
 
-/** Runs a program to its end, in no terminal's process group: Ctrl-C is for the server, which stops Postgres last. */
+/** Runs a program to its end, outside of the terminal's process group: Ctrl-C is for the server, which stops Postgres last. */
 export function execute(
   program: string,
   args: string[],
@@ -209,7 +209,7 @@ export function execute(
   });
 }
 
-/** The directory to connect by: the data directory, or where its path is too long for a socket, a short link to it. */
+/** The directory of the socket: the data directory or, if its path is too long for a socket, a short link to it. */
 export async function socketDirectory(data: string) {
   if (Buffer.byteLength(join(data, ".s.PGSQL.5432")) <= socketPathBytesMax)
     return { path: data, remove: async () => {} };

@@ -1,12 +1,11 @@
-// One table from reason to gRPC status and sentence; one converter from whatever was thrown to what the caller sees.
-// A reason that is missing here does not compile. A Postgres error is known by its SQLSTATE, never by its text.
-import { randomUUID } from "node:crypto";
-import { create, toBinary } from "@bufbuild/protobuf";
-import { type Any, anyPack, durationFromMs } from "@bufbuild/protobuf/wkt";
-import { status as Code, Metadata } from "@grpc/grpc-js";
-import type { ErrorReason } from "../../gen/cortex/error/v1/error_pb.js";
-import { ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
-import { StatusSchema } from "../../gen/google/rpc/status_pb.js";
+// The reasons of failures: one table from reason to gRPC status and sentence. A reason that is missing does not compile.
+import { getOption } from "@bufbuild/protobuf";
+import { status as Code } from "@grpc/grpc-js";
+import { type ErrorReason, ErrorReasonSchema } from "../../gen/cortex/error/v1/error_pb.js";
+import {
+  type ReasonTraits,
+  reason as reasonOption,
+} from "../../gen/cortex/options/v1/options_pb.js";
 
 type ClientReason =
   | "UNAVAILABLE"
@@ -16,15 +15,15 @@ type ClientReason =
   | "UNKNOWN";
 export type Reason = Exclude<keyof typeof ErrorReason, "UNSPECIFIED" | ClientReason>;
 
-/** What the offending thing was: field, limit, what was got. Never a value or metadata of a user's entry. */
+/** Text about the failure: field, limit, what was got. Never a value or the metadata of a user's entry. */
 export type Details = Record<string, string>;
 
 const badField = (d: Details) =>
   `${d.field} ${d.problem ?? "is not valid"}${d.limit ? ` (limit ${d.limit}` : ""}${
     d.got ? `${d.limit ? ", " : " ("}got ${d.got})` : d.limit ? ")" : ""
   }`;
-const at = (d: Details) => `${quote(d.namespace)} / ${quote(d.key)}`;
-// Short in the sentence, which travels percent-encoded in a header; whole in the metadata.
+const keyOf = (d: Details) => `${quote(d.namespace)} / ${quote(d.key)}`;
+// The sentence travels percent-encoded in a header, so it shows long text shortened; the metadata has all of it.
 const quote = (text = "") =>
   JSON.stringify(text.length > 100 ? `${text.slice(0, 100).toWellFormed()}…` : text);
 
@@ -57,23 +56,23 @@ const table: Record<Reason, [code: Code, sentence: (details: Details) => string]
   INVALID_OPERATION: [Code.INVALID_ARGUMENT, badField],
   KEY_NOT_FOUND: [
     Code.NOT_FOUND,
-    (d) => `nothing is stored under ${at(d)}${d.hint ? `; ${d.hint}` : ""}`,
+    (d) => `nothing is stored under ${keyOf(d)}${d.hint ? `; ${d.hint}` : ""}`,
   ],
-  KEY_EXISTS: [Code.ALREADY_EXISTS, (d) => `${at(d)} exists already`],
+  KEY_EXISTS: [Code.ALREADY_EXISTS, (d) => `${keyOf(d)} exists already`],
   REVISION_MISMATCH: [
     Code.FAILED_PRECONDITION,
     (d) =>
       d.current_revision === "0"
-        ? `${at(d)} does not exist, revision ${d.expected_revision} was asked for`
-        : `${at(d)} is at revision ${d.current_revision}, not ${d.expected_revision}`,
+        ? `${keyOf(d)} does not exist, revision ${d.expected_revision} was asked for`
+        : `${keyOf(d)} is at revision ${d.current_revision}, not ${d.expected_revision}`,
   ],
   VALUE_NOT_NUMERIC: [
     Code.FAILED_PRECONDITION,
-    (d) => `the value of ${at(d)} is not a number but ${d.got}`,
+    (d) => `the value of ${keyOf(d)} is not a number but ${d.got}`,
   ],
   VALUE_NOT_ARRAY: [
     Code.FAILED_PRECONDITION,
-    (d) => `the value of ${at(d)} is not an array but ${d.got}`,
+    (d) => `the value of ${keyOf(d)} is not an array but ${d.got}`,
   ],
   NUMBER_OUT_OF_RANGE: [
     Code.OUT_OF_RANGE,
@@ -188,7 +187,7 @@ const table: Record<Reason, [code: Code, sentence: (details: Details) => string]
   DATABASE_ERROR: [Code.INTERNAL, (d) => `an unexpected failure; the log has it as ${d.error_id}`],
 };
 
-/** A failure with a reason the caller can act on. Everything a handler refuses is one of these. */
+/** A failure with a reason that the caller can act on. Handlers throw nothing else on purpose. */
 export class CortexError extends Error {
   override readonly name = "CortexError";
   readonly details: Details;
@@ -198,91 +197,17 @@ export class CortexError extends Error {
     options?: ErrorOptions,
   ) {
     // Neither a header nor a protobuf string can carry half of a surrogate pair.
-    const whole = Object.entries(details).map(([name, value]) => [name, value.toWellFormed()]);
-    super(table[reason][1](Object.fromEntries(whole)).toWellFormed(), options);
-    this.details = Object.fromEntries(whole);
+    const wellFormed = Object.entries(details).map(([name, text]) => [name, text.toWellFormed()]);
+    super(table[reason][1](Object.fromEntries(wellFormed)).toWellFormed(), options);
+    this.details = Object.fromEntries(wellFormed);
   }
 }
 
-/** The status and trailers of a failed call. */
-export function toStatus(error: CortexError): { code: Code; details: string; metadata: Metadata } {
-  const code = table[error.reason][0];
-  const info = create(ErrorInfoSchema, {
-    reason: error.reason,
-    domain: "cortex.store",
-    metadata: error.details,
-  });
-  const status = create(StatusSchema, {
-    code,
-    message: error.message,
-    details: [anyPack(ErrorInfoSchema, info), ...retryInfo(error.details)],
-  });
-  const metadata = new Metadata();
-  metadata.set("grpc-status-details-bin", Buffer.from(toBinary(StatusSchema, status)));
-  return { code, details: error.message, metadata };
-}
+export const codeOfReason = (reason: Reason): Code => table[reason][0];
 
-/** Where it says when to come again, the same for those who know only the standard. */
-function retryInfo({ retry_after_ms: ms }: Details): Any[] {
-  if (ms === undefined) return [];
-  const info = create(RetryInfoSchema, { retryDelay: durationFromMs(Number(ms)) });
-  return [anyPack(RetryInfoSchema, info)];
-}
+const traits = new Map<string, ReasonTraits>(
+  ErrorReasonSchema.values.map((value) => [value.localName, getOption(value, reasonOption)]),
+);
 
-/** The code of an error of Postgres (SQLSTATE), of its driver, or of the socket; undefined for any other error. */
-export function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && "code" in error && typeof error.code === "string"
-    ? error.code
-    : undefined;
-}
-
-// The connection could not be made, so the statement was never sent.
-const notSent = new Set([
-  "ECONNREFUSED",
-  "ENOENT",
-  "ENOTFOUND",
-  "EAI_AGAIN",
-  "EHOSTUNREACH",
-  "ENETUNREACH",
-  "EACCES",
-  "CONNECT_TIMEOUT",
-  "CONNECTION_ENDED",
-  "57P03", // cannot_connect_now: starting up or shutting down
-  "53300", // too_many_connections
-  "28000", // the login was refused
-  "28P01",
-  "3D000", // the database does not exist (any more)
-]);
-// The connection was lost; what was running on it may have been committed.
-const lost = new Set([
-  "ETIMEDOUT",
-  "ECONNRESET",
-  "EPIPE",
-  "CONNECTION_CLOSED",
-  "CONNECTION_DESTROYED",
-  "57P01", // admin_shutdown
-  "57P02", // crash_shutdown
-  "57P05", // idle_session_timeout
-]);
-
-/** Whatever was thrown, as a reason; undefined for a failure nobody foresaw. */
-export function fromDatabase(error: unknown): CortexError | undefined {
-  const code = codeOf(error);
-  if (code === undefined) return undefined;
-  const as = (reason: Reason, details: Details = {}) =>
-    new CortexError(reason, details, { cause: error });
-  if (notSent.has(code)) return as("DATABASE_UNAVAILABLE", { applied: "no" });
-  if (lost.has(code) || code.startsWith("08"))
-    return as("DATABASE_UNAVAILABLE", { applied: "unknown" });
-  if (code === "40001" || code === "40P01" || code === "55P03") return as("CONFLICT");
-  if (code === "53100" || code === "58030") return as("DATABASE_FULL"); // disk full, I/O error
-  if (code === "25006") return as("DATABASE_UNAVAILABLE", { applied: "no" }); // read-only: a replica
-  if (code === "57014") return as("DEADLINE_EXCEEDED"); // statement_timeout
-  if (code === "22003") return as("NUMBER_OUT_OF_RANGE");
-  return undefined;
-}
-
-/** A failure nobody foresaw, under an id that the log shows too; nothing of it reaches the caller. */
-export function unforeseen(error: unknown): CortexError {
-  return new CortexError("DATABASE_ERROR", { error_id: randomUUID() }, { cause: error });
-}
+/** What the proto says that the reason implies. */
+export const traitsOf = (reason: Reason): ReasonTraits => traits.get(reason) as ReasonTraits;

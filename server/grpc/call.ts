@@ -1,4 +1,4 @@
-// A call: what its handler works with, and its end in the log.
+// One call: who makes it, its database connections, its cancellation, and its accounting until its end is logged.
 import type { DescMessage, Message, MessageInitShape } from "@bufbuild/protobuf";
 import type { ServerDuplexStream, ServerUnaryCall, ServerWritableStream } from "@grpc/grpc-js";
 import type { Logger } from "pino";
@@ -18,135 +18,195 @@ import type { Quotas } from "../runtime/quotas.js";
 import type { RateLimiter } from "../runtime/rate-limiter.js";
 import type { Language } from "../search/language.js";
 import * as check from "../validation/fields.js";
-import { agentHeader, tenantHeader } from "./codec.js";
+import { logCall } from "./call-log.js";
 import type { Listener } from "./listener.js";
+import { agentHeader, headerValues, tenantHeader } from "./patches.js";
 
 export type Init = MessageInitShape<DescMessage>;
 export type Writable = ServerWritableStream<unknown, Init> | ServerDuplexStream<unknown, Init>;
 
-/** What a handler works with: all of it belongs to this one call. */
+/** What a handler works with. */
 export interface Call {
-  tenant: string;
-  /** Which agent it is, by what it says of itself. */
-  agent: string | undefined;
-  /** Who it is, by its credentials; undefined where it has none. */
-  principal: string | undefined;
-  /** What names its credentials reach; undefined: all. */
-  reach: Reach | undefined;
-  /** Whether its credentials carry the permission. */
-  may(permission: Permission): boolean;
-  /** Aborts when the caller has gone or its deadline has passed. */
+  caller: Caller;
+  db: CallDatabase;
+  server: SharedState;
+  /** Aborts when the caller has gone, the deadline has passed or the server stops. */
   signal: AbortSignal;
   /** Ends the call with a reason, whatever it is waiting for. */
   fail(reason: CortexError): void;
-  /** Runs one short statement under the signal. */
-  run: Run;
-  /** Runs one long statement under the signal, apart from the short ones. */
-  bulk: Run;
-  /** Runs one search under the signal. */
+}
+
+/** Who makes the call. */
+export interface Caller {
+  tenant: string;
+  /** The agent, as it names itself in `x-agent-id`. */
+  agent: string | undefined;
+  /** The principal of the credentials; undefined where there are none. */
+  principal: string | undefined;
+  /** The names that the credentials reach; undefined: all. */
+  reach: Reach | undefined;
+  /** Whether the credentials have the permission. */
+  may(permission: Permission): boolean;
+}
+
+/** The connection pools by load. Each statement runs for the call's tenant and under its signal. */
+export interface CallDatabase {
+  /** Runs one short statement. */
+  short: Run;
+  /** Runs one long statement that reads: a page of a list, a count. */
+  scans: Run;
+  /** Runs one search. */
   searches: Run;
   /** Runs one statement that may wait for locks, or is large. */
-  patient: Run;
-  /** Runs one purge, which takes long and waits for locks. */
+  lockWaiting: Run;
+  /** Runs one statement of a purge that changes nothing. */
   purges: Run;
-  /** Runs one of a kind of statement that calls share. */
-  share<Asked extends { tenant: string }, Reply>(
-    shared: Batchable<Asked, Reply>,
-    asked: Asked,
+  /** Runs an item in a statement that other calls share. */
+  submit<Item extends { tenant: string }, Reply>(
+    kind: Batchable<Item, Reply>,
+    item: Item,
   ): Promise<Reply>;
-  /** What the tenant may store. */
-  quotas: Quotas;
-  /** Keys that are locked for long. */
-  locks: KeyLocks;
-  /** Begins a transaction of several statements under the signal. */
   begin(): Promise<DatabaseTransaction>;
-  /** Begins a transaction that purges. */
   beginPurge(): Promise<DatabaseTransaction>;
-  access: AccessCounter;
-  config: Config;
-  /** Of searches. */
-  language: Language;
 }
 
-export interface ServerContext {
-  /** What callers may where nobody asks who they are; undefined: they are asked. */
-  unasked: Credentials | undefined;
-  listener: Listener;
-  rates: RateLimiter;
+/** What all calls of a server process share. */
+export interface SharedState {
+  config: Config;
   quotas: Quotas;
-  database: Pools;
-  shares: GroupCommits;
   locks: KeyLocks;
   access: AccessCounter;
-  config: Config;
+  /** The language of searches. */
   language: Language;
-  log: Logger;
-  calls: InFlight;
 }
 
-/** A call that has been opened: its end in the log, and what a handler works with. */
-export class ServerCall implements Call {
+export interface ServerContext extends SharedState {
+  /** The credentials of every call where the server asks for none; undefined: the interceptor has checked each call's. */
+  anonymous: Credentials | undefined;
+  listener: Listener;
+  rateLimiter: RateLimiter;
+  pools: Pools;
+  groupCommits: GroupCommits;
+  log: Logger;
+  inFlight: InFlight;
+}
+
+class Connections implements CallDatabase {
+  readonly #tenants: readonly string[];
+
+  constructor(
+    readonly context: ServerContext,
+    readonly tenant: string,
+    readonly cancellation: CallCancellation,
+  ) {
+    this.#tenants = [tenant];
+  }
+
+  get short(): Run {
+    return this.context.pools.short.run(this.#tenants, this.cancellation.signal);
+  }
+
+  get scans(): Run {
+    return this.context.pools.scans.run(this.#tenants, this.cancellation.signal);
+  }
+
+  get searches(): Run {
+    return this.context.pools.searches.run(this.#tenants, this.cancellation.signal);
+  }
+
+  get lockWaiting(): Run {
+    return this.context.pools.lockWaiting.run(this.#tenants, this.cancellation.signal);
+  }
+
+  get purges(): Run {
+    return this.context.pools.purges.run(this.#tenants, this.cancellation.signal);
+  }
+
+  submit<Item extends { tenant: string }, Reply>(
+    kind: Batchable<Item, Reply>,
+    item: Item,
+  ): Promise<Reply> {
+    return this.context.groupCommits.of(kind).submit(item, this.cancellation);
+  }
+
+  begin(): Promise<DatabaseTransaction> {
+    return this.context.pools.transactions.begin(this.tenant, this.cancellation.signal);
+  }
+
+  beginPurge(): Promise<DatabaseTransaction> {
+    return this.context.pools.purges.begin(this.tenant, this.cancellation.signal);
+  }
+}
+
+/** A call from its first byte to its line in the log. */
+export class ServerCall implements Caller {
   tenant = "";
   agent: string | undefined;
   principal: string | undefined;
   reach: Reach | undefined;
+  requestId: string | undefined;
+  dryRun = false;
+  readonly startedAt = performance.now();
+  readonly #cancellation: CallCancellation;
   #credentials: Credentials | undefined;
-  #requestId: string | undefined;
-  #dryRun = false;
-  readonly #start = performance.now();
-  readonly #ending: CallCancellation;
-  #sent: (() => void) | undefined;
-  /** Whether its end is with the caller, or it has none any more: then nothing of it is on its way. */
-  over = false;
+  /** Called when grpc-js has done with the call: the bytes of its reply no longer count as unsent. */
+  #releaseReply: (() => void) | undefined;
+  /** Whether grpc-js has done with the call: its end was sent, or there is nobody to send it to. */
+  isOver = false;
 
   constructor(
     readonly endpoint: Endpoint,
     readonly context: ServerContext,
     readonly grpc: ServerUnaryCall<unknown, Init> | Writable,
   ) {
-    const { calls } = context;
-    const ending = calls.open();
-    this.#ending = ending;
-    // "cancelled" comes after every call, also after one that was answered.
-    const gone = () => {
-      if (calls.has(ending)) ending.cancel(new CortexError("CANCELLED"));
-      this.over = true;
-      this.#sent?.();
+    const { inFlight } = context;
+    const cancellation = inFlight.open();
+    this.#cancellation = cancellation;
+    // grpc-js emits "cancelled" at the end of every call, also of one that was answered.
+    const onEnd = () => {
+      if (inFlight.has(cancellation)) cancellation.cancel(new CortexError("CANCELLED"));
+      this.isOver = true;
+      this.#releaseReply?.();
     };
-    (grpc as ServerUnaryCall<unknown, Init>).once("cancelled", gone); // as on any kind of call
-    if (grpc.cancelled) gone();
+    (grpc as ServerUnaryCall<unknown, Init>).once("cancelled", onEnd); // the event exists on every kind of call
+    if (grpc.cancelled) onEnd();
   }
 
-  /** For a caller who may make it, a request that could be decoded, in a tenant that there may be. */
-  with(request: unknown): Call {
+  /** Resolves the tenant, authorizes and rate-limits; throws the reason if the call is refused or undecodable. */
+  admit(request: unknown): Call {
     const { metadata } = this.grpc;
-    const credentials = credentialsOfCall(metadata) ?? this.context.unasked;
+    const credentials = credentialsOfCall(metadata) ?? this.context.anonymous;
     if (!credentials)
-      throw new CortexError("UNAUTHENTICATED", { problem: "nobody looked at them" });
+      throw new CortexError("UNAUTHENTICATED", { problem: "its credentials were not checked" });
     this.principal = credentials.principal;
     this.reach = credentials.reach;
-    this.#requestId = requestIdOf(request);
-    this.#dryRun = (request as { dryRun?: unknown } | undefined)?.dryRun === true;
-    this.agent = check.agentId([
-      ...metadata.get(agentHeader),
-      ...metadata.get(`${agentHeader}-bin`),
-    ]);
-    const asked = [...metadata.get(tenantHeader), ...metadata.get(`${tenantHeader}-bin`)];
-    this.tenant = check.tenant(asked); // as the log has it, also where it is refused
+    this.requestId = requestIdOf(request);
+    this.dryRun = (request as { dryRun?: unknown } | undefined)?.dryRun === true;
+    this.agent = check.agentId(headerValues(metadata, agentHeader));
+    this.tenant = check.tenant(headerValues(metadata, tenantHeader)); // set first: the log shows it if it is refused
     this.tenant = tenantOf(credentials, this.tenant);
     authorize(credentials, this.endpoint, request);
-    this.context.rates.take(this.tenant);
+    this.context.rateLimiter.take(this.tenant);
     this.context.listener.admit(this.grpc);
     this.#credentials = credentials;
     if (request instanceof CortexError) throw request;
-    return this;
+    const cancellation = this.#cancellation;
+    return {
+      caller: this,
+      db: new Connections(this.context, this.tenant, cancellation),
+      server: this.context,
+      get signal() {
+        return cancellation.signal;
+      },
+      fail: (reason) => cancellation.cancel(reason),
+    };
   }
 
-  /** A further message of the caller, which must not reach further than the credentials. */
-  admit(message: unknown): void {
-    this.context.rates.take(this.tenant);
+  /** Admits a further message of a stream: rate-limits it, and throws if it reaches beyond the credentials. */
+  admitMessage(message: unknown): void {
+    this.context.rateLimiter.take(this.tenant);
     if (this.#credentials) authorizeMessage(this.#credentials, this.endpoint, message as Message);
-    this.#requestId ??= requestIdOf((message as { message?: { value?: unknown } }).message?.value);
+    this.requestId ??= requestIdOf((message as { message?: { value?: unknown } }).message?.value);
   }
 
   may(permission: Permission): boolean {
@@ -154,125 +214,30 @@ export class ServerCall implements Call {
   }
 
   get signal(): AbortSignal {
-    return this.#ending.signal;
+    return this.#cancellation.signal;
   }
 
-  fail(reason: CortexError): void {
-    this.#ending.cancel(reason);
-  }
-
-  share<Asked extends { tenant: string }, Reply>(
-    shared: Batchable<Asked, Reply>,
-    asked: Asked,
-  ): Promise<Reply> {
-    return this.context.shares.of(shared).submit(asked, this.#ending);
-  }
-
-  get run(): Run {
-    return this.context.database.short.run([this.tenant], this.signal);
-  }
-
-  get bulk(): Run {
-    return this.context.database.scans.run([this.tenant], this.signal);
-  }
-
-  get searches(): Run {
-    return this.context.database.searches.run([this.tenant], this.signal);
-  }
-
-  get patient(): Run {
-    return this.context.database.lockWaiting.run([this.tenant], this.signal);
-  }
-
-  get purges(): Run {
-    return this.context.database.purges.run([this.tenant], this.signal);
-  }
-
-  begin(): Promise<DatabaseTransaction> {
-    return this.context.database.transactions.begin(this.tenant, this.signal);
-  }
-
-  beginPurge(): Promise<DatabaseTransaction> {
-    return this.context.database.purges.begin(this.tenant, this.signal);
-  }
-
-  get quotas(): Quotas {
-    return this.context.quotas;
-  }
-
-  get locks(): KeyLocks {
-    return this.context.locks;
-  }
-
-  get access(): AccessCounter {
-    return this.context.access;
-  }
-
-  get config(): Config {
-    return this.context.config;
-  }
-
-  get language(): Language {
-    return this.context.language;
-  }
-
-  /** Refuses a reply that its connection has no room for; of a read: what was written is told in any case. */
+  /** Refuses the reply of a read that its connection has no room for. The reply of a write is always sent. */
   admitReply(bytes: number): void {
     if (this.endpoint.permission === "read") this.context.listener.admit(this.grpc, bytes);
   }
 
-  /** What its reader did not take is kept until it is over. */
-  leave(sent: (() => void) | undefined): void {
-    if (this.over) sent?.();
-    else this.#sent = sent;
+  /** Counts the reply as unsent until the call is over. */
+  sendReply(bytes: number): void {
+    if (!this.isOver) this.#releaseReply = this.context.listener.sending(this.grpc, bytes);
   }
 
-  /** Its reply is on its way. */
-  sending(bytes: number): void {
-    if (!this.over) this.#sent = this.context.listener.sending(this.grpc, bytes);
+  /** Keeps counting a message that its reader did not take, until the call is over. */
+  keepUntilOver(release: (() => void) | undefined): void {
+    if (this.isOver) release?.();
+    else this.#releaseReply = release;
   }
 
   finish(error?: CortexError): void {
-    const { calls, log } = this.context;
-    calls.close(this.#ending);
-    if (error?.reason === "DATABASE_ERROR")
-      log.error({ err: error.cause, error_id: error.details.error_id }, "an unexpected failure");
-    if (this.#isAudited(error)) log.info(this.#said(error), "audit");
-    else if (log.isLevelEnabled("debug")) log.debug(this.#said(error), "call");
-  }
-
-  /** Who did what, and what became of it: names, never values. */
-  #said(error: CortexError | undefined) {
-    return {
-      rpc: this.endpoint.name,
-      tenant: this.tenant,
-      principal: this.principal,
-      agent: this.agent,
-      request_id: this.#requestId,
-      dry_run: this.#dryRun || undefined,
-      outcome: error?.reason ?? "OK",
-      ...(error &&
-        isRefusal(error) && { problem: error.details.problem, peer: this.grpc.getPeer() }),
-      ms: Math.round((performance.now() - this.#start) * 10) / 10,
-    };
-  }
-
-  #isAudited(error: CortexError | undefined): boolean {
-    const { permission } = this.endpoint;
-    switch (this.config.auditLog) {
-      case "none":
-        return false;
-      case "all":
-        return true;
-      case "writes":
-        if (permission === "write") return true;
-    }
-    return (error && isRefusal(error)) || permission === "purge" || permission === "admin";
+    this.context.inFlight.close(this.#cancellation);
+    logCall(this, error);
   }
 }
-
-const isRefusal = ({ reason }: CortexError): boolean =>
-  reason === "UNAUTHENTICATED" || reason === "PERMISSION_DENIED";
 
 function requestIdOf(request: unknown): string | undefined {
   const { requestId } = (request ?? {}) as { requestId?: unknown };

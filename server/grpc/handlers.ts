@@ -1,5 +1,5 @@
-// Handlers -> grpc-js. A handler is an async function (a stream: an async generator) from request to response; it throws reasons.
-// Decoding, the tenant, the deadline, errors, back-pressure and the log of calls are here, once.
+// Services -> grpc-js. A handler is an async function that turns a request into a response (for a stream: an async
+// generator), and throws reasons. Decoding, admission, errors and the log of calls are here, once for all RPCs.
 import {
   type DescMessage,
   type DescService,
@@ -7,19 +7,13 @@ import {
   type MessageInitShape,
   type MessageShape,
 } from "@bufbuild/protobuf";
-import type {
-  handleBidiStreamingCall,
-  handleServerStreamingCall,
-  handleUnaryCall,
-  MethodDefinition,
-  Server,
-  ServerDuplexStream,
-  UntypedHandleCall,
-} from "@grpc/grpc-js";
-import { type Endpoint, endpointOf } from "../auth/authorize.js";
-import { CortexError, fromDatabase, toStatus, unforeseen } from "../errors/reasons.js";
-import { type Call, type Init, ServerCall, type ServerContext, type Writable } from "./call.js";
+import type { handleUnaryCall, MethodDefinition, Server, UntypedHandleCall } from "@grpc/grpc-js";
+import { type Endpoint, endpointOf, type Permissions } from "../auth/authorize.js";
+import { reasonOf } from "../errors/sqlstate.js";
+import { toStatus } from "../errors/status.js";
+import { type Call, type Init, ServerCall, type ServerContext } from "./call.js";
 import { decode, encoder } from "./codec.js";
+import { bidiStream, serverStream } from "./streaming.js";
 
 export type Handlers<S extends DescService> = {
   [M in keyof S["method"]]: S["method"][M] extends {
@@ -38,25 +32,32 @@ export type Handlers<S extends DescService> = {
     : never;
 };
 
-/** Replies are serialized by their handlers, which are to know how large they are. */
-const asItIs = (bytes: Init) => bytes as unknown as Buffer;
+/** A service: its descriptor, with a handler and a permission for each RPC. One that is missing does not compile. */
+export interface Service<S extends DescService = DescService> {
+  descriptor: S;
+  handlers: Handlers<S>;
+  permissions: Permissions<S>;
+}
 
-type Unary = (request: unknown, call: Call) => Promise<Init>;
-type Stream = (request: unknown, call: Call) => AsyncGenerator<Init>;
-type Conversation = (requests: AsyncIterator<unknown>, call: Call) => AsyncGenerator<Init>;
+export const defineService = <S extends DescService>(service: Service<S>): Service<S> => service;
 
-/** Serves a service: every method of its descriptor, none by hand. */
+type UnaryHandler = (request: unknown, call: Call) => Promise<Init>;
+
+/** The handlers give serialized replies to grpc-js, since they need to know how large a reply is. */
+const alreadySerialized = (bytes: Init) => bytes as unknown as Buffer;
+
+/** Serves every method of a service. */
 export function addService<S extends DescService>(
   server: Server,
-  service: S,
-  handlers: Handlers<S>,
+  { descriptor, handlers, permissions }: Service<S>,
   context: ServerContext,
 ): void {
   const definition: Record<string, MethodDefinition<Init, Init>> = {};
   const implementation: Record<string, UntypedHandleCall> = {};
-  for (const method of service.methods) {
+  for (const method of descriptor.methods) {
+    const name = method.localName as keyof S["method"];
     definition[method.localName] = {
-      path: `/${service.typeName}/${method.name}`,
+      path: `/${descriptor.typeName}/${method.name}`,
       requestStream:
         method.methodKind === "client_streaming" || method.methodKind === "bidi_streaming",
       responseStream:
@@ -64,144 +65,40 @@ export function addService<S extends DescService>(
       requestSerialize: encoder(method.input),
       requestDeserialize: (bytes) =>
         decode(method.input, bytes, context.config.messageBytesMax) as Init,
-      responseSerialize: asItIs,
+      responseSerialize: alreadySerialized,
       responseDeserialize: (bytes) => fromBinary(method.output, bytes),
     };
-    const endpoint = endpointOf(method);
-    const handler = handlers[method.localName as keyof S["method"]];
+    const endpoint = endpointOf(method, permissions[name]);
+    const handler = handlers[name] as never;
     implementation[method.localName] =
       method.methodKind === "unary"
-        ? unary(endpoint, handler as unknown as Unary, context)
+        ? unary(endpoint, handler, context)
         : method.methodKind === "server_streaming"
-          ? serverStream(endpoint, handler as unknown as Stream, context)
-          : conversation(endpoint, handler as unknown as Conversation, context);
+          ? serverStream(endpoint, handler, context)
+          : bidiStream(endpoint, handler, context);
   }
   server.addService(definition, implementation);
 }
 
-/** An aborted call fails with its signal's reason where it was thrown; a lost connection stays one: it may have written. */
-function reasonOf(error: unknown): CortexError {
-  return error instanceof CortexError ? error : (fromDatabase(error) ?? unforeseen(error));
-}
-
 function unary(
   endpoint: Endpoint,
-  handler: Unary,
+  handler: UnaryHandler,
   context: ServerContext,
 ): handleUnaryCall<unknown, Init> {
   const encode = encoder(endpoint.method.output);
   return async (grpc, reply) => {
-    const opened = new ServerCall(endpoint, context, grpc);
+    const call = new ServerCall(endpoint, context, grpc);
     try {
-      const response = await handler(grpc.request, opened.with(grpc.request));
+      const response = await handler(grpc.request, call.admit(grpc.request));
       const bytes = encode(response);
-      opened.admitReply(bytes.length);
-      opened.sending(bytes.length);
+      call.admitReply(bytes.length);
+      call.sendReply(bytes.length);
       reply(null, bytes as unknown as Init);
-      opened.finish();
+      call.finish();
     } catch (error) {
       const reason = reasonOf(error);
       reply(toStatus(reason));
-      opened.finish(reason);
+      call.finish(reason);
     }
   };
-}
-
-function serverStream(
-  endpoint: Endpoint,
-  handler: Stream,
-  context: ServerContext,
-): handleServerStreamingCall<unknown, Init> {
-  return async (grpc) => {
-    const opened = new ServerCall(endpoint, context, grpc);
-    await send(grpc, opened, () => handler(grpc.request, opened.with(grpc.request)));
-  };
-}
-
-function conversation(
-  endpoint: Endpoint,
-  handler: Conversation,
-  context: ServerContext,
-): handleBidiStreamingCall<unknown, Init> {
-  return async (grpc) => {
-    const opened = new ServerCall(endpoint, context, grpc);
-    await send(grpc, opened, () => handler(received(grpc, opened), opened.with(undefined)));
-  };
-}
-
-/** Sends what a handler gives, as fast as it is read. */
-async function send(
-  grpc: Writable,
-  opened: ServerCall,
-  open: () => AsyncGenerator<Init>,
-): Promise<void> {
-  const encode = encoder(opened.endpoint.method.output);
-  try {
-    // One message is made while the one before is on its way. What a handler gives is sent as long as there is somebody to send it to, also
-    // where the server stops: it may say that a transaction was committed.
-    let before = Promise.resolve();
-    for await (const message of open()) {
-      await before;
-      if (opened.over) throw opened.signal.reason;
-      before = taken(grpc, encode(message), opened);
-      before.catch(() => {}); // where the handler fails first
-    }
-    await before;
-    grpc.end();
-    opened.finish();
-  } catch (error) {
-    const reason = reasonOf(error);
-    grpc.emit("error", toStatus(reason));
-    opened.finish(reason);
-  }
-}
-
-/** The messages of the caller as they are asked for. */
-async function* received(
-  grpc: ServerDuplexStream<unknown, Init>,
-  opened: ServerCall,
-): AsyncGenerator<unknown> {
-  // The end of the caller's side is not the end of ours: the iterator would destroy both.
-  for await (const message of grpc.iterator({ destroyOnReturn: false })) {
-    if (message instanceof CortexError) throw message;
-    opened.admit(message);
-    yield message;
-  }
-}
-
-/**
- * Sends a message; resolves when the reader's side has taken it, or the call is over (then it never does, and what the handler does next
- * says why). A reader that takes nothing for too long is given up.
- */
-function taken(grpc: Writable, message: Buffer, opened: ServerCall): Promise<void> {
-  const { signal, config, context } = opened;
-  const { listener } = context;
-  const sent = listener.sending(grpc, message.length);
-  return new Promise((resolve, reject) => {
-    let timer: NodeJS.Timeout;
-    const done = (settle: () => void) => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", gone);
-      settle();
-    };
-    const gone = () => {
-      sent?.();
-      done(resolve);
-    };
-    const slow = () => {
-      opened.leave(sent);
-      done(() => reject(new CortexError("SLOW_READER", { limit: `${config.stallSeconds}` })));
-    };
-    const watch = (before?: number) => {
-      timer = setTimeout(() => {
-        const now = listener.taken(grpc);
-        if (now !== before) watch(now);
-        else slow();
-      }, config.stallSeconds * 1000);
-    };
-    watch();
-    signal.addEventListener("abort", gone, { once: true });
-    grpc.write(message as unknown as Init, gone);
-    if (signal.aborted) gone();
-  });
 }

@@ -1,5 +1,6 @@
-// The connections of callers: a bounded number, by our own listener, which hands them to grpc-js. What a connection has been given to send and
-// has not taken is counted: one that takes nothing for too long is closed, and one that has much to take gets nothing more meanwhile.
+// The connections of callers. Our own listener bounds their number and hands them to grpc-js. It counts the bytes of
+// replies that each connection has not taken: a connection that takes nothing for too long is closed, and one with much
+// to take gets no further replies meanwhile.
 import { createServer, type Server as Listening, type Socket } from "node:net";
 import type { Server, ServerCredentials } from "@grpc/grpc-js";
 import type { Logger } from "pino";
@@ -11,25 +12,25 @@ interface ListenOptions {
   stallSeconds: number;
 }
 
-/** The address to serve on cannot be had; the message says which and why. */
+/** The server cannot listen on its address; the message says why. */
 export class ListenError extends Error {}
 
-const unsentBytesMax = 64 * 1024 * 1024; // of one connection
+const unsentBytesMax = 64 * 1024 * 1024; // for each connection
 const largeBytes = 16 * 1024;
 const warnMs = 10_000;
-const prefaceBytes = 24; // with which every HTTP/2 connection begins
+const prefaceBytes = 24; // every HTTP/2 connection begins with so many
 const prefaceMsMax = 10_000;
 
-/** A call, as far as it says whose connection it is on. */
+/** The part of a call that says which connection it is on. */
 export interface Peer {
   getPeer(): string;
 }
 
 interface Connected {
   socket: Socket;
-  /** Bytes of replies that it has not taken. */
+  /** Bytes of the replies that it has not taken. */
   unsent: number;
-  /** Replies that it has not taken. */
+  /** How many replies it has not taken. */
   replies: number;
   stall: NodeJS.Timeout | undefined;
 }
@@ -38,7 +39,7 @@ export class Listener {
   readonly #connected = new Map<string, Connected>();
   readonly #listening: Listening;
   #warned = Number.NEGATIVE_INFINITY;
-  /** Of all connections. */
+  /** The sum for all connections. */
   #unsent = 0;
 
   constructor(
@@ -48,26 +49,23 @@ export class Listener {
     this.#listening = createServer({ noDelay: true });
     this.#listening.maxConnections = options.connectionsMax;
     this.#listening.on("drop", () =>
-      this.#refusing(
-        { limit: options.connectionsMax },
-        "connections are refused: there are too many",
-      ),
+      this.#warn({ limit: options.connectionsMax }, "connections are refused: there are too many"),
     );
   }
 
-  /** Says so at most every ten seconds. */
-  #refusing(details: object, message: string): void {
+  /** Logs a warning, at most one in ten seconds. */
+  #warn(details: object, message: string): void {
     const now = performance.now();
     if (now - this.#warned < warnMs) return;
     this.#warned = now;
     this.log.warn(details, message);
   }
 
-  /** Listens, and gives what comes to the server; the port. */
+  /** Listens, and gives each connection to the server. Returns the port. */
   serve(server: Server, credentials: ServerCredentials): Promise<number> {
     const injector = server.createConnectionInjector(credentials);
     this.#listening.on("connection", (socket) => {
-      const name = `${socket.remoteAddress}:${socket.remotePort}`; // as getPeer() of a call
+      const name = `${socket.remoteAddress}:${socket.remotePort}`; // the same text as getPeer() of a call
       const connected = { socket, unsent: 0, replies: 0, stall: undefined };
       this.#connected.set(name, connected);
       const silent = setTimeout(() => {
@@ -82,11 +80,11 @@ export class Listener {
     const { listen } = this.options;
     const [, host = "", port] = /^\[?(.*?)\]?:(\d+)$/.exec(listen) ?? [];
     return new Promise((resolve, reject) => {
-      // Also later, when the system cannot give a connection: an error without a listener would end the process.
+      // The listener stays for later errors, when the system cannot give a connection: without one, an error would end
+      // the process.
       this.#listening.on("error", (error: NodeJS.ErrnoException) => {
         reject(new ListenError(`cannot listen on ${listen}: ${error.code}`));
-        if (this.#listening.listening)
-          this.#refusing({ err: error }, "a connection cannot be taken");
+        if (this.#listening.listening) this.#warn({ err: error }, "a connection cannot be taken");
       });
       this.#listening.listen({ host, port: Number(port) }, () =>
         resolve((this.#listening.address() as { port: number }).port),
@@ -94,14 +92,14 @@ export class Listener {
     });
   }
 
-  /** Takes no more connections. Those that are open stay. */
+  /** Accepts no more connections. Open ones stay. */
   close(): void {
     this.#listening.close();
   }
 
-  /** Refuses a call, or a reply, of a connection that has not taken what it was given. */
+  /** Throws OVERLOADED for a call, or a reply of so many bytes, on a connection with too much to take. */
   admit(caller: Peer, bytes = 0): void {
-    if (this.#unsent === 0) return; // nearly always: who is calling is asked only where somebody has something to take
+    if (this.#unsent === 0) return; // nearly always; getPeer() is not free
     const unsent = this.#connected.get(caller.getPeer())?.unsent ?? 0;
     if (unsent > 0 && unsent + bytes > unsentBytesMax)
       throw new CortexError("OVERLOADED", {
@@ -112,14 +110,14 @@ export class Listener {
       });
   }
 
-  /** How many bytes a connection has taken in all. */
-  taken(caller: Peer): number {
+  /** How many bytes the call's connection has taken in all. */
+  bytesTaken(caller: Peer): number {
     return this.#connected.get(caller.getPeer())?.socket.bytesWritten ?? 0;
   }
 
-  /** A reply is on its way: to be told when it has been taken. A connection that takes nothing meanwhile is closed. */
+  /** Counts a reply as unsent; the caller calls the returned function once it was taken. Closes a connection that takes nothing. */
   sending(caller: Peer, bytes: number): (() => void) | undefined {
-    if (bytes < largeBytes) return undefined; // as many of these as a connection can carry take little room
+    if (bytes < largeBytes) return undefined; // a connection cannot carry so many small ones that they need much memory
     const peer = caller.getPeer();
     const connected = this.#connected.get(peer);
     if (!connected) return undefined;
@@ -137,7 +135,7 @@ export class Listener {
     };
   }
 
-  /** Looks again and again, as long as a reply is on its way. At the second look without a byte taken it is closed: streams are told before. */
+  /** Looks at intervals while replies wait. Closes the connection at the second look without a byte taken: its streams end with SLOW_READER before. */
   #watch(peer: string, connected: Connected, idle: number): NodeJS.Timeout {
     const { socket } = connected;
     const before = socket.bytesWritten;

@@ -1,5 +1,5 @@
-// TLS, and mutual TLS where a CA for clients is given. Certificates are read again when their files change: connections that are open stay,
-// new ones get the new certificate.
+// TLS, and mutual TLS where a CA for clients is given. Certificates are read again when their files change: open
+// connections stay, new connections get the new certificate.
 import { readFile } from "node:fs/promises";
 import { createSecureContext } from "node:tls";
 import { experimental, ServerCredentials } from "@grpc/grpc-js";
@@ -27,7 +27,7 @@ export async function transport(
   const read = async (): Promise<Files> => {
     const [certificate, privateKey] = await Promise.all([readFile(tlsCert), readFile(tlsKey)]);
     const caCertificate = tlsClientCa ? await readFile(tlsClientCa) : undefined;
-    createSecureContext({ cert: certificate, key: privateKey, ca: caCertificate }); // throws where they do not fit
+    createSecureContext({ cert: certificate, key: privateKey, ca: caCertificate }); // throws if they do not belong together
     return { certificate, privateKey, caCertificate };
   };
   const listeners = new Map<unknown, (files: Files) => void>();
@@ -37,7 +37,7 @@ export async function transport(
   });
   const add = (listener: unknown, tell: (files: Files) => void) => {
     listeners.set(listener, tell);
-    queueMicrotask(() => tell(files.current)); // grpc-js does not listen yet
+    queueMicrotask(() => tell(files.current)); // at this moment grpc-js does not listen yet
   };
   const remove = (listener: unknown) => {
     listeners.delete(listener);

@@ -1,11 +1,11 @@
 import type { CountRequest } from "../../gen/cortex/immutable/v1/immutable_pb.js";
 import type { Call } from "../grpc/call.js";
-import { checkFilter, matches } from "../storage/versions/filter.js";
+import { matches, parseFilter } from "../storage/versions/filter.js";
 
-export async function count(request: CountRequest, { tenant, bulk }: Call) {
-  const matching = checkFilter(tenant, request.filter);
-  const [row] = await bulk<{ count: string }>(
-    (sql) => sql`select count(*) as count from immutable h where ${matches(sql, matching)}`,
+export async function count(request: CountRequest, { caller, db }: Call) {
+  const filter = parseFilter(caller, request.filter);
+  const [row] = await db.scans<{ count: string }>(
+    (sql) => sql`select count(*) as count from immutable h where ${matches(sql, filter)}`,
   );
   return { count: BigInt(row?.count ?? 0) };
 }

@@ -1,61 +1,61 @@
 import type { GetRequest } from "../../gen/cortex/immutable/v1/immutable_pb.js";
-import { codeOf } from "../errors/reasons.js";
+import { codeOf } from "../errors/sqlstate.js";
 import type { Call } from "../grpc/call.js";
 import type { Run } from "../postgres/connection.js";
 import { type Batchable, ownRow } from "../runtime/group-commit.js";
 import { historyBytesMax, versionsMax } from "../storage/versions/history.js";
-import { type Name, nameOf } from "../storage/versions/name.js";
+import { parseName, type RecordName } from "../storage/versions/name.js";
 import {
   columns,
   current,
   isRecord,
   type RecordRow,
   retained,
-  size,
   toRecord,
+  wireSize,
 } from "../storage/versions/version.js";
 
-const sharedBytesMax = 64 * 1024; // larger data is read by itself: a batch of it would fill the memory
+const batchedBytesMax = 64 * 1024; // larger data is read alone: a batch of it would fill the memory
 
-const reads: Batchable<Name, RecordRow | undefined> = {
-  run: currentOf,
+const reads: Batchable<RecordName, RecordRow | undefined> = {
+  run: findCurrent,
   weight: () => 1,
-  touches: () => [],
+  conflictKeys: () => [],
 };
 
-export async function get(request: GetRequest, call: Call) {
-  const name = nameOf(call.tenant, request);
-  if (request.includeHistory ?? true) return withHistory(call.run, name, versionsMax);
-  const row = await call.share(reads, name).catch((error: unknown) => {
+export async function get(request: GetRequest, { caller, db }: Call) {
+  const name = parseName(caller, request);
+  if (request.includeHistory ?? true) return findWithHistory(db.short, name, versionsMax);
+  const row = await db.submit(reads, name).catch((error: unknown) => {
     if (codeOf(error) !== "55P03") throw error;
-    return undefined; // somebody has locked the whole table: a shared statement waits for nobody
+    return undefined; // the whole table is locked, and a batch waits only 100 ms: read it alone
   });
-  return row?.data ? { record: toRecord(row) } : withHistory(call.run, name, 0);
+  return row?.data ? { record: toRecord(row) } : findWithHistory(db.short, name, 0);
 }
 
 /** The current version and at most so many before it, in one statement. */
-async function withHistory(run: Run, { tenant, type, id }: Name, before: number) {
+async function findWithHistory(run: Run, name: RecordName, previousMax: number) {
   const rows = await run<RecordRow & { is_current: boolean }>(
     (sql) => sql`
       select h.type, h.id, h.first_version, h.first_created_at, v.version = h.version as is_current, ${columns(sql)}
       from immutable h
       cross join lateral (
-        select v.*, coalesce(sum(${size(sql)}) filter (where v.version < h.version)
+        select v.*, coalesce(sum(${wireSize(sql)}) filter (where v.version < h.version)
           over (order by v.version desc rows between unbounded preceding and 1 preceding), 0) as bytes_before
         from (
           select v.* from immutable_version v where ${retained(sql)} and v.version <= h.version
-          order by v.version desc limit ${before + 1}
+          order by v.version desc limit ${previousMax + 1}
         ) as v
       ) as v
-      where ${isRecord(sql, tenant, type, id)} and v.bytes_before < ${historyBytesMax}
+      where ${isRecord(sql, name)} and v.bytes_before < ${historyBytesMax}
       order by v.version`,
   );
   const row = rows.at(-1);
   return row?.is_current ? { record: toRecord(row, rows.slice(0, -1)) } : {};
 }
 
-/** The current versions of records; data null where it is too large to be shared. */
-async function currentOf(run: Run, names: Name[]): Promise<(RecordRow | undefined)[]> {
+/** The current versions of records; data is null where it is too large for a batch. */
+async function findCurrent(run: Run, names: RecordName[]): Promise<(RecordRow | undefined)[]> {
   const rows = await run<RecordRow & { number: string; tenant: string }>(
     (sql) => sql`
       select asked.number, found.*
@@ -67,7 +67,7 @@ async function currentOf(run: Run, names: Name[]): Promise<(RecordRow | undefine
         from immutable h
         cross join lateral (
           select ${columns(sql)} from (
-            select v.tenant, v.type, v.id, v.version, case when v.bytes <= ${sharedBytesMax} then v.data end as data, v.user_id,
+            select v.tenant, v.type, v.id, v.version, case when v.bytes <= ${batchedBytesMax} then v.data end as data, v.user_id,
               v.metadata, v.created_at, v.agent_id, v.principal, v.request_id, v.digest, v.salt
             from immutable_version v where ${current(sql)} offset 0
           ) as v
@@ -78,8 +78,8 @@ async function currentOf(run: Run, names: Name[]): Promise<(RecordRow | undefine
   );
   const found: (RecordRow | undefined)[] = names.map(() => undefined);
   for (const row of rows) {
-    const place = Number(row.number) - 1;
-    found[place] = ownRow(names[place], row);
+    const index = Number(row.number) - 1;
+    found[index] = ownRow(names[index], row);
   }
   return found;
 }

@@ -2,16 +2,16 @@ import type { PurgeManyRequest } from "../../gen/cortex/immutable/v1/immutable_p
 import { CortexError } from "../errors/reasons.js";
 import type { Call } from "../grpc/call.js";
 import type { Sql } from "../postgres/connection.js";
-import { userDigest } from "../storage/audit/audit.js";
-import { purging } from "../storage/audit/purge.js";
-import { entryOf, usersOf } from "../storage/audit/record-purge.js";
+import { auditDigest } from "../storage/audit/audit.js";
+import { purge } from "../storage/audit/purge.js";
+import { ownersOf, recordPurgeEntry } from "../storage/audit/record-purge.js";
 import { idempotencyKey, type Work } from "../storage/idempotency.js";
 import {
-  byLabels,
-  checkFilter,
-  filters,
-  type Matching,
+  filtersMetadata,
+  isFiltered,
   matches,
+  parseFilter,
+  type RecordFilter,
 } from "../storage/versions/filter.js";
 import * as check from "../validation/fields.js";
 
@@ -26,34 +26,33 @@ interface Purged {
 }
 
 export async function purgeMany(request: PurgeManyRequest, call: Call) {
-  const { tenant } = call;
-  const matching = checkFilter(tenant, request.filter);
+  const { tenant } = call.caller;
+  const filter = parseFilter(call.caller, request.filter);
   const { dryRun, requireConfirmation, confirmationToken: token } = request;
   check.exclusive(["confirmation_token", token !== undefined], ["dry_run", dryRun]);
-  if (!filters(matching))
+  if (!isFiltered(filter))
     throw new CortexError("INVALID_FILTER", { field: "filter", problem: "is empty" });
   if (token !== undefined && !/^[0-9a-f]{64}$/.test(token))
     throw new CortexError("CONFIRMATION_STALE");
-  const asking = requireConfirmation && token === undefined;
-  const keeping = dryRun || asking;
-  const asks = [matching, dryRun, requireConfirmation, token];
-  const key = idempotencyKey(request.requestId, "Immutable/PurgeMany", asks);
+  const asksForToken = requireConfirmation && token === undefined;
+  const deletes = !dryRun && !asksForToken;
+  const identity = [filter, dryRun, requireConfirmation, token];
   const work = (sql: Sql): Work => ({
-    // The token is over the digests of what matches: of exactly these versions.
+    // The token covers the digests of the current versions that match, so it stands for exactly these versions.
     steps: sql`matched as materialized (
         select h.type, h.id, h.version - h.first_version + 1 as versions, h.digest
-        from immutable h where ${matches(sql, matching)}
-        order by h.type, h.id ${keeping ? sql`` : sql`for update`}
+        from immutable h where ${matches(sql, filter)}
+        order by h.type, h.id ${deletes ? sql`for update` : sql``}
       ), seen as materialized (
         select encode(sha256(coalesce(string_agg(digest, ''::bytea order by type, id), '')), 'hex') as token from matched
       ), agreed as materialized (
         select token from seen where ${token ?? null}::text is null or token = ${token ?? null}
-      ), gone as (
+      ), deleted as (
         delete from immutable h using matched m, agreed
-        where ${keeping ? sql`false` : sql`h.tenant = ${tenant} and h.type = m.type and h.id = m.id`}
+        where ${deletes ? sql`h.tenant = ${tenant} and h.type = m.type and h.id = m.id` : sql`false`}
       ), shown as (
         select type, id from matched order by type, id limit ${recordsShownMax}
-      ), ${usersOf(sql, tenant, sql`matched`)}`,
+      ), ${ownersOf(sql, tenant, sql`matched`)}`,
     reply: sql`
       select array(select user_id from owner join shown using (type, id) union select id from only_user where id is not null) as user_ids,
         json_build_object(
@@ -62,13 +61,13 @@ export async function purgeMany(request: PurgeManyRequest, call: Call) {
         'user', (select id from only_user), 'token', token) as reply
       from agreed`,
   });
-  const purged = await purging<Purged>(call, {
-    request: key,
-    dryRun: keeping,
+  const purged = await purge<Purged>(call, {
+    key: idempotencyKey(request.requestId, "Immutable/PurgeMany", identity),
+    dryRun: !deletes,
     work,
-    entry: ({ records, versions, user: owner }) =>
+    auditEntry: ({ records, versions, user }) =>
       records > 0
-        ? entryOf("PurgeMany", askedOf(matching), { records, versions }, owner)
+        ? recordPurgeEntry("PurgeMany", namesIn(filter), { records, versions }, user)
         : undefined,
   });
   if (!purged) throw new CortexError("CONFIRMATION_STALE");
@@ -77,17 +76,16 @@ export async function purgeMany(request: PurgeManyRequest, call: Call) {
     versionsDeleted: BigInt(purged.versions),
     records: purged.shown,
     dryRun,
-    ...(asking && { confirmationToken: purged.token }),
+    ...(asksForToken && { confirmationToken: purged.token }),
   };
 }
 
-/** The filter as the audit log may show it: of what it looks for in metadata only that it does, of a user only the digest. */
-function askedOf({ tenant, userId, metadata, tags, anyTags, ...named }: Matching) {
-  const { types, ...rest } = named;
+/** The filter as the audit trail may show it: no metadata, and the user as a digest. */
+function namesIn({ tenant, userId, metadata, tags, anyTags, types, ...rest }: RecordFilter) {
   return {
     ...rest,
     ...(types.length > 0 && { types }),
-    ...(byLabels({ metadata, tags, anyTags }) && { metadata: true }),
-    ...(userId !== undefined && { user: userDigest(tenant, userId) }),
+    ...(filtersMetadata({ metadata, tags, anyTags }) && { metadata: true }),
+    ...(userId !== undefined && { user: auditDigest(tenant, userId) }),
   };
 }

@@ -2,11 +2,10 @@ import type { PurgeVersionsRequest } from "../../gen/cortex/immutable/v1/immutab
 import { CortexError } from "../errors/reasons.js";
 import type { Call } from "../grpc/call.js";
 import type { Sql } from "../postgres/connection.js";
-import { purging } from "../storage/audit/purge.js";
-import { entryOf, usersOf } from "../storage/audit/record-purge.js";
+import { purge } from "../storage/audit/purge.js";
+import { ownersOf, recordPurgeEntry } from "../storage/audit/record-purge.js";
 import { idempotencyKey, type Work } from "../storage/idempotency.js";
-import { nameOf } from "../storage/versions/name.js";
-import { recordLockName } from "../storage/versions/store.js";
+import { parseName, type RecordName, recordLockName } from "../storage/versions/name.js";
 import { isRecord, versionAt } from "../storage/versions/version.js";
 import * as check from "../validation/fields.js";
 
@@ -16,55 +15,35 @@ interface Purged {
   user: string | null;
 }
 
-const attemptsMax = 100;
+const overtakenMax = 100; // how often others may store while the record is waited for
 
 export async function purgeVersions(request: PurgeVersionsRequest, call: Call) {
-  const { tenant, locks, signal } = call;
-  const { type, id } = nameOf(tenant, request);
-  const { keepLatest: keep } = request;
+  const { server, signal } = call;
+  const name = parseName(call.caller, request);
+  const { tenant, type, id } = name;
+  const { keepLatest } = request;
   const refuse = (field: string, problem: string) =>
     new CortexError("INVALID_OPTIONS", { field, problem });
-  if (keep !== undefined && keep < 1) throw refuse("keep_latest", "is below 1");
-  const time =
+  if (keepLatest !== undefined && keepLatest < 1) throw refuse("keep_latest", "is below 1");
+  const olderThan =
     request.olderThan && check.time(request.olderThan, "older_than", Math.ceil, "INVALID_TIME");
-  const before = time && new Date(Math.max(time.getTime() - 1, check.earliest)); // times are whole milliseconds
-  if (keep === undefined && !before)
+  // Times are whole milliseconds, so what is older than a time is of the millisecond before at the latest.
+  const until = olderThan && new Date(Math.max(olderThan.getTime() - 1, check.earliest));
+  if (keepLatest === undefined && !until)
     throw refuse("keep_latest", "is missing, and older_than too: one of both says what goes");
-  const key = idempotencyKey(request.requestId, "Immutable/PurgeVersions", [type, id, keep, time]);
+  const identity = [type, id, keepLatest, olderThan];
+  const key = idempotencyKey(request.requestId, "Immutable/PurgeVersions", identity);
+  const lockName = recordLockName(tenant, type, id);
   const owner = {};
-  const name = recordLockName(tenant, type, id);
-  await locks.acquire(name, owner, signal); // whoever stores on this server waits meanwhile
+  await server.locks.acquire(lockName, owner, signal); // stores of the record on this server wait meanwhile
   try {
-    for (let attempt = 1; attempt <= attemptsMax; attempt++) {
-      // No reply where others stored while the record was waited for, whose versions only the next statement can see.
-      const work = (sql: Sql): Work => ({
-        steps: sql`held as materialized (
-          select h.* from immutable h where ${isRecord(sql, tenant, type, id)} for no key update
-        ), bound as materialized (
-          select h.*, greatest(h.first_version, least(h.version, ${keep === undefined ? sql`null` : sql`h.version - ${keep}::int + 1`},
-            ${before ? sql`${versionAt(sql, before)} + 1` : sql`null`})) as new_first
-          from held h
-          join immutable seen on seen.tenant = h.tenant and seen.type = h.type and seen.id = h.id and seen.digest = h.digest
-        ), moved as (
-          update immutable h set first_version = bound.new_first from bound
-          where ${isRecord(sql, tenant, type, id)} and bound.new_first > h.first_version
-        ), gone as (
-          delete from immutable_version v using bound
-          where v.tenant = ${tenant} and v.type = ${type} and v.id = ${id} and v.version < bound.new_first
-        ), ${usersOf(sql, tenant, sql`held`)}`,
-        reply: sql`
-        select array(select id from only_user where id is not null) as user_ids, json_build_object(
-          'deleted', coalesce(bound.new_first - bound.first_version, 0),
-          'remaining', coalesce(bound.version - bound.new_first + 1, 0), 'user', (select id from only_user)) as reply
-        from (select 1) as one left join bound on true
-        where bound.version is not null or not exists (select from immutable h where ${isRecord(sql, tenant, type, id)})`,
-      });
-      const purged = await purging<Purged>(call, {
-        request: key,
-        work,
-        entry: ({ deleted, user }) =>
+    for (let overtaken = 0; overtaken < overtakenMax; overtaken++) {
+      const purged = await purge<Purged>(call, {
+        key,
+        work: (sql) => deletion(sql, name, keepLatest, until),
+        auditEntry: ({ deleted, user }) =>
           deleted > 0
-            ? entryOf("PurgeVersions", { type, id }, { versions: deleted }, user)
+            ? recordPurgeEntry("PurgeVersions", { type, id }, { versions: deleted }, user)
             : undefined,
       });
       if (purged)
@@ -75,6 +54,35 @@ export async function purgeVersions(request: PurgeVersionsRequest, call: Call) {
     }
     throw new CortexError("CONFLICT");
   } finally {
-    locks.release(name, owner);
+    server.locks.release(lockName, owner);
   }
 }
+
+/** Gives no reply where others stored while the record was waited for: only the next statement sees their versions. */
+const deletion = (
+  sql: Sql,
+  name: RecordName,
+  keepLatest: number | undefined,
+  until: Date | undefined,
+): Work => ({
+  steps: sql`locked as materialized (
+    select h.* from immutable h where ${isRecord(sql, name)} for no key update
+  ), bound as materialized (
+    select h.*, greatest(h.first_version, least(h.version, ${keepLatest === undefined ? sql`null` : sql`h.version - ${keepLatest}::int + 1`},
+      ${until ? sql`${versionAt(sql, until)} + 1` : sql`null`})) as new_first
+    from locked h
+    join immutable seen on seen.tenant = h.tenant and seen.type = h.type and seen.id = h.id and seen.digest = h.digest
+  ), moved as (
+    update immutable h set first_version = bound.new_first from bound
+    where ${isRecord(sql, name)} and bound.new_first > h.first_version
+  ), deleted as (
+    delete from immutable_version v using bound
+    where v.tenant = ${name.tenant} and v.type = ${name.type} and v.id = ${name.id} and v.version < bound.new_first
+  ), ${ownersOf(sql, name.tenant, sql`locked`)}`,
+  reply: sql`
+    select array(select id from only_user where id is not null) as user_ids, json_build_object(
+      'deleted', coalesce(bound.new_first - bound.first_version, 0),
+      'remaining', coalesce(bound.version - bound.new_first + 1, 0), 'user', (select id from only_user)) as reply
+    from (select 1) as one left join bound on true
+    where bound.version is not null or not exists (select from immutable h where ${isRecord(sql, name)})`,
+});

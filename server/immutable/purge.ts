@@ -2,10 +2,10 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { PurgeRequest } from "../../gen/cortex/immutable/v1/immutable_pb.js";
 import type { Call } from "../grpc/call.js";
 import { now } from "../postgres/connection.js";
-import { purging } from "../storage/audit/purge.js";
-import { entryOf, usersOf } from "../storage/audit/record-purge.js";
+import { purge as purgeOnce } from "../storage/audit/purge.js";
+import { ownersOf, recordPurgeEntry } from "../storage/audit/record-purge.js";
 import { idempotencyKey } from "../storage/idempotency.js";
-import { nameOf } from "../storage/versions/name.js";
+import { parseName } from "../storage/versions/name.js";
 import { isRecord } from "../storage/versions/version.js";
 
 interface Purged {
@@ -15,21 +15,23 @@ interface Purged {
 }
 
 export async function purge(request: PurgeRequest, call: Call) {
-  const { tenant } = call;
-  const { type, id } = nameOf(tenant, request);
-  const purged = await purging<Purged>(call, {
-    request: idempotencyKey(request.requestId, "Immutable/Purge", [type, id]),
+  const name = parseName(call.caller, request);
+  const { tenant, type, id } = name;
+  const purged = await purgeOnce<Purged>(call, {
+    key: idempotencyKey(request.requestId, "Immutable/Purge", [type, id]),
     work: (sql) => ({
-      steps: sql`gone as materialized ( -- its versions go with it, also those that others have stored meanwhile
-        delete from immutable h where ${isRecord(sql, tenant, type, id)} returning h.type, h.id, h.version - h.first_version + 1 as versions
-      ), ${usersOf(sql, tenant, sql`gone`)}`,
+      steps: sql`deleted as materialized ( -- its versions go with it, also those stored meanwhile
+        delete from immutable h where ${isRecord(sql, name)} returning h.type, h.id, h.version - h.first_version + 1 as versions
+      ), ${ownersOf(sql, tenant, sql`deleted`)}`,
       reply: sql`
         select array(select id from only_user where id is not null) as user_ids, json_build_object(
-          'versions', coalesce((select sum(versions) from gone), 0), 'at', (extract(epoch from ${now(sql)}) * 1000)::bigint,
+          'versions', coalesce((select sum(versions) from deleted), 0), 'at', (extract(epoch from ${now(sql)}) * 1000)::bigint,
           'user', (select id from only_user)) as reply`,
     }),
-    entry: ({ versions, user }) =>
-      versions > 0 ? entryOf("Purge", { type, id }, { records: 1, versions }, user) : undefined,
+    auditEntry: ({ versions, user }) =>
+      versions > 0
+        ? recordPurgeEntry("Purge", { type, id }, { records: 1, versions }, user)
+        : undefined,
   });
   const { versions, at } = purged as Purged;
   return {

@@ -7,102 +7,106 @@ import {
 import { CortexError } from "../errors/reasons.js";
 import type { Call } from "../grpc/call.js";
 import { joinFragments, type Sql } from "../postgres/connection.js";
-import { type Line, linesOf, marked } from "../search/highlight.js";
-import { type Columns, Terms, termsOf } from "../search/query.js";
-import { pageToken, positionOf, type Query } from "../storage/page-token.js";
-import { checkFilter, matches, queryOf } from "../storage/versions/filter.js";
-import { listHistoryBytesMax, pastOf } from "../storage/versions/history.js";
+import {
+  highlight,
+  type MarkedLine,
+  markedLines,
+  type SearchedField,
+} from "../search/highlight.js";
+import { parseQuery, type SearchColumns, TermConditions } from "../search/query.js";
+import { byteWindow, inOrder, type PageRow, sizedRow } from "../storage/keyset.js";
+import { invalidToken, pageToken, positionOf } from "../storage/page-token.js";
+import { matches, parseFilter } from "../storage/versions/filter.js";
+import { listHistoryBytesMax, previousVersions } from "../storage/versions/history.js";
 import {
   current,
   type RecordRow,
-  size,
   toRecord,
   columns as versionColumns,
+  wireSize,
 } from "../storage/versions/version.js";
 import * as check from "../validation/fields.js";
 
-const searchBytesMax = 1024 * 1024;
+const resultsBytesMax = 1024 * 1024;
 
-interface Found extends RecordRow {
+interface Row extends RecordRow, PageRow {
   score: number;
-  found: string;
-  /** Of each term whether it was left out. */
+  /** Of each term, whether it was left out because it is a word that says nothing. */
   ignored: boolean[];
-  data_lines: Line[] | null;
-  metadata_lines: Line[] | null;
+  data_lines: MarkedLine[] | null;
+  metadata_lines: MarkedLine[] | null;
 }
 
-export async function search(request: SearchRequest, { tenant, searches, language }: Call) {
-  const matching = checkFilter(tenant, request.filter);
+export async function search(request: SearchRequest, { caller, db, server }: Call) {
+  const filter = parseFilter(caller, request.filter);
   const limit = check.limit(request.limit, 10);
   const skip = check.offset(request.offset, request.pageToken);
-  const places = placesOf(request.searchIn);
-  const query: Query = [...queryOf(matching), request.query, places.join()];
-  const [score, type = "", id = ""] = positionOf(request.pageToken, query, 3) ?? [];
-  const last = Number(score);
-  if (score !== undefined && !(last > 0 && last < 1 && `${last}` === score))
-    throw new CortexError("INVALID_PAGE_TOKEN", {
-      field: "page_token",
-      problem: "is not a token this server gave",
-    });
-  const asked = termsOf(request.query);
-  const rows = await searches<Found>((sql) => {
-    const terms = new Terms(sql, asked, language);
-    const columns = places.map((place) => columnsOf(sql, place));
+  const fields = fieldsOf(request.searchIn);
+  const query = [filter, request.query, fields];
+  const [lastScore, type = "", id = ""] = positionOf(request.pageToken, query, 3) ?? [];
+  if (lastScore !== undefined && !isScore(lastScore)) throw invalidToken();
+  const terms = parseQuery(request.query);
+  const rows = await db.searches<Row>((sql) => {
+    const conditions = new TermConditions(sql, terms, server.language);
+    const columns = fields.map((field) => columnsOf(sql, field));
     return sql`
       with h as materialized (
         select h.*, weight / (1 + weight) as score
         from (
-          select h.tenant, h.type, h.id, h.version, h.first_version, h.first_created_at, (${terms.weight(columns)})::float8 as weight
-          from immutable h where ${matches(sql, matching)} and ${terms.held(columns)}
+          select h.tenant, h.type, h.id, h.version, h.first_version, h.first_created_at, (${conditions.weight(columns)})::float8 as weight
+          from immutable h where ${matches(sql, filter)} and ${conditions.allFound(columns)}
         ) as h
-      ), page as materialized (
+      ), best as materialized (
         select * from h
-        ${score === undefined ? sql`` : sql`where score < ${score}::float8 or (score = ${score}::float8 and (type, id) > (${type}, ${id}))`}
+        ${lastScore === undefined ? sql`` : sql`where score < ${lastScore}::float8 or (score = ${lastScore}::float8 and (type, id) > (${type}, ${id}))`}
         order by score desc, type, id limit ${limit + 1} offset ${skip}
-      ), v as materialized (
-        select h.type as of_type, h.id as of_id, h.first_version, h.first_created_at, h.score, v.*, count(*) over () as found,
-          row_number() over best as place, sum(${size(sql)}) over best - ${size(sql)} as bytes_before
-        from page h join immutable_version v on ${current(sql)}
-        window best as (order by h.score desc, h.type, h.id rows unbounded preceding)
-      )
-      select v.score, v.found, v.of_type as type, v.of_id as id, v.first_version, v.first_created_at, ${versionColumns(sql)},
-        ${linesOf(sql, places, "data", terms)} as data_lines, ${linesOf(sql, places, "metadata", terms)} as metadata_lines,
+      ), page as materialized (
+        select h.first_version, h.first_created_at, h.score, v.*, ${sizedRow(sql, wireSize(sql))}
+        from best h join immutable_version v on ${current(sql)}
+        ${inOrder(sql, sql`h.score desc, h.type, h.id`)}
+      ), v as (${byteWindow(sql, resultsBytesMax)})
+      select v.score, v.found, v.type, v.id, v.first_version, v.first_created_at, ${versionColumns(sql)},
+        ${markedLines(sql, fields, "data", conditions)} as data_lines, ${markedLines(sql, fields, "metadata", conditions)} as metadata_lines,
         json_build_array(${joinFragments(
           sql,
-          asked.map((term) => terms.ignored(term)),
+          terms.map((term) => conditions.isIgnored(term)),
           sql`,`,
         )}) as ignored
       from v join immutable h on h.tenant = v.tenant and h.type = v.type and h.id = v.id
-      where v.bytes_before < ${searchBytesMax} and v.place <= ${limit}
+      where v.place <= ${limit}
       order by v.place`;
   });
   const results = fitting(rows, (row) =>
-    marked(
+    highlight(
       row,
-      places,
-      asked.filter((_, i) => !row.ignored[i]),
+      fields,
+      terms.filter((_, i) => !row.ignored[i]),
     ),
   );
   const page = results.map(({ row }) => row);
-  const end = page.at(-1);
-  const more = Number(end?.found ?? 0) > page.length;
-  const past = request.includeHistory
-    ? await pastOf(searches, tenant, page, listHistoryBytesMax)
+  const last = page.at(-1);
+  const hasMore = Number(last?.found ?? 0) > page.length;
+  const previous = request.includeHistory
+    ? await previousVersions(db.searches, caller.tenant, page, listHistoryBytesMax)
     : [];
   return {
     results: results.map(
       ({ row, marks }, i): MessageInitShape<typeof SearchResultSchema> => ({
-        record: toRecord(row, past[i]),
+        record: toRecord(row, previous[i]),
         score: row.score,
         ...marks,
       }),
     ),
-    nextPageToken: more && end ? pageToken(query, [`${end.score}`, end.type, end.id]) : "",
+    nextPageToken: hasMore && last ? pageToken(query, [`${last.score}`, last.type, last.id]) : "",
   };
 }
 
-/** As many as fit one message with what is marked in them: the first always does. */
+const isScore = (text: string): boolean => {
+  const score = Number(text);
+  return score > 0 && score < 1 && `${score}` === text;
+};
+
+/** As many rows as fit one message together with what is marked in them. The first always does. */
 function fitting<Row, Marks>(
   rows: Row[],
   marksOf: (row: Row) => Marks,
@@ -112,15 +116,13 @@ function fitting<Row, Marks>(
   for (const row of rows) {
     const marks = marksOf(row);
     bytes += Buffer.byteLength(JSON.stringify(marks));
-    if (page.length > 0 && bytes > searchBytesMax) break;
+    if (page.length > 0 && bytes > resultsBytesMax) break;
     page.push({ row, marks });
   }
   return page;
 }
 
-export type SearchPlace = "data" | "metadata";
-
-function placesOf(searchIn: SearchIn): SearchPlace[] {
+function fieldsOf(searchIn: SearchIn): SearchedField[] {
   switch (searchIn) {
     case SearchIn.UNSPECIFIED:
     case SearchIn.DATA:
@@ -138,7 +140,7 @@ function placesOf(searchIn: SearchIn): SearchPlace[] {
   }
 }
 
-const columnsOf = (sql: Sql, place: SearchPlace): Columns =>
-  place === "data"
+const columnsOf = (sql: Sql, field: SearchedField): SearchColumns =>
+  field === "data"
     ? { words: sql`h.data_words`, text: sql`h.data_text` }
     : { words: sql`h.metadata_words`, text: sql`h.metadata_text` };

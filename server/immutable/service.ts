@@ -1,5 +1,5 @@
-import type { ImmutableStore } from "../../gen/cortex/immutable/v1/immutable_pb.js";
-import type { Handlers } from "../grpc/handlers.js";
+import { ImmutableStore } from "../../gen/cortex/immutable/v1/immutable_pb.js";
+import { defineService } from "../grpc/handlers.js";
 import { count } from "./count.js";
 import { get } from "./get.js";
 import { getAtTimestamp } from "./get-at-timestamp.js";
@@ -14,18 +14,36 @@ import { search } from "./search.js";
 import { store } from "./store.js";
 import { verifyHistory } from "./verify-history.js";
 
-export const immutableStore = {
-  store,
-  get,
-  getVersion,
-  getAtTimestamp,
-  getHistory,
-  list,
-  search,
-  count,
-  purge,
-  purgeMany,
-  purgeVersions,
-  verifyHistory,
-  getRetention,
-} satisfies Handlers<typeof ImmutableStore>;
+export const immutableStore = defineService({
+  descriptor: ImmutableStore,
+  handlers: {
+    store,
+    get,
+    getVersion,
+    getAtTimestamp,
+    getHistory,
+    list,
+    search,
+    count,
+    purge,
+    purgeMany,
+    purgeVersions,
+    verifyHistory,
+    getRetention,
+  },
+  permissions: {
+    get: "read",
+    getVersion: "read",
+    getAtTimestamp: "read",
+    getHistory: "read",
+    list: ["read", "named"],
+    search: ["read", "named"],
+    count: ["read", "named"],
+    verifyHistory: "read",
+    getRetention: "read",
+    store: "write",
+    purge: "purge",
+    purgeMany: ["purge", "named"],
+    purgeVersions: "purge",
+  },
+});

@@ -3,7 +3,7 @@ import {
   type VerifyHistoryRequest,
 } from "../../gen/cortex/immutable/v1/immutable_pb.js";
 import type { Call } from "../grpc/call.js";
-import { nameOf } from "../storage/versions/name.js";
+import { parseName } from "../storage/versions/name.js";
 import { isRecord } from "../storage/versions/version.js";
 
 const problemsMax = 100;
@@ -17,12 +17,12 @@ interface Verified {
   problems: { version: number; kind: keyof typeof Kind }[];
 }
 
-export async function verifyHistory(request: VerifyHistoryRequest, { tenant, bulk }: Call) {
-  const { type, id } = nameOf(tenant, request);
-  const [found] = await bulk<Verified>(
+export async function verifyHistory(request: VerifyHistoryRequest, { caller, db }: Call) {
+  const name = parseName(caller, request);
+  const [found] = await db.scans<Verified>(
     (sql) => sql`
       with h as materialized (
-        select h.* from immutable h where ${isRecord(sql, tenant, type, id)}
+        select h.* from immutable h where ${isRecord(sql, name)}
       ), v as materialized (
         select v.version, v.data is null and v.metadata::text = '{}' and v.salt = ''
             and coalesce(v.user_id, v.agent_id, v.principal, v.request_id) is null as erased, v.digest, v.previous_digest, h.version as last_version,

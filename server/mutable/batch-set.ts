@@ -1,31 +1,36 @@
 import type { BatchSetRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import { CortexError } from "../errors/reasons.js";
 import type { Call } from "../grpc/call.js";
-import { atomicWrite } from "../storage/entries/apply.js";
-import { toRecord } from "../storage/entries/entry.js";
-import { parseKey, parseSet } from "../storage/entries/operation.js";
-import { write } from "../storage/entries/write.js";
+import { atomicWrite } from "../storage/entries/atomic-write.js";
+import { parseKey, toRecord } from "../storage/entries/entry.js";
+import { parseSet } from "../storage/entries/operation.js";
+import { entryWrites } from "../storage/entries/write.js";
 import { idempotencyKey } from "../storage/idempotency.js";
+import { writeOnce } from "../storage/write-path.js";
 import * as check from "../validation/fields.js";
 
 export async function batchSet(request: BatchSetRequest, call: Call) {
-  const { tenant, config } = call;
+  const { caller, server } = call;
   const namespace = check.namespace(request.namespace);
   check.batch("entries", request.entries.length);
-  const operations = request.entries.map((entry, i) => {
+  const operations = request.entries.map((message, i) => {
     const prefix = `entries[${i}].`;
-    const at = parseKey(tenant, { namespace, key: entry.key }, prefix);
-    return parseSet(at, entry, config, prefix);
+    const entry = parseKey(caller.tenant, { namespace, key: message.key }, prefix);
+    return parseSet(entry, message, server.config, prefix);
   });
   if (operations.length === 0) return {};
-  const places = new Map(operations.map(({ key }, i) => [key, i]));
-  const again = operations.findIndex(({ key }, i) => places.get(key) !== i);
-  if (again >= 0)
-    throw new CortexError("INVALID_BATCH", {
-      field: `entries[${places.get(operations[again]?.key ?? "")}].key`,
-      problem: `names the key of entries[${again}] again`,
-    });
+  refuseRepeatedKeys(operations);
   const key = idempotencyKey(request.requestId, "BatchSet", operations);
-  const results = await write(call, atomicWrite(call, operations, key));
+  const results = await writeOnce(call, entryWrites, atomicWrite(call, operations, key));
   return { records: results.flatMap(({ row }) => (row ? [toRecord(row)] : [])) };
+}
+
+function refuseRepeatedKeys(entries: { key: string }[]): void {
+  const lastIndexes = new Map(entries.map(({ key }, i) => [key, i]));
+  const repeated = entries.findIndex(({ key }, i) => lastIndexes.get(key) !== i);
+  if (repeated >= 0)
+    throw new CortexError("INVALID_BATCH", {
+      field: `entries[${lastIndexes.get(entries[repeated]?.key ?? "")}].key`,
+      problem: `names the key of entries[${repeated}] again`,
+    });
 }

@@ -1,12 +1,13 @@
 import type { CountRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import type { Call } from "../grpc/call.js";
-import { checkFilter, matches } from "../storage/entries/filter.js";
+import { matches, parseFilter } from "../storage/entries/filter.js";
 
-export async function count(request: CountRequest, { tenant, bulk, access }: Call) {
-  const matching = checkFilter(tenant, request.namespace, request.filter);
-  if (matching.lastAccessedBefore) await access.settle(tenant, matching.namespace);
-  const [row] = await bulk<{ count: string }>(
-    (sql) => sql`select count(*) as count from mutable m where ${matches(sql, matching)}`,
+export async function count(request: CountRequest, { caller, db, server }: Call) {
+  const { tenant } = caller;
+  const filter = parseFilter(tenant, request.namespace, request.filter);
+  if (filter.lastAccessedBefore) await server.access.settle(tenant, filter.namespace);
+  const [row] = await db.scans<{ count: string }>(
+    (sql) => sql`select count(*) as count from mutable m where ${matches(sql, filter)}`,
   );
   return { count: BigInt(row?.count ?? 0) };
 }

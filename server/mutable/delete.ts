@@ -1,29 +1,29 @@
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { DeleteRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import type { Call } from "../grpc/call.js";
-import { atomicWrite, type Operation } from "../storage/entries/apply.js";
-import { parseKey } from "../storage/entries/operation.js";
-import { write } from "../storage/entries/write.js";
+import { atomicWrite } from "../storage/entries/atomic-write.js";
+import { parseKey } from "../storage/entries/entry.js";
+import type { Operation } from "../storage/entries/operation.js";
+import { entryWrites } from "../storage/entries/write.js";
 import { idempotencyKey } from "../storage/idempotency.js";
+import { writeOnce } from "../storage/write-path.js";
 import * as check from "../validation/fields.js";
 
 export async function deleteKey(request: DeleteRequest, call: Call) {
-  const { tenant } = call;
   const { mustExist, ifRevision } = request;
-  const at = parseKey(tenant, request);
+  const entry = parseKey(call.caller.tenant, request);
   const operation: Operation = {
-    ...at,
+    ...entry,
     kind: "delete",
     expects: mustExist ? "present" : undefined,
     ifRevision: ifRevision === undefined ? undefined : check.revision(ifRevision),
   };
   const key = idempotencyKey(request.requestId, "Delete", operation);
-  const [result] = await write(call, atomicWrite(call, [operation], key));
-  const { namespace, key: name } = at;
+  const [result] = await writeOnce(call, entryWrites, atomicWrite(call, [operation], key));
   return {
     deleted: result?.deleted ?? false,
-    namespace,
-    key: name,
+    namespace: entry.namespace,
+    key: entry.key,
     deleteTime: result && timestampFromDate(result.at),
   };
 }

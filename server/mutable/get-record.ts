@@ -1,16 +1,20 @@
 import type { GetRecordRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import type { Call } from "../grpc/call.js";
-import { at, columns, joinAccess, type Row, toRecord } from "../storage/entries/entry.js";
-import * as check from "../validation/fields.js";
+import {
+  columns,
+  type EntryRow,
+  isEntry,
+  joinAccess,
+  parseKey,
+  toRecord,
+} from "../storage/entries/entry.js";
 
-export async function getRecord(request: GetRecordRequest, { tenant, run, access }: Call) {
-  const namespace = check.namespace(request.namespace);
-  const key = check.key(request.key);
-  await access.settle(tenant, namespace, key);
-  const [row] = await run<Row>(
+export async function getRecord(request: GetRecordRequest, { caller, db, server }: Call) {
+  const entry = parseKey(caller.tenant, request);
+  await server.access.settle(entry.tenant, entry.namespace, entry.key);
+  const [row] = await db.short<EntryRow>(
     (sql) => sql`
-      select ${columns(sql)} from mutable m ${joinAccess(sql)}
-      where ${at(sql, tenant, namespace, key)}`,
+      select ${columns(sql)} from mutable m ${joinAccess(sql)} where ${isEntry(sql, entry)}`,
   );
   return row ? { record: toRecord(row) } : {};
 }

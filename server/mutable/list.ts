@@ -1,107 +1,93 @@
-// Pages by keyset. Nothing is held between two messages: each chunk is one statement that goes on after the last record, so a
-// reader that stalls holds no connection. A chunk is what the limit still allows, cut where its records pass listBytesMax.
 import { type ListRequest, SortBy, SortOrder } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import type { Call } from "../grpc/call.js";
-import type { Fragment, Run, Sql } from "../postgres/connection.js";
-import { columns, joinAccess, type Row, toRecord } from "../storage/entries/entry.js";
-import { checkFilter, type Matching, matches, queryOf } from "../storage/entries/filter.js";
+import type { Run } from "../postgres/connection.js";
 import {
-  type By,
+  columns,
+  type EntryRow,
+  joinAccess,
+  toRecord,
+  wireSize,
+} from "../storage/entries/entry.js";
+import { type EntryFilter, matches, parseFilter } from "../storage/entries/filter.js";
+import {
   byTime,
+  byteWindow,
   checkPosition,
-  messages,
+  inOrder,
+  type PageRow,
+  pages,
   type Sort,
+  type SortColumn,
+  sizedRow,
   unknownSort,
+  type Window,
 } from "../storage/keyset.js";
-import { pageToken, positionOf, type Query } from "../storage/page-token.js";
+import { pageToken, positionOf } from "../storage/page-token.js";
 import * as check from "../validation/fields.js";
 
-const listBytesMax = 1024 * 1024;
+const pageBytesMax = 1024 * 1024;
 
-interface Chunk extends Row {
-  found: string;
-  total: string | null;
-  position: string | null;
+interface Row extends EntryRow, PageRow {
+  position: string;
 }
 
-export async function* list(request: ListRequest, { tenant, bulk, access }: Call) {
-  const matching = checkFilter(tenant, request.namespace, request.filter);
+export async function* list(request: ListRequest, { caller, db, server }: Call) {
+  const filter = parseFilter(caller.tenant, request.namespace, request.filter);
   const sort = sortOf(request);
-  const query: Query = [...queryOf(matching), sort.name, `${sort.descending}`];
+  const query = [filter, sort.name, sort.descending];
   const limit = check.limit(request.limit, 100);
-  let skip = check.offset(request.offset, request.pageToken);
-  let position = positionOf(request.pageToken, query, 2);
-  checkPosition(sort, position);
-  let counting = request.total ?? true;
-  let total: bigint | undefined;
-  let remaining = limit;
-
-  await access.settle(tenant, matching.namespace);
-  for (let more = true; more && remaining > 0; skip = 0) {
-    const rows = await chunk(bulk, matching, sort, {
-      position,
-      skip,
-      limit: remaining + 1,
-      counting,
-    });
-    if (counting) total = BigInt(rows[0]?.total ?? 0);
-    counting = false;
-    const found = Number(rows[0]?.found ?? 0);
-    const records = rows.filter((row) => row.key !== null).slice(0, remaining);
-    more = found > records.length;
-    remaining -= records.length;
-    for (const message of messages(records)) {
-      const last = message.at(-1);
-      const hasMore = more || last !== records.at(-1);
-      position = last && [last.position ?? "", last.key];
-      yield {
-        records: message.map(toRecord),
-        hasMore,
-        nextPageToken: hasMore && position ? pageToken(query, position) : "",
-        ...(total !== undefined && { total }),
-      };
-    }
-  }
+  const skip = check.offset(request.offset, request.pageToken);
+  const after = positionOf(request.pageToken, query, 2);
+  checkPosition(sort, after);
+  await server.access.settle(filter.tenant, filter.namespace);
+  const messages = pages<Row>({
+    limit,
+    skip,
+    after,
+    counting: request.total ?? true,
+    fetch: (window) => fetchPage(db.scans, filter, sort, window),
+    positionOf: ({ position, key }) => [position, key],
+  });
+  for await (const { rows, hasMore, after, total } of messages)
+    yield {
+      records: rows.map(toRecord),
+      hasMore,
+      nextPageToken: hasMore && after ? pageToken(query, after) : "",
+      ...(total !== undefined && { total }),
+    };
 }
 
-function chunk(
+function fetchPage(
   run: Run,
-  matching: Matching,
+  filter: EntryFilter,
   { by, descending }: Sort,
-  page: { position: string[] | undefined; skip: number; limit: number; counting: boolean },
-): Promise<Chunk[]> {
-  const [after, key = ""] = page.position ?? [];
-  return run<Chunk>((sql) => {
+  { after, skip, limit, counting }: Window,
+): Promise<Row[]> {
+  const [position = "", key = ""] = after ?? [];
+  return run<Row>((sql) => {
     const direction = descending ? sql`desc` : sql`asc`;
     const beyond = descending ? sql`<` : sql`>`;
     const order = by
       ? sql`${by.column(sql)} ${direction}, m.key ${direction}`
       : sql`m.key ${direction}`;
     const following = by
-      ? sql`and (${by.column(sql)}, m.key) ${beyond} (${by.bound(sql, Number(after))}, ${key})`
+      ? sql`and (${by.column(sql)}, m.key) ${beyond} (${by.bound(sql, Number(position))}, ${key})`
       : sql`and m.key ${beyond} ${key}`;
     return sql`
-      with m as materialized (
-        select m.*, ${by ? by.position(sql) : sql`0::bigint`} as position,
-          row_number() over chunk as place, sum(${size(sql)}) over chunk - ${size(sql)} as bytes_before
+      with page as materialized (
+        select m.*, ${by ? by.position(sql) : sql`0::bigint`} as position, ${sizedRow(sql, wireSize(sql))}
         from mutable m ${by ? joinAccess(sql) : sql``}
-        where ${matches(sql, matching)} ${page.position ? following : sql``}
-        window chunk as (order by ${order} rows unbounded preceding)
-        order by ${order} limit ${page.limit} offset ${page.skip}
-      ), counted as (
-        select (select count(*) from m) as found, (select min(bytes_before) from m) as bytes_skipped,
-          ${page.counting ? sql`(select count(*) from mutable m where ${matches(sql, matching)})` : sql`null::bigint`} as total
-      )
-      select counted.total, counted.found, m.position, ${columns(sql)}
-      from counted left join m on m.bytes_before - counted.bytes_skipped < ${listBytesMax}
-      ${joinAccess(sql)}
+        where ${matches(sql, filter)} ${after ? following : sql``}
+        ${inOrder(sql, order)}
+        order by ${order} limit ${limit} offset ${skip}
+      ), m as (${byteWindow(sql, pageBytesMax)})
+      select counted.total, m.found, m.position, ${columns(sql)}
+      from (
+        select ${counting ? sql`(select count(*) from mutable m where ${matches(sql, filter)})` : sql`null::bigint`} as total
+      ) as counted left join m on true ${joinAccess(sql)}
       order by m.place`;
   });
 }
-
-/** About what a record takes on the wire. */
-const size = (sql: Sql): Fragment =>
-  sql`(m.bytes + octet_length(m.metadata::text) + octet_length(m.key) + 200)`;
 
 function sortOf({ sortBy, sortOrder }: ListRequest): Sort {
   if (SortOrder[sortOrder] === undefined) throw unknownSort("sort_order", sortOrder);
@@ -121,7 +107,7 @@ function sortOf({ sortBy, sortOrder }: ListRequest): Sort {
 
 const byUpdateTime = byTime((sql) => sql`m.updated_at`);
 
-const byAccessCount: By = {
+const byAccessCount: SortColumn = {
   column: (sql) => sql`coalesce(a.count, 0)`,
   position: (sql) => sql`coalesce(a.count, 0)`,
   bound: (sql, count) => sql`${count}::bigint`,

@@ -1,5 +1,5 @@
-import type { MutableStore } from "../../gen/cortex/mutable/v1/mutable_pb.js";
-import type { Handlers } from "../grpc/handlers.js";
+import { MutableStore } from "../../gen/cortex/mutable/v1/mutable_pb.js";
+import { defineService } from "../grpc/handlers.js";
 import { batchGet } from "./batch-get.js";
 import { batchSet } from "./batch-set.js";
 import { commit } from "./commit.js";
@@ -17,21 +17,42 @@ import { set } from "./set.js";
 import { transact } from "./transact.js";
 import { update } from "./update.js";
 
-export const mutableStore = {
-  set,
-  get,
-  getRecord,
-  exists,
-  delete: deleteKey,
-  update,
-  batchGet,
-  batchSet,
-  commit,
-  transact,
-  list,
-  count,
-  listNamespaces,
-  purgeNamespace,
-  purgeMany,
-  purgeAll,
-} satisfies Handlers<typeof MutableStore>;
+export const mutableStore = defineService({
+  descriptor: MutableStore,
+  handlers: {
+    set,
+    get,
+    getRecord,
+    exists,
+    delete: deleteKey,
+    update,
+    batchGet,
+    batchSet,
+    commit,
+    transact,
+    list,
+    count,
+    listNamespaces,
+    purgeNamespace,
+    purgeMany,
+    purgeAll,
+  },
+  permissions: {
+    get: "read",
+    getRecord: "read",
+    exists: "read",
+    batchGet: "read",
+    list: "read",
+    count: "read",
+    listNamespaces: ["read", "named"],
+    set: "write",
+    delete: "write",
+    update: "write",
+    batchSet: "write",
+    commit: "write",
+    transact: "write",
+    purgeNamespace: "purge",
+    purgeMany: "purge",
+    purgeAll: ["purge", "all"],
+  },
+});

@@ -1,4 +1,5 @@
-// The conversation of Transact: its order, its limits in time, and its end. What it does to the database is in session.ts.
+// The conversation of Transact: the order of its messages, its time limits, and its end. What it does to the database is
+// in storage/transactions/session.ts.
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import {
   FilterSchema,
@@ -7,26 +8,26 @@ import {
 } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import { CortexError } from "../errors/reasons.js";
 import type { Call } from "../grpc/call.js";
-import { toRecord } from "../storage/entries/entry.js";
-import { checkFilter } from "../storage/entries/filter.js";
-import { parseKey, parseSteps } from "../storage/entries/operation.js";
-import { resultsIn } from "../storage/entries/reply.js";
+import { parseKey, toRecord } from "../storage/entries/entry.js";
+import { parseFilter } from "../storage/entries/filter.js";
 import { findStoredReply, idempotencyKey } from "../storage/idempotency.js";
+import { fromReply, toMessages } from "../storage/transactions/result.js";
 import { Session } from "../storage/transactions/session.js";
+import { parseSteps } from "../storage/transactions/step.js";
 import * as check from "../validation/fields.js";
-import { toResults } from "./commit.js";
 
 type Response = MessageInitShape<typeof TransactResponseSchema>["message"];
 
 export async function* transact(requests: AsyncIterator<TransactRequest>, call: Call) {
-  const { tenant, config, run } = call;
+  const { tenant } = call.caller;
+  const { config } = call.server;
   const first = await next(requests, call.signal, config.transactionIdleSeconds);
   if (first?.case !== "begin") throw disorder("its first message is not begin");
   const seconds = check.transactionSeconds(first.value.timeoutSeconds, config.transactionSeconds);
-  const request = keyOf(first.value.requestId, call);
-  const past = request && (await findStoredReply(run, tenant, request));
-  if (past) {
-    const results = toResults(resultsIn(past));
+  const key = keyOf(first.value.requestId, call);
+  const reply = key && (await findStoredReply(call.db.short, tenant, key));
+  if (reply) {
+    const results = toMessages(fromReply(reply));
     yield answer({ case: "committed", value: { results } });
     return;
   }
@@ -50,34 +51,34 @@ export async function* transact(requests: AsyncIterator<TransactRequest>, call: 
               limit: `${check.operationsMax}`,
               got: `${keys.length}`,
             });
-          const places = keys.map((key, i) => parseKey(tenant, key, `keys[${i}].`));
-          yield answer({ case: "read", value: { results: await session.read(places) } });
+          const entries = keys.map((key, i) => parseKey(tenant, key, `keys[${i}].`));
+          yield answer({ case: "read", value: { results: await session.read(entries) } });
           break;
         }
         case "list": {
           const { namespace, keyPrefix, limit } = message.value;
-          const filter = create(FilterSchema, keyPrefix === undefined ? {} : { keyPrefix });
-          const matching = checkFilter(tenant, namespace, filter);
-          const records = await session.list(matching, check.limit(limit, 100));
+          const prefix = create(FilterSchema, keyPrefix === undefined ? {} : { keyPrefix });
+          const filter = parseFilter(tenant, namespace, prefix);
+          const records = await session.list(filter, check.limit(limit, 100));
           yield answer({ case: "list", value: { records: records.map(toRecord) } });
           break;
         }
         case "write": {
           const used = session.steps;
-          const context = { used, done: used, requestId: first.value.requestId };
-          const steps = parseSteps(call, message.value.operations, context);
+          const progress = { used, before: used, requestId: first.value.requestId };
+          const steps = parseSteps(call, message.value.operations, progress);
           if (steps.length === 0)
             throw new CortexError("INVALID_OPERATIONS", {
               field: "operations",
               problem: "are none",
             });
-          const results = toResults(await session.write(steps));
+          const results = toMessages(await session.write(steps));
           yield answer({ case: "written", value: { results } });
           break;
         }
         case "commit": {
-          const results = toResults(session.results);
-          clearTimeout(timer); // what is being committed no longer runs out of time
+          const results = toMessages(session.results);
+          clearTimeout(timer); // a commit on its way is not cut off
           await session.commit(keyOf(message.value.requestId, call));
           yield answer({ case: "committed", value: { results } });
           return;
@@ -96,8 +97,8 @@ export async function* transact(requests: AsyncIterator<TransactRequest>, call: 
   }
 }
 
-/** Its messages come later than its request id: so it is who asks, and how far that reaches, that tells it from another's. */
-const keyOf = (requestId: string | undefined, { principal, reach }: Call) =>
+/** The request id comes before the operations, so the fingerprint is of the caller: another caller gets REQUEST_ID_REUSED. */
+const keyOf = (requestId: string | undefined, { caller: { principal, reach } }: Call) =>
   idempotencyKey(requestId, "Transact", [principal, reach]);
 
 const answer = (message: NonNullable<Response>) => ({ message });
@@ -107,7 +108,7 @@ const disorder = (problem: string) => new CortexError("INVALID_TRANSACTION", { p
 const timeout = (problem: string, seconds: number) =>
   new CortexError("TRANSACTION_TIMEOUT", { problem, limit: `${seconds}` });
 
-/** The caller's next message, undefined at the end of its side. It must come in time. */
+/** The caller's next message; undefined at the end of its side. Throws TRANSACTION_TIMEOUT if none comes in time. */
 function next(
   requests: AsyncIterator<TransactRequest>,
   signal: AbortSignal,

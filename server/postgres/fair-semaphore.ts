@@ -1,72 +1,73 @@
-// A number of places, and those who wait for one, in order: who gives up leaves the queue. No more wait than may: whoever comes then is
-// told at once. No one holds more than his share.
+// A semaphore with a queue: places are given in order of arrival, the queue is bounded, and nobody holds more places
+// than a fair share.
 import { CortexError } from "../errors/reasons.js";
 
-/** Too many wait already. */
+/** The error for a caller who comes when the queue is full. */
 export const overloaded = (limit: number): CortexError =>
   new CortexError("OVERLOADED", { applied: "no", limit: `${limit}`, retry_after_ms: "100" });
 
 interface Waiter {
-  whose: string;
+  holder: string;
   go(): void;
 }
 
 export class FairSemaphore {
   #free: number;
   readonly #held = new Map<string, number>();
-  readonly #waiting = new Set<Waiter>();
+  readonly #waiters = new Set<Waiter>();
 
   constructor(
     places: number,
-    /** How many of the places one may hold. */
-    readonly eachMax: number,
-    readonly waitingMax: number,
+    /** How many places one holder may have. */
+    readonly perHolderMax: number,
+    readonly waitersMax: number,
   ) {
     this.#free = places;
   }
 
-  async acquire(signal: AbortSignal, whose: string): Promise<void> {
+  /** Waits for a place. Fails with the signal's reason when it aborts first, with OVERLOADED when too many wait. */
+  async acquire(signal: AbortSignal, holder: string): Promise<void> {
     signal.throwIfAborted();
-    if (this.#free > 0 && this.#may(whose)) return this.#hold(whose);
-    if (this.#waiting.size >= this.waitingMax) throw overloaded(this.waitingMax);
+    if (this.#free > 0 && this.#mayHold(holder)) return this.#take(holder);
+    if (this.#waiters.size >= this.waitersMax) throw overloaded(this.waitersMax);
     await new Promise<void>((resolve, reject) => {
-      const waiting = {
-        whose,
+      const waiter = {
+        holder,
         go() {
           signal.removeEventListener("abort", leave);
           resolve();
         },
       };
       const leave = () => {
-        this.#waiting.delete(waiting);
+        this.#waiters.delete(waiter);
         reject(signal.reason);
       };
       signal.addEventListener("abort", leave, { once: true });
-      this.#waiting.add(waiting);
+      this.#waiters.add(waiter);
     });
   }
 
-  release(whose: string): void {
-    const held = (this.#held.get(whose) ?? 1) - 1;
-    if (held > 0) this.#held.set(whose, held);
-    else this.#held.delete(whose);
+  release(holder: string): void {
+    const held = (this.#held.get(holder) ?? 1) - 1;
+    if (held > 0) this.#held.set(holder, held);
+    else this.#held.delete(holder);
     this.#free++;
-    // The oldest who may: a Set keeps its order.
-    for (const waiting of this.#waiting)
-      if (this.#may(waiting.whose)) {
-        this.#waiting.delete(waiting);
-        this.#hold(waiting.whose);
-        waiting.go();
+    // A Set keeps its order: the first who may hold a place is the oldest.
+    for (const waiter of this.#waiters)
+      if (this.#mayHold(waiter.holder)) {
+        this.#waiters.delete(waiter);
+        this.#take(waiter.holder);
+        waiter.go();
         return;
       }
   }
 
-  #may(whose: string): boolean {
-    return (this.#held.get(whose) ?? 0) < this.eachMax;
+  #mayHold(holder: string): boolean {
+    return (this.#held.get(holder) ?? 0) < this.perHolderMax;
   }
 
-  #hold(whose: string): void {
+  #take(holder: string): void {
     this.#free--;
-    this.#held.set(whose, (this.#held.get(whose) ?? 0) + 1);
+    this.#held.set(holder, (this.#held.get(holder) ?? 0) + 1);
   }
 }

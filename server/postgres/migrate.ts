@@ -1,13 +1,13 @@
-// The schema, brought up to date when a server starts.
+// Brings the schema up to date when a server starts.
 import { readdir, readFile } from "node:fs/promises";
-import { fromDatabase } from "../errors/reasons.js";
+import { fromDatabase } from "../errors/sqlstate.js";
 import { connect } from "./connection.js";
 
 const migrationsLock = 0x636f7274; // "cort"
 
 /**
- * Brings the schema up to date: each file of server/migrations once, in order, each with its record in one transaction.
- * Servers that start together take turns by an advisory lock.
+ * Applies the files of `migrations/` that the database does not have yet, in order, each in one transaction with its
+ * record. Servers that start together take turns: an advisory lock sees to it.
  */
 export async function migrate(url: string): Promise<void> {
   const directory = new URL("./migrations/", import.meta.url);

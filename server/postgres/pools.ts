@@ -1,16 +1,17 @@
-// The connections of a server process: a lane for each kind of statement, so that none starves another.
-import { Executor, indexPlans } from "./connection.js";
+// The connection pools of a server process: one for each kind of load, so that no kind starves another.
+import { indexPlans } from "./connection.js";
+import { Executor } from "./executor.js";
 import { TenantPool, type TenantPoolOptions } from "./pool.js";
 
-const bulkSize = 2;
-const searchSize = 2;
-const sharedSize = 4; // two batches of reads and two of writes
-const patientSize = 4;
-const purgeSize = 2;
+const scansSize = 2;
+const searchesSize = 2;
+const batchesSize = 4; // two batches of reads and two of writes
+const lockWaitingSize = 4;
+const purgesSize = 2;
 const housekeepingSize = 2;
-const spare = 1; // of what may be held for long: for other tenants than the one that holds all it may
+const spare = 1; // in pools whose connections may be held for long: for tenants other than the one that holds most
 
-/** How many connections to Postgres all workers together may hold, with some to spare for people. */
+/** How many connections to Postgres all workers together may open, with some more for people. */
 export const connectionsNeeded = ({
   workers,
   poolSize,
@@ -23,14 +24,14 @@ export const connectionsNeeded = ({
   workers *
     (poolSize +
       transactionsMax +
-      bulkSize +
-      searchSize +
-      sharedSize +
-      patientSize +
-      purgeSize +
+      scansSize +
+      searchesSize +
+      batchesSize +
+      lockWaitingSize +
+      purgesSize +
       housekeepingSize +
       3 * spare +
-      1) + // the canceller
+      1) + // the connection that sends cancels
   20;
 
 export interface PoolsOptions {
@@ -41,57 +42,56 @@ export interface PoolsOptions {
   queueMax: number;
 }
 
-/** What connections for shared statements are told besides: none waits long for a lock. */
+/** Session parameters for batches. None waits long for a lock: all calls of the batch would wait with it. */
 export const batchParameters = { ...indexPlans, lock_timeout: 100 };
 
 const idleGraceMs = 10_000;
 
-/** The connections of one server process. */
 export class Pools {
-  /** Statements that many calls share. None waits long for a lock: the calls it carries would wait for it. */
+  /** Statements that many calls share. They wait at most 100 ms for a lock. */
   readonly batches: TenantPool;
-  /** Calls of one short statement. */
+  /** Calls that are one short statement. */
   readonly short: TenantPool;
-  /** Lists and counts, which take long: apart, so that they cannot starve the calls. */
+  /** Lists and counts, which take long. */
   readonly scans: TenantPool;
-  /** Searches, each planned for the words it looks for. */
+  /** Searches. Each is planned for the words that it looks for. */
   readonly searches: TenantPool;
-  /** Writes that wait for locks held elsewhere, and those too large to share a statement. */
+  /** Writes that wait for locks held elsewhere, and writes too large for a batch. */
   readonly lockWaiting: TenantPool;
-  /** Purges, which take long and wait for locks. */
+  /** Purges and erasures, which take long and wait for locks. */
   readonly purges: TenantPool;
   /** Transactions of several statements. */
   readonly transactions: TenantPool;
-  /** What the server does by itself, for all tenants. */
+  /** The server's own work, for all tenants. */
   readonly housekeeping: TenantPool;
   readonly #executor: Executor;
-  readonly #lanes: TenantPool[] = [];
+  readonly #all: TenantPool[] = [];
 
   constructor(url: string, options: PoolsOptions) {
     const { poolSize, transactionsMax, transactionSeconds, statementSeconds, queueMax } = options;
     this.#executor = new Executor(url, statementSeconds);
-    const lane = (size: number, parameters = {}, more: Partial<TenantPoolOptions> = {}) => {
+    const pool = (size: number, parameters = {}, more: Partial<TenantPoolOptions> = {}) => {
       const limits = { size, queueMax, statementSeconds };
-      const lane = new TenantPool(url, this.#executor, { ...limits, parameters, ...more });
-      this.#lanes.push(lane);
-      return lane;
+      const pool = new TenantPool(url, this.#executor, { ...limits, parameters, ...more });
+      this.#all.push(pool);
+      return pool;
     };
-    this.batches = lane(sharedSize, batchParameters);
-    this.short = lane(poolSize);
-    this.scans = lane(bulkSize);
-    this.searches = lane(searchSize, { plan_cache_mode: "force_custom_plan" });
-    this.lockWaiting = lane(patientSize, indexPlans, { spare });
-    // What a delete takes with it by foreign keys is planned once a connection, maybe while the tables were small.
-    this.purges = lane(purgeSize, { enable_seqscan: "off" }, { spare });
-    // For a server whose machine is gone.
+    this.batches = pool(batchesSize, batchParameters);
+    this.short = pool(poolSize);
+    this.scans = pool(scansSize);
+    this.searches = pool(searchesSize, { plan_cache_mode: "force_custom_plan" });
+    this.lockWaiting = pool(lockWaitingSize, indexPlans, { spare });
+    // Postgres plans the deletes of foreign keys once a connection, perhaps while the tables are still small.
+    this.purges = pool(purgesSize, { enable_seqscan: "off" }, { spare });
+    // Ends the transaction of a server whose machine is gone.
     const idleMsMax = Math.round(transactionSeconds * 1000) + idleGraceMs;
-    const transactions = { ...indexPlans, idle_in_transaction_session_timeout: idleMsMax };
-    this.transactions = lane(transactionsMax, transactions, { spare });
-    this.housekeeping = lane(housekeepingSize, { enable_seqscan: "off" }, { allTenants: true });
+    const parameters = { ...indexPlans, idle_in_transaction_session_timeout: idleMsMax };
+    this.transactions = pool(transactionsMax, parameters, { spare });
+    this.housekeeping = pool(housekeepingSize, { enable_seqscan: "off" }, { allTenants: true });
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.#lanes.map((lane) => lane.close()));
+    await Promise.all(this.#all.map((pool) => pool.close()));
     await this.#executor.close();
   }
 }

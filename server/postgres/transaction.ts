@@ -1,27 +1,29 @@
-// A transaction of several statements on a connection of its own. A connection that is lost takes its transaction with it: no statement
-// of one ever runs outside of it.
+// A database transaction of several statements on a connection of its own. When the connection is lost, the
+// transaction is lost: none of its statements ever runs outside of it.
 import { setTimeout as pause } from "node:timers/promises";
-import { CortexError, fromDatabase } from "../errors/reasons.js";
-import type { Executor, Fragment, Run, Sql } from "./connection.js";
-import type { Connection } from "./pool.js";
+import { CortexError } from "../errors/reasons.js";
+import { fromDatabase } from "../errors/sqlstate.js";
+import type { Fragment, Run, Sql } from "./connection.js";
+import type { Executor } from "./executor.js";
+import type { TenantConnection } from "./tenant-connection.js";
 
 const rollbackMsMax = 2000;
-const done = Promise.resolve(true);
-const never = new AbortController().signal;
+const tenantIsSet = Promise.resolve(true);
+const neverAborts = new AbortController().signal;
 
-/** Runs statements until it is committed or rolled back. One of both must be called. */
+/** Runs statements until `commit` or `rollback`; the caller must call one of them. */
 export class DatabaseTransaction {
   readonly #losses: number;
   #ended = false;
   /** Resolves when the statement before has ended. */
-  #busy: Promise<unknown> = Promise.resolve();
+  #previous: Promise<unknown> = Promise.resolve();
 
   constructor(
-    readonly connection: Connection,
+    readonly connection: TenantConnection,
     readonly executor: Executor,
     readonly signal: AbortSignal,
-    /** Takes the connection back; one that is broken is closed. */
-    readonly give: (broken: boolean) => void,
+    /** Gives the connection back to its pool, which closes a broken one. */
+    readonly giveBack: (broken: boolean) => void,
   ) {
     this.#losses = connection.losses;
   }
@@ -29,28 +31,28 @@ export class DatabaseTransaction {
   readonly run: Run = async <T>(build: (sql: Sql) => Fragment) =>
     (await this.#execute(build, this.signal)) as T[];
 
-  /** Is not cancelled: once it is sent, it is seen to its end. */
+  /** Commits. Once sent it is not cancelled, so that its outcome is known if it can be. */
   async commit(): Promise<void> {
     this.#ended = true;
     let broken = true;
     try {
-      await this.#execute((sql) => sql`commit`, never, true);
+      await this.#execute((sql) => sql`commit`, neverAborts, true);
       broken = this.#lost;
     } finally {
-      this.give(broken);
+      this.giveBack(broken);
     }
   }
 
-  /** Rolls back what is not committed. Never fails: a connection that cannot roll back is closed, which rolls back too. */
+  /** Rolls back, unless it was committed. Never fails: a connection that cannot roll back is closed, which rolls back too. */
   async rollback(): Promise<void> {
     if (this.#ended) return;
     this.#ended = true;
-    const rolledBack = this.#execute((sql) => sql`rollback`, never).then(
+    const rolledBack = this.#execute((sql) => sql`rollback`, neverAborts).then(
       () => true,
       () => false,
     );
-    const late = pause(rollbackMsMax, false, { ref: false }); // also where a statement before it never ends
-    this.give(!(await Promise.race([rolledBack, late])));
+    const late = pause(rollbackMsMax, false, { ref: false }); // an earlier statement may never end
+    this.giveBack(!(await Promise.race([rolledBack, late])));
   }
 
   get #lost(): boolean {
@@ -58,31 +60,31 @@ export class DatabaseTransaction {
   }
 
   /**
-   * Hands one statement at a time to the driver, and none once the connection is lost: what the driver has queued by then it would send
-   * on a new connection, outside of the transaction.
+   * Hands the driver one statement at a time, and none once the connection is lost. Statements that the driver has
+   * queued by then would be sent on a new connection, outside of the transaction.
    */
   async #execute(build: (sql: Sql) => Fragment, signal: AbortSignal, committing = false) {
-    const before = this.#busy;
-    const mine = before.then(async () => {
+    const previous = this.#previous;
+    const current = previous.then(async () => {
       signal.throwIfAborted();
-      if (this.#lost) throw lost();
+      if (this.#lost) throw connectionLost();
       try {
         return await this.executor.execute(
-          async () => [build(this.connection.sql), done],
+          async () => [build(this.connection.sql), tenantIsSet],
           signal,
           1,
         );
       } catch (error) {
-        // What was not committed was not applied, whatever became of the connection.
+        // Before the commit nothing was applied, whatever became of the connection.
         if (!committing && fromDatabase(error)?.reason === "DATABASE_UNAVAILABLE")
-          throw lost(error);
+          throw connectionLost(error);
         throw error;
       }
     });
-    this.#busy = mine.catch(() => {});
-    return mine;
+    this.#previous = current.catch(() => {});
+    return current;
   }
 }
 
-const lost = (cause?: unknown) =>
+const connectionLost = (cause?: unknown) =>
   new CortexError("DATABASE_UNAVAILABLE", { applied: "no" }, { cause });

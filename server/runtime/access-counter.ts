@@ -1,5 +1,6 @@
-// Accesses are counted in memory and written in one statement a second (decision 9). A clean stop writes the rest; a crash
-// loses at most the last second. An entry whose row is locked is skipped and tried again: counting waits for nobody.
+// Counts the accesses of Get in memory and writes them in batches, one statement at a time. A clean stop writes what is
+// left; a crash loses at most the last second. An entry whose row is locked is skipped and tried again: counting never
+// waits for a lock.
 import type { Run } from "../postgres/connection.js";
 
 interface Access {
@@ -8,7 +9,7 @@ interface Access {
   key: string;
   createdRevision: string;
   count: number;
-  at: number; // of performance.now(): only its age reaches the database, whose clock decides
+  at: number; // performance.now(): only its age is sent to the database, whose clock decides
 }
 
 export interface Log {
@@ -16,7 +17,7 @@ export interface Log {
 }
 
 const flushMs = 500;
-const entriesMax = 5000; // written early when so many are waiting
+const entriesMax = 5000; // with this many waiting, they are written early
 
 export class AccessCounter {
   #pending = new Map<string, Access>();
@@ -48,7 +49,7 @@ export class AccessCounter {
     else this.#timer ??= setTimeout(() => void this.flush(), flushMs).unref();
   }
 
-  /** Before statistics are shown: has what this server counted in the namespace (for the key) written. */
+  /** Writes what this server has counted in the namespace (or for the key), before a call shows or uses it. */
   async settle(tenant: string, namespace: string, key?: string): Promise<void> {
     if (this.#flushing) await this.#flushing;
     for (const a of this.#pending.values())
@@ -56,7 +57,7 @@ export class AccessCounter {
         return this.flush();
   }
 
-  /** Writes what is pending; one statement at a time. Never throws: what could not be written stays pending. */
+  /** Writes what is pending. Never throws: what could not be written stays pending. */
   async flush(): Promise<void> {
     while (this.#flushing) await this.#flushing;
     if (this.#pending.size === 0) return;
@@ -80,10 +81,10 @@ export class AccessCounter {
     }
     if (this.#pending.size > 0 && this.#pending.size < entriesMax * 4)
       this.#timer ??= setTimeout(() => void this.flush(), flushMs).unref();
-    else if (this.#pending.size >= entriesMax * 4) this.#pending.clear(); // the database is gone for long: memory stays bounded
+    else if (this.#pending.size >= entriesMax * 4) this.#pending.clear(); // the database has been away for long: memory stays bounded
   }
 
-  /** Adds the batch to the table; returns those whose entry is there but locked at the moment. */
+  /** Adds the batch to the table; gives back the accesses of entries that exist and are locked at the moment. */
   async #insert(batch: Access[]): Promise<Access[]> {
     const now = performance.now();
     const rows = await this.run<{ ordinal: string }>(

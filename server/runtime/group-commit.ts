@@ -1,84 +1,83 @@
-// Group commit: calls that arrive while a statement is on its way share the next one. There is no timer: what one turn of the event
-// loop brings goes together, at once on an idle server. Where a shared statement fails, its calls run one by one, so that one bad
-// row does not fail its neighbours.
-
-import { codeOf } from "../errors/reasons.js";
+// Group commit: calls that arrive while a statement is on its way share the next one. There is no timer: the calls
+// that one turn of the event loop brings go together, so an idle server sends at once. When a shared statement fails,
+// its calls run one by one, so that one bad row fails no other call.
+import { codeOf } from "../errors/sqlstate.js";
 import type { Run } from "../postgres/connection.js";
 import { overloaded } from "../postgres/fair-semaphore.js";
 import type { TenantPool } from "../postgres/pool.js";
 import type { CallCancellation } from "./in-flight.js";
 
 const batchesMax = 2; // in flight: one is in the database while the next is gathered
-export const weightMax = 128;
-// So many go at once, and no batch takes more than half of those who wait: the database works on some while the others are taken in
-// or answered. (64 callers that go all together and wait all together: 5000 increments/s, in turns: 7000.)
-const eager = 16;
-const scannedMax = 1024; // calls that wait for others, looked at for each batch
+export const batchWeightMax = 128;
+// A batch goes at once when this many calls wait, and takes at most half of those who wait: the database works on some
+// while the others are read or answered. (64 callers in one batch: 5000 increments/s; in alternating halves: 7000.)
+const eagerSize = 16;
+const scannedMax = 1024; // waiting calls that are looked at for each batch
 
-/** A call that can share a statement. */
-interface Item {
+interface TenantItem {
   tenant: string;
 }
 
-/** A kind of statement that calls share. */
-export interface Batchable<Call extends Item, Reply> {
-  /** Runs calls together; their replies, in their order. */
-  run(run: Run, calls: Call[]): Promise<Reply[]>;
-  /** What the call takes of a batch's 128. */
-  weight(call: Call): number;
-  /** What no other batch in flight may touch, since one would wait for the other. */
-  touches(call: Call): readonly ConflictKey[];
+/** A kind of statement that calls can share. */
+export interface Batchable<Item extends TenantItem, Reply> {
+  /** Runs the items in one statement; gives their replies in the same order. */
+  run(run: Run, items: Item[]): Promise<Reply[]>;
+  /** How much of a batch's weight of 128 the item takes. */
+  weight(item: Item): number;
+  /** What no two batches in flight may both have, since one would wait for the other's lock. */
+  conflictKeys(item: Item): readonly ConflictKey[];
 }
 
 export interface ConflictKey {
   name: string;
-  /** Whether other calls of the same batch may touch it too. */
+  /** Whether items of one batch may share the key. */
   batchable: boolean;
 }
 
-interface Submission<Call, Reply> {
-  call: Call;
-  ending: CallCancellation;
+interface Submission<Item, Reply> {
+  item: Item;
+  cancellation: CallCancellation;
   resolve(reply: Reply): void;
   reject(error: unknown): void;
 }
 
-export class GroupCommit<Call extends Item, Reply> {
-  readonly #waiting = new Set<Submission<Call, Reply>>();
-  /** What batches in flight touch, and what those wait for who must go before others. */
-  readonly #touched = new Set<string>();
-  #closed = new Set<string>();
+export class GroupCommit<Item extends TenantItem, Reply> {
+  readonly #waiting = new Set<Submission<Item, Reply>>();
+  /** The conflict keys of batches in flight. */
+  readonly #inFlight = new Set<string>();
+  /** The conflict keys of older calls that wait: a younger call must not overtake them. */
+  #reserved = new Set<string>();
   #batches = 0;
-  #flushing = false;
+  #flushScheduled = false;
 
   constructor(
-    readonly shared: Batchable<Call, Reply>,
-    readonly lane: TenantPool,
+    readonly kind: Batchable<Item, Reply>,
+    readonly pool: TenantPool,
     readonly waitingMax: number,
   ) {}
 
-  /** Runs a call with whatever others there are. If it ends before its statement is sent, it fails with the reason and is not done. */
-  submit(call: Call, ending: CallCancellation): Promise<Reply> {
+  /** Runs an item in a batch. If its call ends before the batch is sent, it fails with that reason and nothing is done. */
+  submit(item: Item, cancellation: CallCancellation): Promise<Reply> {
     return new Promise((resolve, reject) => {
-      if (ending.reason) return reject(ending.reason);
+      if (cancellation.reason) return reject(cancellation.reason);
       if (this.#waiting.size >= this.waitingMax) return reject(overloaded(this.waitingMax));
-      this.#waiting.add({ call, ending, resolve, reject });
-      // One that must wait for a batch goes when that has come back.
-      if (this.shared.touches(call).some(({ name }) => this.#held(name))) return;
-      if (this.#waiting.size >= eager && this.#batches < batchesMax) this.#flush();
-      else this.#soon();
+      this.#waiting.add({ item, cancellation, resolve, reject });
+      // The batch that holds its conflict key flushes again when it comes back.
+      if (this.kind.conflictKeys(item).some(({ name }) => this.#mustWait(name))) return;
+      if (this.#waiting.size >= eagerSize && this.#batches < batchesMax) this.#flush();
+      else this.#scheduleFlush();
     });
   }
 
-  #held(name: string): boolean {
-    return this.#touched.has(name) || this.#closed.has(name);
+  #mustWait(name: string): boolean {
+    return this.#inFlight.has(name) || this.#reserved.has(name);
   }
 
-  #soon(): void {
-    if (this.#flushing || this.#batches >= batchesMax) return;
-    this.#flushing = true;
+  #scheduleFlush(): void {
+    if (this.#flushScheduled || this.#batches >= batchesMax) return;
+    this.#flushScheduled = true;
     setImmediate(() => {
-      this.#flushing = false;
+      this.#flushScheduled = false;
       this.#flush();
     });
   }
@@ -86,121 +85,125 @@ export class GroupCommit<Call extends Item, Reply> {
   #flush(): void {
     const batch = this.#gather();
     if (batch.length === 0) return;
-    const touched = batch.flatMap(({ call }) => this.shared.touches(call));
-    for (const { name } of touched) this.#touched.add(name);
+    const keys = batch.flatMap(({ item }) => this.kind.conflictKeys(item));
+    for (const { name } of keys) this.#inFlight.add(name);
     this.#batches++;
     void this.#run(batch).then(() => {
-      for (const { name } of touched) this.#touched.delete(name);
-      this.#closed = new Set();
+      for (const { name } of keys) this.#inFlight.delete(name);
+      this.#reserved = new Set();
       this.#batches--;
-      if (this.#waiting.size > 0) this.#soon();
+      if (this.#waiting.size > 0) this.#scheduleFlush();
     });
-    if (this.#waiting.size > 0) this.#soon();
+    if (this.#waiting.size > 0) this.#scheduleFlush();
   }
 
-  /** The oldest calls that can go together now. One that must wait lets no younger one go first to what both touch. */
-  #gather(): Submission<Call, Reply>[] {
-    const batch: Submission<Call, Reply>[] = [];
+  /** Takes the oldest calls that can go together now. A call that has to wait reserves its conflict keys. */
+  #gather(): Submission<Item, Reply>[] {
+    const batch: Submission<Item, Reply>[] = [];
     const taken = new Set<string>();
-    const closed = new Set<string>();
-    this.#closed = closed;
+    const reserved = new Set<string>();
+    this.#reserved = reserved;
     let scanned = 0;
-    const most = Math.min(Math.max(this.#waiting.size / 2, eager), weightMax);
+    const weightMax = Math.min(Math.max(this.#waiting.size / 2, eagerSize), batchWeightMax);
     let weight = 0;
-    for (const waiting of this.#waiting) {
-      if (waiting.ending.reason) {
-        this.#waiting.delete(waiting);
-        waiting.reject(waiting.ending.reason);
+    for (const submission of this.#waiting) {
+      const { item, cancellation } = submission;
+      if (cancellation.reason) {
+        this.#waiting.delete(submission);
+        submission.reject(cancellation.reason);
         continue;
       }
-      if (weight >= most || scanned++ > scannedMax) break;
-      const touches = this.shared.touches(waiting.call);
-      const added = this.shared.weight(waiting.call);
-      const waits =
-        (batch.length > 0 && weight + added > most) ||
-        touches.some(
+      if (weight >= weightMax || scanned++ > scannedMax) break;
+      const keys = this.kind.conflictKeys(item);
+      const added = this.kind.weight(item);
+      const mustWait =
+        (batch.length > 0 && weight + added > weightMax) ||
+        keys.some(
           ({ name, batchable }) =>
-            this.#touched.has(name) || closed.has(name) || (!batchable && taken.has(name)),
+            this.#inFlight.has(name) || reserved.has(name) || (!batchable && taken.has(name)),
         );
-      for (const { name, batchable } of touches) (batchable && !waits ? taken : closed).add(name);
-      if (waits) continue;
-      this.#waiting.delete(waiting);
-      batch.push(waiting);
+      for (const { name, batchable } of keys) (batchable && !mustWait ? taken : reserved).add(name);
+      if (mustWait) continue;
+      this.#waiting.delete(submission);
+      batch.push(submission);
       weight += added;
     }
     return batch;
   }
 
-  async #run(batch: Submission<Call, Reply>[]): Promise<void> {
-    const abandoned = abandonment(batch);
+  async #run(batch: Submission<Item, Reply>[]): Promise<void> {
+    const abandoned = abortWhenAllLeft(batch);
     try {
-      const tenants = [...new Set(batch.map(({ call }) => call.tenant))].sort();
-      const run = this.lane.run(tenants, abandoned.signal);
-      const replies = await this.shared.run(
+      const tenants = [...new Set(batch.map(({ item }) => item.tenant))].sort();
+      const run = this.pool.run(tenants, abandoned.signal);
+      const replies = await this.kind.run(
         run,
-        batch.map(({ call }) => call),
+        batch.map(({ item }) => item),
       );
       batch.forEach(({ resolve }, i) => {
         resolve(replies[i] as Reply);
       });
     } catch (error) {
-      if (batch.length > 1 && rolledBack(error))
-        await Promise.all(batch.map((waiting) => this.#run([waiting])));
+      if (batch.length > 1 && isRolledBack(error))
+        await Promise.all(batch.map((submission) => this.#run([submission])));
       else
-        for (const { reject, ending } of batch)
-          reject(error === abandoned.signal.reason ? ending.reason : error);
+        for (const { reject, cancellation } of batch)
+          reject(error === abandoned.signal.reason ? cancellation.reason : error);
     } finally {
       abandoned.stop();
     }
   }
 }
 
-/** A signal that aborts once nobody of the batch waits any longer: only then may their statement be cancelled. */
-function abandonment(batch: { ending: CallCancellation }[]) {
+/** A signal that aborts once every call of the batch has ended: only then may their statement be cancelled. */
+function abortWhenAllLeft(batch: { cancellation: CallCancellation }[]) {
   const controller = new AbortController();
   let left = batch.length;
   const leave = () => {
-    if (--left === 0) controller.abort(batch[0]?.ending.reason);
+    if (--left === 0) controller.abort(batch[0]?.cancellation.reason);
   };
-  for (const { ending } of batch)
-    if (ending.reason) leave();
-    else ending.listen(leave);
+  for (const { cancellation } of batch)
+    if (cancellation.reason) leave();
+    else cancellation.listen(leave);
   return {
     signal: controller.signal,
     stop() {
-      for (const { ending } of batch) ending.listen(undefined);
+      for (const { cancellation } of batch) cancellation.listen(undefined);
     },
   };
 }
 
-/** Whether the database itself refused the statement, for what was in it: classes 08, 53, 57 and 58 are about its own state. */
-const rolledBack = (error: unknown): boolean =>
+/** Whether Postgres refused the statement for its content. (Classes 08, 533, 57 and 58 are about its own state.) */
+const isRolledBack = (error: unknown): boolean =>
   /^(?!08|533|57|58)[0-9A-Z]{5}$/.test(codeOf(error) ?? "");
 
-/** The shares of a server: one for each kind of statement. */
+/** The group commits of a server: one for each kind of statement. */
 export class GroupCommits {
-  readonly #shares = new Map<unknown, unknown>();
+  readonly #byKind = new Map<unknown, unknown>();
 
   constructor(
-    readonly lane: TenantPool,
+    readonly pool: TenantPool,
     /** How many calls may wait for each. */
     readonly waitingMax: number,
   ) {}
 
-  of<Call extends Item, Reply>(shared: Batchable<Call, Reply>): GroupCommit<Call, Reply> {
-    const known = this.#shares.get(shared) as GroupCommit<Call, Reply> | undefined;
+  of<Item extends TenantItem, Reply>(kind: Batchable<Item, Reply>): GroupCommit<Item, Reply> {
+    const known = this.#byKind.get(kind) as GroupCommit<Item, Reply> | undefined;
     if (known) return known;
-    const share = new GroupCommit(shared, this.lane, this.waitingMax);
-    this.#shares.set(shared, share);
-    return share;
+    const groupCommit = new GroupCommit(kind, this.pool, this.waitingMax);
+    this.#byKind.set(kind, groupCommit);
+    return groupCommit;
   }
 }
 
 /**
- * A row that a shared statement found for a call. The barrier lets the statement reach the tenants of all calls in it, so that a row is
- * also asked whose it is.
+ * Checks that a row which a shared statement found is of the item's tenant. The views show such a statement the rows
+ * of all tenants in its batch.
  */
-export function ownRow<Row extends { tenant: string }>(asked: Item | undefined, row: Row): Row {
-  if (row.tenant === asked?.tenant) return row;
+export function ownRow<Row extends { tenant: string }>(
+  item: TenantItem | undefined,
+  row: Row,
+): Row {
+  if (row.tenant === item?.tenant) return row;
   throw new Error("a statement found the row of another tenant");
 }

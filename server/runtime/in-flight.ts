@@ -1,13 +1,13 @@
-// The calls in flight, and how one of them may end before it is answered.
+// The calls in flight, and the cancellation of each.
 import { CortexError } from "../errors/reasons.js";
 
-/** Says when a call is over before its time. Its signal is made for those who ask: most calls need none, and it is not cheap. */
+/** Ends a call early, with a reason. Its AbortSignal is made only when asked for: most calls need none, and making one is not cheap. */
 export class CallCancellation {
   #reason: CortexError | undefined;
   #controller: AbortController | undefined;
   #listener: (() => void) | undefined;
 
-  /** Why it ended; undefined while it goes on. */
+  /** Why the call was cancelled; undefined while it was not. */
   get reason(): CortexError | undefined {
     return this.#reason;
   }
@@ -27,42 +27,42 @@ export class CallCancellation {
     this.#controller?.abort(reason);
   }
 
-  /** Calls one listener at its end, until another (or none) takes its place. */
+  /** Sets the one listener that is called on cancellation; undefined removes it. */
   listen(listener: (() => void) | undefined): void {
     this.#listener = listener;
   }
 }
 
 export class InFlight {
-  readonly #endings = new Set<CallCancellation>();
-  #idle: (() => void) | undefined;
+  readonly #calls = new Set<CallCancellation>();
+  #onIdle: (() => void) | undefined;
 
   open(): CallCancellation {
-    const ending = new CallCancellation();
-    this.#endings.add(ending);
-    return ending;
+    const call = new CallCancellation();
+    this.#calls.add(call);
+    return call;
   }
 
-  has(ending: CallCancellation): boolean {
-    return this.#endings.has(ending);
+  has(call: CallCancellation): boolean {
+    return this.#calls.has(call);
   }
 
-  close(ending: CallCancellation): void {
-    this.#endings.delete(ending);
-    if (this.#endings.size === 0) this.#idle?.();
+  close(call: CallCancellation): void {
+    this.#calls.delete(call);
+    if (this.#calls.size === 0) this.#onIdle?.();
   }
 
   /** Resolves when no call is in flight. */
   drained(): Promise<void> {
-    if (this.#endings.size === 0) return Promise.resolve();
+    if (this.#calls.size === 0) return Promise.resolve();
     return new Promise((resolve) => {
-      this.#idle = resolve;
+      this.#onIdle = resolve;
     });
   }
 
-  /** Ends them all: each was cancelled before it changed anything, or answers. */
+  /** Cancels every call at shutdown. A call that has already changed something still answers. */
   abort(): void {
     const reason = new CortexError("SHUTTING_DOWN", { applied: "no" });
-    for (const ending of this.#endings) ending.cancel(reason);
+    for (const call of this.#calls) call.cancel(reason);
   }
 }

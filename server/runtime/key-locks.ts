@@ -1,114 +1,114 @@
-// Keys that are locked for longer than a statement takes: by a transaction that is open on this server, or by a call that waits in
-// the database for a lock held elsewhere. Whoever holds nothing yet waits for them here, in order, without a connection. Whoever
-// holds a lock already waits in the database, which sees who waits for whom and breaks circles.
+// Keys that are locked for longer than one statement: by a transaction that is open on this server, or by a call that
+// waits in the database for a lock held elsewhere. A call that holds no lock yet waits for them here, in order and
+// without a connection. A transaction that already holds locks waits in the database, which finds deadlocks.
 import { overloaded } from "../postgres/fair-semaphore.js";
 
-/** Somebody who holds keys. */
+/** Who owns keys: any object. */
 export type Owner = object;
 
 interface KeyQueue {
   owners: Set<Owner>;
-  /** Statements of those who waited and are writing now. */
-  passing: number;
-  waiting: Set<Waiter>;
+  /** How many writers have left the queue and are writing now. */
+  writing: number;
+  waiters: Set<LockWaiter>;
 }
 
-interface Waiter {
-  /** Who is to own the key; undefined for one that only passes. */
+interface LockWaiter {
+  /** The owner to be; undefined for a writer, who only waits until the key is free. */
   owner: Owner | undefined;
   go(): void;
 }
 
 export class KeyLocks {
-  readonly #lines = new Map<string, KeyQueue>();
+  readonly #queues = new Map<string, KeyQueue>();
   #waiting = 0;
 
-  /** How many may wait in all. */
-  constructor(readonly waitingMax: number) {}
+  constructor(
+    /** How many may wait, for all keys together. */
+    readonly waitingMax: number,
+  ) {}
 
-  /** Whether any of the keys is owned. */
+  /** Whether any of the keys has an owner. */
   isOwned(keys: readonly string[]): boolean {
-    return this.#lines.size > 0 && keys.some((key) => this.#lines.get(key)?.owners.size);
+    return this.#queues.size > 0 && keys.some((key) => this.#queues.get(key)?.owners.size);
   }
 
-  /** Waits until nobody owns any of the keys. To be told when the caller has written. */
+  /** Waits until none of the keys has an owner. The caller calls the returned function once it has written. */
   async waitUntilFree(keys: readonly string[], signal: AbortSignal): Promise<() => void> {
-    if (this.#lines.size === 0) return done;
+    if (this.#queues.size === 0) return nothing;
     for (;;) {
-      const key = keys.find((name) => this.#lines.get(name)?.owners.size);
-      if (key === undefined) return done;
-      const line = this.#lines.get(key) as KeyQueue;
-      await this.#wait(key, line, undefined, signal);
-      if (!this.isOwned(keys)) return () => this.#leave(key, line, () => line.passing--);
-      this.#leave(key, line, () => line.passing--);
+      const key = keys.find((name) => this.#queues.get(name)?.owners.size);
+      if (key === undefined) return nothing;
+      const queue = this.#queues.get(key) as KeyQueue;
+      await this.#wait(key, queue, undefined, signal);
+      const written = () => {
+        queue.writing--;
+        this.#advance(key, queue);
+      };
+      if (!this.isOwned(keys)) return written;
+      written();
     }
   }
 
-  /** Waits for its turn to own the key, holding nothing. */
+  /** Waits in order to become the owner of the key. For an owner that holds nothing yet. */
   async acquire(key: string, owner: Owner, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    const line = this.#lines.get(key);
-    if (!line) this.join(key, owner);
-    else await this.#wait(key, line, owner, signal);
+    const queue = this.#queues.get(key);
+    if (!queue) this.join(key, owner);
+    else await this.#wait(key, queue, owner, signal);
   }
 
-  /** Makes it an owner at once, beside others: the database says whose turn it is. */
+  /** Becomes an owner at once, beside others: the database decides who of them goes first. */
   join(key: string, owner: Owner): void {
-    const line = this.#lines.get(key) ?? { owners: new Set(), passing: 0, waiting: new Set() };
-    line.owners.add(owner);
-    this.#lines.set(key, line);
+    const queue = this.#queues.get(key) ?? { owners: new Set(), writing: 0, waiters: new Set() };
+    queue.owners.add(owner);
+    this.#queues.set(key, queue);
   }
 
   release(key: string, owner: Owner): void {
-    const line = this.#lines.get(key);
-    if (line) this.#leave(key, line, () => line.owners.delete(owner));
+    const queue = this.#queues.get(key);
+    if (!queue) return;
+    queue.owners.delete(owner);
+    this.#advance(key, queue);
   }
 
-  #wait(key: string, line: KeyQueue, owner: Owner | undefined, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const left = () => {
-        this.#waiting--;
-      };
+  #wait(key: string, queue: KeyQueue, owner: Owner | undefined, signal: AbortSignal) {
+    return new Promise<void>((resolve, reject) => {
       const waiter = {
         owner,
-        go() {
-          left();
+        go: () => {
+          this.#waiting--;
           signal.removeEventListener("abort", leave);
           resolve();
         },
       };
       const leave = () => {
-        left();
-        line.waiting.delete(waiter);
+        this.#waiting--;
+        queue.waiters.delete(waiter);
         reject(signal.reason);
-        this.#advance(key, line);
+        this.#advance(key, queue);
       };
       if (signal.aborted) return reject(signal.reason);
       if (this.#waiting >= this.waitingMax) return reject(overloaded(this.waitingMax));
       this.#waiting++;
       signal.addEventListener("abort", leave, { once: true });
-      line.waiting.add(waiter);
-      this.#advance(key, line);
+      queue.waiters.add(waiter);
+      this.#advance(key, queue);
     });
   }
 
-  #leave(key: string, line: KeyQueue, step: () => void): void {
-    step();
-    this.#advance(key, line);
-  }
-
-  /** Lets the next go: all that only pass up to the next owner, then that one alone. */
-  #advance(key: string, line: KeyQueue): void {
-    for (const waiter of line.waiting) {
-      if (line.owners.size > 0 || (waiter.owner && line.passing > 0)) return;
-      line.waiting.delete(waiter);
-      if (waiter.owner) line.owners.add(waiter.owner);
-      else line.passing++;
+  /** Lets the next go: all writers up to the next owner to be, or that owner alone. */
+  #advance(key: string, queue: KeyQueue): void {
+    for (const waiter of queue.waiters) {
+      if (queue.owners.size > 0 || (waiter.owner && queue.writing > 0)) return;
+      queue.waiters.delete(waiter);
+      if (waiter.owner) queue.owners.add(waiter.owner);
+      else queue.writing++;
       waiter.go();
     }
-    if (line.owners.size === 0 && line.passing === 0 && this.#lines.get(key) === line)
-      this.#lines.delete(key);
+    if (queue.owners.size === 0 && queue.writing === 0 && this.#queues.get(key) === queue)
+      this.#queues.delete(key);
   }
 }
 
-const done = () => {};
+const nothing = () => {};

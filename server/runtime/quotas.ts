@@ -1,20 +1,46 @@
-// How much a tenant may store. What it stores is measured in the database every few seconds while it writes, and what this process writes
-// since is added. Near the limit it is measured before each write, which then goes by itself: its statement decides whether it would
-// create too much. So a quota is exact for who writes one after the other, and can be passed by what is on its way when it is reached.
-
+// How much a tenant may store. While a tenant writes, its rows are measured every few seconds, and what this process
+// wrote since is added. Near a limit they are measured before each write; an entry's write then runs alone, and its own
+// statement decides whether it would create too much. So a quota is exact for somebody who writes one call after the
+// other, and can be passed by the calls that are in flight when it is reached.
 import { CortexError } from "../errors/reasons.js";
 import type { Run } from "../postgres/connection.js";
+import { reservedTypePrefix } from "../validation/fields.js";
 
-/** Numbers of a tenant: keys, bytes of values, data, metadata and profiles, versions. */
+const ageMsMax = 10_000;
+
+/** Amounts of a tenant: keys, versions, and the bytes of values, data, metadata and profiles. */
 export interface Amounts {
   keys: number;
   bytes: number;
   versions: number;
 }
-type Kind = keyof Amounts;
+export type QuotaKind = keyof Amounts;
 
-/** What is left of each. */
-export type Room = Amounts;
+const kinds = ["keys", "bytes", "versions"] as const;
+const none: Amounts = { keys: 0, bytes: 0, versions: 0 };
+
+/** How much of each the tenant may still store, and the limits that this comes from. */
+export interface Room extends Amounts {
+  limits: Amounts;
+}
+
+/** The error for a write that adds more of a kind than there is room for. */
+export function quotaExceeded(kind: QuotaKind, room: Room): CortexError {
+  const limit = room.limits[kind];
+  return new CortexError("QUOTA_EXCEEDED", {
+    applied: "no",
+    quota: kind,
+    limit: `${limit}`,
+    got: `${limit - Math.max(room[kind], 0)}`,
+    retry_after_ms: `${ageMsMax}`,
+  });
+}
+
+/** The error for a write of `adds`, if that is more than the room. What adds nothing always may. */
+export function quotaRefusal(room: Room, adds: Amounts, taken = none): CortexError | undefined {
+  const kind = kinds.find((kind) => adds[kind] > 0 && adds[kind] > room[kind] - taken[kind]);
+  return kind && quotaExceeded(kind, room);
+}
 
 interface Usage {
   measured: Amounts;
@@ -23,11 +49,8 @@ interface Usage {
   at: number;
 }
 
-const ageMsMax = 10_000;
 const near = { keys: 1000, bytes: 16 * 1024 * 1024, versions: 1000 }; // as much as a few statements may add
 const tenantsMax = 10_000;
-const kinds = ["keys", "bytes", "versions"] as const;
-const none: Amounts = { keys: 0, bytes: 0, versions: 0 };
 
 export class Quotas {
   readonly #usages = new Map<string, Usage>();
@@ -35,52 +58,38 @@ export class Quotas {
   readonly #on: boolean;
 
   constructor(
-    /** 0: no limit. */
+    /** 0 is no limit. */
     readonly limits: Amounts,
-    /** Measures, apart from what callers run. */
+    /** Runs the measurements, apart from the statements of calls. */
     readonly run: Run,
   ) {
     this.#on = kinds.some((kind) => limits[kind] > 0);
   }
 
-  /** What is left for a write that adds at most so much; undefined: more than it could take. */
+  /** The room for a write that adds at most `adds`; undefined if the tenant is far from every limit, so no check is needed. */
   async room(tenant: string, adds: Amounts): Promise<Room | undefined> {
     if (!this.#on || kinds.every((kind) => adds[kind] === 0)) return undefined;
     let usage = this.#usages.get(tenant);
     if (!usage || this.#isNear(usage)) usage = await this.#measure(tenant);
     else if (performance.now() - usage.at > ageMsMax && !this.#measuring.has(tenant))
-      this.#measure(tenant).catch(() => {}); // nobody waits for it; the next write tries again
+      this.#measure(tenant).catch(() => {}); // in the background; on failure the next write tries again
     const room = this.#left(usage);
     for (const kind of kinds) usage.since[kind] += adds[kind];
     return this.#isNear(usage) ? room : undefined;
   }
 
-  /** Refuses what adds so much, where there is no room for it. */
+  /** Throws QUOTA_EXCEEDED where there is no room for `adds`. `taken` is room that was used and not measured yet. */
   async check(tenant: string, adds: Amounts, taken = none): Promise<void> {
     const room = await this.room(tenant, adds);
-    if (!room) return;
-    for (const kind of kinds)
-      if (adds[kind] > 0 && adds[kind] > room[kind] - taken[kind]) throw this.refusal(kind, room);
-  }
-
-  /** Why a write is refused. */
-  refusal(kind: Kind, room: Room): CortexError {
-    const limit = this.limits[kind];
-    return new CortexError("QUOTA_EXCEEDED", {
-      applied: "no",
-      quota: kind,
-      limit: `${limit}`,
-      got: `${limit - Math.max(room[kind], 0)}`,
-      retry_after_ms: `${ageMsMax}`,
-    });
+    const refusal = room && quotaRefusal(room, adds, taken);
+    if (refusal) throw refusal;
   }
 
   #left({ measured, since }: Usage): Room {
-    const left = (kind: Kind) =>
-      this.limits[kind] === 0
-        ? Number.MAX_SAFE_INTEGER
-        : this.limits[kind] - measured[kind] - since[kind];
-    return { keys: left("keys"), bytes: left("bytes"), versions: left("versions") };
+    const { limits } = this;
+    const left = (kind: QuotaKind) =>
+      limits[kind] === 0 ? Number.MAX_SAFE_INTEGER : limits[kind] - measured[kind] - since[kind];
+    return { keys: left("keys"), bytes: left("bytes"), versions: left("versions"), limits };
   }
 
   #isNear(usage: Usage): boolean {
@@ -91,11 +100,11 @@ export class Quotas {
   async #measure(tenant: string): Promise<Usage> {
     const running = this.#measuring.get(tenant);
     if (running) {
-      await running.catch(() => {}); // it may have begun before what this caller wrote last
+      await running.catch(() => {}); // it may have begun before this caller's last write: measure once more
       const next = this.#measuring.get(tenant);
       if (next && next !== running) return next;
     }
-    const measuring = this.#measured(tenant);
+    const measuring = this.#runMeasurement(tenant);
     this.#measuring.set(tenant, measuring);
     try {
       return await measuring;
@@ -104,8 +113,9 @@ export class Quotas {
     }
   }
 
-  async #measured(tenant: string): Promise<Usage> {
+  async #runMeasurement(tenant: string): Promise<Usage> {
     const { keys, bytes, versions } = this.limits;
+    // The server's own records are in no quota.
     const [row] = await this.run<Record<"keys" | "bytes" | "versions", string>>(
       (sql) => sql`
         select coalesce(m.keys, 0) as keys, coalesce(m.bytes, 0) + coalesce(v.bytes, 0) + coalesce(u.bytes, 0) as bytes,
@@ -116,7 +126,8 @@ export class Quotas {
           from mutable m where m.tenant = ${tenant} and ${keys + bytes > 0}::boolean
         ) as m, (
           select count(*) as versions, sum(coalesce(v.bytes, 0) + octet_length(v.metadata::text)) as bytes
-          from immutable_version v where v.tenant = ${tenant} and ${versions + bytes > 0}::boolean
+          from immutable_version v
+          where v.tenant = ${tenant} and not starts_with(v.type, ${reservedTypePrefix}) and ${versions + bytes > 0}::boolean
         ) as v, (
           select sum(octet_length(u.profile::text)) as bytes from users u where u.tenant = ${tenant} and ${bytes > 0}::boolean
         ) as u`,

@@ -1,5 +1,5 @@
-// How many calls a tenant may make: a bucket of tokens for each, filled at the rate, as large as the burst. In this process alone: N workers
-// give a tenant N times as much.
+// How many calls a tenant may make: a token bucket for each tenant, in this process alone. N workers allow a tenant N
+// times as much.
 import { CortexError } from "../errors/reasons.js";
 
 interface Bucket {
@@ -7,7 +7,7 @@ interface Bucket {
   at: number;
 }
 
-const bucketsMax = 100_000; // then the oldest is forgotten: a new one is full
+const bucketsMax = 100_000; // beyond it the oldest is dropped; when its tenant comes back it gets a full one
 
 export class RateLimiter {
   readonly #buckets = new Map<string, Bucket>();
@@ -17,7 +17,7 @@ export class RateLimiter {
     readonly burst: number,
   ) {}
 
-  /** Takes a token of the tenant, if there is one. */
+  /** Takes a token of the tenant; throws RATE_LIMITED if there is none. */
   take(tenant: string): void {
     if (this.perSecond === 0) return;
     const now = performance.now();

@@ -1,58 +1,60 @@
-// Which fields of a record a query found, and what they say there. The words are marked by the database, which knows their forms, line
-// by line of the folded text, a line a field; fragments are found here.
-
-import type { SearchPlace } from "../immutable/search.js";
+// The fields of a record that a query found, and their text with the matches marked. The database marks words, whose
+// forms it knows, line by line of the folded text, one line a field. Fragments are marked here.
 import type { Fragment, Sql } from "../postgres/connection.js";
-import type { RecordRow } from "../storage/versions/version.js";
-import type { Term, Terms } from "./query.js";
+import type { Term, TermConditions } from "./query.js";
 import { beginning, fieldsOf, fold, originOf } from "./text.js";
+
+/** The part of a record that is searched. */
+export type SearchedField = "data" | "metadata";
 
 const matchesMax = 100;
 const highlightsMax = 10;
 const pathCharsMax = 1024;
-const lineCharsMax = 20_000; // of a field in which words are marked
-const around = 60; // characters before and after the first match
+const lineCharsMax = 20_000; // words are marked in so much of a field
+const around = 60; // characters shown before and after the first match
 
-// Characters that no text holds once it is folded.
+// No folded text holds these characters.
 const open = "\u0001";
 const close = "\u0002";
 
 /** The number of a field, from 1, and its folded text with the words marked. */
-export type Line = [number: number, text: string];
+export type MarkedLine = [number: number, text: string];
 
-/** The lines of a place that hold words of any of the terms. */
-export function linesOf(
+/** The lines of the field that hold words of any term; null where the field is not searched. */
+export function markedLines(
   sql: Sql,
-  places: SearchPlace[],
-  place: SearchPlace,
-  terms: Terms,
+  searched: SearchedField[],
+  field: SearchedField,
+  conditions: TermConditions,
 ): Fragment {
-  if (!places.includes(place)) return sql`null::json`;
-  const language = sql`${terms.language.oid}::int::oid::regconfig`;
-  const text = place === "data" ? sql`h.data_text` : sql`h.metadata_text`;
+  if (!searched.includes(field)) return sql`null::json`;
+  const language = sql`${conditions.language.oid}::int::oid::regconfig`;
+  const text = field === "data" ? sql`h.data_text` : sql`h.metadata_text`;
   const marks = `HighlightAll=true, StartSel=${open}, StopSel=${close}`;
   return sql`(
-    select json_agg(json_build_array(number, ts_headline(${language}, left(line, ${lineCharsMax}), ${terms.any()}, ${marks})))
+    select json_agg(json_build_array(number, ts_headline(${language}, left(line, ${lineCharsMax}), ${conditions.anyWord()}, ${marks})))
     from string_to_table(${text}, E'\\n') with ordinality as l (line, number)
-    where search_words(${language}, json_build_array(line), '{}') @@ ${terms.any()})`;
+    where search_words(${language}, json_build_array(line), '{}') @@ ${conditions.anyWord()})`;
 }
 
-interface Marked {
+interface Marks {
   matches: string[];
   highlights: { path: string; text: string }[];
 }
 
-interface Lines {
-  data_lines: Line[] | null;
-  metadata_lines: Line[] | null;
+interface MarkedRow {
+  data: string;
+  metadata: string;
+  data_lines: MarkedLine[] | null;
+  metadata_lines: MarkedLine[] | null;
 }
 
 /** The fields of a record that hold any of the terms. */
-export function marked(row: RecordRow & Lines, places: SearchPlace[], terms: Term[]): Marked {
-  const found: Marked = { matches: [], highlights: [] };
-  for (const place of places) {
-    const lines = new Map(place === "data" ? row.data_lines : row.metadata_lines);
-    fieldsOf(JSON.parse(row[place]), place).forEach(({ path, text }, i) => {
+export function highlight(row: MarkedRow, searched: SearchedField[], terms: Term[]): Marks {
+  const found: Marks = { matches: [], highlights: [] };
+  for (const field of searched) {
+    const lines = new Map(field === "data" ? row.data_lines : row.metadata_lines);
+    fieldsOf(JSON.parse(row[field]), field).forEach(({ path, text }, i) => {
       if (found.matches.length === matchesMax || path.length > pathCharsMax) return;
       const line = lines.get(i + 1);
       const whole = fold(text);
@@ -71,7 +73,7 @@ export function marked(row: RecordRow & Lines, places: SearchPlace[], terms: Ter
 
 type Span = [from: number, to: number];
 
-/** Where the marked words of a line stand in the folded text; nothing where Postgres left words out, which are too long for it. */
+/** Where the marked words of a line stand in the folded text. Nothing where Postgres left out words that are too long for it. */
 function wordsIn(line: string | undefined, whole: string): Span[] {
   if (line === undefined) return [];
   const parts = line.replaceAll(close, open).split(open);
@@ -85,16 +87,16 @@ function wordsIn(line: string | undefined, whole: string): Span[] {
   return spans;
 }
 
-/** Where the terms stand as they are written, each at its first place; short ones where a word begins. */
+/** Where the terms stand as they are written, each at its first position; short ones where a word begins. */
 const fragmentsIn = (text: string, terms: Term[]): Span[] =>
   terms.flatMap((term): Span[] => {
     const at = term.short ? beginning(text, term.text) : text.indexOf(term.text);
     return at < 0 ? [] : [[at, at + term.text.length]];
   });
 
-/** The text as it was around the first match, with the matches marked; its beginning where none is known. */
+/** The original text around the first match, with the matches marked; its beginning where no match is known. */
 function shown(text: string, whole: string, spans: Span[]): string {
-  if (text.length === whole.length && text.toLowerCase() === whole) return excerpt(text, spans); // as nearly always
+  if (text.length === whole.length && text.toLowerCase() === whole) return excerpt(text, spans); // folding changed only letters' case, as nearly always
   const origin = originOf(text, whole);
   if (!origin) return excerpt(whole, spans);
   return excerpt(

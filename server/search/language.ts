@@ -1,13 +1,13 @@
-// The language of searches: a text search configuration of Postgres.
+// The language of searches, which is a text search configuration of Postgres.
 import type { Run } from "../postgres/connection.js";
 
 export interface Language {
   name: string;
-  /** What Postgres knows it by: a constant, by which words are made while a statement is planned. */
+  /** Its id in Postgres: a constant, so that words are made while a statement is planned. */
   oid: number;
 }
 
-/** The setting names a language that the database does not have; the message says which it has. */
+/** The database does not have the language of the setting; the message lists those it has. */
 export class UnknownLanguage extends Error {}
 
 export async function languageOf(run: Run, name: string): Promise<Language> {

@@ -1,9 +1,8 @@
-// What a query asks for: its terms, and what holds each of them. The words of a term are made by the database, from constants, while
-// the statement is planned: then it knows which of them say nothing, and by which index the others are found.
-
+// A search query: its terms, and the SQL conditions that find them. The database makes the words of a term from constants
+// while it plans the statement: so it knows which words say nothing, and which index finds the others.
 import { CortexError } from "../errors/reasons.js";
 import { type Fragment, joinFragments, type Sql } from "../postgres/connection.js";
-import * as check from "../validation/fields.js";
+import { control } from "../validation/fields.js";
 import type { Language } from "./language.js";
 import { fold, isUnspaced, letterLexeme, lettersOf, unindexed } from "./text.js";
 
@@ -11,18 +10,18 @@ const queryBytesMax = 1024;
 const termsMax = 32;
 
 export interface Term {
-  /** Folded. */
+  /** The text of the term, folded. */
   text: string;
   quoted: boolean;
-  /** Of letters and digits only: found as words in their forms. Anything else is looked for as it is written. */
+  /** Letters and digits only: found as words in all their forms. Another term is found as it is written. */
   plain: boolean;
-  /** Of one or two letters: found where words begin with them. */
+  /** One or two letters: found where words begin with them. */
   short: boolean;
-  /** Letters that the index knows, as a tsquery, of a term that it does not know by three letters together. */
+  /** For a term without three letters together, which the trigram index cannot find: a tsquery of its letters. */
   letters: string | undefined;
 }
 
-export function termsOf(query: string): Term[] {
+export function parseQuery(query: string): Term[] {
   const refuse = (problem: string, limit?: string, got?: string) =>
     new CortexError("INVALID_QUERY", {
       field: "query",
@@ -33,7 +32,7 @@ export function termsOf(query: string): Term[] {
   const bytes = Buffer.byteLength(query);
   if (bytes > queryBytesMax)
     throw refuse("is too long", `${queryBytesMax} bytes of UTF-8`, `${bytes}`);
-  if (check.control.test(query.replace(/\s/g, " "))) throw refuse("holds a control character");
+  if (control.test(query.replace(/\s/g, " "))) throw refuse("holds a control character");
   const written = [...query.matchAll(/"([^"]*)"?|[^\s"]+/gu)].map(([word, phrase]) => ({
     text: fold(phrase ?? word).trim(),
     quoted: phrase !== undefined,
@@ -41,8 +40,8 @@ export function termsOf(query: string): Term[] {
   const bared = written.map((piece) =>
     piece.quoted ? piece : { ...piece, text: bare(piece.text) },
   );
-  const full = ({ text }: { text: string }) => text !== "";
-  const pieces = (bared.some(full) ? bared : written).filter(full); // marks alone are looked for as they are
+  const hasText = ({ text }: { text: string }) => text !== "";
+  const pieces = (bared.some(hasText) ? bared : written).filter(hasText); // a query of marks alone looks for the marks
   if (pieces.length === 0) throw refuse("has no terms");
   if (pieces.length > termsMax)
     throw refuse("has too many terms", `${termsMax}`, `${pieces.length}`);
@@ -60,14 +59,14 @@ export function termsOf(query: string): Term[] {
 
 const letter = /[\p{L}\p{N}]/u;
 
-/** A word without the marks that a sentence puts around it. */
+/** A word without the punctuation around it. */
 const bare = (word: string): string =>
   word.replace(/^[([{'«“‘]+/u, "").replace(/[\])}'»”’.,;:!?…]+$/u, "");
 
 const quote = (text: string) => `'${text.replace(/['\\]/g, "$&$&")}'`;
 const lexeme = (letters: string) => quote(letterLexeme(letters));
 
-/** By which letters the index finds a term; undefined where it knows three letters together, as fragments. */
+/** The tsquery of a term's letters; undefined where the trigram index finds the term. */
 function lettersQuery(text: string): string | undefined {
   if (!isUnspaced(text) && /[\p{L}\p{N}]{3}/u.test(text)) return undefined;
   const { pairs, last, later } = lettersOf(text);
@@ -77,14 +76,14 @@ function lettersQuery(text: string): string | undefined {
   return one === undefined ? undefined : `${lexeme(one)}:*`;
 }
 
-/** Where to look. */
-export interface Columns {
+/** The columns that are searched. */
+export interface SearchColumns {
   words: Fragment;
   text: Fragment;
 }
 
-/** The terms of one query, as parts of a statement. */
-export class Terms {
+/** The terms of one query as fragments of its statement. */
+export class TermConditions {
   constructor(
     readonly sql: Sql,
     readonly terms: Term[],
@@ -92,21 +91,21 @@ export class Terms {
   ) {}
 
   /** Whether the columns together hold every term. */
-  held(columns: Columns[]): Fragment {
+  allFound(columns: SearchColumns[]): Fragment {
     const { sql } = this;
     return joinFragments(
       sql,
       this.terms.map((term) => {
-        const anywhere = columns.map((at) => this.#holds(at, term));
-        const ignored = term.plain && !term.quoted ? [this.ignored(term)] : [];
+        const anywhere = columns.map((one) => this.#isFound(one, term));
+        const ignored = term.plain && !term.quoted ? [this.isIgnored(term)] : [];
         return sql`(${joinFragments(sql, [...anywhere, ...ignored], sql`or`)})`;
       }),
       sql`and`,
     );
   }
 
-  /** How much the columns say of the terms: more for words than for fragments, more for more of them. */
-  weight(columns: Columns[]): Fragment {
+  /** How well the columns match: words count more than fragments, more matches more than fewer. */
+  weight(columns: SearchColumns[]): Fragment {
     const { sql } = this;
     const parts = this.terms.flatMap((term) =>
       columns.map(({ words, text }) => {
@@ -114,14 +113,14 @@ export class Terms {
         const fragments = sql`0.3 * ln(1 + ${count})`;
         const rank =
           term.plain && !term.short ? sql`10 * ts_rank(${words}, ${this.#parsed(term)})` : sql`0`;
-        return sql`coalesce(case when ${this.ignored(term)} then 0 else ${rank} + ${fragments} end, 0)`;
+        return sql`coalesce(case when ${this.isIgnored(term)} then 0 else ${rank} + ${fragments} end, 0)`;
       }),
     );
     return joinFragments(sql, parts, sql`+`);
   }
 
-  /** The words of any of the terms. */
-  any(): Fragment {
+  /** A tsquery of the words of any term. */
+  anyWord(): Fragment {
     const { sql } = this;
     const words = this.terms
       .filter(({ plain, short }) => plain && !short)
@@ -129,8 +128,8 @@ export class Terms {
     return words.length === 0 ? sql`''::tsquery` : sql`(${joinFragments(sql, words, sql`||`)})`;
   }
 
-  /** Whether the term is a word that says nothing, and another does. */
-  ignored(term: Term): Fragment {
+  /** Whether the term is left out: a word that says nothing (`the`), beside another term that says something. */
+  isIgnored(term: Term): Fragment {
     const { sql } = this;
     if (!term.plain || term.quoted) return sql`false`;
     const others = this.terms.filter((other) => other !== term);
@@ -144,8 +143,8 @@ export class Terms {
     return sql`(numnode(${this.#parsed(term)}) = 0 and (${telling}))`;
   }
 
-  /** What the index of fragments does not know must not look as if it did: that would read all of it. */
-  #holds({ words, text }: Columns, term: Term): Fragment {
+  /** Whether the columns hold the term. A term that the trigram index cannot find must not ask it: that would read all of the index. */
+  #isFound({ words, text }: SearchColumns, term: Term): Fragment {
     const { sql } = this;
     const asWords = term.plain && !term.short ? [sql`${words} @@ ${this.#parsed(term)}`] : [];
     if (term.letters) {

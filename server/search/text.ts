@@ -1,4 +1,4 @@
-// The text in JSON: its fields one by one, folded so that letters of any case and composition compare equal.
+// The text of a record as it is searched: field by field, folded so that case and composition of letters do not matter.
 
 export interface Field {
   /** Such as `data.sections[2]`. */
@@ -6,7 +6,7 @@ export interface Field {
   text: string;
 }
 
-/** The texts and numbers in a JSON value, in their order. */
+/** The texts and numbers in a JSON value, in order. */
 export function fieldsOf(value: unknown, path: string): Field[] {
   const fields: Field[] = [];
   const walk = (value: unknown, path: string) => {
@@ -27,16 +27,16 @@ export function fieldsOf(value: unknown, path: string): Field[] {
   return fields;
 }
 
-/** One space between words; no control characters, which Postgres cannot hold or a field could end with. */
+/** Folds a text: lower case, composed, one space between words, no control characters (Postgres cannot hold U+0000). */
 export const fold = (text: string): string =>
   text
     .toWellFormed()
     .normalize("NFKC")
     .toLowerCase()
-    .replaceAll("ς", "σ") // which letter it is depends on what follows
+    .replaceAll("ς", "σ") // lower case of Σ, which depends on what follows
     .replace(/[\s\p{Cc}]+/gu, " ");
 
-/** The start and the end, in a text, of what became each character of its folded form; undefined where that is not known. */
+/** For each character of the folded text `whole`, its start and end in the original text; undefined where that is not known. */
 export function originOf(
   text: string,
   whole: string,
@@ -51,14 +51,14 @@ export function originOf(
   return pieces === whole ? origin : undefined;
 }
 
-// Scripts that are written without spaces: where their words begin is not known.
+// Scripts that are written without spaces, so that it is not known where words begin.
 const unspaced =
   /[\p{sc=Han}\p{sc=Hira}\p{sc=Kana}\p{sc=Hang}\p{sc=Thai}\p{sc=Laoo}\p{sc=Khmr}\p{sc=Mymr}\p{sc=Bopo}ー]/u;
 const letter = /[\p{L}\p{N}]/u;
 const mark = /\p{M}/u;
 
 const kind = { space: 1, letter: 2, unspaced: 3, sign: 4, mark: 5 };
-const kinds = new Uint8Array(0x110000); // of the code points that were met: all of a text's are looked at when it is stored
+const kinds = new Uint8Array(0x110000); // cached by code point: a store looks at every character of its text
 
 function kindOf(code: number | undefined): number {
   if (code === undefined) return kind.space;
@@ -82,16 +82,17 @@ function kindOf(code: number | undefined): number {
 export const isUnspaced = (text: string): boolean => unspaced.test(text);
 
 interface Letters {
-  /** Two neighbours, one of which is a sign or of an unspaced script. */
+  /** Two neighbours of which one is a sign or of an unspaced script. */
   pairs: string[];
   /** Signs and letters of unspaced scripts that nothing follows. */
   last: string[];
-  /** The first letter, and the first two, of each run of letters, and of those runs that something precedes. */
+  /** The first letter and the first two letters of each run of letters. */
   begins: string[];
+  /** The first two letters of each run of letters but one at the start of the text. */
   later: string[];
 }
 
-/** What folded text is found by where neither its words nor three letters together say enough. */
+/** The letters that find a term in folded text where neither words nor trigrams can. */
 export function lettersOf(text: string): Letters {
   const [pairs, last, begins, later] = [new Pairs(), new Pairs(), new Pairs(), new Pairs()];
   let before = kind.space;
@@ -110,14 +111,14 @@ export function lettersOf(text: string): Letters {
     if (is !== kind.space && follows !== kind.space && Math.max(is, follows) >= kind.unspaced)
       pairs.add(code, next);
     if (is !== kind.mark) before = is;
-    else if (before === kind.space) before = kind.letter; // a mark belongs to the letter before, be it in sight or not
+    else if (before === kind.space) before = kind.letter; // a mark belongs to the letter before it, even if that is not there
     i = after;
     code = next;
   }
   return { pairs: pairs.texts, last: last.texts, begins: begins.texts, later: later.texts };
 }
 
-/** Distinct letters and pairs of letters; as numbers, since most come again and again. */
+/** A set of letters and pairs of letters, kept as numbers because most of them repeat. */
 class Pairs {
   readonly #seen = new Set<number>();
 
@@ -134,7 +135,7 @@ class Pairs {
   }
 }
 
-/** Where a word of folded text begins with a term; -1: nowhere. */
+/** The index at which a word of folded text begins with the term; -1 if none does. */
 export function beginning(text: string, term: string): number {
   for (let at = text.indexOf(term); at >= 0; at = text.indexOf(term, at + 1)) {
     const [before] = /\P{M}\p{M}*$/u.exec(text.slice(Math.max(at - 50, 0), at)) ?? [];
@@ -143,7 +144,7 @@ export function beginning(text: string, term: string): number {
   return -1;
 }
 
-/** JSON as it can be compared and kept as jsonb: without U+0000 and halves of surrogate pairs; numbers as doubles. */
+/** JSON text that can be stored and compared as jsonb: without U+0000 and halves of surrogate pairs, numbers as doubles. */
 export function comparable(value: unknown): string {
   return JSON.stringify(value, (_, member) =>
     typeof member === "string"
@@ -156,19 +157,19 @@ export function comparable(value: unknown): string {
 
 const plain = (text: string) => text.toWellFormed().replaceAll("\0", "\ufffd");
 
-const wordsCharsMax = 128 * 1024; // text beyond is not found in the forms of its words
+const wordsCharsMax = 128 * 1024; // text beyond is found as it is written, not in other forms of its words
 const lettersMax = 50_000;
-/** Letters among the words that a record is found by: no word begins with this, which no folded text holds. */
+/** Marks letters among the words of a record. No word begins with it, since no folded text holds it. */
 const lettersMark = "\u0001";
 export const letterLexeme = (letters: string): string => lettersMark + letters;
-/** Says that a record has more letters than are kept: it is looked through. */
+/** Marks a record with more letters than are stored: its text is read instead. */
 export const unindexed = lettersMark + lettersMark;
 
-/** What a record is found by, in the form the statement takes. */
+/** The searched text of a record, as the statement takes it. */
 export interface Searchable {
-  /** All fields, folded, a line each. */
+  /** All fields, folded, one line each. */
   text: string;
-  /** The fields whose words are indexed: a JSON array. */
+  /** The fields whose words are indexed, as a JSON array. */
   fields: string;
   letters: string[];
 }

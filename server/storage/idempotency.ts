@@ -1,87 +1,65 @@
-// Exactly once: a request that carries an id leaves its reply in the transaction of its write. A repeat finds it there.
+// Exactly once: a write with a request id stores its reply in its own transaction, and a repeat gets that reply.
 import { createHash } from "node:crypto";
-import { CortexError, codeOf } from "../errors/reasons.js";
+import { CortexError, traitsOf } from "../errors/reasons.js";
+import { codeOf } from "../errors/sqlstate.js";
+import type { Call } from "../grpc/call.js";
 import type { Fragment, Run, Sql } from "../postgres/connection.js";
 import * as check from "../validation/fields.js";
 
-/** A request id, its digest, under which its reply is kept, and what tells its request from another. */
 export interface IdempotencyKey {
+  /** The request id as the caller gave it. */
   given: string;
+  /** Its digest, under which the reply is stored. */
   id: string;
+  /** A digest of the RPC and the request: another request under the same id is refused. */
   fingerprint: string;
 }
 
 const digest = (text: string) => createHash("sha256").update(text).digest("base64url");
 
-/** The key of a request, of its RPC and all it asks for; undefined where it has no id. */
+/** The key of a request; undefined where it has no id. `request` is all that tells it from other requests of the RPC. */
 export function idempotencyKey(
   id: string | undefined,
   rpc: string,
-  asks: unknown,
+  request: unknown,
 ): IdempotencyKey | undefined {
   if (id === undefined) return undefined;
   const given = check.requestId(id);
-  return { given, id: digest(given), fingerprint: digest(JSON.stringify([rpc, asks])) };
+  return { given, id: digest(given), fingerprint: digest(JSON.stringify([rpc, request])) };
 }
 
-/** A statement in its parts. */
-export interface Work {
-  /** What it does: the common table expressions, without the `with`. */
-  steps: Fragment;
-  /** Gives the one row `reply json, user_ids text[]`; no row: it was refused. */
-  reply: Fragment;
+/** What is stored under a request id. */
+export interface StoredReply {
+  fingerprint: string;
+  /** null: erased together with a user. */
+  reply: string | null;
 }
 
-/** Runs a statement, once under the request's key; its reply, undefined where it was refused. */
-export async function once<Reply extends object>(
+/** The reply that an earlier attempt of the request has stored; undefined if there is none. */
+export async function findStoredReply(
   run: Run,
   tenant: string,
-  request: IdempotencyKey | undefined,
-  work: (sql: Sql) => Work,
-  /** Refuses it, where it is not a repeat. */
-  allow: () => Promise<void> = async () => {},
-): Promise<Reply | undefined> {
-  const parsed = (reply: string | undefined) =>
-    reply === undefined ? undefined : (JSON.parse(reply) as Reply);
-  const past = request && parsed(await findStoredReply(run, tenant, request));
-  if (past) return past;
-  await allow();
-  try {
-    const done = await doneOnce<Reply>(run, tenant, request, work);
-    if (done || !request) return done;
-    return parsed(await findStoredReply(run, tenant, request)); // what refuses it may be what a repeat of it has done
-  } catch (error) {
-    if (!request || codeOf(error) !== "23505") throw error;
-    const theirs = parsed(await findStoredReply(run, tenant, request)); // a repeat was faster: what this one did is rolled back
-    if (!theirs) throw error;
-    return theirs;
-  }
+  key: IdempotencyKey,
+): Promise<string | undefined> {
+  const [stored] = await run<StoredReply>(
+    (sql) =>
+      sql`select fingerprint, reply::text from request where tenant = ${tenant} and id = ${key.id}`,
+  );
+  return stored && matchReply(key, stored);
 }
 
-/** Runs a statement that keeps its reply under the request's key, whether or not it did before: then it fails (23505). */
-export async function doneOnce<Reply extends object>(
-  run: Run,
-  tenant: string,
-  request: IdempotencyKey | undefined,
-  work: (sql: Sql) => Work,
-): Promise<Reply | undefined> {
-  const [done] = await run<{ reply: Reply }>((sql) => {
-    const { steps, reply } = work(sql);
-    return sql`
-      with ${steps}, done as materialized (${reply})
-      ${
-        request
-          ? sql`, kept as (
-              insert into request (tenant, id, fingerprint, reply, user_ids)
-              select ${tenant}, ${request.id}, ${request.fingerprint}, reply, user_ids from done)`
-          : sql``
-      }
-      select reply from done`;
-  });
-  return done?.reply;
+/** The stored reply; throws REQUEST_ID_REUSED if another request stored it, REPLY_ERASED if it was erased. */
+export function matchReply(
+  key: IdempotencyKey | undefined,
+  { fingerprint, reply }: StoredReply,
+): string {
+  const details = { request_id: key?.given ?? "" };
+  if (fingerprint !== key?.fingerprint) throw new CortexError("REQUEST_ID_REUSED", details);
+  if (reply === null) throw new CortexError("REPLY_ERASED", details);
+  return reply;
 }
 
-/** Keeps a reply, in the transaction of its write. */
+/** Stores a reply, in the transaction of its write. `userIds` are the users whose data the reply holds. */
 export async function storeReply(
   run: Run,
   tenant: string,
@@ -95,43 +73,96 @@ export async function storeReply(
   );
 }
 
-/** What is kept under a request id. */
-export interface StoredReply {
-  fingerprint: string;
-  /** null: erased with a user. */
-  reply: string | null;
+const onceAttemptsMax = 10;
+
+interface Attempt<Reply> {
+  /** Makes the reply, and stores it under the key in the same transaction; undefined: the request was refused. */
+  attempt(): Promise<Reply | undefined>;
+  /** Reads a stored reply. */
+  parse(reply: string): Reply;
 }
 
-/** The reply that is kept under a request's key. */
-export async function findStoredReply(
+/**
+ * Answers a request once: with the reply that an earlier attempt has stored, else with a new one. Where the attempt is
+ * refused, or loses to a rival, it looks for a stored reply again: an earlier attempt of this request may have
+ * committed meanwhile, and be the cause.
+ */
+export async function once<Reply>(
+  { caller, db }: Call,
+  key: IdempotencyKey | undefined,
+  { attempt, parse }: Attempt<Reply>,
+): Promise<Reply | undefined> {
+  const findReply = async () => {
+    const reply = key && (await findStoredReply(db.short, caller.tenant, key));
+    return reply === undefined ? undefined : parse(reply);
+  };
+  for (let attempts = 1; ; attempts++) {
+    const earlier = await findReply();
+    if (earlier !== undefined) return earlier;
+    try {
+      return (await attempt()) ?? (await findReply());
+    } catch (error) {
+      if (lostToRival(error) && attempts < onceAttemptsMax) continue;
+      const earlier = isRefusal(error) ? await findReply() : undefined;
+      if (earlier === undefined) throw error;
+      return earlier;
+    }
+  }
+}
+
+// deadlock_detected, serialization_failure; unique_violation: a rival stored the same request id or created the same
+// row; foreign_key_violation: a rival deleted the user. Each rolled everything back.
+const conflictCodes = new Set(["40P01", "40001", "23505", "23503"]);
+
+const lostToRival = (error: unknown): boolean =>
+  error instanceof CortexError
+    ? error.reason === "CONFLICT"
+    : conflictCodes.has(codeOf(error) ?? "");
+
+/** Whether the request was refused for what is stored, so that nothing was done. */
+function isRefusal(error: unknown): boolean {
+  if (!(error instanceof CortexError)) return false;
+  const { repeatable, ambiguous, beforeLookup, timedOut } = traitsOf(error.reason);
+  return !(repeatable || ambiguous || beforeLookup || timedOut);
+}
+
+/** A statement in parts, so that the storing of its reply can be added. */
+export interface Work {
+  /** The common table expressions that do the work, without the `with`. */
+  steps: Fragment;
+  /** Selects one row `reply json, user_ids text[]`; no row: the request was refused. */
+  reply: Fragment;
+}
+
+/** Runs the work in one statement, and stores its reply under the key. Fails with 23505 if there is one already. */
+export async function runWork<Reply extends object>(
   run: Run,
   tenant: string,
-  request: IdempotencyKey,
-): Promise<string | undefined> {
-  const [kept] = await run<StoredReply>(
-    (sql) =>
-      sql`select fingerprint, reply::text from request where tenant = ${tenant} and id = ${request.id}`,
-  );
-  return kept && matchReply(request, kept);
-}
-
-/** The reply to a request that was made before, if it was this one. */
-export function matchReply(
-  request: IdempotencyKey | undefined,
-  { fingerprint, reply }: StoredReply,
-): string {
-  const details = { request_id: request?.given ?? "" };
-  if (fingerprint !== request?.fingerprint) throw new CortexError("REQUEST_ID_REUSED", details);
-  if (reply === null) throw new CortexError("REPLY_ERASED", details);
-  return reply;
+  key: IdempotencyKey | undefined,
+  work: (sql: Sql) => Work,
+): Promise<Reply | undefined> {
+  const [row] = await run<{ reply: Reply }>((sql) => {
+    const { steps, reply } = work(sql);
+    return sql`
+      with ${steps}, made as materialized (${reply})
+      ${
+        key
+          ? sql`, stored_reply as (
+              insert into request (tenant, id, fingerprint, reply, user_ids)
+              select ${tenant}, ${key.id}, ${key.fingerprint}, reply, user_ids from made)`
+          : sql``
+      }
+      select reply from made`;
+  });
+  return row?.reply;
 }
 
 const batchMax = 1000;
 
-/** Deletes the replies that have been kept long enough, in bounded statements; returns how many. */
+/** Deletes replies older than `seconds`, in bounded statements. Returns how many. */
 export async function deleteOldReplies(run: Run, seconds: number): Promise<number> {
-  for (let forgotten = 0; ; ) {
-    const gone = await run(
+  for (let total = 0; ; ) {
+    const deleted = await run(
       (sql) => sql`
         with old as materialized (
           select tenant, id from request
@@ -141,7 +172,7 @@ export async function deleteOldReplies(run: Run, seconds: number): Promise<numbe
         )
         delete from request r using old where r.tenant = old.tenant and r.id = old.id returning 1`,
     );
-    forgotten += gone.length;
-    if (gone.length < batchMax) return forgotten;
+    total += deleted.length;
+    if (deleted.length < batchMax) return total;
   }
 }

@@ -1,25 +1,121 @@
-// What lists go by besides the names of what they list, and how their pages are cut into messages.
-
+// The one paging loop, for all lists, histories and exports. Each page is a statement that goes on after the last row of
+// the page before (keyset pagination), so a reader that stalls holds no connection.
 import { CortexError } from "../errors/reasons.js";
 import type { Fragment, Sql } from "../postgres/connection.js";
+import { invalidToken } from "./page-token.js";
+
+/** Which rows a statement is to give. */
+export interface Window {
+  /** The position of the last row before; undefined: from the start. */
+  after: readonly string[] | undefined;
+  skip: number;
+  /** One more than the page needs, so that the page knows whether more follow. */
+  limit: number;
+  /** Whether to count all rows that match. */
+  counting: boolean;
+}
+
+/** A row of a page: `byteWindow` gives `found`, a statement that counts gives `total`. */
+export interface PageRow {
+  found: string | null;
+  total?: string | null;
+}
+
+interface Paging<Row> {
+  /** How many rows to give in all; undefined: all there are. */
+  limit?: number;
+  /** How many rows one statement gives at most. */
+  statementRowsMax?: number;
+  /** How many rows go into one message. */
+  messageRowsMax?: number;
+  after?: readonly string[] | undefined;
+  skip?: number;
+  counting?: boolean;
+  fetch(window: Window): Promise<Row[]>;
+  positionOf(row: Row): readonly string[];
+}
+
+/** The rows of one message. */
+interface Message<Row> {
+  rows: Row[];
+  /** Whether rows follow, beyond the limit too. */
+  hasMore: boolean;
+  /** The position after which the next message goes on. */
+  after: readonly string[] | undefined;
+  total: bigint | undefined;
+}
+
+export const messageRowsMax = 100;
+
+/** Gives at least one message, also where there are no rows. */
+export async function* pages<Row extends PageRow>(
+  paging: Paging<Row>,
+): AsyncGenerator<Message<Row>> {
+  const { limit = Number.POSITIVE_INFINITY, fetch, positionOf } = paging;
+  const { statementRowsMax = limit, messageRowsMax: size = messageRowsMax } = paging;
+  let { after, skip = 0, counting = false } = paging;
+  let total: bigint | undefined;
+  let remaining = limit;
+  for (let more = true; more && remaining > 0; skip = 0) {
+    const wanted = Math.min(remaining, statementRowsMax);
+    const fetched = await fetch({ after, skip, limit: wanted + 1, counting });
+    const found = Number(fetched[0]?.found ?? 0); // 0: the only row tells the total
+    if (counting) total = BigInt(fetched[0]?.total ?? 0);
+    counting = false;
+    const rows = fetched.slice(0, Math.min(found, wanted));
+    more = found > rows.length;
+    remaining -= rows.length;
+    for (let i = 0; i === 0 || i < rows.length; i += size) {
+      const message = rows.slice(i, i + size);
+      const last = message.at(-1);
+      after = last ? positionOf(last) : after;
+      yield { rows: message, hasMore: more || i + size < rows.length, after, total };
+    }
+  }
+}
+
+/** The one message of a list that is no stream. */
+export async function onePage<Row extends PageRow>(paging: Paging<Row>): Promise<Message<Row>> {
+  for await (const message of pages({ ...paging, messageRowsMax: Number.POSITIVE_INFINITY }))
+    return message;
+  throw new Error("a list gave no message");
+}
+
+/** Two columns for the rows of `page`: `place`, the number of the row, and `bytes_before`, the size of the rows before it. */
+export const sizedRow = (sql: Sql, size: Fragment): Fragment =>
+  sql`row_number() over in_order as place, sum(${size}) over in_order - ${size} as bytes_before`;
+
+/** The window of `sizedRow`. Where an index gives the order, the statement does not sort, and stops at its limit. */
+export const inOrder = (sql: Sql, order: Fragment): Fragment =>
+  sql`window in_order as (order by ${order} rows unbounded preceding)`;
+
+/**
+ * Selects rows of the common table expression `page`, as many as begin within `bytesMax` bytes: so the first row always
+ * fits. Adds `found`, how many rows `page` has.
+ */
+export const byteWindow = (sql: Sql, bytesMax: number): Fragment => sql`
+  select page.*, whole.found
+  from page cross join (select count(*) as found, min(bytes_before) as bytes_skipped from page) as whole
+  where page.bytes_before - whole.bytes_skipped < ${bytesMax}`;
 
 export interface Sort {
   name: string;
   descending: boolean;
-  /** What goes before the name; undefined sorts by the name alone. */
-  by: By | undefined;
+  /** What goes before the names of the rows; undefined sorts by the names alone. */
+  by: SortColumn | undefined;
 }
 
-export interface By {
+export interface SortColumn {
   column: (sql: Sql) => Fragment;
-  /** The column as a whole number, for the page token; and back. */
+  /** The column as a whole number, for the page token. */
   position: (sql: Sql) => Fragment;
+  /** The number of a page token as a value of the column. */
   bound: (sql: Sql, position: number) => Fragment;
   positionMax: number;
 }
 
-/** By a time, which is a column of the table. */
-export const byTime = (column: (sql: Sql) => Fragment): By => ({
+/** Sorts by a time, which is a column of the table. */
+export const byTime = (column: (sql: Sql) => Fragment): SortColumn => ({
   column,
   position: (sql) => sql`(extract(epoch from ${column(sql)}) * 1000)::bigint`,
   bound: (sql, ms) => sql`${new Date(ms)}::timestamptz`,
@@ -29,18 +125,9 @@ export const byTime = (column: (sql: Sql) => Fragment): By => ({
 export const unknownSort = (field: string, got: number) =>
   new CortexError("INVALID_SORT", { field, problem: "is not one that is known", got: `${got}` });
 
-/** A token can be forged by its holder: what does not read as a position is refused, not sent to the database. */
-export function checkPosition({ by }: Sort, position: string[] | undefined): void {
-  const [after = ""] = position ?? [];
-  if (!position || !by || (/^\d{1,16}$/.test(after) && Number(after) <= by.positionMax)) return;
-  const problem = "is not a token this server gave";
-  throw new CortexError("INVALID_PAGE_TOKEN", { field: "page_token", problem });
-}
-
-const messageRecordsMax = 100;
-
-/** At most 100 records each; one message where there are none. */
-export function* messages<Row>(records: Row[]): Generator<Row[]> {
-  for (let i = 0; i === 0 || i < records.length; i += messageRecordsMax)
-    yield records.slice(i, i + messageRecordsMax);
+/** Refuses the position of a forged token before it reaches the database. */
+export function checkPosition({ by }: Sort, position: readonly string[] | undefined): void {
+  const [number = ""] = position ?? [];
+  if (position && by && !(/^\d{1,16}$/.test(number) && Number(number) <= by.positionMax))
+    throw invalidToken();
 }

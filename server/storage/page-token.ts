@@ -1,32 +1,34 @@
-// Page tokens: where a list goes on, bound to the query it belongs to. A token says nothing its holder could not ask for.
+// Page tokens: the position after which a list goes on, bound to its query. A token says nothing that its holder could
+// not ask for.
 import { createHash } from "node:crypto";
 import { CortexError } from "../errors/reasons.js";
 import { control } from "../validation/fields.js";
 
-/** What identifies a query: everything that decides which records come, and in which order. */
-export type Query = (string | number | undefined)[];
+/** Everything that decides which rows come, and in which order. */
+export type Query = readonly unknown[];
 
 const fingerprint = (query: Query) =>
   createHash("sha256").update(JSON.stringify(query)).digest("base64url").slice(0, 12);
 
-export function pageToken(query: Query, position: string[]): string {
+export function pageToken(query: Query, position: readonly string[]): string {
   return Buffer.from(JSON.stringify([fingerprint(query), ...position])).toString("base64url");
 }
 
-/** The position in a token; undefined where there is none. */
+export const invalidToken = (problem = "is not a token this server gave") =>
+  new CortexError("INVALID_PAGE_TOKEN", { field: "page_token", problem });
+
+/** The position in a token, which has `length` parts; undefined for the empty token. */
 export function positionOf(token: string, query: Query, length: number): string[] | undefined {
   if (token === "") return undefined;
   const parts = decode(token);
-  const refuse = (problem: string) =>
-    new CortexError("INVALID_PAGE_TOKEN", { field: "page_token", problem });
   if (
     !Array.isArray(parts) ||
     parts.length !== length + 1 ||
     !parts.every((part) => typeof part === "string" && !control.test(part))
   )
-    throw refuse("is not a token this server gave");
-  const [of, ...position] = parts as string[];
-  if (of !== fingerprint(query)) throw refuse("belongs to another query");
+    throw invalidToken();
+  const [queryFingerprint, ...position] = parts as string[];
+  if (queryFingerprint !== fingerprint(query)) throw invalidToken("belongs to another query");
   return position;
 }
 

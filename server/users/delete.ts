@@ -1,11 +1,10 @@
 import type { DeleteRequest } from "../../gen/cortex/users/v1/users_pb.js";
 import { CortexError } from "../errors/reasons.js";
 import type { Call } from "../grpc/call.js";
-import { audit, userDigest } from "../storage/audit/audit.js";
+import { audit, auditDigest } from "../storage/audit/audit.js";
 import { purgeTransaction } from "../storage/audit/purge.js";
 import { idempotencyKey, storeReply } from "../storage/idempotency.js";
-import { type Counts, erase, linked, locked } from "../storage/users/erase.js";
-import type { Author } from "../storage/versions/store.js";
+import { type Counts, countLinked, erase, lockUser } from "../storage/users/erase.js";
 import * as check from "../validation/fields.js";
 
 interface Erased {
@@ -19,8 +18,8 @@ export async function deleteUser(request: DeleteRequest, call: Call) {
   const { cascade, dryRun, verify } = request;
   check.exclusive(["verify", verify], ["dry_run", dryRun]);
   const { deleted, counts, verified } = dryRun
-    ? await counted(call, id, cascade)
-    : await erased(call, id, request);
+    ? await countOnly(call, id, cascade)
+    : await eraseUser(call, id, request);
   return {
     deleted,
     userId: id,
@@ -31,8 +30,8 @@ export async function deleteUser(request: DeleteRequest, call: Call) {
   };
 }
 
-async function counted({ tenant, bulk }: Call, id: string, cascade: boolean): Promise<Erased> {
-  const counts = await linked(bulk, tenant, id);
+async function countOnly({ caller, db }: Call, id: string, cascade: boolean): Promise<Erased> {
+  const counts = await countLinked(db.scans, caller.tenant, id);
   if (!cascade) refuseLinked(id, counts);
   return { deleted: counts.users > 0, counts: counts.users > 0 ? counts : {}, verified: false };
 }
@@ -43,35 +42,27 @@ function refuseLinked(id: string, { mutable, immutable_version }: Counts): void 
   throw new CortexError("USER_HAS_DATA", { user_id: id, ...details });
 }
 
-async function erased(call: Call, id: string, request: DeleteRequest): Promise<Erased> {
-  const { tenant } = call;
+async function eraseUser(call: Call, id: string, request: DeleteRequest): Promise<Erased> {
+  const { tenant } = call.caller;
   const { cascade, verify } = request;
   const key = idempotencyKey(request.requestId, "Users/Delete", [id, cascade, verify]);
-  const outcome = await purgeTransaction<Erased>(call, key, async (run) => {
-    const outcome: Erased = { deleted: false, counts: {}, verified: false };
-    if (await locked(run, tenant, id)) {
-      if (!cascade) refuseLinked(id, await linked(run, tenant, id));
-      outcome.deleted = true;
-      outcome.counts = await erase(run, tenant, id);
+  const erased = await purgeTransaction<Erased>(call, key, async (run) => {
+    const erased: Erased = { deleted: false, counts: {}, verified: false };
+    if (await lockUser(run, tenant, id)) {
+      if (!cascade) refuseLinked(id, await countLinked(run, tenant, id));
+      erased.deleted = true;
+      erased.counts = await erase(run, tenant, id);
       if (verify) {
-        const left = Object.values(await linked(run, tenant, id));
+        const left = Object.values(await countLinked(run, tenant, id));
         if (left.some((n) => n > 0)) throw new Error("something of a user that was erased is left");
-        outcome.verified = true;
+        erased.verified = true;
       }
-      const asked = { user: userDigest(tenant, id), cascade };
-      const entry = { action: "Users.Delete", asked, deleted: { ...outcome.counts } };
-      await audit(withoutUser(call, id), run, entry);
+      const deleted = { ...erased.counts };
+      const asked = { user: auditDigest(tenant, id), cascade };
+      await audit(call, run, { action: "Users.Delete", asked, deleted, userId: id });
     }
-    if (key) await storeReply(run, tenant, key, { reply: JSON.stringify(outcome), userIds: [] });
-    return outcome;
+    if (key) await storeReply(run, tenant, key, { reply: JSON.stringify(erased), userIds: [] });
+    return erased;
   });
-  return outcome as Erased;
-}
-
-/** The call as the log may show it: a user who erases himself is not named there. */
-function withoutUser({ tenant, agent, principal, config, language }: Call, id: string): Author {
-  const word = `(?<![\\p{L}\\p{N}])${id.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&")}(?![\\p{L}\\p{N}])`;
-  const names = new RegExp(word, "u");
-  const shown = (text: string | undefined) => (text && names.test(text) ? undefined : text);
-  return { tenant, agent: shown(agent), principal: shown(principal), config, language };
+  return erased as Erased;
 }

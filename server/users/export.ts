@@ -1,25 +1,31 @@
-// All that is linked to a user, as lines of JSON. Nothing is held between two messages: each chunk is a statement that goes on after the
-// last row, as in the lists. What was stored is given to the letter, but for line breaks between its tokens.
+// Everything that is linked to a user, as lines of JSON. What was stored is given to the letter, but for line breaks
+// between its tokens.
 import type { ExportRequest } from "../../gen/cortex/users/v1/users_pb.js";
 import { CortexError } from "../errors/reasons.js";
 import type { Call } from "../grpc/call.js";
 import type { Fragment, Sql } from "../postgres/connection.js";
+import {
+  byteWindow,
+  inOrder,
+  messageRowsMax,
+  type PageRow,
+  pages,
+  sizedRow,
+} from "../storage/keyset.js";
 import * as check from "../validation/fields.js";
 
-const linesMax = 100;
-const linesBytesMax = 1024 * 1024;
+const pageBytesMax = 1024 * 1024;
 
-interface Line {
+interface ExportRow extends PageRow {
   line: string;
-  found: string;
   first: string;
   second: string;
   third: number;
 }
 
-export async function* exportUser(request: ExportRequest, { tenant, bulk }: Call) {
+export async function* exportUser(request: ExportRequest, { caller: { tenant }, db }: Call) {
   const id = check.userId(request.id, "id");
-  const [user] = await bulk<{ line: string }>(
+  const [user] = await db.scans<{ line: string }>(
     (sql) => sql`
       select json_build_object('kind', 'user', 'id', u.id, 'profile', u.profile, 'createdAt', ${iso(sql, sql`u.created_at`)},
         'updatedAt', ${iso(sql, sql`u.updated_at`)})::text as line
@@ -27,55 +33,53 @@ export async function* exportUser(request: ExportRequest, { tenant, bulk }: Call
   );
   if (!user) throw new CortexError("USER_NOT_FOUND", { user_id: id });
   yield { lines: [oneLine(user.line)] };
-  for (const part of [entries, versions]) {
-    let after: Position = ["", "", 0];
-    for (let more = true; more; ) {
-      const rows = await bulk<Line>((sql) =>
-        chunk(sql, part.rows(sql, tenant, id, after), part.line(sql)),
-      );
-      const last = rows.at(-1);
-      if (last) after = [last.first, last.second, last.third];
-      more = Number(last?.found ?? 0) > rows.length;
+  for (const table of [entries, versions]) {
+    const messages = pages<ExportRow>({
+      statementRowsMax: messageRowsMax,
+      positionOf: ({ first, second, third }) => [first, second, `${third}`],
+      fetch: ({ after, limit }) => {
+        const [first = "", second = "", third = "0"] = after ?? [];
+        const position: Position = [first, second, Number(third)];
+        return db.scans(
+          (sql) => sql`
+            with page as materialized (${table.rows(sql, tenant, id, position)} limit ${limit}),
+            r as (${byteWindow(sql, pageBytesMax)})
+            select ${table.line(sql)}::text as line, found, first, second, third from r order by place`,
+        );
+      },
+    });
+    for await (const { rows } of messages)
       if (rows.length > 0) yield { lines: rows.map(({ line }) => oneLine(line)) };
-    }
   }
 }
 
 type Position = [first: string, second: string, third: number];
 
-/** Values may have been stored with line breaks between their tokens; within their texts there are none. */
+/** A value may have been stored with line breaks between its tokens. Within its texts they are escaped. */
 const oneLine = (line: string): string => line.replace(/[\r\n]/g, " ");
 
 const iso = (sql: Sql, time: Fragment): Fragment =>
   sql`to_char(${time} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
 
-/** What is exported, table by table: the rows that follow a position, with their size, and the line that is made of one. */
-interface Part {
+interface ExportedTable {
+  /** The rows after a position, with `place` and `bytes_before`. */
   rows: (sql: Sql, tenant: string, id: string, after: Position) => Fragment;
+  /** The line of a row `r`. It is made only for rows that fit the page. */
   line: (sql: Sql) => Fragment;
 }
 
-/** As many of the rows as fit a message; the first always does. Lines are made of these alone. */
-const chunk = (sql: Sql, rows: Fragment, line: Fragment): Fragment => sql`
-  with row as materialized (${rows} limit ${linesMax + 1}),
-  sized as materialized (
-    select row.*, count(*) over () as found, row_number() over place as number, sum(size) over place - size as bytes_before
-    from row window place as (order by first, second, third)
-  )
-  select ${line}::text as line, found, first, second, third from sized r
-  where bytes_before < ${linesBytesMax} and number <= ${linesMax} order by number`;
+const overheadBytes = 600; // names, times and numbers of a line
 
-const overheadBytes = 600; // names, times and numbers
-
-const entries: Part = {
+const entries: ExportedTable = {
   rows: (sql, tenant, id, [namespace, key]) => sql`
-    select m.namespace as first, m.key as second, 0 as third, m.bytes + octet_length(m.metadata::text) + ${overheadBytes}::int as size,
+    select m.namespace as first, m.key as second, 0 as third,
+      ${sizedRow(sql, sql`(m.bytes + octet_length(m.metadata::text) + ${overheadBytes}::int)`)},
       m.value, m.metadata, m.created_at, m.updated_at, m.expire_at, m.agent_id, m.principal, a.count, a.accessed_at
     from mutable m
     left join mutable_access a on a.tenant = m.tenant and a.namespace = m.namespace and a.key = m.key
       and a.created_revision = m.created_revision
     where m.tenant = ${tenant} and m.user_id = ${id} and (m.namespace, m.key) > (${namespace}, ${key})
-    order by m.namespace, m.key`,
+    ${inOrder(sql, sql`m.namespace, m.key`)} order by m.namespace, m.key`,
   line: (sql) => sql`
     json_build_object('kind', 'mutable', 'namespace', r.first, 'key', r.second, 'value', r.value, 'metadata', r.metadata,
       'createdAt', ${iso(sql, sql`r.created_at`)}, 'updatedAt', ${iso(sql, sql`r.updated_at`)}, 'expiresAt', ${iso(sql, sql`r.expire_at`)},
@@ -83,13 +87,14 @@ const entries: Part = {
       'principal', r.principal)`,
 };
 
-const versions: Part = {
+const versions: ExportedTable = {
   rows: (sql, tenant, id, [type, record, version]) => sql`
-    select v.type as first, v.id as second, v.version as third, v.bytes + octet_length(v.metadata::text) + ${overheadBytes}::int as size,
+    select v.type as first, v.id as second, v.version as third,
+      ${sizedRow(sql, sql`(v.bytes + octet_length(v.metadata::text) + ${overheadBytes}::int)`)},
       v.data, v.metadata, v.created_at, v.agent_id, v.principal
     from immutable_version v
     where v.tenant = ${tenant} and v.user_id = ${id} and (v.type, v.id, v.version) > (${type}, ${record}, ${version}::int)
-    order by v.type, v.id, v.version`,
+    ${inOrder(sql, sql`v.type, v.id, v.version`)} order by v.type, v.id, v.version`,
   line: (sql) => sql`
     json_build_object('kind', 'immutable', 'type', r.first, 'id', r.second, 'version', r.third, 'data', r.data, 'metadata', r.metadata,
       'createdAt', ${iso(sql, sql`r.created_at`)}, 'agentId', r.agent_id, 'principal', r.principal)`,

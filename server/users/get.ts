@@ -3,9 +3,9 @@ import type { Call } from "../grpc/call.js";
 import { columns, toUser, type UserRow } from "../storage/users/user.js";
 import * as check from "../validation/fields.js";
 
-export async function get(request: GetRequest, { tenant, run }: Call) {
+export async function get(request: GetRequest, { caller: { tenant }, db }: Call) {
   const id = check.userId(request.id, "id");
-  const [row] = await run<UserRow>(
+  const [row] = await db.short<UserRow>(
     (sql) => sql`select ${columns(sql)} from users u where u.tenant = ${tenant} and u.id = ${id}`,
   );
   return row ? { user: toUser(row) } : {};

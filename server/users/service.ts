@@ -1,5 +1,5 @@
-import type { Users } from "../../gen/cortex/users/v1/users_pb.js";
-import type { Handlers } from "../grpc/handlers.js";
+import { Users } from "../../gen/cortex/users/v1/users_pb.js";
+import { defineService } from "../grpc/handlers.js";
 import { create } from "./create.js";
 import { deleteUser } from "./delete.js";
 import { exportUser } from "./export.js";
@@ -8,12 +8,24 @@ import { list } from "./list.js";
 import { update } from "./update.js";
 import { upsert } from "./upsert.js";
 
-export const users = {
-  create,
-  upsert,
-  update,
-  get,
-  list,
-  delete: deleteUser,
-  export: exportUser,
-} satisfies Handlers<typeof Users>;
+export const users = defineService({
+  descriptor: Users,
+  handlers: {
+    create,
+    upsert,
+    update,
+    get,
+    list,
+    delete: deleteUser,
+    export: exportUser,
+  },
+  permissions: {
+    get: "read",
+    list: "read",
+    create: "write",
+    upsert: "write",
+    update: "write",
+    delete: ["admin", "all"],
+    export: ["admin", "all"],
+  },
+});

@@ -1,18 +1,18 @@
-// What a request must be before it reaches the database: every bound once, each refusal with its field, limit and what was got.
+// The bounds of a request, each once. A refusal names the field, the limit and what was got.
 import { CortexError, type Details, type Reason } from "../errors/reasons.js";
-
-export * from "./json.js";
 
 export const namespaceBytesMax = 256;
 export const keyBytesMax = 1024;
 export const userIdBytesMax = 256;
 export const typeBytesMax = 256;
 export const idBytesMax = 1024;
+/** Types that begin with this are the server's own: its audit trail. Only `admin` may read them, nobody may store them. */
+export const reservedTypePrefix = "$cortex/";
 export const tenantBytesMax = 256;
 export const agentIdBytesMax = 256;
 export const requestIdBytesMax = 128;
 export const operationsMax = 500;
-export const patchDepthMax = 100; // the database merges by recursion
+export const patchDepthMax = 100; // the database merges patches by recursion
 export const ttlSecondsMax = 3_155_760_000;
 export const amountCharsMax = 100;
 export const amountExponentMax = 400;
@@ -47,7 +47,7 @@ export const type = (text: string, field = "type") =>
   name("INVALID_TYPE", field, text, typeBytesMax);
 export const id = (text: string, field = "id") => name("INVALID_ID", field, text, idBytesMax);
 
-/** The agent of a call, from its metadata; undefined where it does not say. */
+/** The agent of a call, from the values of its header; undefined where there is none. */
 export function agentId(values: readonly (string | Buffer)[]): string | undefined {
   const [value] = values;
   if (value === undefined || value === "") return undefined;
@@ -60,7 +60,7 @@ export function agentId(values: readonly (string | Buffer)[]): string | undefine
   return value;
 }
 
-/** The tenant of a call, from its metadata; none given is the tenant "". */
+/** The tenant of a call, from the values of its header; none is the tenant "". */
 export function tenant(values: readonly (string | Buffer)[]): string {
   const id = `${values[0] ?? ""}`;
   const refuse = (problem: string, details: Details = {}) =>
@@ -69,7 +69,7 @@ export function tenant(values: readonly (string | Buffer)[]): string {
     throw refuse("is not printable ASCII, or has spaces at its ends");
   if (id.length > tenantBytesMax)
     throw refuse("is too long", { limit: `${tenantBytesMax} bytes`, got: `${id.length}` });
-  // HTTP joins a header that is given twice with a comma.
+  // HTTP joins the values of a header that is given twice with a comma.
   if (values.length > 1 || id.includes(",")) throw refuse("holds a comma, or is given twice");
   return id;
 }
@@ -84,7 +84,7 @@ function versionFrom(least: number, version: number, field: string): number {
 }
 
 export const version = (n: number, field = "version") => versionFrom(1, n, field);
-/** What a version is expected to be, 0 standing for none. */
+/** The version that a caller expects; 0 stands for no record. */
 export const expectedVersion = (n: number, field: string) => versionFrom(0, n, field);
 
 export function ttlSeconds(seconds: number, field = "ttl_seconds"): number {
@@ -98,7 +98,7 @@ export function ttlSeconds(seconds: number, field = "ttl_seconds"): number {
   });
 }
 
-/** A decimal number as text, in bounds that keep exact arithmetic cheap. */
+/** A decimal number as text, within bounds that keep exact arithmetic cheap. */
 export function amount(text: string, field: string): string {
   const match = /^-?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE]([+-]?\d+))?$/.exec(text);
   if (
@@ -114,7 +114,7 @@ export function amount(text: string, field: string): string {
   });
 }
 
-/** The time a transaction asks for, within what the server allows. */
+/** The time limit that a transaction asks for, at most what the server allows. */
 export function transactionSeconds(seconds: number | undefined, secondsMax: number): number {
   if (seconds === undefined) return secondsMax;
   if (seconds > 0 && seconds <= secondsMax) return seconds;
@@ -158,7 +158,7 @@ export function offset(n: number | undefined, pageToken: string): number {
   return n;
 }
 
-/** A prefix or any other text to filter by: at least one byte. */
+/** The text of a filter: a prefix, an agent. At least one byte. */
 export function filterText(text: string, field: string): string {
   const refuse = (problem: string) => new CortexError("INVALID_FILTER", { field, problem });
   if (text === "") throw refuse("is empty: leave it out to filter by nothing");
@@ -167,11 +167,11 @@ export function filterText(text: string, field: string): string {
   return text;
 }
 
-// What google.protobuf.Timestamp allows: the years 1 to 9999.
+// A google.protobuf.Timestamp is of the years 1 to 9999.
 export const earliest = Date.parse("0001-01-01T00:00:00.000Z");
 const latest = Date.parse("9999-12-31T23:59:59.999Z");
 
-/** A time in whole milliseconds, as the times that are kept are: rounded so that it parts them as the exact time does. */
+/** A time in whole milliseconds, as stored times are. The caller rounds so that comparisons with stored times stay exact. */
 export function time(
   timestamp: { seconds: bigint; nanos: number },
   field: string,

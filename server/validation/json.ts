@@ -1,10 +1,10 @@
-// What JSON text in a request must be. It is kept as it was sent, so it is checked here and changed by nobody.
+// Checks the JSON text of a request. The text is stored as it was sent, so nothing here changes it.
 import { CortexError, type Details } from "../errors/reasons.js";
 
 export const metadataBytesMax = 64 * 1024;
 export const valueDepthMax = 1000;
 
-/** The data of a version: a JSON object as text. */
+/** Checks the data of a version, a JSON object. Gives it parsed. */
 export function data(text: string, field: string, bytesMax: number): Record<string, unknown> {
   const refuse = (problem: string) => new CortexError("INVALID_DATA", { field, problem });
   const bytes = Buffer.byteLength(text);
@@ -17,7 +17,7 @@ export function data(text: string, field: string, bytesMax: number): Record<stri
   return object;
 }
 
-/** The metadata of a version: what `importance` and `tags` mean to everybody they are. */
+/** Checks the metadata of a version, in which `importance` and `tags` have a fixed meaning. Gives it parsed. */
 export function recordMetadata(text: string, field: string): Record<string, unknown> {
   const object = parsedObject(text, field);
   const { importance, tags } = object;
@@ -33,7 +33,7 @@ export function recordMetadata(text: string, field: string): Record<string, unkn
   return object;
 }
 
-/** JSON text of any value. Its own text is what is stored, so it is checked here and parsed by nobody else. */
+/** Checks the JSON text of any value. Gives the text. */
 export function json(
   text: string,
   field: string,
@@ -46,9 +46,9 @@ export function json(
   try {
     JSON.parse(text);
   } catch (error) {
-    // Of the parser's message only the place: the rest quotes the value.
-    const place = /position (\d+)/.exec(String(error))?.[1];
-    const problem = `is ${text === "" ? "empty, " : ""}not JSON${place ? ` (at character ${place})` : ""}`;
+    // The parser's message quotes the value, so only the position is taken from it.
+    const position = /position (\d+)/.exec(String(error))?.[1];
+    const problem = `is ${text === "" ? "empty, " : ""}not JSON${position ? ` (at character ${position})` : ""}`;
     throw new CortexError("INVALID_VALUE", { field, problem });
   }
   const depth = text.length > depthMax ? depthOf(text) : 0; // shorter text cannot nest that deep
@@ -57,7 +57,7 @@ export function json(
   return text;
 }
 
-/** How deep arrays and objects nest in text that is known to be JSON. */
+/** How deep arrays and objects nest in valid JSON text. */
 function depthOf(text: string): number {
   let depth = 0;
   let deepest = 0;
@@ -72,7 +72,7 @@ function depthOf(text: string): number {
   return deepest;
 }
 
-/** A JSON object as text: metadata of an entry, profile of a user. */
+/** Checks a JSON object: the metadata of an entry, the profile of a user. Gives the text. */
 export function jsonObject(text: string, field: string): string {
   parsedObject(text, field);
   return text;

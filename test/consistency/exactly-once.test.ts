@@ -6,7 +6,7 @@ import { Users } from "../../gen/cortex/users/v1/users_pb.js";
 import { deleteOldReplies, idempotencyKey } from "../../server/storage/idempotency.js";
 import { Raw } from "../support/raw.js";
 import { serve } from "../support/server.js";
-import { laneOf } from "../support/tenant-pool.js";
+import { tenantPool } from "../support/tenant-pool.js";
 
 /** A request id is kept as its digest. */
 const idOf = (id: string) => idempotencyKey(id, "", [])?.id ?? "";
@@ -235,9 +235,9 @@ describe("kept replies", () => {
     await s.sql`
       insert into request (tenant, id, fingerprint, reply, created_at)
       values ('', 'young', 'f', '[]', now() - interval '23 hours 59 minutes')`;
-    const lane = laneOf(s.databaseUrl, 1);
-    expect(await deleteOldReplies(lane.run(), 86_400)).toBe(2500);
+    const pool = tenantPool(s.databaseUrl, 1);
+    expect(await deleteOldReplies(pool.run(), 86_400)).toBe(2500);
     expect((await s.sql`select id from request`).map(({ id }) => id)).toEqual(["young"]);
-    await lane.close();
+    await pool.close();
   });
 });

@@ -9,7 +9,7 @@ import {
 } from "../../gen/cortex/immutable/v1/immutable_pb.js";
 import { Retention } from "../../server/config/retention.js";
 import { immutableStore } from "../../server/immutable/service.js";
-import { sweep } from "../../server/storage/versions/sweep.js";
+import { sweepVersions } from "../../server/storage/versions/sweep.js";
 import { explainer, lookups, type Plan } from "../support/plans.js";
 import { serve } from "../support/server.js";
 
@@ -19,14 +19,15 @@ const { method } = ImmutableStore;
 const name = { type: "type-3", id: "id-40003" };
 
 const store = () =>
-  rpc(immutableStore.store, method.store.input, {
+  rpc(immutableStore.handlers.store, method.store.input, {
     ...name,
     dataJson: "{}",
     metadataJson: "{}",
     userId: "u1",
     requestId: "r",
   });
-const get = () => rpc(immutableStore.get, method.get.input, { ...name, includeHistory: false });
+const get = () =>
+  rpc(immutableStore.handlers.get, method.get.input, { ...name, includeHistory: false });
 const whileEmpty = new Map<string, Plan[]>();
 
 beforeAll(async () => {
@@ -74,29 +75,40 @@ describe("a record is found by its name, and only what is asked for of its versi
   });
 
   it.each<[string, () => Promise<Plan[]>]>([
-    ["Get with history", () => rpc(immutableStore.get, method.get.input, name)],
+    ["Get with history", () => rpc(immutableStore.handlers.get, method.get.input, name)],
     [
       "GetVersion",
-      () => rpc(immutableStore.getVersion, method.getVersion.input, { ...name, version: 1 }),
+      () =>
+        rpc(immutableStore.handlers.getVersion, method.getVersion.input, { ...name, version: 1 }),
     ],
     [
       "GetAtTimestamp",
       () =>
-        rpc(immutableStore.getAtTimestamp, method.getAtTimestamp.input, {
+        rpc(immutableStore.handlers.getAtTimestamp, method.getAtTimestamp.input, {
           ...name,
           time: timestampFromDate(new Date()),
         }),
     ],
     [
       "GetHistory",
-      () => rpc(immutableStore.getHistory, method.getHistory.input, { ...name, afterVersion: 5 }),
+      () =>
+        rpc(immutableStore.handlers.getHistory, method.getHistory.input, {
+          ...name,
+          afterVersion: 5,
+        }),
     ],
-    ["VerifyHistory", () => rpc(immutableStore.verifyHistory, method.verifyHistory.input, name)],
-    ["Purge", () => rpc(immutableStore.purge, method.purge.input, name)],
+    [
+      "VerifyHistory",
+      () => rpc(immutableStore.handlers.verifyHistory, method.verifyHistory.input, name),
+    ],
+    ["Purge", () => rpc(immutableStore.handlers.purge, method.purge.input, name)],
     [
       "PurgeVersions",
       () =>
-        rpc(immutableStore.purgeVersions, method.purgeVersions.input, { ...name, keepLatest: 1 }),
+        rpc(immutableStore.handlers.purgeVersions, method.purgeVersions.input, {
+          ...name,
+          keepLatest: 1,
+        }),
     ],
   ])("%s", async (_, explain) => {
     const named = /tenant = .*type = .*id = /;
@@ -116,10 +128,11 @@ function conditions(nodes: Plan[]): string[] {
     .map((node) => `${node["Index Name"]} ${node["Index Cond"]}`);
 }
 
-const list = (request: object) => rpc(immutableStore.list, method.list.input, request);
-const count = (filter: object) => rpc(immutableStore.count, method.count.input, { filter });
+const list = (request: object) => rpc(immutableStore.handlers.list, method.list.input, request);
+const count = (filter: object) =>
+  rpc(immutableStore.handlers.count, method.count.input, { filter });
 const search = (query: string, request: object = {}) =>
-  rpc(immutableStore.search, method.search.input, { query, ...request });
+  rpc(immutableStore.handlers.search, method.search.input, { query, ...request });
 
 describe("records are found by what they are asked by:", () => {
   const searched = (condition: string) =>
@@ -209,7 +222,7 @@ describe("records are found by what they are asked by:", () => {
   it("what a purge of many deletes", async () => {
     const request = { filter: { tags: ["tag-77"] }, dryRun: true };
     expect(
-      conditions(await rpc(immutableStore.purgeMany, method.purgeMany.input, request)),
+      conditions(await rpc(immutableStore.handlers.purgeMany, method.purgeMany.input, request)),
     ).toEqual([
       searched("labels @> "),
       "immutable_version_pkey ((tenant = ''::text) AND (type = r.type) AND (id = r.id))", // whose versions they are
@@ -217,9 +230,9 @@ describe("records are found by what they are asked by:", () => {
   });
 });
 
-it("the sweep finds records with too many versions by how many they have, type by type", async () => {
+it("the sweepVersions finds records with too many versions by how many they have, type by type", async () => {
   const found = conditions(
-    await housekeeping((run) => sweep(run, new Retention(20, new Map([["type-3", -1]])))),
+    await housekeeping((run) => sweepVersions(run, new Retention(20, new Map([["type-3", -1]])))),
   );
   expect(found).toContainEqual(
     expect.stringMatching(/^immutable_by_kept .*type = .*version - .*first_version.*>= /),

@@ -4,7 +4,7 @@ import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { beforeAll, describe, expect, it } from "vitest";
 import { MutableStore, SortBy } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import { mutableStore } from "../../server/mutable/service.js";
-import { sweep } from "../../server/storage/entries/sweep.js";
+import { sweepEntries } from "../../server/storage/entries/sweep.js";
 import { explainer, lookups, type Plan } from "../support/plans.js";
 import { serve } from "../support/server.js";
 
@@ -31,18 +31,20 @@ const place = { namespace, key };
 const increment = { case: "increment" as const, value: {} };
 const value = { case: "set" as const, value: { valueJson: "1", userId: "u1" } };
 const shared: Record<string, () => Promise<Plan[]>> = {
-  Get: () => rpc(mutableStore.get, method.get.input, place),
-  Set: () => rpc(mutableStore.set, method.set.input, { ...place, valueJson: "1", userId: "u1" }),
-  Update: () => rpc(mutableStore.update, method.update.input, { ...place, operation: increment }),
+  Get: () => rpc(mutableStore.handlers.get, method.get.input, place),
+  Set: () =>
+    rpc(mutableStore.handlers.set, method.set.input, { ...place, valueJson: "1", userId: "u1" }),
+  Update: () =>
+    rpc(mutableStore.handlers.update, method.update.input, { ...place, operation: increment }),
   "Update with a request id": () =>
-    rpc(mutableStore.update, method.update.input, {
+    rpc(mutableStore.handlers.update, method.update.input, {
       ...place,
       operation: increment,
       requestId: "r",
     }),
-  Delete: () => rpc(mutableStore.delete, method.delete.input, place),
+  Delete: () => rpc(mutableStore.handlers.delete, method.delete.input, place),
   Commit: () =>
-    rpc(mutableStore.commit, method.commit.input, {
+    rpc(mutableStore.handlers.commit, method.commit.input, {
       preconditions: [{ ...place, condition: { case: "exists", value: true } }],
       operations: [
         { ...place, operation: value },
@@ -77,11 +79,15 @@ beforeAll(async () => {
 
 describe("one entry is found by its key in", () => {
   it.each<[string, () => Promise<Plan[]>]>([
-    ["GetRecord", () => rpc(mutableStore.getRecord, method.getRecord.input, place)],
-    ["Exists", () => rpc(mutableStore.exists, method.exists.input, place)],
+    ["GetRecord", () => rpc(mutableStore.handlers.getRecord, method.getRecord.input, place)],
+    ["Exists", () => rpc(mutableStore.handlers.exists, method.exists.input, place)],
     [
       "BatchGet",
-      () => rpc(mutableStore.batchGet, method.batchGet.input, { namespace, keys: [key, "x", "y"] }),
+      () =>
+        rpc(mutableStore.handlers.batchGet, method.batchGet.input, {
+          namespace,
+          keys: [key, "x", "y"],
+        }),
     ],
   ])("%s", async (_, explain) => {
     expect(found(await explain())).toEqual(expect.arrayContaining([expect.stringMatching(byKey)]));
@@ -110,7 +116,7 @@ describe("a list reads its own range of the key", () => {
   it.each(["store-0500:", "store-0999:item-09", "store-05"])(
     "of the prefix %s",
     async (keyPrefix) => {
-      const nodes = await rpc(mutableStore.list, method.list.input, {
+      const nodes = await rpc(mutableStore.handlers.list, method.list.input, {
         namespace,
         filter: { keyPrefix },
       });
@@ -131,7 +137,7 @@ describe("a list reads its own range of the key", () => {
       const { nextPageToken = "" } = await first.mutable.list(namespace, {
         sortOrder: sortOrder === 1 ? "asc" : "desc",
       });
-      const nodes = await rpc(mutableStore.list, method.list.input, {
+      const nodes = await rpc(mutableStore.handlers.list, method.list.input, {
         ...query,
         sortBy: SortBy.KEY,
         pageToken: nextPageToken,
@@ -149,25 +155,29 @@ describe("a list reads its own range of the key", () => {
 
   it("and Count and PurgeMany of a prefix likewise", async () => {
     const filter = { keyPrefix: "store-0500:" };
-    expect(found(await rpc(mutableStore.count, method.count.input, { namespace, filter }))).toEqual(
-      [expect.stringMatching(range)],
-    );
     expect(
-      found(await rpc(mutableStore.purgeMany, method.purgeMany.input, { namespace, filter })),
+      found(await rpc(mutableStore.handlers.count, method.count.input, { namespace, filter })),
+    ).toEqual([expect.stringMatching(range)]);
+    expect(
+      found(
+        await rpc(mutableStore.handlers.purgeMany, method.purgeMany.input, { namespace, filter }),
+      ),
     ).toEqual([expect.stringMatching(range)]);
   });
 });
 
 it("a user's entries are found by the user", async () => {
   const filter = { userId: "u7" };
-  expect(found(await rpc(mutableStore.count, method.count.input, { namespace, filter }))).toEqual([
-    expect.stringMatching(/^mutable_by_user .*user_id = /),
-  ]);
+  expect(
+    found(await rpc(mutableStore.handlers.count, method.count.input, { namespace, filter })),
+  ).toEqual([expect.stringMatching(/^mutable_by_user .*user_id = /)]);
 });
 
 it("idle entries of a prefix are found by the prefix, their accesses by their key", async () => {
   const filter = { keyPrefix: "store-0500:", lastAccessedBefore: timestampFromDate(new Date()) };
-  expect(found(await rpc(mutableStore.count, method.count.input, { namespace, filter }))).toEqual(
+  expect(
+    found(await rpc(mutableStore.handlers.count, method.count.input, { namespace, filter })),
+  ).toEqual(
     expect.arrayContaining([
       expect.stringMatching(/^mutable_pkey .*key >= /),
       expect.stringMatching(/^mutable_access_pkey .*key = /),
@@ -175,8 +185,8 @@ it("idle entries of a prefix are found by the prefix, their accesses by their ke
   );
 });
 
-it("the sweep finds what has expired by the time it expires", async () => {
-  expect(found(await housekeeping((run) => sweep(run)))).toEqual(
+it("the sweepEntries finds what has expired by the time it expires", async () => {
+  expect(found(await housekeeping((run) => sweepEntries(run)))).toEqual(
     expect.arrayContaining([expect.stringMatching(/^mutable_by_expiry .*expire_at <= /)]),
   );
 });

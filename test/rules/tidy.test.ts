@@ -1,7 +1,12 @@
 // Rules of the house, each with what to do instead.
 import { readdir, readFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
+import { type DescMessage, type DescService, ScalarType } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
+import { Reach } from "../../gen/cortex/options/v1/options_pb.js";
+import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
+import { reachOf } from "../../server/auth/authorize.js";
+import { services } from "../../server/services.js";
 import { temporaryDirectory } from "../support/directory.js";
 import { root, run } from "../support/process.js";
 
@@ -32,34 +37,193 @@ async function where(
     );
 }
 
-describe("imports run one way", () => {
-  const imports = async (directory: string) =>
-    (await sources(directory))
-      .filter(({ path }) => path.endsWith(".ts"))
-      .flatMap(({ path, text }) =>
-        [...text.matchAll(/(?:from|import)\s*\(?"(\.[^"]+)"/g)].map(([, to = ""]) => ({
-          path,
-          to: relative(root, join(root, dirname(path), to)),
-        })),
-      );
+/** The imports between the TypeScript files of a directory, or of files given as path -> text. */
+async function importsIn(directory: string): Promise<Import[]> {
+  return importsOf((await sources(directory)).filter(({ path }) => path.endsWith(".ts")));
+}
 
+interface Import {
+  from: string;
+  to: string;
+}
+
+const importsOf = (files: { path: string; text: string }[]): Import[] =>
+  files.flatMap(({ path, text }) =>
+    [...text.matchAll(/(?:from|import)\s*\(?"(\.[^"]+)"/g)].map(([, to = ""]) => ({
+      from: path,
+      to: relative(root, join(root, dirname(path), to)).replace(/\.js$/, ".ts"),
+    })),
+  );
+
+// The order of rooms. A file imports its own room or an earlier line; rooms of one line do not import each other.
+const serverRooms = [
+  ["errors", "config"],
+  ["validation"],
+  ["postgres"],
+  ["embedded", "search", "runtime", "auth"],
+  ["grpc"],
+  ["storage"],
+  ["storage/versions"],
+  ["storage/audit"],
+  ["storage/entries"],
+  ["storage/users", "storage/transactions"],
+  services.map(({ descriptor }) => roomOf(descriptor)),
+  ["."], // main, start, workers, log, healthcheck, services
+];
+const clientRooms = [["core"], ["immutable"], ["mutable", "users"], ["."]];
+
+/** The folder of a service's RPCs: `mutable` for cortex.mutable.v1.MutableStore. */
+function roomOf(descriptor: DescService): string {
+  return descriptor.typeName.split(".")[1] ?? "";
+}
+
+/** The imports that go up, or sideways, as sentences. */
+function upward(imports: Import[], base: string, rooms: string[][]): string[] {
+  const names = rooms.flat().sort((a, b) => b.length - a.length); // the longest prefix is the room
+  const roomOfFile = (path: string) => {
+    const inside = relative(base, path);
+    return names.find((room) => inside.startsWith(`${room}/`)) ?? ".";
+  };
+  const floor = (room: string) => rooms.findIndex((line) => line.includes(room));
+  return imports.flatMap(({ from, to }) => {
+    if (!to.startsWith(`${base}/`)) return [];
+    const [room, target] = [roomOfFile(from), roomOfFile(to)];
+    if (room === target || floor(target) < floor(room)) return [];
+    const allowed = rooms.slice(0, floor(room)).flat().join(", ") || "no other room";
+    return [`${from} imports ${to}: ${room}/ may import ${allowed}`];
+  });
+}
+
+/** The import circles: each as the files that it goes through. */
+function circles(imports: Import[]): string[] {
+  const targets = new Map<string, string[]>();
+  for (const { from, to } of imports) targets.set(from, [...(targets.get(from) ?? []), to]);
+  const found = new Set<string>();
+  const done = new Set<string>();
+  const visit = (file: string, path: string[]) => {
+    if (path.includes(file)) {
+      found.add([...path.slice(path.indexOf(file)), file].join(" -> "));
+      return;
+    }
+    if (done.has(file)) return;
+    for (const target of targets.get(file) ?? []) visit(target, [...path, file]);
+    done.add(file);
+  };
+  for (const file of targets.keys()) visit(file, []);
+  return [...found];
+}
+
+describe("imports run one way", () => {
   it("gen imports nothing but gen; the client gen and itself; the server gen and itself", async () => {
     for (const [room, allowed] of [
       ["gen", /^gen\//],
       ["client", /^(client|gen)\//],
       ["server", /^(server|gen)\//],
     ] as const)
-      expect((await imports(room)).filter(({ to }) => !allowed.test(to))).toEqual([]);
+      expect((await importsIn(room)).filter(({ to }) => !allowed.test(to))).toEqual([]);
   });
 
-  it("services never import each other", async () => {
-    const services = ["mutable", "immutable", "users"];
-    for (const service of services)
-      expect(
-        (await imports(`server/${service}`)).filter(({ to }) =>
-          services.some((other) => other !== service && to.startsWith(`server/${other}/`)),
-        ),
-      ).toEqual([]);
+  it("from a room to an earlier one", async () => {
+    expect(upward(await importsIn("server"), "server", serverRooms)).toEqual([]);
+    expect(upward(await importsIn("client"), "client", clientRooms)).toEqual([]);
+  });
+
+  it("in no circle", async () => {
+    expect(circles(await importsIn("server"))).toEqual([]);
+    expect(circles(await importsIn("client"))).toEqual([]);
+  });
+
+  it("which is seen to be checked: planted imports are found", () => {
+    const planted = importsOf([
+      { path: "server/postgres/pool.ts", text: 'import { call } from "../grpc/call.js";' },
+      { path: "server/users/get.ts", text: 'import { set } from "../mutable/set.js";' },
+      { path: "server/grpc/call.ts", text: 'import { Pools } from "../postgres/pools.js";' },
+      { path: "server/postgres/pools.ts", text: 'import { Pool } from "./pool.js";' },
+    ]);
+    expect(upward(planted, "server", serverRooms)).toEqual([
+      "server/postgres/pool.ts imports server/grpc/call.ts: postgres/ may import errors, config, validation",
+      expect.stringMatching(
+        /^server\/users\/get.ts imports server\/mutable\/set.ts: users\/ may import /,
+      ),
+    ]);
+    expect(circles(planted)).toEqual([
+      "server/postgres/pool.ts -> server/grpc/call.ts -> server/postgres/pools.ts -> server/postgres/pool.ts",
+    ]);
+  });
+});
+
+describe("the folder of a service", () => {
+  const kebab = (name: string) => name.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`).slice(1);
+  const rpcs = services.flatMap(({ descriptor }) =>
+    descriptor.methods.map((method) => `${roomOf(descriptor)}/${kebab(method.name)}`),
+  );
+
+  it("holds one file for each RPC, named for it, and service.ts", async () => {
+    const files = (
+      await sources(...services.map(({ descriptor }) => `server/${roomOf(descriptor)}`))
+    )
+      .map(({ path }) => path.replace(/^server\/(.*)\.ts$/, "$1"))
+      .sort();
+    const entries = services.map(({ descriptor }) => `${roomOf(descriptor)}/service`);
+    expect(files).toEqual([...rpcs, ...entries].sort());
+  });
+
+  it("has one test file for each RPC, named for it", async () => {
+    const files = (await sources(...services.map(({ descriptor }) => `test/${roomOf(descriptor)}`)))
+      .map(({ path }) => path.replace(/^test\/(.*)\.test\.ts$/, "$1"))
+      .sort();
+    expect(files).toEqual([...rpcs].sort());
+  });
+});
+
+describe("what a request names is declared in the proto", () => {
+  // Text that names no data by itself: content, options, and the parts of a name whose namespace or type is declared.
+  const namesNothing = new Set(
+    [
+      "key keys key_prefix id value_json metadata_json data_json profile_json patch_json",
+      "amount query tags any_tags agent_id updated_by principal",
+      "request_id page_token confirmation_token",
+    ].flatMap((line) => line.split(" ")),
+  );
+
+  /** The text fields of requests that neither declare what they name nor are known to name nothing. */
+  const undeclared = (messages: readonly DescMessage[]): string[] => {
+    const found = new Set<string>();
+    const seen = new Set<DescMessage>();
+    const walk = (message: DescMessage) => {
+      if (seen.has(message)) return;
+      seen.add(message);
+      for (const field of message.fields) {
+        const isText =
+          (field.fieldKind === "scalar" ||
+            (field.fieldKind === "list" && field.listKind === "scalar")) &&
+          field.scalar === ScalarType.STRING;
+        if (isText && reachOf(field) === Reach.UNSPECIFIED && !namesNothing.has(field.name))
+          found.add(`${message.name}.${field.name} needs the option (cortex.options.v1.reach)`);
+        if (field.message) walk(field.message);
+      }
+    };
+    for (const message of messages) walk(message);
+    return [...found];
+  };
+
+  it("on every field that names a namespace, a type or a user", () => {
+    const inputs = services.flatMap(({ descriptor }) =>
+      descriptor.methods.map(({ input }) => input),
+    );
+    expect(undeclared(inputs)).toEqual([]);
+    // `id` of a record is part of a name whose type is declared; `id` of a user is the name.
+    const users = services.find(({ descriptor }) => descriptor.name === "Users");
+    for (const { input } of users?.descriptor.methods ?? [])
+      for (const field of input.fields)
+        if (field.name === "id") expect(reachOf(field)).toBe(Reach.USER);
+  });
+
+  it("which is seen to be checked: a field without the option is found", () => {
+    expect(undeclared([ErrorInfoSchema])).toEqual([
+      "ErrorInfo.reason needs the option (cortex.options.v1.reach)",
+      "ErrorInfo.domain needs the option (cortex.options.v1.reach)",
+    ]);
   });
 });
 
@@ -80,11 +244,17 @@ describe("the code", () => {
     ).toEqual([]);
   });
 
-  it("builds no SQL from strings: parameters and sql`…` fragments (migrations and their reader aside)", async () => {
-    expect(await where(/\.unsafe\(/, ["server"], ["server/postgres/migrate.ts"])).toEqual([]);
+  it("builds no SQL from strings: parameters and sql`…` fragments (migrations, and column names that the code itself has, aside)", async () => {
+    expect(
+      await where(
+        /\.unsafe\(/,
+        ["server"],
+        ["server/postgres/migrate.ts", "server/postgres/recordset.ts"],
+      ),
+    ).toEqual([]);
   });
 
-  it("knows database errors by SQLSTATE, not by text: a code in errors.ts", async () => {
+  it("knows database errors by SQLSTATE, not by text: a code in sqlstate.ts", async () => {
     expect(
       await where(/\.message\.(includes|match|startsWith)|test\(.*\.message/, ["server", "client"]),
     ).toEqual([]);
@@ -111,7 +281,8 @@ describe("the code", () => {
       );
     expect(statements.length).toBeGreaterThan(10);
     const without = statements.filter(
-      ({ text, path }) => !/tenant|\bat\(sql|matches\(sql/.test(text) && !path.endsWith("sweep.ts"),
+      ({ text, path }) =>
+        !/tenant|isEntry\(sql|isRecord\(sql|matches\(sql/.test(text) && !path.endsWith("sweep.ts"),
     );
     expect(without.map(({ path }) => path)).toEqual([]);
   });

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Cortex } from "../../client/index.js";
-import { userDigest } from "../../server/storage/audit/audit.js";
+import { auditDigest, auditType } from "../../server/storage/audit/audit.js";
 import { keyFile, newKey } from "../support/credentials.js";
 import { temporaryDirectory } from "../support/directory.js";
 import { dump } from "../support/dump.js";
@@ -13,12 +13,12 @@ import { cloneDatabase, serve } from "../support/server.js";
 
 const s = serve({ allowPurgeAll: true });
 
-describe("each purge leaves a record of the type audit-log, in its transaction,", () => {
+describe("each purge leaves a record of the type $cortex/audit, in its transaction,", () => {
   const tenantId = "audited";
   const entries = async () => {
     const { records } = await s
       .client({ tenantId })
-      .immutable.list({ type: "audit-log", sortOrder: "asc" });
+      .immutable.list({ type: auditType, sortOrder: "asc" });
     return records.map(({ data }) => data);
   };
 
@@ -30,6 +30,7 @@ describe("each purge leaves a record of the type audit-log, in its transaction,"
     await mutable.set("a", "of-user", "secret", "u");
     for (const n of [1, 2, 3])
       await immutable.store({ type: "t", id: "i", data: { n, text: "secret" } });
+    await immutable.store({ type: "t", id: "profile-of-u", data: { text: "secret" }, userId: "u" });
     await immutable.store({ type: "t", id: "j", data: { text: "secret" }, userId: "u" });
     await mutable.purgeMany("a", { userId: "u" });
     await mutable.purgeMany("a", { keyPrefix: "k" }, { requestId: "purge-1" });
@@ -40,13 +41,15 @@ describe("each purge leaves a record of the type audit-log, in its transaction,"
     await mutable.purgeAll();
     await immutable.purgeVersions("t", "i", { keepLatest: 1 });
     await immutable.purge("t", "i");
+    await immutable.purge("t", "profile-of-u");
     await immutable.purgeMany({ type: "t", userId: "u" });
-    const digest = userDigest(tenantId, "u");
-    expect(await entries()).toEqual([
+    const user = auditDigest(tenantId, "u");
+    const all = [
       {
         action: "MutableStore.PurgeMany",
-        asked: { namespace: "a", user: digest },
+        asked: { namespace: "a", user },
         deleted: { entries: 1 },
+        user,
       },
       {
         action: "MutableStore.PurgeMany",
@@ -66,55 +69,126 @@ describe("each purge leaves a record of the type audit-log, in its transaction,"
         deleted: { records: 1, versions: 1 },
       },
       {
-        action: "ImmutableStore.PurgeMany",
-        asked: { types: ["t"], user: digest },
+        action: "ImmutableStore.Purge",
+        asked: { type: "t", id: auditDigest(tenantId, "profile-of-u") },
         deleted: { records: 1, versions: 1 },
+        user,
       },
-    ]);
-    const { records } = await immutable.list({ type: "audit-log" });
+      {
+        action: "ImmutableStore.PurgeMany",
+        asked: { types: ["t"], user },
+        deleted: { records: 1, versions: 1 },
+        user,
+      },
+    ];
+    expect(await entries()).toEqual(all);
+    const { records } = await immutable.list({ type: auditType });
     for (const { agentId, version, id } of records)
       expect([agentId, version, id]).toEqual([
         "cleaner",
         1,
-        expect.stringMatching(/^cortex\/[0-9a-f-]{36}$/),
+        expect.stringMatching(/^[0-9a-f-]{36}$/),
       ]);
-    // What was about one user's data goes with the user.
+    // The trail stays when the user is erased, and nothing in the database names the user any more.
     await users.delete("u", { cascade: true });
-    expect((await entries()).map(({ action }) => action)).toEqual([
-      "MutableStore.PurgeMany",
-      "MutableStore.PurgeNamespace",
-      "MutableStore.PurgeAll",
-      "ImmutableStore.PurgeVersions",
-      "ImmutableStore.Purge",
-      "Users.Delete",
-    ]);
-    expect(
-      (await dump(s.sql)).split("\n").filter((line) => /^immutable.*audit-log.*secret/.test(line)),
-    ).toEqual([]);
+    expect((await entries()).slice(0, -1)).toEqual(all);
+    expect((await entries()).at(-1)).toMatchObject({ action: "Users.Delete", user });
+    const rows = (await dump(s.sql)).split("\n").filter((line) => line.startsWith("immutable"));
+    expect(rows.filter((row) => /secret|profile-of-u/.test(row))).toEqual([]);
   });
 
-  it("and nobody else writes such records", async () => {
-    const { immutable, mutable } = s.client({ tenantId });
-    const forged = {
-      type: "audit-log",
-      id: "cortex/00000000-0000-0000-0000-000000000000",
-      data: {},
-    };
-    await expect(immutable.store(forged)).toFailWith("INVALID_ID", { field: "id" });
-    await expect(mutable.transaction((tx) => tx.store(forged))).toFailWith("TRANSACTION_FAILED", {
-      reason: "INVALID_ID",
-    });
-    expect((await immutable.store({ ...forged, id: "own/1" })).version).toBe(1); // a log of its own is everybody's right
+  it("which names no agent that is the user", async () => {
+    const self = s.client({ tenantId: "self", agentId: "user-7" });
+    await self.users.create("user-7");
+    await self.mutable.set("notes", "n", 1, "user-7");
+    await self.mutable.purgeMany("notes", { userId: "user-7" });
+    const { records } = await self.immutable.list({ type: auditType });
+    expect(records.map(({ agentId }) => agentId)).toEqual([undefined]);
   });
 
   it("or neither: a purge whose record cannot be written did nothing", async () => {
     const { mutable } = s.client({ tenantId: "atomic" });
     await mutable.setMany("ns", { a: 1, b: 2 });
-    await s.sql`alter table immutable add constraint no_audit check (type <> 'audit-log' or tenant <> 'atomic')`;
+    await s.sql`alter table immutable add constraint no_audit check (type <> '$cortex/audit' or tenant <> 'atomic')`;
     await expect(mutable.purgeNamespace("ns")).toFailWith("DATABASE_ERROR");
     expect(await mutable.count("ns")).toBe(2);
     await s.sql`alter table immutable drop constraint no_audit`;
     expect((await mutable.purgeNamespace("ns")).deleted).toBe(2);
+  });
+});
+
+describe("the types that begin with $cortex/", () => {
+  const tenantId = "reserved";
+  const store = { type: "$cortex/audit", id: "forged", data: {} };
+
+  it("are nobody's to store; other types with $ are the users'", async () => {
+    const { immutable, mutable } = s.client({ tenantId });
+    await expect(immutable.store(store)).toFailWith("INVALID_TYPE", { field: "type" });
+    await expect(immutable.store({ ...store, type: "$cortex/mine" })).toFailWith("INVALID_TYPE");
+    await expect(mutable.transaction((tx) => tx.store(store))).toFailWith("TRANSACTION_FAILED", {
+      reason: "INVALID_TYPE",
+    });
+    for (const type of ["$cortex", "$cortex-audit", "$mine/audit", "audit-log", "x$cortex/"])
+      expect((await immutable.store({ ...store, type })).version).toBe(1);
+  });
+
+  it("are left out of list, scan, count, search and purgeMany, unless they are named", async () => {
+    const { immutable, mutable } = s.client({ tenantId: "apart" });
+    await immutable.store({ type: "t", id: "i", data: { text: "PurgeNamespace" } });
+    await mutable.set("ns", "k", 1);
+    await mutable.purgeNamespace("ns");
+    expect((await immutable.list()).records.map(({ type }) => type)).toEqual(["t"]);
+    expect((await immutable.list()).total).toBe(1);
+    const scanned = [];
+    for await (const { type } of immutable.scan()) scanned.push(type);
+    expect(scanned).toEqual(["t"]);
+    expect(await immutable.count()).toBe(1);
+    const found = async (filters = {}) =>
+      (await immutable.search("PurgeNamespace", filters)).map(({ record }) => record.type);
+    expect(await found()).toEqual(["t"]);
+    expect(await found({ type: auditType })).toEqual([auditType]);
+    expect(await immutable.count({ type: auditType })).toBe(1);
+    const everything = { createdBefore: new Date("2100-01-01") };
+    expect((await immutable.purgeMany(everything, { dryRun: true })).records).toEqual([
+      { type: "t", id: "i" },
+    ]);
+    const { records } = await immutable.list({ type: auditType });
+    const [type, id] = [auditType, records[0]?.id ?? ""];
+    expect(await immutable.get(type, id)).not.toBeNull();
+    expect((await immutable.verifyHistory(type, id)).valid).toBe(true);
+    // Whoever may do everything may purge the trail, which leaves a record of that.
+    expect((await immutable.purge(type, id)).deleted).toBe(true);
+    expect(await immutable.count({ type: auditType })).toBe(1);
+  });
+
+  it("count in no quota", async () => {
+    const limited = await s.another({ quotaVersions: 1, quotaBytes: 100 });
+    const { immutable, mutable } = s.client({ tenantId: "full", address: limited.address });
+    for (let i = 0; i < 3; i++) {
+      await mutable.set("ns", "k", i);
+      await mutable.purgeNamespace("ns");
+    }
+    expect(await immutable.count({ type: auditType })).toBe(3);
+    expect((await immutable.store({ type: "t", id: "i", data: {} })).version).toBe(1);
+    await expect(immutable.store({ type: "t", id: "j", data: {} })).toFailWith("QUOTA_EXCEEDED");
+  });
+
+  it("are kept for --audit-days, and then swept", async () => {
+    const { immutable, mutable } = s.client({ tenantId: "aged" });
+    for (const namespace of ["old", "new"]) {
+      await mutable.set(namespace, "k", 1);
+      await mutable.purgeNamespace(namespace);
+    }
+    await s.sql`
+      update immutable set created_at = now() - interval '31 days' where tenant = 'aged' and data_text like '%old%'`;
+    await s.another({ auditDays: 0, sweepSeconds: 0.1 });
+    await s.another({ auditDays: 32, sweepSeconds: 0.1 });
+    await pause(500);
+    expect(await immutable.count({ type: auditType })).toBe(2);
+    await s.another({ auditDays: 30, sweepSeconds: 0.1 });
+    await expect.poll(() => immutable.count({ type: auditType }), { timeout: 10_000 }).toBe(1);
+    const { records } = await immutable.list({ type: auditType });
+    expect(records[0]?.data.asked).toEqual({ namespace: "new" });
   });
 });
 

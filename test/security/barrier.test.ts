@@ -5,7 +5,7 @@ import { dump } from "../support/dump.js";
 import { Raw } from "../support/raw.js";
 import { serve } from "../support/server.js";
 import { answer, marker, methods, requestsOf, seed } from "../support/tenant-isolation.js";
-import { laneOf } from "../support/tenant-pool.js";
+import { tenantPool } from "../support/tenant-pool.js";
 
 let rewritten = 0;
 vi.mock("../../server/postgres/connection.js", async (original) => {
@@ -79,15 +79,15 @@ it("every table of tenants has its view, which takes no row of another tenant", 
     select table_name from information_schema.columns c join information_schema.tables t using (table_schema, table_name)
     where table_schema = 'public' and column_name = 'tenant' and table_type = 'BASE TABLE' order by 1`;
   const views = await s.sql`
-    select table_name from information_schema.views where table_schema = 'of_tenant' and check_option = 'LOCAL' order by 1`;
+    select table_name from information_schema.views where table_schema = 'tenant_view' and check_option = 'LOCAL' order by 1`;
   expect(views.map(({ table_name }) => table_name)).toEqual(
     tables.map(({ table_name }) => table_name),
   );
   const columns = (schema: string) => s.sql`
     select table_name, column_name from information_schema.columns
     where table_schema = ${schema} and table_name = any(${tables.map(({ table_name }) => table_name)}) and column_name <> 'tid' order by 1, 2`;
-  expect(await columns("of_tenant")).toEqual(await columns("public"));
-  const { run, close } = laneOf(s.databaseUrl, 1, { whole: false });
+  expect(await columns("tenant_view")).toEqual(await columns("public"));
+  const { run, close } = tenantPool(s.databaseUrl, 1, { allTenants: false });
   const create = (tenant: string) =>
     run("mine")(
       (sql) =>

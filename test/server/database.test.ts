@@ -4,20 +4,20 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { expect, it } from "vitest";
 import { serve } from "../support/server.js";
-import { laneOf } from "../support/tenant-pool.js";
+import { tenantPool } from "../support/tenant-pool.js";
 
 const s = serve();
 
 it("a statement that fails after its first rows leaves the next result whole", async () => {
-  const lane = laneOf(s.databaseUrl, 1);
-  const run = lane.run();
+  const pool = tenantPool(s.databaseUrl, 1);
+  const run = pool.run();
   for (let round = 0; round < 3; round++) {
     await expect(
       run((sql) => sql`select 1 / (5 - i) from generate_series(1, 10) i`),
     ).rejects.toMatchObject({ code: "22012" });
     expect(await run((sql) => sql`select 42 as answer`)).toEqual([{ answer: 42 }]);
   }
-  await lane.close();
+  await pool.close();
 });
 
 it("calls that are cut off while rows come change nothing for the calls after them", async () => {
@@ -65,14 +65,14 @@ it("a cancel that cannot connect harms nobody", async () => {
   proxied.searchParams.delete("host");
   proxied.hostname = "127.0.0.1";
   proxied.port = `${(proxy.address() as { port: number }).port}`;
-  const lane = laneOf(proxied.href, 2);
-  await lane.run()((sql) => sql`select 1`);
+  const pool = tenantPool(proxied.href, 2);
+  await pool.run()((sql) => sql`select 1`);
   const controller = new AbortController();
-  const sleeping = lane.run("", controller.signal)((sql) => sql`select pg_sleep(1)`);
+  const sleeping = pool.run("", controller.signal)((sql) => sql`select pg_sleep(1)`);
   await pause(100);
   proxy.close(); // what is connected stays connected
   controller.abort();
   await sleeping.catch(() => {}); // it ends by itself: a rejection nobody handles would have failed this file
   for (const socket of sockets) socket.destroy();
-  await lane.close();
+  await pool.close();
 });

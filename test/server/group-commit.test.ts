@@ -4,12 +4,12 @@ import { CortexError } from "../../server/errors/reasons.js";
 import { type Batchable, GroupCommit } from "../../server/runtime/group-commit.js";
 import { CallCancellation } from "../../server/runtime/in-flight.js";
 import { serve } from "../support/server.js";
-import { laneOf } from "../support/tenant-pool.js";
+import { tenantPool } from "../support/tenant-pool.js";
 
 const s = serve();
-let one: ReturnType<typeof laneOf>;
+let one: ReturnType<typeof tenantPool>;
 beforeAll(() => {
-  one = laneOf(s.databaseUrl, 4);
+  one = tenantPool(s.databaseUrl, 4);
 });
 afterAll(() => one.close());
 
@@ -36,9 +36,10 @@ function dividing() {
       return rows.map(({ quotient }) => quotient);
     },
     weight: () => 1,
-    touches: ({ touches = [], alone = false }) => touches.map((name) => ({ name, mixes: !alone })),
+    conflictKeys: ({ touches = [], alone = false }) =>
+      touches.map((name) => ({ name, batchable: !alone })),
   };
-  const share = new GroupCommit(shared, one.lane, 1000);
+  const share = new GroupCommit(shared, one.pool, 1000);
   const ask = (call: Call, ending: CallCancellation) =>
     share.submit({ tenant: "", ...call }, ending);
   return { share: { ask }, batches };

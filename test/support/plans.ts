@@ -11,8 +11,8 @@ import {
   type Sql,
   tenantViews,
 } from "../../server/postgres/connection.js";
-import { scopeText } from "../../server/postgres/pool.js";
 import { batchParameters } from "../../server/postgres/pools.js";
+import { scopeText } from "../../server/postgres/tenant-connection.js";
 import { AccessCounter } from "../../server/runtime/access-counter.js";
 import { KeyLocks } from "../../server/runtime/key-locks.js";
 import { Quotas } from "../../server/runtime/quotas.js";
@@ -56,42 +56,50 @@ const never = () => {
 export function explainer(s: Served) {
   // As the connections of calls are: through the views, for the tenant "".
   let sql: Sql;
-  let sharedSql: Sql;
+  let batchSql: Sql;
   let language: Language;
   beforeAll(async () => {
     language = await languageOf((build) => build(s.sql) as never, defaults.searchLanguage);
     sql = connect(s.databaseUrl, { max: 1, connection: tenantViews });
-    sharedSql = connect(s.databaseUrl, {
+    batchSql = connect(s.databaseUrl, {
       max: 1,
       connection: { ...batchParameters, ...tenantViews },
     });
-    for (const one of [sql, sharedSql])
+    for (const one of [sql, batchSql])
       await one`select set_config('cortex.tenants', ${scopeText([""])}, false)`;
   });
-  afterAll(() => Promise.all([sql.end(), sharedSql.end()]));
+  afterAll(() => Promise.all([sql.end(), batchSql.end()]));
 
   const call = (run: Run): Call => ({
-    tenant: "",
-    agent: undefined,
-    principal: undefined,
-    reach: undefined,
-    may: () => true,
-    run,
-    bulk: run,
-    searches: run,
-    patient: run,
-    purges: run,
-    share: async (shared, asked) => (await shared.run(explaining(sharedSql), [asked]))[0] as never,
+    caller: {
+      tenant: "",
+      agent: undefined,
+      principal: undefined,
+      reach: undefined,
+      may: () => true,
+    },
+    db: {
+      short: run,
+      scans: run,
+      searches: run,
+      lockWaiting: run,
+      purges: run,
+      submit: async (kind, item) => (await kind.run(explaining(batchSql), [item]))[0] as never,
+      begin: never,
+      beginPurge: async () =>
+        ({ run, rollback: async () => {} }) as unknown as Awaited<
+          ReturnType<Call["db"]["beginPurge"]>
+        >,
+    },
+    server: {
+      quotas: new Quotas({ keys: 0, bytes: 0, versions: 0 }, never),
+      locks: new KeyLocks(1000),
+      config: defaults,
+      language,
+      access: new AccessCounter(run, testLog),
+    },
     fail: never,
-    quotas: new Quotas({ keys: 0, bytes: 0, versions: 0 }, never),
-    locks: new KeyLocks(1000),
-    begin: never,
-    beginPurge: async () =>
-      ({ run, rollback: async () => {} }) as unknown as Awaited<ReturnType<Call["beginPurge"]>>,
     signal: new AbortController().signal,
-    config: defaults,
-    language,
-    access: new AccessCounter(run, testLog),
   });
 
   /** The plan of the first statement that the work runs. */

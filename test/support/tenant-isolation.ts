@@ -12,13 +12,11 @@ import {
 } from "@bufbuild/protobuf";
 import { reflect } from "@bufbuild/protobuf/reflect";
 import type { Cortex } from "../../client/index.js";
-import { ImmutableStore } from "../../gen/cortex/immutable/v1/immutable_pb.js";
-import { MutableStore } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import { Users } from "../../gen/cortex/users/v1/users_pb.js";
+import { services } from "../../server/services.js";
 import { type Raw, RawTransaction } from "./raw.js";
 
-export const services = [MutableStore, ImmutableStore, Users];
-export const methods: DescMethod[] = services.flatMap((service) => service.methods);
+export const methods: DescMethod[] = services.flatMap(({ descriptor }) => descriptor.methods);
 
 export const marker = "zq-secret-marker";
 

@@ -1,22 +1,22 @@
-// A lane by itself, for the server's own statements unless it is told otherwise.
-import { Executor } from "../../server/postgres/connection.js";
+// A connection pool by itself: for the server's own statements, unless told otherwise.
+import { Executor } from "../../server/postgres/executor.js";
 import { TenantPool } from "../../server/postgres/pool.js";
 
-export function laneOf(url: string, size: number, { whole = true } = {}) {
+export function tenantPool(url: string, size: number, { allTenants = true } = {}) {
   const executor = new Executor(url, 60);
-  const lane = new TenantPool(url, executor, {
+  const pool = new TenantPool(url, executor, {
     size,
     queueMax: 1000,
     statementSeconds: 60,
     allTenants,
   });
   const close = async () => {
-    await lane.close();
+    await pool.close();
     await executor.close();
   };
   return {
-    lane,
+    pool,
     close,
-    run: (tenant = "", signal = new AbortController().signal) => lane.run([tenant], signal),
+    run: (tenant = "", signal = new AbortController().signal) => pool.run([tenant], signal),
   };
 }

@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { type Cortex, CortexError } from "../../client/index.js";
 import { MutableStore } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import { Retention } from "../../server/config/retention.js";
-import { userDigest } from "../../server/storage/audit/audit.js";
+import { auditDigest, auditType } from "../../server/storage/audit/audit.js";
 import { dump } from "../support/dump.js";
 import { Raw } from "../support/raw.js";
 import { serve } from "../support/server.js";
@@ -94,15 +94,15 @@ describe("a user is erased", () => {
     await seed("logged");
     const agent = s.client({ agentId: "privacy-agent" });
     await agent.users.delete("logged", { cascade: true });
-    const { records } = await immutable.list({ type: "audit-log", agentId: "privacy-agent" });
+    const { records } = await immutable.list({ type: auditType, agentId: "privacy-agent" });
     expect(records).toMatchObject([
       {
-        id: expect.stringMatching(/^cortex\//),
         version: 1,
         data: {
           action: "Users.Delete",
-          asked: { user: userDigest("", "logged"), cascade: true },
+          asked: { user: auditDigest("", "logged"), cascade: true },
           deleted: { users: 1, mutable: 2, immutable_version: 3 },
+          user: auditDigest("", "logged"),
         },
       },
     ]);

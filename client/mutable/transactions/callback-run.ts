@@ -1,6 +1,6 @@
-// One run of a transaction's callback, on what has been read so far.
+// One run of a transaction's callback on what has been read so far.
 
-import { CortexError, said } from "../../core/error.js";
+import { CortexError, messageOf } from "../../core/error.js";
 import { toJson } from "../../core/json.js";
 import { flag, keyText, namespaceText, rejectUnknown } from "../../core/validate.js";
 import { type ImmutableEntry, storeInit } from "../../immutable/versions.js";
@@ -33,15 +33,15 @@ export interface Transaction {
 
 export const keyName = ({ namespace, key }: EntryKey): string => `${namespace}\0${key}`;
 
-/** Ends a run that cannot go on before something is read. Whoever catches it does no harm: the run is repeated all the same. */
+/** Ends a run that needs a key which was not read yet. The run is repeated in any case, even if the callback catches this. */
 class Missing extends Error {}
 
 export class CallbackRun {
   readonly operations: OperationInit[] = [];
-  /** What the callback threw, once nothing is missing. */
+  /** The error that the callback threw. It counts only if no key was missing. */
   error: CortexError | undefined;
   readonly #missing = new Map<string, EntryKey>();
-  /** What it wrote: JSON text, or undefined where it deleted; null where that is not known before something is read. */
+  /** What it wrote: JSON text; undefined for a delete; null for an update whose key was not read yet. */
   readonly #written = new Map<string, string | undefined | null>();
   #over = false;
 
@@ -52,13 +52,13 @@ export class CallbackRun {
   }
 
   async take(callback: (tx: Transaction) => unknown): Promise<void> {
-    // Only this, and bound: so that a callback may take it apart.
+    // Bound functions, so that a callback may destructure it.
     const tx: Transaction = {
-      get: (namespace, key) => this.#named(() => this.get(namespace, key)),
-      set: (...args) => this.#named(() => this.set(...args)),
-      update: (...args) => this.#named(() => this.update(...args)),
-      delete: (...args) => this.#named(() => this.delete(...args)),
-      store: (...args) => this.#named(() => this.store(...args)),
+      get: (namespace, key) => this.#withIndex(() => this.get(namespace, key)),
+      set: (...args) => this.#withIndex(() => this.set(...args)),
+      update: (...args) => this.#withIndex(() => this.update(...args)),
+      delete: (...args) => this.#withIndex(() => this.delete(...args)),
+      store: (...args) => this.#withIndex(() => this.store(...args)),
     };
     try {
       await callback(tx);
@@ -67,7 +67,7 @@ export class CallbackRun {
       const reason = error instanceof CortexError ? error.code : undefined;
       this.error = new CortexError(
         "TRANSACTION_FAILED",
-        `the callback threw, nothing was written: ${said(error)}`,
+        `the callback threw, nothing was written: ${messageOf(error)}`,
         {
           ...(reason && { reason }),
           ...(own && { ...(error as CortexError).details, ...own }),
@@ -79,8 +79,8 @@ export class CallbackRun {
     }
   }
 
-  /** Notes of an operation that cannot be which one it is. */
-  #named<T>(operation: () => T): T {
+  /** Records which operation failed, so that the error can name its index. */
+  #withIndex<T>(operation: () => T): T {
     try {
       return operation();
     } catch (error) {
@@ -91,7 +91,7 @@ export class CallbackRun {
   }
 
   get<T>(namespace: string, key: string): T | null {
-    const json = this.#read(this.#place(namespace, key));
+    const json = this.#read(this.#parse(namespace, key));
     return json === undefined ? null : (JSON.parse(json) as T);
   }
 
@@ -104,7 +104,7 @@ export class CallbackRun {
     const given = typeof options === "string" || options === null ? { userId: options } : options;
     rejectUnknown(given, entryNames, "INVALID_OPTIONS", "set");
     const set = setInit(value, given);
-    this.#write(this.#place(namespace, key), { case: "set", value: set }, set.valueJson);
+    this.#write(this.#parse(namespace, key), { case: "set", value: set }, set.valueJson);
   }
 
   update<T>(
@@ -117,16 +117,16 @@ export class CallbackRun {
     const createIfMissing = flag(options.createIfMissing ?? false, "createIfMissing");
     if (typeof updater !== "function")
       throw new CortexError("INVALID_UPDATER", "the updater is not a function");
-    const place = this.#place(namespace, key);
-    const json = this.#look(place);
+    const entry = this.#parse(namespace, key);
+    const json = this.#find(entry);
     if (json === null) {
-      this.#written.set(keyName(place), null); // goes on without, to see what else it will want
+      this.#written.set(keyName(entry), null); // the run goes on, to find out what else it reads
       return;
     }
     if (json === undefined && !createIfMissing)
-      throw failure(
+      throw keyNotFound(
         `nothing is stored under ${JSON.stringify(namespace)} / ${JSON.stringify(key)}; { createIfMissing: true } creates it`,
-        place,
+        entry,
       );
     const next = updater((json === undefined ? null : JSON.parse(json)) as T) as unknown;
     if (isPromise(next)) {
@@ -135,62 +135,62 @@ export class CallbackRun {
     }
     const valueJson = toJson(next);
     const operation = json === undefined ? ("set" as const) : ("replace" as const);
-    this.#write(place, { case: operation, value: { valueJson } }, valueJson);
+    this.#write(entry, { case: operation, value: { valueJson } }, valueJson);
   }
 
   delete(namespace: string, key: string): void {
-    const place = this.#place(namespace, key);
-    const json = this.#look(place);
+    const entry = this.#parse(namespace, key);
+    const json = this.#find(entry);
     if (json === undefined)
-      throw failure(
+      throw keyNotFound(
         `nothing is stored under ${JSON.stringify(namespace)} / ${JSON.stringify(key)}`,
-        place,
+        entry,
       );
-    this.#write(place, { case: "delete", value: {} }, undefined);
+    this.#write(entry, { case: "delete", value: {} }, undefined);
   }
 
   store(entry: ImmutableEntry, options: { ifVersion?: number | undefined } = {}): void {
-    this.#inTime();
+    this.#checkNotOver();
     rejectUnknown(options, ["ifVersion"], "INVALID_OPTIONS", "store");
     this.operations.push({
       operation: { case: "store", value: storeInit(entry, options.ifVersion) },
     });
   }
 
-  #inTime(): void {
+  #checkNotOver(): void {
     if (this.#over)
       throw new CortexError("INVALID_OPERATIONS", "the transaction is over: await in its callback");
   }
 
-  #place(namespace: string, key: string): EntryKey {
-    this.#inTime();
+  #parse(namespace: string, key: string): EntryKey {
+    this.#checkNotOver();
     return { namespace: namespaceText(namespace), key: keyText(key) };
   }
 
-  /** The JSON under a key; undefined where there is none, null where it is not known yet. */
-  #look(place: EntryKey): string | undefined | null {
-    const id = keyName(place);
+  /** The JSON under a key; undefined where there is none, null where it was not read yet. */
+  #find(entry: EntryKey): string | undefined | null {
+    const id = keyName(entry);
     if (this.#written.has(id)) return this.#written.get(id);
     const seen = this.seen.get(id);
     if (seen) return seen.json;
-    this.#missing.set(id, place);
+    this.#missing.set(id, entry);
     return null;
   }
 
-  #read(place: EntryKey): string | undefined {
-    const json = this.#look(place);
+  #read(entry: EntryKey): string | undefined {
+    const json = this.#find(entry);
     if (json === null) throw new Missing("the transaction runs again once this is read");
     return json;
   }
 
-  #write(place: EntryKey, operation: OperationInit["operation"], json: string | undefined): void {
-    this.#written.set(keyName(place), json);
-    this.operations.push({ ...place, operation: operation as never });
+  #write(entry: EntryKey, operation: OperationInit["operation"], json: string | undefined): void {
+    this.#written.set(keyName(entry), json);
+    this.operations.push({ ...entry, operation: operation as never });
   }
 }
 
-/** Errors of an operation itself: what the transaction's error says of it. */
+/** The details that TRANSACTION_FAILED adds for the error of an operation. */
 const failed = new WeakMap<CortexError, { reason: string; operationIndex: number }>();
 
-const failure = (message: string, { namespace, key }: EntryKey) =>
+const keyNotFound = (message: string, { namespace, key }: EntryKey) =>
   new CortexError("KEY_NOT_FOUND", message, { namespace, key });

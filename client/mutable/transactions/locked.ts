@@ -1,4 +1,4 @@
-// A transaction on the server: what it has read is locked until it ends.
+// A transaction that is open on the server (Transact). What it has read is locked until it ends.
 import { randomUUID } from "node:crypto";
 import type { MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { MethodOptions_IdempotencyLevel as Idempotency } from "@bufbuild/protobuf/wkt";
@@ -18,7 +18,7 @@ export interface EntryKey {
   key: string;
 }
 
-/** What was read under a key; no JSON: nothing. */
+/** What was read under a key. `json` is undefined where nothing is stored. */
 export interface ReadState {
   json: string | undefined;
   revision: string;
@@ -31,13 +31,13 @@ type Messages = Conversation<
   MessageShape<typeof TransactResponseSchema>
 >;
 
-/** A commit that was sent and not answered. */
-interface Unsure<Context> {
+/** A commit that was sent. */
+interface SentCommit<Context> {
   requestId: string;
   context: Context;
 }
 
-/** What a transaction gave, and what its work says of it. */
+/** The results of a transaction, with the context that its work gave to the commit. */
 interface Done<Context> {
   results: OperationResult[];
   context: Context;
@@ -45,8 +45,8 @@ interface Done<Context> {
 
 /** A transaction that is open. */
 export class LockedTransaction<Context> {
-  /** The commit that it sent. */
-  sent: Unsure<Context> | undefined;
+  /** The commit, once it was sent. */
+  sent: SentCommit<Context> | undefined;
   readonly #messages: Messages;
   readonly #onLocked: () => Promise<void>;
 
@@ -66,7 +66,7 @@ export class LockedTransaction<Context> {
     }));
   }
 
-  /** Writes and commits. */
+  /** Writes the operations, and commits. */
   async commit(operations: OperationInit[], context: Context): Promise<Done<Context>> {
     const requestId = randomUUID();
     this.sent = { requestId, context };
@@ -78,44 +78,44 @@ export class LockedTransaction<Context> {
   }
 }
 
-/** Ends an attempt whose work an earlier one has done. */
-class Before<Context> extends Error {
+/** Ends an attempt: an earlier attempt turns out to have committed. */
+class EarlierCommit<Context> extends Error {
   constructor(readonly done: Done<Context>) {
     super();
   }
 }
 
 /**
- * Does work in a transaction on the server, again where the server broke a circle of locks, and where the connection was lost. A commit
- * that was sent by then may yet be on its way: once the next attempt has locked what that one had locked, it is over, and the
- * attempt asks for it before it believes anything that it has read. Whatever else the work throws ends it, rolled back.
+ * Does work in a transaction on the server, again after a deadlock or a lost connection. A commit that was sent before the
+ * connection was lost may still be on its way. Once the next attempt holds the same locks, that commit has ended; so the
+ * attempt asks for its outcome before it uses anything that it has read. Any other error of the work rolls back.
  */
 export async function underLock<Context>(
-  caller: Transport,
+  transport: Transport,
   deadline: Date,
   signal: AbortSignal | undefined,
   work: (locked: LockedTransaction<Context>) => Promise<Done<Context>>,
 ): Promise<Done<Context>> {
-  const open = [] as Unsure<Context>[];
+  const openCommits = [] as SentCommit<Context>[];
   const ask = async () => {
-    for (let one = open[0]; one; open.shift(), one = open[0]) {
-      const results = await committed(caller, one.requestId, deadline, signal);
-      if (results) throw new Before({ results, context: one.context });
+    for (let one = openCommits[0]; one; openCommits.shift(), one = openCommits[0]) {
+      const results = await committed(transport, one.requestId, deadline, signal);
+      if (results) throw new EarlierCommit({ results, context: one.context });
     }
   };
   for (let failures = 0; ; ) {
     let messages: Messages | undefined;
     let locked: LockedTransaction<Context> | undefined;
     try {
-      messages = await caller.conversation(MutableStore.method.transact, deadline, signal);
+      messages = await transport.conversation(MutableStore.method.transact, deadline, signal);
       messages.send({ message: { case: "begin", value: {} } });
       locked = new LockedTransaction(messages, ask);
       return await work(locked);
     } catch (error) {
-      if (error instanceof Before) return error.done;
+      if (error instanceof EarlierCommit) return error.done;
       const { sent } = locked ?? {};
-      if (sent && !certainlyNot(error)) open.push(sent);
-      const told = open.length > 0 ? unknown(error) : sent ? error : spared(error);
+      if (sent && !certainlyNot(error)) openCommits.push(sent);
+      const told = openCommits.length > 0 ? asUnknown(error) : sent ? error : asNotApplied(error);
       await backOff(told, ++failures, Idempotency.IDEMPOTENT, deadline, signal, error);
     } finally {
       messages?.close();
@@ -123,28 +123,28 @@ export async function underLock<Context>(
   }
 }
 
-/** An error while a commit is open: whatever it says of its own attempt, that one may have been applied. */
-function unknown(error: unknown): unknown {
+/** The error of a later attempt while the outcome of an earlier commit is not known: that one may have been applied. */
+function asUnknown(error: unknown): unknown {
   if (!certainlyNot(error)) return error;
   const message = "whether the transaction was committed is not known";
   return new CortexError("UNAVAILABLE", message, { applied: "unknown" }, { cause: error });
 }
 
-/** An error from before anything was sent that could have been applied. */
-function spared(error: unknown): unknown {
+/** The error of an attempt that sent no commit: nothing was applied. */
+function asNotApplied(error: unknown): unknown {
   if (certainlyNot(error) || !(error instanceof CortexError)) return error;
   const details = { ...error.details, applied: "no" };
   return new CortexError(error.code, error.message, details, { cause: error.cause });
 }
 
-/** The results of the transaction that was committed under the id; undefined where none was. */
+/** The results of the transaction that was committed under the request id; undefined if none was. */
 async function committed(
-  caller: Transport,
+  transport: Transport,
   requestId: string,
   deadline: Date,
   signal: AbortSignal | undefined,
 ): Promise<OperationResult[] | undefined> {
-  const messages = await caller.conversation(MutableStore.method.transact, deadline, signal);
+  const messages = await transport.conversation(MutableStore.method.transact, deadline, signal);
   try {
     messages.send({ message: { case: "begin", value: { requestId } } });
     const { message } = await answer(messages);
@@ -154,7 +154,7 @@ async function committed(
   }
 }
 
-/** The next answer; of a kind, the next one of that. */
+/** The next answer; with `kind`, the next answer of that kind. */
 async function answer(messages: Messages, kind?: string) {
   for (;;) {
     const response = await messages.next();

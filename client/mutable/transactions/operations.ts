@@ -67,10 +67,10 @@ function toOperation(given: Operation, field: string): OperationInit {
       `is none of ${Object.keys(known).join(", ")}, store: ${String(given.op)}`,
     );
   rejectUnknown(given, ["op", "namespace", "key", ...names], "INVALID_OPERATIONS", field);
-  const place = { namespace: namespaceText(given.namespace), key: keyText(given.key) };
+  const entry = { namespace: namespaceText(given.namespace), key: keyText(given.key) };
   const { createIfMissing = false } = given as Changes;
   return {
-    ...place,
+    ...entry,
     operation: operationOf(given, `${field}.`),
     createIfMissing: flag(createIfMissing, `${field}.createIfMissing`),
   };

@@ -1,4 +1,5 @@
-// One transaction with a callback, until it is committed or fails: without locks first, under locks where others keep being first.
+// Runs one transaction with a callback until it is committed or fails: first without locks, then, where others keep writing
+// first, with what it reads locked.
 import { setTimeout as pause } from "node:timers/promises";
 import { MutableStore, type OperationResult } from "../../../gen/cortex/mutable/v1/mutable_pb.js";
 import { CortexError } from "../../core/error.js";
@@ -16,14 +17,14 @@ import {
 
 export type Callback = (tx: Transaction) => unknown;
 
-const lossesMax = 2; // then locks
+const lossesMax = 2; // then it takes locks
 const operationsMax = 500; // the server's limits
 const batchMax = 1000;
 const runsMax = 2000;
 const readsMax = 2000;
 const conflictPauseMs = 4;
 
-/** What has been read, and whether all of it is of one moment. */
+/** What has been read, and by how many reads: what one read gave is of one moment. */
 interface Known {
   seen: Map<string, ReadState & EntryKey>;
   reads: number;
@@ -32,15 +33,15 @@ interface Known {
 /** One transaction, until it is committed or fails. */
 export class TransactionRunner {
   #losses = 0;
-  /** What the callback was last seen to read: fetched together the next time. */
+  /** The keys that the callback has read. The next attempt fetches them together. */
   readonly #reads = new Map<string, EntryKey>();
-  /** Whether a commit of it was sent: then it may have been applied. */
+  /** Whether a commit was sent: then the transaction may have been applied. */
   #sent = false;
-  /** Whether its values are too large to be read together. */
+  /** Whether the values are too large to be read together. */
   #singly = false;
 
   constructor(
-    readonly caller: Transport,
+    readonly transport: Transport,
     readonly contention: Contention,
     readonly callback: Callback,
     readonly deadline: Date,
@@ -65,23 +66,23 @@ export class TransactionRunner {
         });
       }
       if (++this.#losses === lossesMax)
-        for (const id of this.#reads.keys()) this.contention.saw(id);
+        for (const id of this.#reads.keys()) this.contention.note(id);
       if (this.#losses < lossesMax) await pause(Math.random() * conflictPauseMs);
     }
   }
 
-  /** The results; undefined where somebody else was first. */
+  /** The results; undefined if somebody else wrote first. */
   async #optimistic(): Promise<OperationResult[] | undefined> {
     const known: Known = { seen: new Map(), reads: 0 };
     await this.#fetch(known, [...this.#reads.values()]);
-    const run = await this.#settled(known, async (places) => {
-      if (places.some((place) => this.contention.on(keyName(place)))) throw new Contended();
-      await this.#fetch(known, places);
+    const run = await this.#settled(known, async (keys) => {
+      if (keys.some((entry) => this.contention.isOn(keyName(entry)))) throw new Contended();
+      await this.#fetch(known, keys);
     }).catch(contended);
     if (!run || run.operations.length + known.seen.size > operationsMax) return this.#underLocks();
     const { operations } = run;
     if (run.error || operations.length === 0) {
-      // What was read at one moment needs no second look; nor does what a callback throws that has read nothing.
+      // What one read gave is of one moment, so it need not be checked again.
       const current = known.reads <= 1 || (await this.#commit(known, []));
       if (!current) return undefined;
       if (run.error) throw run.error;
@@ -91,21 +92,26 @@ export class TransactionRunner {
   }
 
   async #underLocks(): Promise<OperationResult[] | undefined> {
-    const { caller, deadline, signal } = this;
+    const { transport, deadline, signal } = this;
     try {
-      const { results } = await underLock<undefined>(caller, deadline, signal, async (locked) => {
-        const known: Known = { seen: new Map(), reads: 0 };
-        await this.#lock(known, locked, [...this.#reads.values()]);
-        const run = await this.#settled(known, (places) => this.#lock(known, locked, places));
-        if (run.error) throw run.error;
-        this.#sent = true;
-        return locked.commit(run.operations, undefined);
-      });
+      const { results } = await underLock<undefined>(
+        transport,
+        deadline,
+        signal,
+        async (locked) => {
+          const known: Known = { seen: new Map(), reads: 0 };
+          await this.#lock(known, locked, [...this.#reads.values()]);
+          const run = await this.#settled(known, (keys) => this.#lock(known, locked, keys));
+          if (run.error) throw run.error;
+          this.#sent = true;
+          return locked.commit(run.operations, undefined);
+        },
+      );
       return results;
     } catch (error) {
       if (!(error instanceof CortexError)) throw error;
       switch (error.code) {
-        case "TRANSACTION_TIMEOUT": // the server's: a callback that is too slow to hold locks goes on without
+        case "TRANSACTION_TIMEOUT": // the server's limit: a callback that is too slow to hold locks goes on without
           this.#losses = -1;
           return undefined;
         case "CONFLICT":
@@ -120,8 +126,8 @@ export class TransactionRunner {
     }
   }
 
-  /** Runs the callback until it has read all it wants. */
-  async #settled(known: Known, fetch: (places: EntryKey[]) => Promise<void>): Promise<CallbackRun> {
+  /** Runs the callback again and again, until everything that it reads is known. */
+  async #settled(known: Known, fetch: (keys: EntryKey[]) => Promise<void>): Promise<CallbackRun> {
     for (let runs = 1; ; runs++) {
       const run = new CallbackRun(known.seen);
       await this.#inTime(run.take(this.callback));
@@ -133,14 +139,14 @@ export class TransactionRunner {
           { reason: "INVALID_OPERATIONS" },
         );
       if (this.#reads.size < readsMax)
-        for (const place of run.missing) this.#reads.set(keyName(place), place);
+        for (const entry of run.missing) this.#reads.set(keyName(entry), entry);
       await fetch(run.missing);
     }
   }
 
-  async #fetch(known: Known, places: EntryKey[]): Promise<void> {
+  async #fetch(known: Known, keys: EntryKey[]): Promise<void> {
     const namespaces = new Map<string, string[]>();
-    for (const { namespace, key } of places)
+    for (const { namespace, key } of keys)
       namespaces.set(namespace, [...(namespaces.get(namespace) ?? []), key]);
     await Promise.all(
       [...namespaces].map(([namespace, keys]) => this.#fetchFrom(known, namespace, keys)),
@@ -158,11 +164,11 @@ export class TransactionRunner {
       known.reads++;
       const request = { namespace, keys };
       const { batchGet } = MutableStore.method;
-      const { results } = await this.caller.unary(batchGet, request, this.#options());
+      const { results } = await this.transport.unary(batchGet, request, this.#options());
       results.forEach(({ record }, i) => {
-        const place = { namespace, key: keys[i] ?? "" };
+        const entry = { namespace, key: keys[i] ?? "" };
         const { valueJson, revision = "0" } = record ?? {};
-        known.seen.set(keyName(place), { ...place, json: valueJson, revision });
+        known.seen.set(keyName(entry), { ...entry, json: valueJson, revision });
       });
     } catch (error) {
       const large = error instanceof CortexError && error.code === "REPLY_TOO_LARGE";
@@ -171,19 +177,15 @@ export class TransactionRunner {
     }
   }
 
-  /** Reads under lock, in one order, as much at a time as a message takes. */
-  async #lock(
-    known: Known,
-    locked: LockedTransaction<undefined>,
-    places: EntryKey[],
-  ): Promise<void> {
-    const sorted = [...places].sort((a, b) => (keyName(a) < keyName(b) ? -1 : 1));
+  /** Reads and locks keys, in the order in which everybody does, as many at a time as a message takes. */
+  async #lock(known: Known, locked: LockedTransaction<undefined>, keys: EntryKey[]): Promise<void> {
+    const sorted = [...keys].sort((a, b) => (keyName(a) < keyName(b) ? -1 : 1));
     const size = this.#singly ? 1 : operationsMax;
     for (let i = 0; i < sorted.length; i += size) {
       const some = sorted.slice(i, i + size);
       const seen = await locked.read(some);
-      some.forEach((place, n) => {
-        known.seen.set(keyName(place), { ...place, ...(seen[n] as ReadState) });
+      some.forEach((entry, n) => {
+        known.seen.set(keyName(entry), { ...entry, ...(seen[n] as ReadState) });
       });
     }
   }
@@ -200,7 +202,7 @@ export class TransactionRunner {
     this.#sent = operations.length > 0;
     try {
       const request = { preconditions, operations };
-      return (await this.caller.write(MutableStore.method.commit, request, this.#options()))
+      return (await this.transport.write(MutableStore.method.commit, request, this.#options()))
         .results;
     } catch (error) {
       const first =
@@ -217,7 +219,7 @@ export class TransactionRunner {
     return { timeoutMs: Math.max(this.deadline.getTime() - Date.now(), 1), signal: this.signal };
   }
 
-  /** What the callback does, unless the time is up first. */
+  /** Waits for the callback, at most until the deadline. */
   #inTime(work: Promise<void>): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     return abortable<void>(
@@ -232,7 +234,7 @@ export class TransactionRunner {
   }
 }
 
-/** What the callback reads, others fight for. */
+/** Ends an attempt without locks: others keep writing a key that it reads. */
 class Contended extends Error {}
 
 function contended(error: unknown): undefined {

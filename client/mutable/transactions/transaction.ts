@@ -1,5 +1,5 @@
-// transaction(): the callback runs on what has been read so far; what it misses is fetched, and it runs again. Its writes go out in one
-// commit, on condition that what it read is still there. When others keep being first, it goes on with what it reads locked.
+// transaction(): the callback runs on what has been read so far; what is missing is fetched, and it runs again. Its writes go out
+// in one commit, on condition that what it read has not changed. Where others keep writing first, it locks what it reads.
 import { MutableStore, type OperationResult } from "../../../gen/cortex/mutable/v1/mutable_pb.js";
 import { CortexError } from "../../core/error.js";
 import { checkSignal, checkTimeout } from "../../core/retry.js";
@@ -33,7 +33,7 @@ export interface TransactionResult {
 
 export class Transactions {
   constructor(
-    readonly caller: Transport,
+    readonly transport: Transport,
     readonly contention: Contention,
   ) {}
 
@@ -42,7 +42,7 @@ export class Transactions {
     options: TransactionOptions,
   ): Promise<TransactionResult> {
     rejectUnknown(options, [...writeNames, "maxAttempts"], "INVALID_OPTIONS", "transaction");
-    const { maxAttempts = 10, timeoutMs = this.caller.timeoutMs } = options;
+    const { maxAttempts = 10, timeoutMs = this.transport.timeoutMs } = options;
     if (!Number.isInteger(maxAttempts) || maxAttempts < 1)
       throw invalid("INVALID_OPTIONS", "maxAttempts", "is not a whole number above 0");
     if (Array.isArray(work)) return this.#list(work as readonly Operation[], options);
@@ -53,10 +53,10 @@ export class Transactions {
     const deadline = new Date(Date.now() + checkTimeout(timeoutMs));
     const { signal } = options;
     checkSignal(signal);
-    const { caller, contention } = this;
+    const { transport, contention } = this;
     const callback = work as Callback;
     const attempts = new TransactionRunner(
-      caller,
+      transport,
       contention,
       callback,
       deadline,
@@ -64,18 +64,18 @@ export class Transactions {
       maxAttempts,
     );
     const results = await attempts.run().catch((error: unknown) => {
-      throw named(error, timeoutMs, attempts.sent);
+      throw transactionError(error, timeoutMs, attempts.sent);
     });
     return toResult(results);
   }
 
   async #list(list: readonly Operation[], options: TransactionOptions): Promise<TransactionResult> {
     const operations = toOperations(list);
-    const { timeoutMs = this.caller.timeoutMs, signal, requestId } = options;
-    const { results } = await this.caller
+    const { timeoutMs = this.transport.timeoutMs, signal, requestId } = options;
+    const { results } = await this.transport
       .write(MutableStore.method.commit, { operations }, { timeoutMs, signal, requestId })
       .catch((error: unknown) => {
-        throw named(error, timeoutMs, true);
+        throw transactionError(error, timeoutMs, true);
       });
     return toResult(results);
   }
@@ -94,8 +94,8 @@ function toResult(results: OperationResult[]): TransactionResult {
   };
 }
 
-/** What the transaction's caller is told. */
-function named(error: unknown, timeoutMs: number, sent: boolean): unknown {
+/** The error that the caller of the transaction gets. */
+function transactionError(error: unknown, timeoutMs: number, sent: boolean): unknown {
   if (!(error instanceof CortexError)) return error;
   const { code, message, details } = error;
   if (code === "DEADLINE_EXCEEDED" || code === "TRANSACTION_TIMEOUT") {
@@ -104,7 +104,7 @@ function named(error: unknown, timeoutMs: number, sent: boolean): unknown {
     return new CortexError("TRANSACTION_TIMEOUT", late, { applied }, { cause: error });
   }
   if (code === "TRANSACTION_FAILED" || details.operation_index === undefined) return error;
-  // An operation that cannot be in any state, such as one with a value that is too large.
+  // The server refused an operation whatever is stored, for example a value that is too large.
   const more = { ...details, reason: code };
   return new CortexError("TRANSACTION_FAILED", message, more, { cause: error });
 }

@@ -1,41 +1,71 @@
-// The tenant's own log: each purge and erasure leaves an immutable record of the type `audit-log`, in the transaction that did it. It says
-// who did what, and how much, never what it was; users it names by a digest.
+// The audit trail of a tenant: each purge and each erasure leaves a record of the type `$cortex/audit`, in its own
+// transaction. The record says who did what and how much was deleted, never what it was. It names users by a digest, so
+// it can stay when a user is erased.
 import { createHash, randomUUID } from "node:crypto";
 import { CortexError } from "../../errors/reasons.js";
+import type { Call } from "../../grpc/call.js";
 import type { Run } from "../../postgres/connection.js";
-import { type Author, auditIdPrefix, auditType, newVersion, storeAll } from "../versions/store.js";
+import { reservedTypePrefix } from "../../validation/fields.js";
+import { type Author, newVersion } from "../versions/new-version.js";
+import { versionWrites } from "../versions/write.js";
 
-/** Names a user to whoever knows the id already, and to nobody else. */
-export const userDigest = (tenant: string, id: string): string =>
-  createHash("sha256").update(`${tenant}\0${id}`).digest("hex");
+export const auditType = `${reservedTypePrefix}audit`;
+
+/** Names a user, or a text that holds a user's id, to whoever knows it already, and to nobody else. */
+export const auditDigest = (tenant: string, text: string): string =>
+  createHash("sha256").update(`${tenant}\0${text}`).digest("hex");
 
 export interface AuditEntry {
   /** Such as `MutableStore.PurgeMany`. */
   action: string;
   /** What was asked for, in names. */
   asked: Record<string, unknown>;
-  /** How many rows went, by what they are. */
+  /** How many rows were deleted, by kind. */
   deleted: Record<string, number>;
-  /** Whose data it was, if it was one user's: the record goes with the user. */
+  /** The one user whose data it was; undefined where it was nobody's or several users'. */
   userId?: string | undefined;
 }
 
+/** Stores the record of a purge or an erasure. `run` is of the transaction that deletes. */
 export async function audit(
-  author: Author,
+  { caller, server }: Pick<Call, "caller" | "server">,
   run: Run,
-  { action, asked, deleted, userId }: AuditEntry,
+  entry: AuditEntry,
 ): Promise<void> {
+  const { tenant } = caller;
+  const { action, deleted, userId } = entry;
+  const user = userId === undefined ? undefined : auditDigest(tenant, userId);
+  const asked = userId === undefined ? entry.asked : withoutUser(tenant, entry.asked, userId);
   const message = {
     type: auditType,
-    id: `${auditIdPrefix}${randomUUID()}`,
-    dataJson: JSON.stringify({ action, asked, deleted }),
-    userId,
+    id: randomUUID(),
+    dataJson: JSON.stringify({ action, asked, deleted, user }),
     clearUserId: false,
     clearMetadata: false,
   };
-  const [stored] = await storeAll(run, [newVersion(author, message, undefined)], {
-    wait: true,
-    attempts: 1,
-  });
-  if (!stored || stored === "locked" || !("row" in stored)) throw new CortexError("CONFLICT"); // the user went meanwhile
+  const author = userId === undefined ? caller : authorWithout(caller, userId);
+  const version = newVersion(author, server, message, { requestId: undefined });
+  const outcome = await versionWrites.runOne(run, version, 1);
+  if (outcome === "locked" || !("result" in outcome)) throw new CortexError("CONFLICT");
+}
+
+/** Whether a text has the user's id as a word of its own. */
+function names(text: string, userId: string): boolean {
+  const id = userId.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&");
+  return new RegExp(`(?<![\\p{L}\\p{N}])${id}(?![\\p{L}\\p{N}])`, "u").test(text);
+}
+
+/** What was asked for, with a digest in place of each text that names the user. */
+function withoutUser(tenant: string, asked: Record<string, unknown>, userId: string) {
+  const json = JSON.stringify(asked, (_, value) =>
+    typeof value === "string" && names(value, userId) ? auditDigest(tenant, value) : value,
+  );
+  return JSON.parse(json) as Record<string, unknown>;
+}
+
+/** The author, without an agent or principal that names the user: users may purge or erase themselves. */
+function authorWithout({ tenant, agent, principal }: Author, userId: string): Author {
+  const shown = (text: string | undefined) =>
+    text !== undefined && names(text, userId) ? undefined : text;
+  return { tenant, agent: shown(agent), principal: shown(principal) };
 }

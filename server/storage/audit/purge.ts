@@ -1,68 +1,54 @@
-// How anything is purged or erased: once, in a transaction with its record in the tenant's audit log, and again where the database gave up
-// on it to resolve a conflict.
-
-import { CortexError, codeOf } from "../../errors/reasons.js";
+// Purges and erasures: each runs once, in one transaction with its record in the audit trail.
 import type { Call } from "../../grpc/call.js";
 import type { Run, Sql } from "../../postgres/connection.js";
-import { doneOnce, findStoredReply, type IdempotencyKey, once, type Work } from "../idempotency.js";
+import { findStoredReply, type IdempotencyKey, once, runWork, type Work } from "../idempotency.js";
 import { type AuditEntry, audit } from "./audit.js";
 
-const attemptsMax = 5;
-
-// A deadlock or another conflict; a rival who committed the same request id, or whose user went.
-const rivals = new Set(["40P01", "40001", "23505", "23503"]);
-
-/** Does the work in a transaction, unless the request was made before: then that reply is given, as where the work gives none. */
-export async function purgeTransaction<Reply>(
+/** Answers a request once with what `work` gives in a transaction; undefined: the work refused it. */
+export function purgeTransaction<Reply extends object>(
   call: Call,
-  request: IdempotencyKey | undefined,
+  key: IdempotencyKey | undefined,
   work: (run: Run) => Promise<Reply | undefined>,
 ): Promise<Reply | undefined> {
-  for (let attempt = 1; ; attempt++) {
-    const before = await past<Reply>(call, request);
-    if (before) return before;
-    const transaction = await call.beginPurge();
-    try {
-      const reply = await work(transaction.run);
-      await transaction.commit();
-      return reply ?? (await past<Reply>(call, request)); // what refuses it may be what a repeat of it has done
-    } catch (error) {
-      await transaction.rollback();
-      const conflict = error instanceof CortexError && error.reason === "CONFLICT";
-      if ((!conflict && !rivals.has(codeOf(error) ?? "")) || attempt >= attemptsMax) throw error;
-    }
-  }
-}
-
-/** The reply to the same request made before. */
-async function past<Reply>({ run, tenant }: Call, request: IdempotencyKey | undefined) {
-  const kept = request && (await findStoredReply(run, tenant, request));
-  return kept === undefined ? undefined : (JSON.parse(kept) as Reply);
+  return once<Reply>(call, key, {
+    parse: (reply) => JSON.parse(reply),
+    async attempt() {
+      const transaction = await call.db.beginPurge();
+      try {
+        const reply = await work(transaction.run);
+        await transaction.commit();
+        return reply;
+      } catch (error) {
+        await transaction.rollback();
+        throw error;
+      }
+    },
+  });
 }
 
 interface Purge<Reply> {
-  request: IdempotencyKey | undefined;
-  /** Whether it only counts. */
+  key: IdempotencyKey | undefined;
+  /** Whether it only counts. Then it stores no reply and leaves no record. */
   dryRun?: boolean;
   work: (sql: Sql) => Work;
-  /** What the log says of it; undefined: nothing, since nothing was deleted. */
-  entry: (reply: Reply) => AuditEntry | undefined;
+  /** The record for the audit trail; undefined where nothing was deleted. */
+  auditEntry: (reply: Reply) => AuditEntry | undefined;
 }
 
-/** The reply of a purge that is one statement; undefined where that gave none, so did nothing. */
-export async function purging<Reply extends object>(
+/** The reply of a purge that is one statement; undefined where the statement refused it, and deleted nothing. */
+export async function purge<Reply extends object>(
   call: Call,
-  { request, dryRun = false, work, entry }: Purge<Reply>,
+  { key, dryRun = false, work, auditEntry }: Purge<Reply>,
 ): Promise<Reply | undefined> {
-  const { tenant } = call;
+  const { tenant } = call.caller;
   if (dryRun) {
-    await past(call, request); // which refuses an id that was used for something else
-    return once<Reply>(call.purges, tenant, undefined, work); // what changes nothing is counted anew, and kept nowhere
+    if (key) await findStoredReply(call.db.short, tenant, key); // refuses a reused request id
+    return runWork<Reply>(call.db.purges, tenant, undefined, work);
   }
-  return purgeTransaction<Reply>(call, request, async (run) => {
-    const reply = await doneOnce<Reply>(run, tenant, request, work);
-    const logged = reply && entry(reply);
-    if (logged) await audit(call, run, logged);
+  return purgeTransaction<Reply>(call, key, async (run) => {
+    const reply = await runWork<Reply>(run, tenant, key, work);
+    const entry = reply && auditEntry(reply);
+    if (entry) await audit(call, run, entry);
     return reply;
   });
 }

@@ -1,22 +1,21 @@
-// What the purges of records tell the audit log.
-
+// What the purges of records share: whose versions they delete, and their record in the audit trail.
 import type { Fragment, Sql } from "../../postgres/connection.js";
 import type { AuditEntry } from "./audit.js";
 
-export const entryOf = (
+export const recordPurgeEntry = (
   rpc: string,
   asked: Record<string, unknown>,
   deleted: Record<string, number>,
-  user: string | null = null,
+  userId: string | null,
 ): AuditEntry => ({
   action: `ImmutableStore.${rpc}`,
   asked,
   deleted,
-  ...(user !== null && { userId: user }),
+  ...(userId !== null && { userId }),
 });
 
-/** The users whose versions the records hold, as `owner`, and the only one, as `only_user`. */
-export const usersOf = (sql: Sql, tenant: string, records: Fragment): Fragment => sql`
+/** Two steps of a statement: `owner`, the users whose versions the records have, and `only_user`, if it is one user. */
+export const ownersOf = (sql: Sql, tenant: string, records: Fragment): Fragment => sql`
   owner as materialized (
     select r.type, r.id, v.user_id
     from ${records} r cross join lateral (

@@ -1,10 +1,36 @@
-// An entry: its row, its message, and when it is there at all. Every statement names the table `mutable` as `m`.
-
+// An entry: its name, its row, its message, and when it is there at all. Every statement names the table `mutable` as `m`.
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Record as RecordMessage } from "../../../gen/cortex/mutable/v1/mutable_pb.js";
 import type { Fragment, Sql } from "../../postgres/connection.js";
+import * as check from "../../validation/fields.js";
 
-export interface Row {
+export interface EntryKey {
+  tenant: string;
+  namespace: string;
+  key: string;
+}
+
+export function parseKey(
+  tenant: string,
+  { namespace, key }: { namespace: string; key: string },
+  prefix = "",
+): EntryKey {
+  return {
+    tenant,
+    namespace: check.namespace(namespace, `${prefix}namespace`),
+    key: check.key(key, `${prefix}key`),
+  };
+}
+
+/** The entry's name in KeyLocks. No part of a name holds a control character, so names are distinct. */
+export const entryName = ({ tenant, namespace, key }: EntryKey): string =>
+  `${tenant}\0${namespace}\0${key}`;
+
+/** The name in KeyLocks of a namespace that a transaction keeps without new keys. */
+export const namespaceName = (tenant: string, namespace: string): string =>
+  `${tenant}\0${namespace}`;
+
+export interface EntryRow {
   namespace: string;
   key: string;
   value: string;
@@ -20,33 +46,32 @@ export interface Row {
   accessed_at: Date | null;
 }
 
-/** The columns of a Row, of `m` joined with `a`. */
+/** The columns of an EntryRow, of `m` joined with `a`. */
 export const columns = (sql: Sql): Fragment => sql`
   m.namespace, m.key, m.value::text as value, m.user_id, m.metadata::text as metadata,
   m.created_at, m.updated_at, m.expire_at, m.revision, m.agent_id, m.principal,
   coalesce(a.count, 0) as access_count, a.accessed_at`;
 
-/** The access statistics `a` of `m`: of this life of the key, not of one before it was deleted or expired. */
+/** The access statistics `a` of `m`. They are of this life of the key, not of one before it was deleted or expired. */
 export const accessOf = (sql: Sql): Fragment => sql`
   a.tenant = m.tenant and a.namespace = m.namespace and a.key = m.key and a.created_revision = m.created_revision`;
 
 export const joinAccess = (sql: Sql): Fragment =>
   sql`left join mutable_access a on ${accessOf(sql)}`;
 
-/** An entry whose time has come is absent, whether or not it was swept: as of the start of the statement. */
+/** Whether the entry has not expired, as of the start of the statement. An expired entry is absent, even before the sweep deletes it. */
 export const live = (sql: Sql): Fragment =>
   sql`(m.expire_at is null or m.expire_at > statement_timestamp())`;
 
-export const at = (sql: Sql, tenant: string, namespace: string, key: string): Fragment =>
+export const isEntry = (sql: Sql, { tenant, namespace, key }: EntryKey): Fragment =>
   sql`m.tenant = ${tenant} and m.namespace = ${namespace} and m.key = ${key} and ${live(sql)}`;
 
-/** The rows that a write returned as `m`, as Rows. */
-export const written = (sql: Sql, write: Fragment): Fragment => sql`
-  with m as (${write} returning m.*)
-  select ${columns(sql)} from m ${joinAccess(sql)}`;
+/** About how many bytes the entry takes on the wire. */
+export const wireSize = (sql: Sql): Fragment =>
+  sql`(m.bytes + octet_length(m.metadata::text) + octet_length(m.key) + 200)`;
 
-/** A record as a message: whole, so that it is not made twice on its way out. */
-export function toRecord(row: Row): RecordMessage {
+/** The entry as a message with every field set, so that encoding need not copy it. */
+export function toRecord(row: EntryRow): RecordMessage {
   return {
     $typeName: "cortex.mutable.v1.Record",
     namespace: row.namespace,

@@ -1,12 +1,13 @@
-// Which entries of a namespace: the same in List, Count and PurgeMany.
+// Which entries of a namespace match: the same in List, Count, PurgeMany and the lists of transactions.
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Filter } from "../../../gen/cortex/mutable/v1/mutable_pb.js";
 import type { Fragment, Sql } from "../../postgres/connection.js";
 import * as check from "../../validation/fields.js";
-import { afterPrefix, type Query } from "../page-token.js";
+import { afterPrefix } from "../page-token.js";
 import { accessOf, live } from "./entry.js";
 
-export interface Matching {
+/** A filter, checked. Page tokens and request fingerprints are made of the whole of it. */
+export interface EntryFilter {
   tenant: string;
   namespace: string;
   keyPrefix: string | undefined;
@@ -18,11 +19,11 @@ export interface Matching {
   principal: string | undefined;
 }
 
-export function checkFilter(
+export function parseFilter(
   tenant: string,
   namespace: string,
   filter: Filter | undefined,
-): Matching {
+): EntryFilter {
   const { keyPrefix, userId } = filter ?? {};
   return {
     tenant,
@@ -40,40 +41,29 @@ export function checkFilter(
   };
 }
 
-/** A bound, if it is set. */
 const time = (timestamp: Timestamp | undefined, field: string, round: (ms: number) => number) =>
   timestamp && check.time(timestamp, field, round);
 
 const text = (value: string | undefined, field: string) =>
   value === undefined ? undefined : check.filterText(value, field);
 
-/** Whether any filter is set: without one the whole namespace matches. */
-export const filters = ({ tenant, namespace, ...rest }: Matching): boolean =>
-  Object.values(rest).some((value) => value !== undefined);
+/** Whether any filter is set; without one the whole namespace matches. */
+export const isFiltered = ({ tenant, namespace, ...filters }: EntryFilter): boolean =>
+  Object.values(filters).some((value) => value !== undefined);
 
-export const queryOf = (m: Matching): Query => [
-  m.tenant,
-  m.namespace,
-  m.keyPrefix,
-  m.userId,
-  m.updatedAfter?.getTime(),
-  m.updatedBefore?.getTime(),
-  m.lastAccessedBefore?.getTime(),
-  m.updatedBy,
-  m.principal,
-];
-
-/** The condition on `m` that the entries which match fulfil. */
-export function matches(sql: Sql, m: Matching): Fragment {
-  const end = m.keyPrefix === undefined ? undefined : afterPrefix(m.keyPrefix);
+/** The condition on `m` of the entries that match. */
+export function matches(sql: Sql, filter: EntryFilter): Fragment {
+  const { keyPrefix, userId, updatedAfter, updatedBefore, updatedBy, principal } = filter;
+  const { lastAccessedBefore } = filter;
+  const end = keyPrefix === undefined ? undefined : afterPrefix(keyPrefix);
   return sql`
-    m.tenant = ${m.tenant} and m.namespace = ${m.namespace} and ${live(sql)}
-    ${m.keyPrefix === undefined ? sql`` : sql`and m.key >= ${m.keyPrefix}`}
+    m.tenant = ${filter.tenant} and m.namespace = ${filter.namespace} and ${live(sql)}
+    ${keyPrefix === undefined ? sql`` : sql`and m.key >= ${keyPrefix}`}
     ${end === undefined ? sql`` : sql`and m.key < ${end}`}
-    ${m.userId === undefined ? sql`` : sql`and m.user_id = ${m.userId}`}
-    ${m.updatedAfter ? sql`and m.updated_at > ${m.updatedAfter}` : sql``}
-    ${m.updatedBefore ? sql`and m.updated_at < ${m.updatedBefore}` : sql``}
-    ${m.updatedBy === undefined ? sql`` : sql`and m.agent_id = ${m.updatedBy}`}
-    ${m.principal === undefined ? sql`` : sql`and m.principal = ${m.principal}`}
-    ${m.lastAccessedBefore ? sql`and coalesce((select a.accessed_at from mutable_access a where ${accessOf(sql)}), m.created_at) < ${m.lastAccessedBefore}` : sql``}`;
+    ${userId === undefined ? sql`` : sql`and m.user_id = ${userId}`}
+    ${updatedAfter ? sql`and m.updated_at > ${updatedAfter}` : sql``}
+    ${updatedBefore ? sql`and m.updated_at < ${updatedBefore}` : sql``}
+    ${updatedBy === undefined ? sql`` : sql`and m.agent_id = ${updatedBy}`}
+    ${principal === undefined ? sql`` : sql`and m.principal = ${principal}`}
+    ${lastAccessedBefore ? sql`and coalesce((select a.accessed_at from mutable_access a where ${accessOf(sql)}), m.created_at) < ${lastAccessedBefore}` : sql``}`;
 }

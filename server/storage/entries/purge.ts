@@ -1,41 +1,65 @@
-// What the purges do: one statement, so that all of it is deleted or none.
-
+// Purges of entries: one statement, so that all of what matches is deleted, or nothing.
 import type { Call } from "../../grpc/call.js";
 import type { Fragment, Sql } from "../../postgres/connection.js";
-import { type AuditEntry, userDigest } from "../audit/audit.js";
-import { purging } from "../audit/purge.js";
+import { type AuditEntry, auditDigest } from "../audit/audit.js";
+import { purge } from "../audit/purge.js";
 import { idempotencyKey, type Work } from "../idempotency.js";
-import { type Matching, matches } from "./filter.js";
+import { type EntryFilter, matches } from "./filter.js";
 
 const keysShownMax = 1000;
 
-export interface Purged {
+interface Purged {
   deleted: number;
   keys: string[];
-  /** Whose entries they were, if only one user had any. */
+  /** The user of the entries, if all of one user's. */
   user: string | null;
 }
 
-/** Deletes what matches, or says what it would delete. */
-export async function purge(
+interface PurgeRequest {
+  rpc: string;
+  requestId: string | undefined;
+  dryRun: boolean;
+  /** What tells the request from others of the RPC. */
+  identity: unknown;
+  /** What was asked for, as the audit trail shows it. */
+  asked: Record<string, unknown>;
+  /** The condition on `m` of the entries to delete. */
+  condition: (sql: Sql) => Fragment;
+}
+
+/** Deletes the entries that match the filter, or counts them. */
+export async function purgeMatching(
   call: Call,
   rpc: string,
-  matching: Matching,
+  filter: EntryFilter,
   { requestId, dryRun }: { requestId?: string | undefined; dryRun: boolean },
 ) {
-  const { tenant: _, userId, ...named } = matching;
-  const user = userId === undefined ? {} : { user: userDigest(call.tenant, userId) };
-  const purged = await purging<Purged>(call, {
-    request: idempotencyKey(requestId, rpc, [matching, dryRun]),
+  const { tenant, userId, ...names } = filter;
+  const user = userId === undefined ? {} : { user: auditDigest(tenant, userId) };
+  return purgeEntries(call, {
+    rpc,
+    requestId,
     dryRun,
-    work: (sql) => deleting(sql, (sql) => matches(sql, matching), dryRun),
-    entry: (purged) => entryOf(rpc, { ...named, ...user }, purged),
+    identity: [filter, dryRun],
+    asked: { ...names, ...user },
+    condition: (sql) => matches(sql, filter),
+  });
+}
+
+export async function purgeEntries(
+  call: Call,
+  { rpc, requestId, dryRun, identity, asked, condition }: PurgeRequest,
+) {
+  const purged = await purge<Purged>(call, {
+    key: idempotencyKey(requestId, rpc, identity),
+    dryRun,
+    work: (sql) => deletion(sql, condition(sql), dryRun),
+    auditEntry: (purged) => auditEntry(rpc, asked, purged),
   });
   return { deleted: BigInt(purged?.deleted ?? 0), keys: purged?.keys ?? [], dryRun };
 }
 
-/** What the audit log says of a purge. */
-export const entryOf = (
+const auditEntry = (
   rpc: string,
   asked: Record<string, unknown>,
   { deleted, user }: Purged,
@@ -49,16 +73,16 @@ export const entryOf = (
         ...(user !== null && { userId: user }),
       };
 
-export const deleting = (sql: Sql, which: (sql: Sql) => Fragment, dryRun: boolean): Work => ({
-  steps: sql`gone as materialized (
-    ${dryRun ? sql`select m.key, m.user_id` : sql`delete`} from mutable m where ${which(sql)}
+const deletion = (sql: Sql, condition: Fragment, dryRun: boolean): Work => ({
+  steps: sql`deleted as materialized (
+    ${dryRun ? sql`select m.key, m.user_id` : sql`delete`} from mutable m where ${condition}
     ${dryRun ? sql`` : sql`returning m.key, m.user_id`}
   ), shown as (
-    select key, user_id from gone order by key limit ${keysShownMax}
+    select key, user_id from deleted order by key limit ${keysShownMax}
   ), only_user as (
-    select case when min(user_id) = max(user_id) then min(user_id) end as id from gone)`,
+    select case when min(user_id) = max(user_id) then min(user_id) end as id from deleted)`,
   reply: sql`
     select array(select user_id from shown where user_id is not null union select id from only_user where id is not null) as user_ids,
-      json_build_object('deleted', (select count(*) from gone), 'keys', array(select key from shown),
+      json_build_object('deleted', (select count(*) from deleted), 'keys', array(select key from shown),
         'user', (select id from only_user)) as reply`,
 });

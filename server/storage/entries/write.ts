@@ -1,78 +1,63 @@
-// The way of a write: in a statement that calls share, unless it is too large for that, once.
+// Writes of entries, as a kind of the one write path (write-path.ts).
+import type { StoredReply } from "../idempotency.js";
+import { type Outcome, WriteKind } from "../write-path.js";
+import type { AtomicWrite } from "./atomic-write.js";
+import type { Operation } from "./operation.js";
+import { errorOf } from "./refusal.js";
+import { type Cells, fromCells, type Result } from "./reply.js";
+import { statement } from "./statement.js";
 
-import type { CortexError } from "../../errors/reasons.js";
-import type { Call } from "../../grpc/call.js";
-import { type Batchable, weightMax } from "../../runtime/group-commit.js";
-import type { Quotas, Room } from "../../runtime/quotas.js";
-import { findStoredReply, matchReply } from "../idempotency.js";
-import { untilUnlocked } from "../write-path.js";
-import {
-  type AtomicWrite,
-  addsOf,
-  apply,
-  type Outcome,
-  type Refusal,
-  type Result,
-} from "./apply.js";
-import { refusalOf } from "./refuse.js";
-import { operationResultsIn } from "./reply.js";
+/** A row of the statement's answer: one for each operation. */
+interface OperationRow {
+  cells: string;
+  refusal: string | null;
+  /** Whether the reply of its write is too large. */
+  large: boolean;
+  bytes: number | null;
+  type: string | null;
+  revision: string;
+  /** The fingerprint of the stored reply, where there is one under the request id. */
+  repeats: string | null;
+  reply: string | null;
+}
 
-/** Units that share a statement. */
-const writes: Batchable<AtomicWrite, Outcome> = {
-  run: (run, units) => apply(run, units, { wait: false }),
-  weight: ({ weight }) => weight,
-  touches: ({ touches }) => touches,
-};
+export const entryWrites = new WriteKind<AtomicWrite, OperationRow, Result[]>({
+  statement,
+  outcomes,
+  parseReply: (reply, { operations }) => resultsOf(JSON.parse(reply) as Cells[], operations),
+  addsExactly: false, // whether a key is new only the statement knows
+});
 
-/** The name of what a list in a transaction holds: a namespace that nobody creates a key in. */
-export const namespaceId = (tenant: string, namespace: string): string => `${tenant}\0${namespace}`;
-
-/** Applies a unit, once: its results, one for each operation. */
-export async function write(
-  call: Call,
-  unit: AtomicWrite,
-  refuse: (refusal: Refusal) => CortexError = (refusal) => refusalOf(unit, refusal),
-): Promise<Result[]> {
-  const room = await call.quotas.room(call.tenant, addsOf(unit));
-  const refused = (refusal: Refusal) => quotaRefusal(call.quotas, room, refusal) ?? refuse(refusal);
-  const limited = room && { ...unit, room };
-  const outcome = await untilUnlocked(call, {
-    names: unit.keys,
-    others: unit.operations.map(({ tenant, namespace }) => namespaceId(tenant, namespace)),
-    together: () =>
-      limited || unit.weight > weightMax ? alone(call, limited ?? unit) : call.share(writes, unit),
-    alone: () => alone(call, limited ?? unit),
+function outcomes(writes: AtomicWrite[], rows: OperationRow[]): Outcome<Result[]>[] {
+  let next = 0;
+  return writes.map((write) => {
+    const own = rows.slice(next, next + write.operations.length);
+    next += write.operations.length;
+    return outcomeOf(write, own);
   });
-  if ("refusal" in outcome && unit.request) {
-    // What refuses it may be what a repeat of it has done since the statement looked for one.
-    const reply = await findStoredReply(call.run, unit.tenant, unit.request);
-    if (reply !== undefined) return operationResultsIn(reply, unit.operations);
+}
+
+function outcomeOf(write: AtomicWrite, rows: OperationRow[]): Outcome<Result[]> {
+  const { operations, replyBytesMax } = write;
+  const [first] = rows;
+  if (first?.repeats != null) {
+    const repeated: StoredReply = { fingerprint: first.repeats, reply: first.reply };
+    return { repeated };
   }
-  return settle(unit, outcome, refused);
+  if (rows.some(({ refusal }) => refusal === "LOCKED")) return "locked";
+  if (rows.some(({ refusal }) => refusal === "FOREIGN"))
+    throw new Error("a statement found the row of another tenant");
+  const index = rows.findIndex(({ refusal, large }) => refusal !== null || large);
+  const row = rows[index];
+  if (row) {
+    const { refusal, revision, type } = row;
+    const isLarge = refusal === null || refusal === "REPLY_TOO_LARGE";
+    const [reason, bytes] = isLarge ? ["REPLY_TOO_LARGE", replyBytesMax] : [refusal, row.bytes];
+    return { refused: errorOf(write, { index, reason, revision, type, bytes }), index };
+  }
+  const cells = rows.map((row) => JSON.parse(row.cells) as Cells);
+  return { result: resultsOf(cells, operations) };
 }
 
-/** A refusal for want of room. */
-export function quotaRefusal(
-  quotas: Quotas,
-  room: Room | undefined,
-  { reason }: Refusal,
-): CortexError | undefined {
-  if (!room || (reason !== "QUOTA_KEYS" && reason !== "QUOTA_BYTES")) return undefined;
-  return quotas.refusal(reason === "QUOTA_KEYS" ? "keys" : "bytes", room);
-}
-
-/** In a statement of its own, which waits for locks. */
-async function alone({ patient }: Call, unit: AtomicWrite): Promise<Outcome> {
-  const [outcome] = await apply(patient, [unit], { wait: true });
-  return outcome as Outcome;
-}
-
-export function settle(
-  unit: AtomicWrite,
-  outcome: Exclude<Outcome, "locked">,
-  refuse: (refusal: Refusal) => CortexError,
-): Result[] {
-  if ("results" in outcome) return outcome.results;
-  if ("refusal" in outcome) throw refuse(outcome.refusal);
-  return operationResultsIn(matchReply(unit.request, outcome.repeated), unit.operations);
-}
+const resultsOf = (cells: Cells[], operations: Operation[]): Result[] =>
+  cells.map((one, i) => fromCells(one, operations[i]?.argument));

@@ -1,109 +1,101 @@
-// What Transact does to the database. A session has no connection before its first lock, and waits for that one in memory. From then
-// on it waits in the database, which sees who waits for whom. A key that does not exist is locked by an entry that has expired, so
-// is absent to everybody, and is gone before the commit; whoever wants to create the key waits for it as for any other row.
-
-import { CortexError, codeOf } from "../../errors/reasons.js";
+// What a transaction does to the database. It has no connection before its first lock, and waits for that lock in
+// memory. From then on it waits in the database, which finds deadlocks. It locks a key that does not exist by a
+// placeholder: an entry that has expired, so it is absent to everybody, and is deleted before the commit. Whoever wants
+// to create the key waits for the placeholder's row as for any other.
+import { CortexError } from "../../errors/reasons.js";
+import { codeOf } from "../../errors/sqlstate.js";
 import type { Call } from "../../grpc/call.js";
-import { readAll } from "../../mutable/batch-get.js";
-import { failure } from "../../mutable/commit.js";
 import { now, type Run } from "../../postgres/connection.js";
 import type { DatabaseTransaction } from "../../postgres/transaction.js";
 import type { Amounts, Room } from "../../runtime/quotas.js";
+import { atomicWrite } from "../entries/atomic-write.js";
 import {
-  addsOf,
-  apply,
-  atomicWrite,
+  columns,
   type EntryKey,
+  type EntryRow,
   entryName,
-  type Operation,
-} from "../entries/apply.js";
-import { columns, joinAccess, type Row } from "../entries/entry.js";
-import { type Matching, matches } from "../entries/filter.js";
-import type { TransactionStep } from "../entries/operation.js";
-import { refusalOf } from "../entries/refuse.js";
-import { replyOf, type StepResult } from "../entries/reply.js";
-import { creation } from "../entries/statement.js";
-import { namespaceId, quotaRefusal, settle } from "../entries/write.js";
+  joinAccess,
+  namespaceName,
+} from "../entries/entry.js";
+import { type EntryFilter, matches } from "../entries/filter.js";
+import type { Operation } from "../entries/operation.js";
+import { readEntries } from "../entries/read.js";
+import { transactionFailed } from "../entries/refusal.js";
+import { creationLock } from "../entries/statement.js";
+import { entryWrites } from "../entries/write.js";
 import { type IdempotencyKey, storeReply } from "../idempotency.js";
-import {
-  refusalOf as refusalOfStore,
-  type Stored,
-  storeAll,
-  storesAdd,
-} from "../versions/store.js";
+import type { NewVersion } from "../versions/new-version.js";
+import { versionWrites } from "../versions/write.js";
+import { addedBy, rowOf, type StepResult, sizeOf, toReply } from "./result.js";
+import { stepName, type TransactionStep } from "./step.js";
+
+type Failed = (error: CortexError, index: number) => CortexError;
 
 export class Session {
   /** How many steps it has taken, preconditions aside. */
   steps = 0;
   readonly results: StepResult[] = [];
   readonly #call: Call;
-  /** What it owns in memory: keys, and namespaces that it keeps without new keys. */
+  /** The names that it owns in KeyLocks: keys, and namespaces that it keeps without new keys. */
   readonly #names = new Set<string>();
-  /** Keys whose rows it has locked. */
+  /** The keys whose rows it has locked. */
   readonly #locked = new Set<string>();
   readonly #placeholders: EntryKey[] = [];
-  /** About what its results take: the answer to its commit holds them all. */
+  /** About the bytes of its results: the reply to its commit holds all of them. */
   #bytes = 0;
   #transaction: DatabaseTransaction | undefined;
-  /** What it has added to what its tenant stores, at most. */
+  /** What it has added, at most, to what its tenant stores. A measurement does not see it before the commit. */
   readonly #added: Amounts = { keys: 0, bytes: 0, versions: 0 };
 
   constructor(call: Call) {
     this.#call = call;
   }
 
-  async read(places: EntryKey[]) {
-    const { messageBytesMax } = this.#call.config;
-    return this.#locking(places, (run) => readAll(run, places, messageBytesMax));
+  async read(keys: EntryKey[]) {
+    const { messageBytesMax } = this.#call.server.config;
+    return this.#locking(keys, (run) => readEntries(run, keys, messageBytesMax));
   }
 
-  /** The entries that match, by key, and none that anybody creates meanwhile. */
-  async list(matching: Matching, limit: number): Promise<Row[]> {
-    const { tenant, namespace } = matching;
-    const { config } = this.#call;
-    const run = await this.#begun([namespaceId(tenant, namespace)]);
+  /** The entries that match, by key. It locks them, and nobody creates another key in the namespace meanwhile. */
+  async list(filter: EntryFilter, limit: number): Promise<EntryRow[]> {
+    const { tenant, namespace } = filter;
+    const { config } = this.#call.server;
+    const run = await this.#begun([namespaceName(tenant, namespace)]);
     await run(
       (sql) =>
-        sql`select pg_advisory_xact_lock(${creation(sql, sql`${tenant}::text`, sql`${namespace}::text`)})::text`,
+        sql`select pg_advisory_xact_lock(${creationLock(sql, sql`${tenant}::text`, sql`${namespace}::text`)})::text`,
     );
     const found = await run<EntryKey & { bytes: number }>(
       (sql) => sql`
         select m.tenant, m.namespace, m.key, m.bytes + octet_length(m.metadata::text) as bytes
-        from mutable m where ${matches(sql, matching)}
+        from mutable m where ${matches(sql, filter)}
         order by m.key limit ${limit + 1} for no key update`,
     );
-    const bytes = found.reduce((sum, row) => sum + row.bytes, 0);
     if (found.length > limit)
       throw new CortexError("REPLY_TOO_LARGE", { limit: `${limit} records`, got: "more" });
-    if (bytes > config.messageBytesMax)
-      throw new CortexError("REPLY_TOO_LARGE", {
-        limit: `${config.messageBytesMax}`,
-        got: `${bytes}`,
-      });
+    checkReplySize(
+      found.reduce((sum, row) => sum + row.bytes, 0),
+      config.messageBytesMax,
+    );
     this.#own(found.map(entryName));
-    for (const place of found) this.#locked.add(entryName(place));
-    return run<Row>(
+    for (const entry of found) this.#locked.add(entryName(entry));
+    return run<EntryRow>(
       (sql) => sql`
-        select ${columns(sql)} from mutable m ${joinAccess(sql)} where ${matches(sql, matching)} order by m.key`,
+        select ${columns(sql)} from mutable m ${joinAccess(sql)} where ${matches(sql, filter)} order by m.key`,
     );
   }
 
-  /** Applies steps, the first of which are preconditions. */
+  /** Takes steps, the first of which are preconditions. */
   async write(steps: TransactionStep[], preconditions = 0): Promise<StepResult[]> {
-    const { config } = this.#call;
-    await this.#wait(steps.map(nameOf));
+    await this.#wait(steps.map(stepName));
     const before = this.steps;
-    const failed = (error: CortexError, index: number) =>
-      failure(error, index, preconditions, before);
+    const failed: Failed = (error, index) =>
+      transactionFailed(error, index, { preconditions, before });
     const results: StepResult[] = [];
     await this.#writeEntries(steps, results, failed);
     await this.#storeVersions(steps, results, failed);
     for (const result of results) this.#bytes += sizeOf(result);
-    if (this.#bytes > config.messageBytesMax)
-      throw new CortexError("REPLY_TOO_LARGE", {
-        limit: `${config.messageBytesMax}`,
-        got: `${this.#bytes}`,
-      });
+    checkReplySize(this.#bytes, this.#call.server.config.messageBytesMax);
     this.steps += steps.length - preconditions;
     this.results.push(...results);
     return results;
@@ -114,36 +106,33 @@ export class Session {
     results: StepResult[],
     failed: Failed,
   ): Promise<void> {
-    const places = steps.flatMap((step, i) => (step.kind === "store" ? [] : [i]));
-    if (places.length === 0) return;
-    const operations = places.map((i) => steps[i] as Operation);
-    const whole = atomicWrite(this.#call, operations, undefined);
-    const { quotas, tenant } = this.#call;
-    const room = await quotas.room(tenant, addsOf(whole));
-    const unit = room ? { ...whole, room: this.#left(room) } : whole;
-    const [outcome] = await this.#locking(operations, (run) =>
-      apply(run, [unit], { wait: true, attempts: 1 }).catch(conflicting),
+    const indexes = steps.flatMap((step, i) => (step.kind === "store" ? [] : [i]));
+    if (indexes.length === 0) return;
+    const operations = indexes.map((i) => steps[i] as Operation);
+    const write = atomicWrite(this.#call, operations, undefined);
+    const room = await this.#call.server.quotas.room(write.tenant, write.adds);
+    if (room) write.room = this.#left(room);
+    const outcome = await this.#locking(operations, (run) =>
+      entryWrites.runOne(run, write, 1).catch(toConflict),
     );
-    if (!outcome || outcome === "locked") throw new CortexError("CONFLICT");
-    settle(
-      unit,
-      outcome,
-      (refusal) =>
-        quotaRefusal(quotas, room, refusal) ??
-        failed(refusalOf(unit, refusal), places[refusal.index] as number),
-    ).forEach((result, i) => {
-      results[places[i] as number] = result;
+    if (outcome === "locked" || "repeated" in outcome) throw new CortexError("CONFLICT");
+    if ("refused" in outcome) {
+      const { refused, index } = outcome;
+      throw refused.reason === "QUOTA_EXCEEDED" ? refused : failed(refused, indexes[index] ?? 0);
+    }
+    outcome.result.forEach((result, i) => {
+      results[indexes[i] as number] = result;
     });
     this.#add(addedBy(results));
   }
 
-  /** What it has added is not seen by who measures: it is not committed. */
-  #left({ keys, bytes, versions }: Room): Room {
+  #left({ keys, bytes, versions, limits }: Room): Room {
     const added = this.#added;
     return {
       keys: keys - added.keys,
       bytes: bytes - added.bytes,
       versions: versions - added.versions,
+      limits,
     };
   }
 
@@ -153,69 +142,62 @@ export class Session {
     this.#added.versions += versions;
   }
 
-  /** In rounds of distinct records, each locked before the statement that stores: that is to see what others have stored. */
+  /** Stores versions in rounds of distinct records. It locks the records before, so that the statement sees what others stored. */
   async #storeVersions(
     steps: TransactionStep[],
     results: StepResult[],
     failed: Failed,
   ): Promise<void> {
-    let left = steps.flatMap((step, place) => (step.kind === "store" ? [{ step, place }] : []));
+    let left = steps.flatMap((step, index) => (step.kind === "store" ? [{ step, index }] : []));
     while (left.length > 0) {
-      const round = new Map(left.toReversed().map((one) => [one.step.name, one]));
-      left = left.filter((one) => round.get(one.step.name) !== one);
+      const round = new Map(left.toReversed().map((one) => [stepName(one.step), one]));
+      left = left.filter((one) => round.get(stepName(one.step)) !== one);
       const names = [...round.keys()].sort();
       const sorted = names.map((name) => round.get(name) as (typeof left)[number]);
-      const stores = sorted.map(({ step }) => step);
+      const versions = sorted.map(({ step }) => step);
       const run = await this.#begun(names);
-      const { quotas, tenant } = this.#call;
-      const adds = storesAdd(stores);
-      await quotas.check(tenant, adds, this.#added);
+      const bytes = versions.reduce((sum, { adds }) => sum + adds.bytes, 0);
+      const adds = { keys: 0, bytes, versions: versions.length };
+      await this.#call.server.quotas.check(this.#call.caller.tenant, adds, this.#added);
       this.#add(adds);
-      await run(
-        (sql) => sql`
-          select h.version
-          from unnest(
-            ${stores.map((s) => s.tenant)}::text[], ${stores.map((s) => s.type)}::text[], ${stores.map((s) => s.id)}::text[]
-          ) with ordinality as asked (tenant, type, id, number)
-          cross join lateral (
-            select h.version from immutable h where h.tenant = asked.tenant and h.type = asked.type and h.id = asked.id
-            for no key update
-          ) as h`,
-      );
-      const all = await storeAll(run, stores, { wait: true, attempts: 1 }).catch(conflicting);
-      sorted.forEach(({ step, place }, i) => {
-        const stored = all[i] as Stored;
-        if (stored === "locked" || "repeated" in stored) throw new CortexError("CONFLICT");
-        if ("refusal" in stored) throw failed(refusalOfStore(step, stored.refusal), place);
-        results[place] = { stored: stored.row };
+      await lockRecords(run, versions);
+      const options = { wait: true, attempts: 1 };
+      const outcomes = await versionWrites.run(run, versions, options).catch(toConflict);
+      sorted.forEach(({ index }, i) => {
+        const outcome = outcomes[i];
+        if (!outcome || outcome === "locked" || "repeated" in outcome)
+          throw new CortexError("CONFLICT");
+        if ("refused" in outcome) throw failed(outcome.refused, index);
+        results[index] = { stored: outcome.result };
       });
     }
   }
 
-  async commit(request: IdempotencyKey | undefined): Promise<void> {
-    const { tenant } = this.#call;
-    const transaction = this.#transaction ?? (request && (await this.#open()));
+  /** Commits, and stores the results under the key. */
+  async commit(key: IdempotencyKey | undefined): Promise<void> {
+    const { tenant } = this.#call.caller;
+    const transaction = this.#transaction ?? (key && (await this.#open()));
     if (!transaction) return;
     const { run } = transaction;
-    const left = this.#placeholders;
-    if (left.length > 0)
+    const placeholders = this.#placeholders;
+    if (placeholders.length > 0)
       await run(
         (sql) => sql`
           delete from mutable m
-          using unnest(${left.map((p) => p.namespace)}::text[], ${left.map((p) => p.key)}::text[]) as place (namespace, key)
-          where m.tenant = ${tenant} and m.namespace = place.namespace and m.key = place.key and m.expire_at = '-infinity'`,
+          using unnest(${placeholders.map((p) => p.namespace)}::text[], ${placeholders.map((p) => p.key)}::text[]) as placeholder (namespace, key)
+          where m.tenant = ${tenant} and m.namespace = placeholder.namespace and m.key = placeholder.key and m.expire_at = '-infinity'`,
       );
-    if (request)
-      await storeReply(run, tenant, request, {
-        reply: replyOf(this.results),
+    if (key)
+      await storeReply(run, tenant, key, {
+        reply: toReply(this.results),
         userIds: [...new Set(this.results.flatMap((result) => rowOf(result)?.user_id ?? []))],
-      }).catch(conflicting);
+      }).catch(toConflict);
     this.#transaction = undefined;
     await transaction.commit();
     this.#release();
   }
 
-  /** Rolls back what is not committed, and lets the next have the keys. */
+  /** Rolls back what is not committed, and releases the keys. */
   async end(): Promise<void> {
     await this.#transaction?.rollback();
     this.#transaction = undefined;
@@ -223,46 +205,46 @@ export class Session {
   }
 
   #release(): void {
-    for (const name of this.#names) this.#call.locks.release(name, this);
+    for (const name of this.#names) this.#call.server.locks.release(name, this);
     this.#names.clear();
   }
 
-  /** Locks keys, whether or not they exist, in the order in which everybody does; then does what is to be done with them. */
-  async #locking<T>(places: EntryKey[], work: (run: Run) => Promise<T>): Promise<T> {
-    const fresh = new Map(places.map((place) => [entryName(place), place]));
+  /** Locks the rows of keys in the order in which everybody does, whether or not they exist, and then does the work. */
+  async #locking<T>(keys: EntryKey[], work: (run: Run) => Promise<T>): Promise<T> {
+    const fresh = new Map(keys.map((key) => [entryName(key), key]));
     for (const name of this.#locked) fresh.delete(name);
     const names = [...fresh.keys()].sort();
     const run = await this.#begun(names);
     if (names.length === 0) return work(run);
     const sorted = names.map((name) => fresh.get(name) as EntryKey);
-    const locked = run<EntryKey>(
+    const created = await run<EntryKey>(
       (sql) => sql`
         insert into mutable as m (tenant, namespace, key, value, created_at, updated_at, expire_at, revision, created_revision)
-        select place.tenant, place.namespace, place.key, 'null', ${now(sql)}, ${now(sql)}, '-infinity', nextval('revision'), 0
+        select asked.tenant, asked.namespace, asked.key, 'null', ${now(sql)}, ${now(sql)}, '-infinity', nextval('revision'), 0
         from unnest(
-          ${sorted.map((p) => p.tenant)}::text[], ${sorted.map((p) => p.namespace)}::text[], ${sorted.map((p) => p.key)}::text[]
-        ) with ordinality as place (tenant, namespace, key, number)
+          ${sorted.map((k) => k.tenant)}::text[], ${sorted.map((k) => k.namespace)}::text[], ${sorted.map((k) => k.key)}::text[]
+        ) with ordinality as asked (tenant, namespace, key, number)
         order by number
-        on conflict (tenant, namespace, key) do update set revision = m.revision where false -- which locks the row all the same
+        on conflict (tenant, namespace, key) do update set revision = m.revision where false -- which still locks the row
         returning m.tenant, m.namespace, m.key`,
     );
-    this.#placeholders.push(...(await locked));
+    this.#placeholders.push(...created);
     for (const name of names) this.#locked.add(name);
     return work(run);
   }
 
-  /** Waits for its turn in memory, as long as it holds nothing. */
+  /** Waits in memory to own the names, as long as it holds no lock in the database. */
   async #wait(names: string[]): Promise<void> {
-    const { locks, signal } = this.#call;
+    const { server, signal } = this.#call;
     if (this.#transaction) return;
     for (const name of [...new Set(names)].sort()) {
       if (this.#names.has(name)) continue;
-      await locks.acquire(name, this, signal);
+      await server.locks.acquire(name, this, signal);
       this.#names.add(name);
     }
   }
 
-  /** The transaction in the database, begun; the names are its own in memory. */
+  /** Begins the database transaction, unless it has begun, and owns the names. */
   async #begun(names: string[]): Promise<Run> {
     await this.#wait(names);
     const { run } = this.#transaction ?? (await this.#open());
@@ -271,45 +253,39 @@ export class Session {
   }
 
   async #open(): Promise<DatabaseTransaction> {
-    this.#transaction = await this.#call.begin();
+    this.#transaction = await this.#call.db.begin();
     return this.#transaction;
   }
 
   #own(names: string[]): void {
     for (const name of names) {
-      this.#call.locks.join(name, this);
+      this.#call.server.locks.join(name, this);
       this.#names.add(name);
     }
   }
 }
 
-/** What entries that were written add: those that are new by now, and their bytes. */
-function addedBy(results: StepResult[]): Amounts {
-  const added = { keys: 0, bytes: 0, versions: 0 };
-  for (const result of results) {
-    if (!result || "stored" in result || !result.row) continue;
-    const { created_at, updated_at, value, metadata } = result.row;
-    if (created_at.getTime() === updated_at.getTime()) added.keys++;
-    added.bytes += Buffer.byteLength(value) + Buffer.byteLength(metadata);
-  }
-  return added;
+async function lockRecords(run: Run, versions: NewVersion[]): Promise<void> {
+  await run(
+    (sql) => sql`
+      select h.version
+      from unnest(
+        ${versions.map((v) => v.tenant)}::text[], ${versions.map((v) => v.type)}::text[], ${versions.map((v) => v.id)}::text[]
+      ) with ordinality as asked (tenant, type, id, number)
+      cross join lateral (
+        select h.version from immutable h where h.tenant = asked.tenant and h.type = asked.type and h.id = asked.id
+        for no key update
+      ) as h`,
+  );
 }
 
-type Failed = (error: CortexError, index: number) => CortexError;
+function checkReplySize(bytes: number, bytesMax: number): void {
+  if (bytes > bytesMax)
+    throw new CortexError("REPLY_TOO_LARGE", { limit: `${bytesMax}`, got: `${bytes}` });
+}
 
-const nameOf = (step: TransactionStep): string =>
-  step.kind === "store" ? step.name : entryName(step);
-
-const sizeOf = (result: StepResult): number => {
-  const row = rowOf(result);
-  if (!row) return 0;
-  return Buffer.byteLength(row.metadata) + Buffer.byteLength("data" in row ? row.data : row.value);
-};
-
-const rowOf = (result: StepResult) => ("stored" in result ? result.stored : result.row);
-
-/** What a rival did meanwhile, and what the database rolled the transaction back for. */
-function conflicting(error: unknown): never {
+/** A constraint that a rival's commit violates (class 23) rolled the transaction back: it can run again. */
+function toConflict(error: unknown): never {
   if (codeOf(error)?.startsWith("23")) throw new CortexError("CONFLICT", {}, { cause: error });
   throw error;
 }

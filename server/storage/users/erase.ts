@@ -1,7 +1,7 @@
-// All that is linked to a user, table by table: what there is of it, and its erasure. A new table that names users belongs in both.
+// What is linked to a user, table by table: its count, and its erasure. A new table that names users belongs in both.
 import type { Run } from "../../postgres/connection.js";
 
-/** Rows by table. */
+/** Numbers of rows by table. */
 export interface Counts {
   users: number;
   mutable: number;
@@ -13,8 +13,8 @@ export interface Counts {
 
 type Row = Record<keyof Counts, string>;
 
-/** What is linked to the user. Of `immutable` the records of which nothing would be left. */
-export async function linked(run: Run, tenant: string, id: string): Promise<Counts> {
+/** Counts what is linked to the user. For `immutable`, the records that have nothing but versions of the user. */
+export async function countLinked(run: Run, tenant: string, id: string): Promise<Counts> {
   const [row] = await run<Row>(
     (sql) => sql`
       select
@@ -24,9 +24,9 @@ export async function linked(run: Run, tenant: string, id: string): Promise<Coun
           join mutable_access a on a.tenant = m.tenant and a.namespace = m.namespace and a.key = m.key
           where m.tenant = ${tenant} and m.user_id = ${id}) as mutable_access,
         (select count(*) from (
-          select distinct v.type, v.id from immutable_version v where v.tenant = ${tenant} and v.user_id = ${id}) as mine
+          select distinct v.type, v.id from immutable_version v where v.tenant = ${tenant} and v.user_id = ${id}) as own_version
           where not exists (
-            select from immutable_version o where o.tenant = ${tenant} and o.type = mine.type and o.id = mine.id
+            select from immutable_version o where o.tenant = ${tenant} and o.type = own_version.type and o.id = own_version.id
               and o.data is not null and o.user_id is distinct from ${id})) as immutable,
         (select count(*) from immutable_version v where v.tenant = ${tenant} and v.user_id = ${id}) as immutable_version,
         (select count(*) from request r
@@ -35,8 +35,8 @@ export async function linked(run: Run, tenant: string, id: string): Promise<Coun
   return numbers(row);
 }
 
-/** Locks the user, whether there is one: from now on nobody can link anything to the user, and who was about to has done so. */
-export async function locked(run: Run, tenant: string, id: string): Promise<boolean> {
+/** Locks the user; false if there is none. From then on nobody can link anything to the user, and earlier writes that do are done. */
+export async function lockUser(run: Run, tenant: string, id: string): Promise<boolean> {
   const rows = await run(
     (sql) => sql`select u.id from users u where u.tenant = ${tenant} and u.id = ${id} for update`,
   );
@@ -44,17 +44,18 @@ export async function locked(run: Run, tenant: string, id: string): Promise<bool
 }
 
 /**
- * Erases the user, who is locked, and all that is linked. In several statements, since each sees only what was there when it began: the
- * entries are gone before the replies that name their users are looked for, and records are locked before their versions are looked at.
+ * Erases the user, who is locked, and everything linked. In several statements, because each sees only what was there
+ * when it began: entries are deleted before the stored replies that name their users are looked for, and records are
+ * locked before their versions are read.
  */
 export async function erase(run: Run, tenant: string, id: string): Promise<Counts> {
   const [entries] = await run<Pick<Row, "mutable" | "mutable_access">>(
     (sql) => sql`
-      with gone as materialized (
+      with deleted as materialized (
         delete from mutable m where m.tenant = ${tenant} and m.user_id = ${id} returning m.namespace, m.key
       )
-      select (select count(*) from gone) as mutable,
-        (select count(*) from gone join mutable_access a on a.tenant = ${tenant} and a.namespace = gone.namespace and a.key = gone.key)
+      select (select count(*) from deleted) as mutable,
+        (select count(*) from deleted join mutable_access a on a.tenant = ${tenant} and a.namespace = deleted.namespace and a.key = deleted.key)
           as mutable_access`,
   );
   await run(
@@ -67,22 +68,22 @@ export async function erase(run: Run, tenant: string, id: string): Promise<Count
   );
   const [versions] = await run<Pick<Row, "immutable" | "immutable_version">>(
     (sql) => sql`
-      with mine as materialized (
+      with own_version as materialized (
         select v.type, v.id, count(*) as versions from immutable_version v
         where v.tenant = ${tenant} and v.user_id = ${id} group by v.type, v.id
-      ), kept as materialized ( -- records that hold versions of others too
-        select mine.type, mine.id from mine
+      ), shared_record as materialized ( -- records that have versions of others too
+        select own_version.type, own_version.id from own_version
         where exists (
-          select from immutable_version o where o.tenant = ${tenant} and o.type = mine.type and o.id = mine.id
+          select from immutable_version o where o.tenant = ${tenant} and o.type = own_version.type and o.id = own_version.id
             and o.data is not null and o.user_id is distinct from ${id})
-      ), gone as (
+      ), deleted as (
         delete from immutable h
-        where h.tenant = ${tenant} and (h.type, h.id) in (select type, id from mine except select type, id from kept)
+        where h.tenant = ${tenant} and (h.type, h.id) in (select type, id from own_version except select type, id from shared_record)
         returning 1
       ), erased as (
         update immutable_version v
         set data = null, metadata = '{}', user_id = null, agent_id = null, principal = null, request_id = null, salt = ''
-        where v.tenant = ${tenant} and v.user_id = ${id} and (v.type, v.id) in (select type, id from kept)
+        where v.tenant = ${tenant} and v.user_id = ${id} and (v.type, v.id) in (select type, id from shared_record)
         returning v.type, v.id, v.version
       ), without_current as (
         update immutable h
@@ -91,7 +92,7 @@ export async function erase(run: Run, tenant: string, id: string): Promise<Count
         from erased
         where h.tenant = ${tenant} and h.type = erased.type and h.id = erased.id and h.version = erased.version
       )
-      select (select count(*) from gone) as immutable, (select coalesce(sum(versions), 0) from mine) as immutable_version`,
+      select (select count(*) from deleted) as immutable, (select coalesce(sum(versions), 0) from own_version) as immutable_version`,
   );
   const [rest] = await run<Pick<Row, "request" | "users">>(
     (sql) => sql`
@@ -99,10 +100,10 @@ export async function erase(run: Run, tenant: string, id: string): Promise<Count
         update request r set reply = null, user_ids = '{}'
         where r.tenant = ${tenant} and r.user_ids @> array[${id}] and r.user_ids <> '{}'
         returning 1
-      ), gone as (
+      ), deleted as (
         delete from users u where u.tenant = ${tenant} and u.id = ${id} returning 1
       )
-      select (select count(*) from emptied) as request, (select count(*) from gone) as users`,
+      select (select count(*) from emptied) as request, (select count(*) from deleted) as users`,
   );
   return numbers({ ...entries, ...versions, ...rest } as Row);
 }

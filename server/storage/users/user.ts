@@ -1,8 +1,10 @@
-// A user: its row, its message.
+// A user: its row, its message, and the one way in which users are written.
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { UserSchema } from "../../../gen/cortex/users/v1/users_pb.js";
+import type { Call } from "../../grpc/call.js";
 import type { Fragment, Sql } from "../../postgres/connection.js";
+import { type IdempotencyKey, once, runWork } from "../idempotency.js";
 
 export interface UserRow {
   id: string;
@@ -11,8 +13,8 @@ export interface UserRow {
   updated_at: Date;
 }
 
-/** A user in a reply that is kept: its times are milliseconds. */
-export interface KeptUser {
+/** A user in a stored reply, whose times are milliseconds. */
+interface StoredUser {
   id: string;
   profile: string;
   created_at: number;
@@ -22,15 +24,39 @@ export interface KeptUser {
 export const columns = (sql: Sql): Fragment =>
   sql`u.id, u.profile::text as profile, u.created_at, u.updated_at`;
 
-/** The row that a write returned as `u`, as a reply to keep. */
-export const kept = (sql: Sql): Fragment => sql`
-  select array[u.id] as user_ids, json_build_object(
-    'id', u.id, 'profile', u.profile::text,
-    'created_at', round(extract(epoch from u.created_at) * 1000),
-    'updated_at', round(extract(epoch from u.updated_at) * 1000)) as reply
-  from u`;
+interface UserWrite {
+  key: IdempotencyKey | undefined;
+  profile: string;
+  /** Writes a user and returns the row. */
+  write: (sql: Sql) => Fragment;
+}
 
-export function toUser(user: UserRow | KeptUser): MessageInitShape<typeof UserSchema> {
+/** Writes a user once, if its tenant has room for the profile; undefined: the statement wrote none. */
+export function writeUser(
+  call: Call,
+  { key, profile, write }: UserWrite,
+): Promise<StoredUser | undefined> {
+  const { caller, db, server } = call;
+  const { tenant } = caller;
+  return once<StoredUser>(call, key, {
+    parse: (reply) => JSON.parse(reply),
+    async attempt() {
+      const adds = { keys: 0, bytes: Buffer.byteLength(profile), versions: 0 };
+      await server.quotas.check(tenant, adds);
+      return runWork<StoredUser>(db.short, tenant, key, (sql) => ({
+        steps: sql`u as (${write(sql)})`,
+        reply: sql`
+          select array[u.id] as user_ids, json_build_object(
+            'id', u.id, 'profile', u.profile::text,
+            'created_at', round(extract(epoch from u.created_at) * 1000),
+            'updated_at', round(extract(epoch from u.updated_at) * 1000)) as reply
+          from u`,
+      }));
+    },
+  });
+}
+
+export function toUser(user: UserRow | StoredUser): MessageInitShape<typeof UserSchema> {
   return {
     id: user.id,
     profileJson: user.profile,

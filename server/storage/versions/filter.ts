@@ -1,19 +1,23 @@
-// Which records: the same in List, Count, Search and PurgeMany. By the current version alone.
+// Which records match, by their current version: the same in List, Count, Search and PurgeMany.
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Filter } from "../../../gen/cortex/immutable/v1/immutable_pb.js";
 import { CortexError } from "../../errors/reasons.js";
+import type { Caller } from "../../grpc/call.js";
 import { type Fragment, joinFragments, type Sql } from "../../postgres/connection.js";
 import { comparable } from "../../search/text.js";
 import * as check from "../../validation/fields.js";
-import type { Query } from "../page-token.js";
+import { jsonObject } from "../../validation/json.js";
+import { checkReserved } from "./name.js";
 
-export interface Matching {
+/** A filter, checked. Page tokens and request fingerprints are made of the whole of it. */
+export interface RecordFilter {
   tenant: string;
+  /** Empty: all types but the reserved ones. */
   types: string[];
   userId: string | undefined;
   createdAfter: Date | undefined;
   createdBefore: Date | undefined;
-  /** JSON that the metadata contains: what is asked for, all of the tags, any of the tags. */
+  /** JSON that the metadata must contain: what is asked for, all of the tags, or one of the tags. */
   metadata: string | undefined;
   tags: string | undefined;
   anyTags: string[];
@@ -24,7 +28,7 @@ export interface Matching {
 
 const listMax = 100;
 
-export function checkFilter(tenant: string, filter: Filter | undefined): Matching {
+export function parseFilter(caller: Caller, filter: Filter | undefined): RecordFilter {
   const { types = [], userId, metadataJson, tags = [], anyTags = [], minVersion } = filter ?? {};
   for (const [field, list] of Object.entries({ types, tags, any_tags: anyTags }))
     if (list.length > listMax)
@@ -41,36 +45,39 @@ export function checkFilter(tenant: string, filter: Filter | undefined): Matchin
       got: `${minVersion}`,
     });
   const tag = (field: string) => (text: string, i: number) =>
-    filterText(text, `filter.${field}[${i}]`);
+    notEmpty(text, `filter.${field}[${i}]`);
   const allTags = tags.map(tag("tags"));
   return {
-    tenant,
-    types: types.map((type, i) =>
-      check.type(filterText(type, `filter.types[${i}]`), `filter.types[${i}]`),
-    ),
+    tenant: caller.tenant,
+    types: types.map((type, i) => parseType(caller, type, `filter.types[${i}]`)),
     userId:
       userId === undefined
         ? undefined
-        : check.userId(filterText(userId, "filter.user_id"), "filter.user_id"),
+        : check.userId(notEmpty(userId, "filter.user_id"), "filter.user_id"),
     createdAfter: time(filter?.createdAfter, "filter.created_after", Math.floor),
     createdBefore: time(filter?.createdBefore, "filter.created_before", Math.ceil),
-    metadata: metadataJson === undefined ? undefined : contained(metadataJson),
+    metadata: metadataJson === undefined ? undefined : parseMetadata(metadataJson),
     tags: allTags.length > 0 ? comparable({ tags: allTags }) : undefined,
     anyTags: anyTags.map(tag("any_tags")).map((text) => comparable({ tags: [text] })),
     minVersion,
-    agentId: given(filter?.agentId, "filter.agent_id"),
-    principal: given(filter?.principal, "filter.principal"),
+    agentId: text(filter?.agentId, "filter.agent_id"),
+    principal: text(filter?.principal, "filter.principal"),
   };
 }
 
-const given = (value: string | undefined, field: string) =>
+function parseType(caller: Caller, type: string, field: string): string {
+  check.type(notEmpty(type, field), field);
+  checkReserved(caller, type, field);
+  return type;
+}
+
+const text = (value: string | undefined, field: string) =>
   value === undefined ? undefined : check.filterText(value, field);
 
-/** A bound, if it is set. */
 const time = (timestamp: Timestamp | undefined, field: string, round: (ms: number) => number) =>
   timestamp && check.time(timestamp, field, round);
 
-function filterText(text: string, field: string): string {
+function notEmpty(text: string, field: string): string {
   if (text !== "") return text;
   throw new CortexError("INVALID_FILTER", {
     field,
@@ -78,12 +85,12 @@ function filterText(text: string, field: string): string {
   });
 }
 
-function contained(text: string): string {
+function parseMetadata(text: string): string {
   const refuse = (problem: string) =>
     new CortexError("INVALID_FILTER", { field: "filter.metadata_json", problem });
   let object: unknown;
   try {
-    object = JSON.parse(check.jsonObject(text, "filter.metadata_json"));
+    object = JSON.parse(jsonObject(text, "filter.metadata_json"));
   } catch (error) {
     if (!(error instanceof CortexError)) throw error;
     throw refuse(error.details.problem ?? "is not a JSON object");
@@ -93,47 +100,40 @@ function contained(text: string): string {
   return comparable(object);
 }
 
-/** Whether any filter is set: without one every record matches. */
-export const filters = ({ tenant, ...rest }: Matching): boolean =>
-  Object.values(rest).some((value) =>
+/** Whether any filter is set; without one every record matches. */
+export const isFiltered = ({ tenant, ...filters }: RecordFilter): boolean =>
+  Object.values(filters).some((value) =>
     Array.isArray(value) ? value.length > 0 : value !== undefined,
   );
 
-/** Whether it goes by the metadata, whose index knows no order. */
-export const byLabels = ({
+/** Whether it filters by metadata, whose index gives no order. */
+export const filtersMetadata = ({
   metadata,
   tags,
   anyTags,
-}: Pick<Matching, "metadata" | "tags" | "anyTags">): boolean =>
+}: Pick<RecordFilter, "metadata" | "tags" | "anyTags">): boolean =>
   metadata !== undefined || tags !== undefined || anyTags.length > 0;
 
-export const queryOf = (m: Matching): Query => [
-  m.tenant,
-  JSON.stringify(m.types),
-  m.userId,
-  m.createdAfter?.getTime(),
-  m.createdBefore?.getTime(),
-  m.metadata,
-  m.tags,
-  JSON.stringify(m.anyTags),
-  m.minVersion,
-  m.agentId,
-  m.principal,
-];
-
-/** The condition on `h` that the records which match fulfil. */
-export function matches(sql: Sql, m: Matching): Fragment {
-  const has = (json: string) => sql`h.labels @> ${json}::text::jsonb`;
+/** The condition on `h` of the records that match. */
+export function matches(sql: Sql, filter: RecordFilter): Fragment {
+  const { types, userId, createdAfter, createdBefore, metadata, tags, anyTags } = filter;
+  const { agentId, principal, minVersion } = filter;
+  const contains = (json: string) => sql`h.labels @> ${json}::text::jsonb`;
   return sql`
-    h.tenant = ${m.tenant} and not h.erased
-    ${m.types.length === 0 ? sql`` : m.types.length === 1 ? sql`and h.type = ${m.types[0] ?? ""}` : sql`and h.type = any(${m.types}::text[])`}
-    ${m.userId === undefined ? sql`` : sql`and h.user_id = ${m.userId}`}
-    ${m.createdAfter ? sql`and h.created_at > ${m.createdAfter}` : sql``}
-    ${m.createdBefore ? sql`and h.created_at < ${m.createdBefore}` : sql``}
-    ${m.metadata === undefined ? sql`` : sql`and ${has(m.metadata)}`}
-    ${m.tags === undefined ? sql`` : sql`and ${has(m.tags)}`}
-    ${m.anyTags.length === 0 ? sql`` : sql`and (${joinFragments(sql, m.anyTags.map(has), sql`or`)})`}
-    ${m.agentId === undefined ? sql`` : sql`and h.agent_id = ${m.agentId}`}
-    ${m.principal === undefined ? sql`` : sql`and h.principal = ${m.principal}`}
-    ${m.minVersion === undefined ? sql`` : sql`and h.version >= ${m.minVersion}`}`;
+    h.tenant = ${filter.tenant} and not h.erased ${ofTypes(sql, types)}
+    ${userId === undefined ? sql`` : sql`and h.user_id = ${userId}`}
+    ${createdAfter ? sql`and h.created_at > ${createdAfter}` : sql``}
+    ${createdBefore ? sql`and h.created_at < ${createdBefore}` : sql``}
+    ${metadata === undefined ? sql`` : sql`and ${contains(metadata)}`}
+    ${tags === undefined ? sql`` : sql`and ${contains(tags)}`}
+    ${anyTags.length === 0 ? sql`` : sql`and (${joinFragments(sql, anyTags.map(contains), sql`or`)})`}
+    ${agentId === undefined ? sql`` : sql`and h.agent_id = ${agentId}`}
+    ${principal === undefined ? sql`` : sql`and h.principal = ${principal}`}
+    ${minVersion === undefined ? sql`` : sql`and h.version >= ${minVersion}`}`;
+}
+
+function ofTypes(sql: Sql, types: string[]): Fragment {
+  const [first = ""] = types;
+  if (types.length === 0) return sql`and not starts_with(h.type, ${check.reservedTypePrefix})`;
+  return types.length === 1 ? sql`and h.type = ${first}` : sql`and h.type = any(${types}::text[])`;
 }

@@ -1,14 +1,29 @@
-// The name of a record: the same in every RPC of one record.
+// The name of a record: a type and an id.
+import { CortexError } from "../../errors/reasons.js";
+import type { Caller } from "../../grpc/call.js";
 import * as check from "../../validation/fields.js";
 
-export interface Name {
+export interface RecordName {
   tenant: string;
   type: string;
   id: string;
 }
 
-export const nameOf = (tenant: string, { type, id }: { type: string; id: string }): Name => ({
-  tenant,
-  type: check.type(type),
-  id: check.id(id),
-});
+/** The record that a request names. One of a reserved type is only for callers with the permission `admin`. */
+export function parseName(caller: Caller, { type, id }: { type: string; id: string }): RecordName {
+  const name = { tenant: caller.tenant, type: check.type(type), id: check.id(id) };
+  checkReserved(caller, type, "type");
+  return name;
+}
+
+export const isReserved = (type: string): boolean => type.startsWith(check.reservedTypePrefix);
+
+export function checkReserved(caller: Caller, type: string, field: string): void {
+  if (!isReserved(type) || caller.may("admin")) return;
+  const problem = `types that begin with ${check.reservedTypePrefix} need the permission admin`;
+  throw new CortexError("PERMISSION_DENIED", { problem, permission: "admin", field });
+}
+
+/** The record's name in KeyLocks. Its second part is empty, which no entry's is. */
+export const recordLockName = (tenant: string, type: string, id: string): string =>
+  `${tenant}\0\0${type}\0${id}`;

@@ -1,34 +1,92 @@
-// The one statement that stores versions: see store.ts. `held` locks the records and reads what the next version follows from, `next`
-// is that version, `todo` those that can be. What it looks up it looks up by primary key in subqueries, which no plan can turn into
-// a scan of a table.
+// The one statement that stores versions of distinct records. Its steps, in the order of the statement:
+//   locked_record  locks the records, and reads what the next version follows from
+//   judged         why a version is refused, if it is
+//   next           the version to be stored
+//   changed        the records that change, with the version before and all columns after
+//   result         what became of each version
+// It looks rows up by primary key in subqueries, which no plan can turn into a scan of a table.
 import { type Fragment, now, type Sql } from "../../postgres/connection.js";
-import type { NewVersion } from "./store.js";
+import { type InputRow, recordset } from "../../postgres/recordset.js";
+import type { NewVersion } from "./new-version.js";
 
-/** What the statement says of a store. */
-export interface Cells {
+const inputColumns = {
+  number: "int",
+  tenant: "text",
+  type: "text",
+  id: "text",
+  data: "text",
+  keeps_user: "boolean",
+  new_user: "text",
+  new_metadata: "text",
+  if_version: "int",
+  agent: "text",
+  principal: "text",
+  request: "text",
+  request_key: "text",
+  fingerprint: "text",
+  keep: "int",
+  language: "text",
+  fields: "text",
+  text: "text",
+  letters: "text[]",
+  metadata_fields: "text",
+  metadata_text: "text",
+  metadata_letters: "text[]",
+  labels: "text",
+} as const;
+
+const versionRows = recordset("asked", inputColumns);
+
+const inputOf = (version: NewVersion, number: number): InputRow<typeof inputColumns> => ({
+  number,
+  tenant: version.tenant,
+  type: version.type,
+  id: version.id,
+  data: version.data,
+  keeps_user: version.userId === undefined,
+  new_user: version.userId,
+  new_metadata: version.metadata === null ? "{}" : version.metadata,
+  if_version: version.ifVersion,
+  agent: version.agentId,
+  principal: version.principal,
+  request: version.requestId,
+  request_key: version.idempotencyKey?.id,
+  fingerprint: version.idempotencyKey?.fingerprint,
+  keep: version.keep,
+  language: version.language,
+  fields: version.search.fields,
+  text: version.search.text,
+  letters: version.search.letters,
+  metadata_fields: version.search.metadata?.fields,
+  metadata_text: version.search.metadata?.text,
+  metadata_letters: version.search.metadata?.letters,
+  labels: version.search.labels,
+});
+
+/** A row of the statement's answer. */
+export interface StatementRow {
   cells: string;
   refusal: "LOCKED" | "FOREIGN" | "VERSION_MISMATCH" | "USER_NOT_FOUND" | null;
-  /** The version that it found; 0: none. */
+  /** The version that the statement found; 0: no record. */
   version: number;
-  /** The fingerprint and the reply that are kept under the request id. */
+  /** The fingerprint and the reply that are stored under the request id. */
   repeats: string | null;
   reply: string | null;
 }
 
-const doomedMax = 100; // versions beyond what is kept that one store deletes; the sweep deletes the rest
+const deletedMax = 100; // old versions that one store deletes; the sweep deletes the rest
 
-export function statement(sql: Sql, stores: NewVersion[], wait: boolean): Fragment {
-  const requests = stores.some(({ request }) => request);
+export function statement(sql: Sql, versions: NewVersion[], wait: boolean): Fragment {
+  const requests = versions.some(({ idempotencyKey }) => idempotencyKey);
   return sql`
-    with held as materialized (
+    with locked_record as materialized (
       select asked.*, r.fingerprint as repeats, h.version, h.first_version, h.created_at, h.first_created_at, h.user_id,
         h.metadata, h.digest,
-        h.tenant <> asked.tenant as "foreign", h.digest is distinct from seen.digest as locked, -- or others were first, whose versions only the next statement can see
+        h.tenant <> asked.tenant as "foreign",
+        -- The record is locked; or others stored while it was waited for, and only the next statement sees their versions.
+        h.digest is distinct from seen.digest as locked,
         moment.at
-      from json_to_recordset(${JSON.stringify(stores.map(rowOf))}::text::json) as asked (
-        number int, tenant text, type text, id text, data text, keeps_user boolean, new_user text, new_metadata text, if_version int,
-        agent text, principal text, request text, request_key text, fingerprint text, keep int, language text, fields text, text text, letters text[],
-        metadata_fields text, metadata_text text, metadata_letters text[], labels text)
+      from ${versionRows(sql, versions.map(inputOf))}
       left join lateral (
         select h.digest from immutable h where h.tenant = asked.tenant and h.type = asked.type and h.id = asked.id offset 0
       ) as seen on true
@@ -39,29 +97,29 @@ export function statement(sql: Sql, stores: NewVersion[], wait: boolean): Fragme
       left join lateral (
         select r.fingerprint from request r where r.tenant = asked.tenant and r.id = asked.request_key offset 0
       ) as r on ${requests}::boolean and asked.fingerprint is not null
-      cross join lateral ( -- once it is locked
+      cross join lateral ( -- once the record is locked
         select greatest(${now(sql)}, h.created_at + interval '1 millisecond')::timestamptz as at offset 0
       ) as moment
     ), judged as materialized (
-      select held.*, case
+      select locked_record.*, case
           when repeats is not null then 'REPEATED'
           when "foreign" then 'FOREIGN' -- the statement found the row of another tenant: see ownRow
           when locked then 'LOCKED'
           when if_version is not null and if_version <> coalesce(version, 0) then 'VERSION_MISMATCH'
-          when new_user is not null and (select u.id from users u where u.tenant = held.tenant and u.id = new_user) is null
+          when new_user is not null and (select u.id from users u where u.tenant = locked_record.tenant and u.id = new_user) is null
             then 'USER_NOT_FOUND'
         end as refusal
-      from held
+      from locked_record
     ), next as materialized (
       select judged.*, now.version as new_version, said.*, made.digest as new_digest, coalesce(judged.digest, ''::bytea) as previous_digest,
         case when keep < 0 then coalesce(first_version, 1)
-          else greatest(coalesce(first_version, 1), least(now.version - keep + 1, first_version + ${doomedMax}::int)) end as new_first,
+          else greatest(coalesce(first_version, 1), least(now.version - keep + 1, first_version + ${deletedMax}::int)) end as new_first,
         coalesce(first_created_at, at) as new_first_created_at
       from judged
       cross join lateral (
         select coalesce(judged.version, 0) + 1 as version,
-          -- Times are whole milliseconds that increase: the second version of a millisecond waits for the next, but not long for a clock
-          -- that was set back.
+          -- Times are whole milliseconds that increase: a second version within a millisecond waits for the next millisecond, but not
+          -- for long where the clock was set back.
           case when at > clock_timestamp() and refusal is null
             then pg_sleep(least(extract(epoch from at - clock_timestamp()), 0.05)::float8)::text end as slept
         offset 0
@@ -74,22 +132,22 @@ export function statement(sql: Sql, stores: NewVersion[], wait: boolean): Fragme
         select version_digest(coalesce(judged.digest, ''), array[judged.tenant, judged.type, judged.id, now.version::text,
           (extract(epoch from at) * 1000)::bigint::text, data, said_metadata, said_user, agent, principal, request, said.salt]) as digest offset 0
       ) as made
-    ), todo as materialized (
+    ), changed as materialized (
       select * from next where refusal is null
     ), inserted as (
       insert into immutable (tenant, type, id, version, first_version, created_at, first_created_at, user_id, metadata, agent_id, principal, digest,
         labels, data_text, data_words, metadata_text, metadata_words)
       select tenant, type, id, new_version, new_first, at, at, said_user, said_metadata::json, agent, principal, new_digest,
         coalesce(labels, '{}')::jsonb, text, ${words(sql, sql`fields`, sql`letters`)}, metadata_text, ${words(sql, sql`metadata_fields`, sql`metadata_letters`)}
-      from todo where version is null
+      from changed where version is null
       order by tenant, type, id
     ), updated as (
-      -- A conflict on a row that is ours by lock: an update that needs no join, whose plan might scan the table.
+      -- An insert that always conflicts, with rows that we have locked: an update needs a join, whose plan might scan the table.
       insert into immutable as h (tenant, type, id, version, first_version, created_at, first_created_at, user_id, metadata, agent_id, principal, digest,
         labels, data_text, data_words, metadata_text, metadata_words)
       select tenant, type, id, new_version, new_first, at, first_created_at, said_user, said_metadata::json, agent, principal, new_digest,
         coalesce(labels, 'null')::jsonb, text, ${words(sql, sql`fields`, sql`letters`)}, metadata_text, ${words(sql, sql`metadata_fields`, sql`metadata_letters`)}
-      from todo where version is not null
+      from changed where version is not null
       on conflict (tenant, type, id) do update set
         version = excluded.version, first_version = excluded.first_version, created_at = excluded.created_at,
         user_id = excluded.user_id, metadata = excluded.metadata, agent_id = excluded.agent_id, principal = excluded.principal,
@@ -102,16 +160,16 @@ export function statement(sql: Sql, stores: NewVersion[], wait: boolean): Fragme
       insert into immutable_version
         (tenant, type, id, version, data, user_id, metadata, created_at, agent_id, principal, request_id, salt, previous_digest, digest)
       select tenant, type, id, new_version, data::json, said_user, said_metadata::json, at, agent, principal, request, salt, previous_digest, new_digest
-      from todo
-    ), forgotten as (
+      from changed
+    ), deleted_version as (
       delete from immutable_version v
       where v.tid = any(array(
-        select doomed.tid from todo cross join lateral (
+        select old.tid from changed cross join lateral (
           select v.tid from immutable_version v
-          where v.tenant = todo.tenant and v.type = todo.type and v.id = todo.id and v.version < todo.new_first
+          where v.tenant = changed.tenant and v.type = changed.type and v.id = changed.id and v.version < changed.new_first
           offset 0
-        ) as doomed
-        where todo.new_first > todo.first_version))
+        ) as old
+        where changed.new_first > changed.first_version))
     ), result as ${requests ? sql`materialized` : sql``} (
       select next.*, json_build_object('version', new_version, 'first_version', new_first,
         'created_at', (extract(epoch from at) * 1000)::bigint,
@@ -121,7 +179,7 @@ export function statement(sql: Sql, stores: NewVersion[], wait: boolean): Fragme
     )
     ${
       requests
-        ? sql`, kept as (
+        ? sql`, stored_reply as (
             insert into request (tenant, id, fingerprint, reply, user_ids)
             select tenant, request_key, fingerprint, cells, case when said_user is null then '{}' else array[said_user] end
             from result where fingerprint is not null and refusal is null)`
@@ -136,32 +194,6 @@ export function statement(sql: Sql, stores: NewVersion[], wait: boolean): Fragme
     from result order by number`;
 }
 
-/** What fields are found by: their words, and letters that neither words nor fragments of three letters hold. */
+/** What fields are found by: their words, and the letters that neither words nor fragments of three letters hold. */
 const words = (sql: Sql, fields: Fragment, letters: Fragment): Fragment =>
   sql`search_words(language::regconfig, ${fields}::json, ${letters})`;
-
-const rowOf = (store: NewVersion, number: number) => ({
-  number,
-  tenant: store.tenant,
-  type: store.type,
-  id: store.id,
-  data: store.data,
-  keeps_user: store.userId === undefined,
-  new_user: store.userId,
-  new_metadata: store.metadata === null ? "{}" : store.metadata,
-  if_version: store.ifVersion,
-  agent: store.agentId,
-  principal: store.principal,
-  request: store.requestId,
-  request_key: store.request?.id,
-  fingerprint: store.request?.fingerprint,
-  keep: store.keep,
-  language: store.language,
-  fields: store.search.fields,
-  text: store.search.text,
-  letters: store.search.letters,
-  metadata_fields: store.search.metadata?.fields,
-  metadata_text: store.search.metadata?.text,
-  metadata_letters: store.search.metadata?.letters,
-  labels: store.search.labels,
-});

@@ -1,10 +1,11 @@
-// A version of an immutable record: its row and its message.
+// A version of a record: its row and its message. Statements name the table `immutable` as `h`, `immutable_version` as `v`.
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type {
   Record as RecordMessage,
   Version as VersionMessage,
 } from "../../../gen/cortex/immutable/v1/immutable_pb.js";
 import type { Fragment, Sql } from "../../postgres/connection.js";
+import type { RecordName } from "./name.js";
 
 export interface VersionRow {
   version: number;
@@ -32,14 +33,15 @@ export const columns = (sql: Sql): Fragment => sql`
   v.version, v.data::text as data, v.user_id, v.metadata::text as metadata, v.created_at, v.agent_id, v.principal, v.request_id,
   encode(v.digest, 'hex') as digest, v.salt`;
 
-/** About what a version takes on the wire. */
-export const size = (sql: Sql): Fragment =>
+/** About how many bytes the version takes on the wire. */
+export const wireSize = (sql: Sql): Fragment =>
   sql`(coalesce(v.bytes, 0) + octet_length(v.metadata::text) + 600)`;
 
-export const isRecord = (sql: Sql, tenant: string, type: string, id: string): Fragment =>
+/** The record `h` of that name. */
+export const isRecord = (sql: Sql, { tenant, type, id }: RecordName): Fragment =>
   sql`h.tenant = ${tenant} and h.type = ${type} and h.id = ${id}`;
 
-/** The versions `v` of the record `h` that are kept. */
+/** The versions `v` of the record `h` that retention left, those erased with a user aside. */
 export const retained = (sql: Sql): Fragment => sql`
   v.tenant = h.tenant and v.type = h.type and v.id = h.id and v.version >= h.first_version and v.data is not null`;
 
@@ -48,9 +50,9 @@ export const current = (sql: Sql): Fragment => sql`
   v.tenant = h.tenant and v.type = h.type and v.id = h.id and v.version = h.version and v.data is not null`;
 
 /**
- * The last version of `h` that is kept and was stored at the time or before, whether or not its content is erased; the one before the first that is
- * kept where there is none. Versions have no gaps and their times increase, so it halves its way: 14 looks among 10 000, and no second index for
- * each store to write.
+ * The last version of `h` stored at the time or before, also if it was erased; where none is kept, the number before
+ * the first that is. Versions have no gaps and their times increase, so a binary search finds it: 14 lookups among
+ * 10 000 versions, without a second index that each store would have to write.
  */
 export const versionAt = (sql: Sql, time: Date): Fragment => sql`(
   with recursive bound (low, high) as (
@@ -79,15 +81,15 @@ export function toVersion(row: VersionRow): VersionMessage {
   };
 }
 
-/** A record with those of the versions before that are to be shown, ascending. */
-export function toRecord(row: RecordRow, past: VersionRow[] = []): RecordMessage {
+/** A record with the versions before that it is to show, ascending. */
+export function toRecord(row: RecordRow, previous: VersionRow[] = []): RecordMessage {
   return {
     $typeName: "cortex.immutable.v1.Record",
     type: row.type,
     id: row.id,
     current: toVersion(row),
     firstCreateTime: timestampFromDate(row.first_created_at),
-    previousVersions: past.map(toVersion),
-    hasMoreVersions: row.first_version < (past[0]?.version ?? row.version),
+    previousVersions: previous.map(toVersion),
+    hasMoreVersions: row.first_version < (previous[0]?.version ?? row.version),
   };
 }

@@ -1,0 +1,115 @@
+// Streams: messages are sent as fast as the reader takes them, and a reader that takes nothing for too long is given up.
+import type {
+  handleBidiStreamingCall,
+  handleServerStreamingCall,
+  ServerDuplexStream,
+} from "@grpc/grpc-js";
+import type { Endpoint } from "../auth/authorize.js";
+import { CortexError } from "../errors/reasons.js";
+import { reasonOf } from "../errors/sqlstate.js";
+import { toStatus } from "../errors/status.js";
+import { type Call, type Init, ServerCall, type ServerContext, type Writable } from "./call.js";
+import { encoder } from "./codec.js";
+
+type StreamHandler = (request: unknown, call: Call) => AsyncGenerator<Init>;
+type BidiHandler = (requests: AsyncIterator<unknown>, call: Call) => AsyncGenerator<Init>;
+
+export function serverStream(
+  endpoint: Endpoint,
+  handler: StreamHandler,
+  context: ServerContext,
+): handleServerStreamingCall<unknown, Init> {
+  return async (grpc) => {
+    const call = new ServerCall(endpoint, context, grpc);
+    await send(grpc, call, () => handler(grpc.request, call.admit(grpc.request)));
+  };
+}
+
+export function bidiStream(
+  endpoint: Endpoint,
+  handler: BidiHandler,
+  context: ServerContext,
+): handleBidiStreamingCall<unknown, Init> {
+  return async (grpc) => {
+    const call = new ServerCall(endpoint, context, grpc);
+    await send(grpc, call, () => handler(received(grpc, call), call.admit(undefined)));
+  };
+}
+
+/** Sends the messages of a handler. */
+async function send(
+  grpc: Writable,
+  call: ServerCall,
+  open: () => AsyncGenerator<Init>,
+): Promise<void> {
+  const encode = encoder(call.endpoint.method.output);
+  try {
+    // The handler makes one message while the message before is on its way. Messages are sent as long as somebody is
+    // there to read them, also while the server stops: one of them may say that a transaction was committed.
+    let previous = Promise.resolve();
+    for await (const message of open()) {
+      await previous;
+      if (call.isOver) throw call.signal.reason;
+      previous = write(grpc, encode(message), call);
+      previous.catch(() => {}); // the handler may fail before it is awaited
+    }
+    await previous;
+    grpc.end();
+    call.finish();
+  } catch (error) {
+    const reason = reasonOf(error);
+    grpc.emit("error", toStatus(reason));
+    call.finish(reason);
+  }
+}
+
+/** The messages of the caller, as the handler asks for them. */
+async function* received(
+  grpc: ServerDuplexStream<unknown, Init>,
+  call: ServerCall,
+): AsyncGenerator<unknown> {
+  // When the caller's side ends, our side goes on: by default the iterator would destroy both.
+  for await (const message of grpc.iterator({ destroyOnReturn: false })) {
+    if (message instanceof CortexError) throw message;
+    call.admitMessage(message);
+    yield message;
+  }
+}
+
+/**
+ * Writes a message. Resolves when the reader's side has taken it or the call is over; fails with SLOW_READER when the
+ * reader takes nothing for `--stall-seconds`.
+ */
+function write(grpc: Writable, message: Buffer, call: ServerCall): Promise<void> {
+  const { listener, config } = call.context;
+  const { signal } = call;
+  const release = listener.sending(grpc, message.length);
+  return new Promise((resolve, reject) => {
+    let timer: NodeJS.Timeout;
+    const stop = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+    };
+    const done = () => {
+      release?.();
+      stop();
+      resolve();
+    };
+    const giveUp = () => {
+      call.keepUntilOver(release);
+      stop();
+      reject(new CortexError("SLOW_READER", { limit: `${config.stallSeconds}` }));
+    };
+    const watch = (bytesBefore?: number) => {
+      timer = setTimeout(() => {
+        const bytes = listener.bytesTaken(grpc);
+        if (bytes !== bytesBefore) watch(bytes);
+        else giveUp();
+      }, config.stallSeconds * 1000);
+    };
+    watch();
+    signal.addEventListener("abort", done, { once: true });
+    grpc.write(message as unknown as Init, done);
+    if (signal.aborted) done();
+  });
+}

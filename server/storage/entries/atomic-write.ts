@@ -1,0 +1,64 @@
+// A write of one call: operations on entries that are all applied or all refused.
+import type { Call } from "../../grpc/call.js";
+import type { Amounts } from "../../runtime/quotas.js";
+import type { IdempotencyKey } from "../idempotency.js";
+import type { Write } from "../write-path.js";
+import { entryName, namespaceName } from "./entry.js";
+import type { Operation } from "./operation.js";
+
+export interface AtomicWrite extends Write {
+  agent: string | undefined;
+  principal: string | undefined;
+  operations: Operation[];
+  /** Largest value that it may leave, and largest reply, in bytes of UTF-8. */
+  valueBytesMax: number;
+  replyBytesMax: number;
+  /** Of a transaction: how many of the operations are preconditions. Its refusals are TRANSACTION_FAILED. */
+  preconditions: number | undefined;
+}
+
+export function atomicWrite(
+  { caller: { tenant, agent, principal }, server: { config } }: Call,
+  operations: Operation[],
+  idempotencyKey: IdempotencyKey | undefined,
+  preconditions?: number,
+): AtomicWrite {
+  const keys = operations.map(entryName);
+  // Several writes of one operation on one key may share a batch. A write of several operations has its keys alone.
+  const batchable = operations.length === 1;
+  const conflictKeys = (batchable ? keys : [...new Set(keys)]).map((name) => ({ name, batchable }));
+  if (idempotencyKey)
+    conflictKeys.push({ name: `${tenant}\0${idempotencyKey.id}`, batchable: false });
+  let weight = 0;
+  for (const operation of operations) weight += weightOf(operation);
+  return {
+    tenant,
+    agent,
+    principal,
+    operations,
+    idempotencyKey,
+    preconditions,
+    valueBytesMax: config.valueBytesMax,
+    replyBytesMax: config.messageBytesMax,
+    keys,
+    blockers: operations.map(({ tenant, namespace }) => namespaceName(tenant, namespace)),
+    conflictKeys,
+    weight,
+    adds: addedBy(operations),
+  };
+}
+
+// An append or a merge gives back the whole value, which may be large. An argument takes one more for each 8 KiB.
+const weightOf = ({ kind, argument = "" }: Operation): number =>
+  (kind === "append" || kind === "merge" ? 8 : 1) + Math.floor(argument.length / 8192);
+
+/** What the operations add, at most, to what their tenant stores. */
+function addedBy(operations: Operation[]): Amounts {
+  const adds = { keys: 0, bytes: 0, versions: 0 };
+  for (const { kind, argument = "", metadata } of operations) {
+    if (kind === "check" || kind === "delete") continue;
+    adds.keys++;
+    adds.bytes += Buffer.byteLength(argument) + Buffer.byteLength(metadata ?? "{}");
+  }
+  return adds;
+}

@@ -1,0 +1,136 @@
+// A version to be stored: parsed from a message, or made by the server itself.
+import type { Message } from "@bufbuild/protobuf";
+import type { StoreOperation } from "../../../gen/cortex/immutable/v1/immutable_pb.js";
+import { versionsToKeep } from "../../config/retention.js";
+import { CortexError } from "../../errors/reasons.js";
+import type { Call, Caller, SharedState } from "../../grpc/call.js";
+import { comparable, type Searchable, searchable } from "../../search/text.js";
+import * as check from "../../validation/fields.js";
+import { data, recordMetadata } from "../../validation/json.js";
+import { idempotencyKey } from "../idempotency.js";
+import type { Write } from "../write-path.js";
+import { isReserved, recordLockName } from "./name.js";
+
+export interface NewVersion extends Write {
+  kind: "store";
+  type: string;
+  id: string;
+  data: string;
+  /** undefined: as in the version before; null: none. */
+  userId: string | null | undefined;
+  metadata: string | null | undefined;
+  ifVersion: number | undefined;
+  agentId: string | undefined;
+  principal: string | undefined;
+  /** The request id, which the version shows. */
+  requestId: string | undefined;
+  /** How many versions are kept; -1: all. */
+  keep: number;
+  language: string;
+  search: Searchable & { metadata: Searchable | undefined; labels: string | undefined };
+}
+
+/** The fields that StoreRequest and StoreOperation share. */
+type StoreMessage = Omit<StoreOperation, keyof Message>;
+
+interface Context {
+  requestId: string | undefined;
+  /** What the names of fields begin with in errors. */
+  prefix?: string;
+}
+
+/** Parses the version that a caller asks to store. */
+export function parseStore(
+  { caller, server }: Call,
+  message: StoreMessage,
+  context: Context,
+): NewVersion {
+  if (isReserved(message.type))
+    throw new CortexError("INVALID_TYPE", {
+      field: `${context.prefix ?? ""}type`,
+      problem: `begins with ${check.reservedTypePrefix}, which is for the server's own records`,
+    });
+  return newVersion(caller, server, message, context);
+}
+
+/** Who stores. */
+export type Author = Pick<Caller, "tenant" | "agent" | "principal">;
+
+export function newVersion(
+  { tenant, agent, principal }: Author,
+  { config, language }: Pick<SharedState, "config" | "language">,
+  message: StoreMessage,
+  { requestId, prefix = "" }: Context,
+): NewVersion {
+  const { userId, clearUserId, metadataJson, clearMetadata, ifVersion } = message;
+  const field = (name: string) => prefix + name;
+  const type = check.type(message.type, field("type"));
+  const id = check.id(message.id, field("id"));
+  check.exclusive([field("clear_user_id"), clearUserId], [field("user_id"), userId !== undefined]);
+  check.exclusive(
+    [field("clear_metadata"), clearMetadata],
+    [field("metadata_json"), metadataJson !== undefined],
+  );
+  const object = data(message.dataJson, field("data_json"), config.valueBytesMax);
+  const metadata = clearMetadata
+    ? {}
+    : metadataJson === undefined
+      ? undefined
+      : recordMetadata(metadataJson, field("metadata_json"));
+  const lockName = recordLockName(tenant, type, id);
+  const bytes = Buffer.byteLength(message.dataJson) + Buffer.byteLength(metadataJson ?? "{}");
+  return {
+    kind: "store",
+    tenant,
+    type,
+    id,
+    data: message.dataJson,
+    userId: clearUserId
+      ? null
+      : userId === undefined
+        ? undefined
+        : check.userId(userId, field("user_id")),
+    metadata: clearMetadata ? null : metadataJson,
+    ifVersion:
+      ifVersion === undefined ? undefined : check.expectedVersion(ifVersion, field("if_version")),
+    agentId: agent,
+    principal,
+    requestId,
+    keep: versionsToKeep(config.retention, type),
+    language: language.name,
+    search: {
+      ...searchable(object),
+      metadata: metadata && searchable(metadata),
+      labels: metadata && comparable(metadata),
+    },
+    idempotencyKey: undefined,
+    keys: [lockName],
+    blockers: [],
+    conflictKeys: [{ name: lockName, batchable: false }],
+    weight: 1 + Math.floor(message.dataJson.length / 4096),
+    adds: { keys: 0, bytes, versions: 1 },
+  };
+}
+
+/** The same version, whose reply is stored under its request id. */
+export function withIdempotencyKey(version: NewVersion): NewVersion {
+  const { tenant, requestId, conflictKeys } = version;
+  const key = idempotencyKey(requestId, "Immutable/Store", identityOf(version));
+  if (!key) return version;
+  const name = `${tenant}\0${key.id}`;
+  return {
+    ...version,
+    idempotencyKey: key,
+    conflictKeys: [...conflictKeys, { name, batchable: false }],
+  };
+}
+
+/** What tells the version from another one under the same request id. */
+export const identityOf = ({ type, id, data, userId, metadata, ifVersion }: NewVersion) => ({
+  type,
+  id,
+  data,
+  userId, // JSON keeps null, which clears the user, and drops undefined
+  metadata,
+  ifVersion,
+});

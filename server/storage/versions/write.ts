@@ -1,0 +1,66 @@
+// Writes of versions, as a kind of the one write path (write-path.ts).
+import { CortexError } from "../../errors/reasons.js";
+import { type Outcome, WriteKind } from "../write-path.js";
+import type { NewVersion } from "./new-version.js";
+import { type StatementRow, statement } from "./statement.js";
+import type { RecordRow } from "./version.js";
+
+/** Stores versions of distinct records. */
+export const versionWrites = new WriteKind<NewVersion, StatementRow, RecordRow>({
+  statement,
+  outcomes: (versions, rows) =>
+    versions.map((version, i) => outcomeOf(version, rows[i] as StatementRow)),
+  parseReply: recordOf,
+  addsExactly: true,
+});
+
+function outcomeOf(version: NewVersion, row: StatementRow): Outcome<RecordRow> {
+  const { repeats, reply, refusal } = row;
+  if (repeats !== null) return { repeated: { fingerprint: repeats, reply } };
+  switch (refusal) {
+    case null:
+      return { result: recordOf(row.cells, version) };
+    case "LOCKED":
+      return "locked";
+    case "FOREIGN":
+      throw new Error("a statement found the row of another tenant");
+    case "USER_NOT_FOUND":
+      return { refused: new CortexError(refusal, { user_id: version.userId ?? "" }), index: 0 };
+    case "VERSION_MISMATCH":
+      return { refused: versionMismatch(version, row.version), index: 0 };
+  }
+}
+
+const versionMismatch = ({ type, id, ifVersion }: NewVersion, current: number) =>
+  new CortexError("VERSION_MISMATCH", {
+    type,
+    id,
+    expected_version: `${ifVersion}`,
+    current_version: `${current}`,
+  });
+
+/** The record in a stored reply. What the request itself says is not stored twice. */
+function recordOf(reply: string, { type, id, data, requestId }: NewVersion): RecordRow {
+  const stored = JSON.parse(reply) as {
+    version: number;
+    first_version: number;
+    created_at: number;
+    first_created_at: number;
+    user_id: string | null;
+    agent_id: string | null;
+    principal?: string | null;
+    metadata: string;
+    digest: string;
+    salt: string;
+  };
+  return {
+    ...stored,
+    type,
+    id,
+    data,
+    created_at: new Date(stored.created_at),
+    first_created_at: new Date(stored.first_created_at),
+    principal: stored.principal ?? null,
+    request_id: requestId ?? null,
+  };
+}
