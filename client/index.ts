@@ -71,23 +71,31 @@ export type {
 export interface CortexOptions {
   /** HOST:PORT of the server, without a scheme. Default: `CORTEX_ADDRESS`, or 127.0.0.1:50051. */
   address?: string | undefined;
-  /** The tenant whose data is read and written: printable ASCII up to 256 bytes, no comma, no space at its ends. Default: `CORTEX_TENANT`, or the tenant "". */
+  /**
+   * The tenant of all calls: printable ASCII up to 256 bytes, no comma, no space at its ends. Default:
+   * `CORTEX_TENANT`, or the tenant "".
+   */
   tenantId?: string | undefined;
   /**
-   * The key or token that says who this is, or a function that gives the current one before each call. Sent as
-   * `authorization: Bearer …`. Default: `CORTEX_TOKEN`, or none.
+   * The key or token of the caller, or a function that returns the current one before each call. It is sent
+   * as `authorization: Bearer …`. Default: `CORTEX_TOKEN`, or none.
    */
   token?: Token | undefined;
-  /** Whether to speak TLS, and with which certificates. Default: false. */
+  /** True, or the certificates, for a connection with TLS. Default: false. */
   tls?: boolean | TlsOptions | undefined;
-  /** Which agent this is: each immutable version says who stored it. Printable ASCII up to 256 bytes. Default: none. */
+  /**
+   * The id of this agent: entries and versions record who wrote them. Printable ASCII up to 256 bytes.
+   * Default: none.
+   */
   agentId?: string | undefined;
-  /** Milliseconds until a call fails with DEADLINE_EXCEEDED, unless the call says otherwise. Default: 5000. */
+  /**
+   * Milliseconds until a call fails with DEADLINE_EXCEEDED, if the call has no `timeoutMs`. Default: 5000.
+   */
   timeoutMs?: number | undefined;
 }
 
 /**
- * A connection to a server; makes no call before the first one is asked for. Close it, or write `await using`.
+ * A connection to a server. It connects with the first call. Close it, or declare it with `await using`.
  *
  * ```ts
  * await using cortex = new Cortex({ address: "127.0.0.1:50051", tenantId: "acme" });
@@ -97,13 +105,13 @@ export interface CortexOptions {
 export class Cortex implements AsyncDisposable {
   /** Live shared JSON under namespace + key. */
   readonly mutable: Mutable;
-  /** Versioned records under type + id, whose history stays. */
+  /** Versioned records under type + id, with their history. */
   readonly immutable: Immutable;
   /** The users that data can belong to. */
   readonly users: Users;
   readonly #transport: Transport;
 
-  /** @throws CortexError INVALID_CONFIG where an option is not what it should be. */
+  /** @throws CortexError INVALID_CONFIG if an option is not valid. */
   constructor(options: CortexOptions = {}) {
     const known = ["address", "tenantId", "token", "tls", "agentId", "timeoutMs"];
     if (typeof options === "object" && options !== null && "immutableRetention" in options)

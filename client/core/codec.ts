@@ -1,4 +1,4 @@
-// Messages <-> bytes.
+// Encodes and decodes protobuf messages.
 import {
   type DescMessage,
   type DescMethod,
@@ -9,15 +9,16 @@ import {
 import { configureTextEncoding, getTextEncoding } from "@bufbuild/protobuf/wire";
 import { type Timestamp, timestampDate } from "@bufbuild/protobuf/wkt";
 
-// A byte order mark is text like any other. The library's text decoder drops it, so two keys would become one.
+// A byte order mark is text like any other. The library's text decoder drops it, so two keys would become
+// one.
 const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 const utf8Strict = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
 const decodeUtf8 = (bytes: Uint8Array, strict?: boolean) =>
   (strict ? utf8Strict : utf8).decode(bytes);
 
 /**
- * Decodes with our text decoder. The library knows only one for the whole process, which belongs to the host
- * application: it is put back at once, before any other code can run.
+ * Decodes with our text decoder. The library has one text decoder for the whole process, and it belongs to
+ * the host application. So the host's decoder is put back at once, before any other code can run.
  */
 function decode<O extends DescMessage>(schema: O, bytes: Uint8Array): MessageShape<O> {
   const others = getTextEncoding();
@@ -43,6 +44,6 @@ export const decoder =
   (bytes: Buffer) =>
     decode(schema, bytes);
 
-/** A time of a message; an invalid Date where it is missing. */
+/** The time as a Date; an invalid Date if the message has none. */
 export const toDate = (time: Timestamp | undefined): Date =>
   time ? timestampDate(time) : new Date(Number.NaN);

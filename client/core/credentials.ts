@@ -3,13 +3,13 @@ import { type ChannelCredentials, credentials } from "@grpc/grpc-js";
 import { CortexError, messageOf } from "./error.js";
 import { header } from "./validate.js";
 
-/** A key or token, or a function that gives the current one. */
+/** A key or token, or a function that returns the current one. */
 export type Token = string | (() => string | Promise<string>);
 
 export interface TlsOptions {
-  /** Certificates (PEM) of those who sign for the server. Default: those that Node trusts. */
+  /** PEM certificates of the authorities that sign server certificates. Default: those that Node trusts. */
   ca?: string | Buffer | undefined;
-  /** The client's own certificate chain and key (PEM), where the server asks for one. */
+  /** The client's own certificate chain and its key (PEM), for a server that asks for them. */
   cert?: string | Buffer | undefined;
   key?: string | Buffer | undefined;
   /** The name that the server's certificate must be for. Default: the host of the address. */

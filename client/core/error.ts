@@ -1,3 +1,4 @@
+// The error that every call of the client throws, and its conversion from a gRPC status.
 import { fromBinary, getOption } from "@bufbuild/protobuf";
 import { anyUnpack } from "@bufbuild/protobuf/wkt";
 import { type ServiceError, status as Status } from "@grpc/grpc-js";
@@ -15,12 +16,12 @@ export type ErrorCode = Exclude<keyof typeof ErrorReason, "UNSPECIFIED">;
 /** Text under the names that are documented with each reason. */
 export interface ErrorDetails {
   readonly [name: string]: any;
-  /** Of TRANSACTION_FAILED: which operation could not be, from 0. */
+  /** The index of the operation that failed, from 0 (of TRANSACTION_FAILED). */
   readonly operationIndex?: number;
 }
 
 /**
- * What every call of the client throws.
+ * The error that every call of the client throws.
  *
  * ```ts
  * try { await cortex.mutable.increment("counters", "visits"); }
@@ -31,9 +32,13 @@ export class CortexError extends Error {
   override readonly name = "CortexError";
   /** The reason, for a program: `KEY_NOT_FOUND`, `REVISION_MISMATCH`, … */
   readonly code: ErrorCode;
-  /** The offending field, the limit, what was got: the keys are documented with each reason. */
+  /**
+   * Such as the invalid field, the limit and the value received: the keys are documented with each reason.
+   */
   readonly details: ErrorDetails;
-  /** Whether the same call may succeed later, without anything being changed about it. It may have been applied: see `code`. */
+  /**
+   * True if the same call, unchanged, may succeed later. The failed call may have been applied: see `code`.
+   */
   readonly retryable: boolean;
 
   constructor(
@@ -64,10 +69,10 @@ const traits = new Map<string, ReasonTraits>(
   ErrorReasonSchema.values.map((value) => [value.localName, getOption(value, reasonOption)]),
 );
 
-/** What the proto says that the reason implies. */
+/** The traits that the proto declares for the reason. */
 export const traitsOf = (code: ErrorCode): ReasonTraits => traits.get(code) as ReasonTraits;
 
-/** The error of a failed call: by the reason that the server gave, else by its status. */
+/** The error of a failed call, from the reason that the server gave; without a reason, from its status. */
 export function fromGrpc(error: ServiceError): CortexError {
   const info = infoOf(error);
   if (info && info.reason in ErrorReason)
@@ -95,7 +100,7 @@ function detailsOf({ metadata }: ErrorInfo): ErrorDetails {
   return { ...metadata, ...(index !== undefined && { operationIndex: Number(index) }) };
 }
 
-/** The reason in the trailers; undefined where there is none, or it cannot be read. */
+/** The reason in the trailers; undefined if there is none, or if it cannot be read. */
 function infoOf(error: ServiceError): ErrorInfo | undefined {
   try {
     const [bytes] = error.metadata.get("grpc-status-details-bin");

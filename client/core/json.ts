@@ -1,4 +1,5 @@
-// Values as JSON text. A value that JSON.stringify would drop or change silently is refused, with the path to it.
+// Converts values to JSON text. Refuses a value that JSON.stringify would drop or change silently, and gives
+// the path to it.
 import { CortexError } from "./error.js";
 
 const depthMax = 1000; // the server's limit

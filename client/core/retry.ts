@@ -1,4 +1,4 @@
-// The time limit of a call, and which failed calls are sent again.
+// The deadline of a call, its cancellation, and the rules for repeating it.
 import { setTimeout as pause } from "node:timers/promises";
 import { MethodOptions_IdempotencyLevel as Idempotency } from "@bufbuild/protobuf/wkt";
 import type { ServiceError } from "@grpc/grpc-js";
@@ -22,15 +22,16 @@ export function checkSignal(signal: unknown): void {
   throw new CortexError("INVALID_CONFIG", `signal ${problem}`, { field: "signal", problem });
 }
 
-/** Whether a write that failed with this error was certainly not applied. */
+/** True if a write that failed with this error was certainly not applied. */
 export const certainlyNot = (error: unknown): boolean =>
   error instanceof CortexError &&
   (error.details.applied === "no" ||
     (!traitsOf(error.code).ambiguous && error.details.applied !== "unknown"));
 
 /**
- * The error of a later attempt, where an earlier one may have been applied. An error that the server gave before it
- * looked for the reply of the earlier attempt says nothing about that one.
+ * The error of a later attempt, if an earlier attempt may have been applied. If the server refused the later
+ * attempt before it looked for the stored reply of the earlier one, the error says nothing about the earlier
+ * one: then `applied` is `unknown`.
  */
 export function unsure(error: unknown): unknown {
   if (!(error instanceof CortexError)) return error;
@@ -39,7 +40,10 @@ export function unsure(error: unknown): unknown {
   return new CortexError(error.code, error.message, details, { cause: error.cause });
 }
 
-/** Waits before the next attempt. Throws `error` if `last`, the error of the last attempt, allows no further one. */
+/**
+ * Waits before the next attempt. Throws `error` if `last`, the error of the last attempt, allows no further
+ * one.
+ */
 export async function backOff(
   error: unknown,
   failures: number,
@@ -50,7 +54,8 @@ export async function backOff(
 ): Promise<void> {
   const again =
     last instanceof CortexError && failures < callAttemptsMax && mayRepeat(last, idempotency);
-  const asked = last instanceof CortexError ? Number(last.details.retry_after_ms ?? 0) : 0; // the pause that the server asks for
+  // The pause that the server asks for.
+  const asked = last instanceof CortexError ? Number(last.details.retry_after_ms ?? 0) : 0;
   const wait = asked + Math.random() * Math.min(backoffMs * 2 ** failures, backoffMsMax); // full jitter
   if (!again || Date.now() + wait >= deadline.getTime()) throw error;
   await pause(wait, undefined, { signal }).catch(() => {
@@ -58,12 +63,12 @@ export async function backOff(
   });
 }
 
-/** Whether the call may be sent again: it was certainly not applied, or applying it twice does no harm. */
+/** True if the call may be repeated: it was certainly not applied, or to apply it twice does no harm. */
 const mayRepeat = (error: CortexError, idempotency: Idempotency): boolean =>
   traitsOf(error.code).repeatable &&
   (certainlyNot(error) || idempotency !== Idempotency.IDEMPOTENCY_UNKNOWN);
 
-/** Waits for what a stream gives next. Fails with DEADLINE_EXCEEDED or CANCELLED if that is too late. */
+/** Waits for the next message of a stream. Fails with DEADLINE_EXCEEDED or CANCELLED if it comes too late. */
 export function within<T>(
   deadline: Date,
   signal: AbortSignal | undefined,
@@ -81,7 +86,7 @@ export function within<T>(
   return given.finally(() => clearTimeout(timer));
 }
 
-/** A promise that fails with CANCELLED as soon as the signal aborts, whatever becomes of the work. */
+/** A promise that fails with CANCELLED as soon as the signal aborts, even if the work goes on. */
 export function abortable<T>(
   signal: AbortSignal | undefined,
   cancel: () => void,

@@ -1,4 +1,4 @@
-// Every call to the server: its deadline, cancellation and retries. Whatever fails is a CortexError.
+// Makes the calls to the server: deadline, cancellation, retries. Every failure is a CortexError.
 import { randomUUID } from "node:crypto";
 import {
   create,
@@ -33,19 +33,23 @@ import {
 import { unreachable } from "./unreachable.js";
 import { text } from "./validate.js";
 
-/** What any call takes. */
+/** The options of every call. */
 export interface CallOptions {
-  /** Milliseconds until the call fails with DEADLINE_EXCEEDED, retries included. Default: the client's `timeoutMs`. */
+  /**
+   * Milliseconds until the call, retries included, fails with DEADLINE_EXCEEDED. Default: the client's
+   * `timeoutMs`.
+   */
   timeoutMs?: number | undefined;
-  /** Ends the call early: it then fails with CANCELLED, and the signal's reason as `cause`. */
+  /** Cancels the call: it fails with CANCELLED, and the signal's reason is the `cause`. */
   signal?: AbortSignal | undefined;
 }
 
-/** What any write takes. */
+/** The options of every write. */
 export interface WriteOptions extends CallOptions {
   /**
-   * Names this write, 1 to 128 bytes: the same write under the same id is made once, however often it is sent, also by another
-   * process, for 24 hours. Default: a new one, under which this call repeats what it does not know to have arrived.
+   * The request id, 1 to 128 bytes. The server applies a write once per request id, however often and from
+   * however many processes it is sent, for 24 hours. Default: a new id, with which this call repeats a write
+   * whose reply was lost.
    */
   requestId?: string | undefined;
 }
@@ -71,12 +75,12 @@ export class Transport {
         }),
       "grpc.max_receive_message_length": -1,
       "grpc.max_send_message_length": -1,
-      "grpc.use_local_subchannel_pool": 1, // a connection of its own: no other client's trouble is ours
+      "grpc.use_local_subchannel_pool": 1, // its own connection, apart from other clients
       "grpc.initial_reconnect_backoff_ms": 100,
       "grpc.max_reconnect_backoff_ms": 1000,
       "grpc.keepalive_time_ms": 60_000,
     });
-    // A call waits for the connection. An error for want of a connection could not be told from a lost reply.
+    // A call waits for the connection. Otherwise a missing connection would look like a lost reply.
     this.#metadata = new Metadata({ waitForReady: true });
     for (const [name, value] of Object.entries(headers))
       if (value !== undefined) this.#metadata.set(name, value);
@@ -131,7 +135,7 @@ export class Transport {
     });
   }
 
-  /** Calls a server-streaming RPC and gives all its messages. For streams that end soon, as a list does at its limit. */
+  /** Calls a server-streaming RPC and returns all its messages. For short streams, such as one list. */
   async stream<I extends DescMessage, O extends DescMessage>(
     method: DescMethodServerStreaming<I, O>,
     request: MessageInitShape<I>,
@@ -152,8 +156,9 @@ export class Transport {
   }
 
   /**
-   * Gives the messages of a server-streaming RPC as they are asked for, in bounded memory: the server sends more when they
-   * are taken. `timeoutMs` bounds the wait for each. After a failure that may be repeated it sends the request of `next`.
+   * Gives the messages of a server-streaming RPC one by one, in bounded memory: the server sends more only
+   * when the caller takes them. `timeoutMs` bounds the wait for each message. After a failure that may be
+   * repeated, it sends the request that `next` returns.
    */
   async *messages<I extends DescMessage, O extends DescMessage>(
     method: DescMethodServerStreaming<I, O>,
@@ -167,7 +172,8 @@ export class Transport {
       try {
         await this.#connected(deadline, signal);
         const metadata = await within(deadline, signal, this.#headers());
-        grpc = this.#open(method, next(), metadata, {}).on("error", () => {}); // an error may come when nobody reads any more
+        // An error may come when nobody reads any more.
+        grpc = this.#open(method, next(), metadata, {}).on("error", () => {});
         const reading: AsyncIterator<MessageShape<O>> = grpc[Symbol.asyncIterator]();
         for (;;) {
           const { value, done } = await within(deadline, signal, reading.next());
@@ -184,7 +190,7 @@ export class Transport {
     }
   }
 
-  /** Opens a call in which both sides send messages, each of the caller's answered by one. */
+  /** Opens a call in which both sides send messages. The server answers each message with one. */
   async conversation<I extends DescMessage, O extends DescMessage>(
     method: DescMethodBiDiStreaming<I, O>,
     deadline: Date,
@@ -254,7 +260,7 @@ export class Transport {
     }
   }
 
-  /** Waits for a connection. So a call that fails for want of one has certainly not reached the server. */
+  /** Waits for a connection. So if there is none, the call has certainly not reached the server. */
   async #connected(deadline: Date, signal: AbortSignal | undefined): Promise<void> {
     checkSignal(signal);
     if (signal?.aborted) throw cancelled(signal);
@@ -266,7 +272,7 @@ export class Transport {
       if (now >= deadline.getTime()) {
         throw await unreachable(this.#client, this.address);
       }
-      // In short waits: after a cancel or close() no timer stays for long.
+      // Waits in short slices, so that no timer stays for long after a cancel or close().
       const slice = new Date(Math.min(now + waitMs, deadline.getTime()));
       await abortable<void>(signal, ignore, (resolve) =>
         this.#client.waitForReady(slice, () => resolve()),
@@ -280,7 +286,7 @@ export interface Conversation<Request, Response> {
   send(message: Request): void;
   /** The next answer; undefined at the end. */
   next(): Promise<Response | undefined>;
-  /** Ends the call, whatever its state. */
+  /** Ends the call in any state. */
   close(): void;
 }
 

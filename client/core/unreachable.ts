@@ -1,4 +1,5 @@
-// Finds out why there is no connection: a call that does not wait for one fails with the cause.
+// Finds out why there is no connection: it makes a call that does not wait for one, and reports how it
+// failed.
 import { type Client, Metadata, status } from "@grpc/grpc-js";
 import { CortexError } from "./error.js";
 

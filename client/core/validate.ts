@@ -1,11 +1,11 @@
-// Checks of arguments that TypeScript cannot make: text that the wire cannot carry, and options that nobody knows.
+// Checks arguments beyond what TypeScript can check: text that protobuf cannot carry, and unknown options.
 import { type Timestamp, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { CortexError, type ErrorCode } from "./error.js";
 
 const fail = (code: ErrorCode, field: string, problem: string) =>
   new CortexError(code, `${field} ${problem}`, { field, problem });
 
-/** Text that the wire can carry: without halves of surrogate pairs. */
+/** Checks that it is text that protobuf can carry: no half of a surrogate pair. */
 export function text(value: unknown, field: string, code: ErrorCode): string {
   if (typeof value !== "string") throw fail(code, field, `is not a string but ${typeof value}`);
   if (!value.isWellFormed()) throw fail(code, field, "holds half of a surrogate pair");
@@ -31,7 +31,7 @@ export function time(
   throw fail(code, field, "is not a valid Date");
 }
 
-/** Refuses an option that nobody knows, and never ignores it: `{ ttl: 60 }` would otherwise store for ever. */
+/** Refuses unknown options. If they were ignored, `{ ttl: 60 }` would store an entry that never expires. */
 export function rejectUnknown<T extends object>(
   given: T,
   known: readonly string[],
@@ -60,14 +60,14 @@ export const callNames = ["timeoutMs", "signal"];
 
 export const writeNames = [...callNames, "requestId"];
 
-/** The options that every write takes, and no others. */
+/** Checks the options of a write, which may have `more` besides those of every write. */
 export const writeOptions = <T extends object>(
   given: T,
   what: string,
   more: readonly string[] = [],
 ): T => rejectUnknown(given, [...writeNames, ...more], "INVALID_OPTIONS", what);
 
-/** The options that every call takes, and no others. */
+/** Checks the options of a call that takes only those of every call. */
 export const callOptions = <T extends object>(given: T, what: string): T =>
   rejectUnknown(given, callNames, "INVALID_OPTIONS", what);
 
@@ -87,13 +87,13 @@ export function amountText(value: unknown): string {
   throw fail("INVALID_AMOUNT", "amount", `is not a number: ${String(value)}`);
 }
 
-/** Text that an HTTP header can carry. */
+/** Checks that it is text that an HTTP header can carry. */
 export function header<T extends string | undefined>(field: string, value: T): T {
   if (
     value === undefined ||
     (typeof value === "string" && /^([\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?)?$/.test(value))
   )
-    return value; // HTTP drops a header that begins or ends with a space: it would be another tenant
+    return value; // HTTP drops spaces at the ends of a header, so it would name another tenant
   throw fail("INVALID_CONFIG", field, "is not printable ASCII text without spaces at its ends");
 }
 

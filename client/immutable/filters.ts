@@ -1,3 +1,4 @@
+// The filters, the order and the page of a list or search of records, checked and as messages.
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import {
   type FilterSchema,
@@ -12,9 +13,12 @@ import { objectToJson } from "../core/json.js";
 import { flag, picked, rejectUnknown, text, time, userIdText, whole } from "../core/validate.js";
 import { typeText } from "./versions.js";
 
-/** Which records, by their current version: those that match every filter given. */
+/** Selects records by their current version: those that match every filter that is given. */
 export interface ImmutableFilters {
-  /** Records of this type; together with `types`: of any of them. */
+  /**
+   * Records of this type; together with `types`: of any of these types. Neither: all types that do not begin
+   * with `$cortex/`.
+   */
   type?: string | undefined;
   types?: readonly string[] | undefined;
   /** Records of this user. */
@@ -25,9 +29,9 @@ export interface ImmutableFilters {
   tags?: readonly string[] | undefined;
   /** Records that carry any of these tags. */
   anyTag?: readonly string[] | undefined;
-  /** Records whose current version was stored after this time, itself excluded. */
+  /** Records whose current version was stored after this time (exclusive). */
   createdAfter?: Date | undefined;
-  /** Records whose current version was stored before this time, itself excluded. */
+  /** Records whose current version was stored before this time (exclusive). */
   createdBefore?: Date | undefined;
   /** Records at this version or a later one. */
   minVersion?: number | undefined;
@@ -44,17 +48,20 @@ export interface ImmutableOrder {
   sortOrder?: "asc" | "desc" | undefined;
 }
 
-/** Which page. */
+/** The page of a list or search. */
 export interface ImmutablePage {
-  /** How many at most: 1 to 1000. Default: 50, of a search 10. */
+  /** How many at most: 1 to 1000. Default: 50 for a list, 10 for a search. */
   limit?: number | undefined;
-  /** How many to skip. Default: 0. Not together with pageToken. */
+  /** How many matches to skip. Default: 0. Not together with pageToken. */
   offset?: number | undefined;
-  /** `nextPageToken` of an earlier result of the same list. Costs the same on every page; an offset costs what it skips. */
+  /**
+   * `nextPageToken` of an earlier result of the same list. Every page costs the same; an offset costs what it
+   * skips.
+   */
   pageToken?: string | undefined;
 }
 
-/** Whether the records carry the versions before (`previousVersions`). */
+/** If true, the records carry the versions before the current one (`previousVersions`). */
 export interface ImmutableHistory {
   includeHistory?: boolean | undefined;
 }
@@ -64,7 +71,7 @@ export interface ImmutableListFilters
     ImmutableOrder,
     ImmutablePage,
     ImmutableHistory {
-  /** Whether to count all that match, exactly, which costs a count. Default: true. */
+  /** If true, all matches are counted, exactly; this costs a count. Default: true. */
   total?: boolean | undefined;
 }
 

@@ -1,3 +1,4 @@
+// The client of ImmutableStore: versioned records under type + id, with their history.
 import {
   ImmutableStore,
   HistoryProblem_Kind as ProblemKind,
@@ -45,7 +46,7 @@ const purgeTimeoutMs = 60_000;
 export interface StoreOptions extends WriteOptions {
   /** Store only if this is the current version, else VERSION_MISMATCH; 0: only if there is no record. */
   ifVersion?: number | undefined;
-  /** Whether the record that is returned carries the versions before. Default: true. */
+  /** If true, the returned record carries the versions before the current one. Default: true. */
   includeHistory?: boolean | undefined;
 }
 
@@ -55,9 +56,9 @@ export interface ImmutableListResult<T = any> {
   total: number;
   limit: number;
   offset: number;
-  /** Whether more records match after these. */
+  /** True if more records match after these. */
   hasMore: boolean;
-  /** Where to go on (`pageToken`); undefined where hasMore is false. */
+  /** The `pageToken` of the next page; undefined if hasMore is false. */
   nextPageToken?: string;
 }
 
@@ -67,12 +68,14 @@ export interface ImmutableSearchResult<T = any> {
   score: number;
   /** The fields that hold any of the terms, such as `data.title` or `metadata.tags[0]`. */
   matches: string[];
-  /** What the first 10 of them say there, with `<mark>` around what matches; the rest is not escaped for HTML. */
+  /**
+   * The matching text of the first 10 of them, with `<mark>` around each match. It is not escaped for HTML.
+   */
   highlights: { path: string; text: string }[];
 }
 
 export interface ImmutablePurgeResult {
-  /** Whether there was something to delete. */
+  /** True if there was something to delete. */
   deleted: boolean;
   type: string;
   id: string;
@@ -81,61 +84,68 @@ export interface ImmutablePurgeResult {
 }
 
 export interface ImmutablePurgeManyOptions extends WriteOptions {
-  /** Whether to count only, and delete nothing. */
+  /** If true, it only counts and deletes nothing. */
   dryRun?: boolean | undefined;
-  /** Whether to delete nothing, but to give a `confirmationToken`, unless one is given. */
+  /** If true and no `confirmationToken` is given, nothing is deleted, and the result has a token. */
   requireConfirmation?: boolean | undefined;
-  /** The token of an earlier call with the same filters: exactly what it was given for is deleted, else CONFIRMATION_STALE. */
+  /**
+   * The token of an earlier call with the same filters. If other versions match by now, CONFIRMATION_STALE.
+   */
   confirmationToken?: string | undefined;
 }
 
 export interface ImmutablePurgeManyResult {
-  /** How many records were (where nothing was deleted: would be) deleted. */
+  /** How many records were deleted; if nothing was deleted: would be deleted. */
   recordsAffected: number;
   /** How many versions they have together. */
   versionsDeleted: number;
   /** The first 1000 of them, by type and id. */
   records: { type: string; id: string }[];
-  /** With requireConfirmation and no token: the token that deletes exactly these. */
+  /** With requireConfirmation and without a token: the token that deletes exactly these versions. */
   confirmationToken?: string;
   dryRun: boolean;
 }
 
 export interface PurgeVersionsOptions extends WriteOptions {
-  /** Keep so many of the latest versions, the current one counted: 1 or more. */
+  /** Keep this many of the latest versions, the current one included: 1 or more. */
   keepLatest?: number | undefined;
   /** Keep the versions that were stored at this time or later. */
   olderThan?: Date | undefined;
 }
 
 export interface VerifyHistoryResult {
-  /** Whether all that is kept is as it was stored. */
+  /** True if all versions that are kept are as they were stored. */
   valid: boolean;
   /** How many versions were checked. */
   versions: number;
-  /** The first version that is kept, and the current one; 0 where there is no record. */
+  /** The first version that is kept, and the current one; 0 if there is no record. */
   firstVersion: number;
   currentVersion: number;
-  /** The digest of the current version: to be compared with one kept elsewhere. */
+  /** The digest of the current version, to be compared with a copy that is kept elsewhere. */
   digest: string;
   /** The versions that are not as they were stored: the first 100. */
   problems: { version: number; kind: "altered" | "missing" | "unlinked" | "unknown" }[];
-  /** How many of the versions hold nothing but their digest, because their user was erased. */
+  /** How many versions hold only their digest, because their user was erased. */
   erased: number;
 }
 
 export interface Retention {
-  /** How many versions of a record are kept, the current one counted; -1: all. */
+  /** How many versions of a record are kept, the current one included; -1: all. */
   defaultVersions: number;
-  /** The same for the types that have their own number. */
+  /** The same number, for the types that have a setting of their own. */
   byType: Record<string, number>;
 }
 
 /**
- * Versioned records under type + id, whose history stays: knowledge, policies, audit logs.
+ * Versioned records under type + id, with their history: knowledge, policies, audit logs.
  *
- * Every method throws CortexError: besides the codes it names, INVALID_TYPE, INVALID_ID, INVALID_OPTIONS, UNAVAILABLE,
- * DATABASE_UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED. Every method takes `{ timeoutMs, signal }` as its last options.
+ * Every method takes `{ timeoutMs, signal }` as its last options. Every method throws CortexError, with the
+ * codes that it names or with one of INVALID_TYPE, INVALID_ID, INVALID_OPTIONS, UNAVAILABLE,
+ * DATABASE_UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED.
+ *
+ * Types that begin with `$cortex/` are reserved for the server, such as `$cortex/audit`, its records of
+ * purges and erasures. A call that names such a type needs the permission `admin`, else it throws
+ * PERMISSION_DENIED.
  */
 export class Immutable {
   readonly #transport: Transport;
@@ -145,15 +155,18 @@ export class Immutable {
   }
 
   /**
-   * Stores a version: the first of a record, or its next. What is not given (user, metadata) is as in the version before.
+   * Stores the first or the next version of a record. If `userId` or `metadata` is not given, it is as in the
+   * version before.
    *
-   * @returns The record as stored, with its versions before (the last 100 at most).
-   * @throws INVALID_DATA (with the path), DATA_TOO_LARGE, VALUE_TOO_DEEP, INVALID_METADATA (importance outside 0 to 100, tags that are
-   * not strings), INVALID_USER_ID, USER_NOT_FOUND, VERSION_MISMATCH (ifVersion; `details.current_version`), INVALID_VERSION,
-   * REQUEST_ID_REUSED.
+   * @returns The record as stored, with the versions before it (the last 100 at most).
+   * @throws INVALID_DATA (with the path), DATA_TOO_LARGE, VALUE_TOO_DEEP, INVALID_METADATA (importance
+   * outside 0 to 100, tags that are not strings), INVALID_TYPE (also if the type begins with `$cortex/`),
+   * INVALID_USER_ID, USER_NOT_FOUND, VERSION_MISMATCH (ifVersion; `details.current_version`),
+   * INVALID_VERSION, REQUEST_ID_REUSED.
    *
    * ```ts
-   * const { version } = await cortex.immutable.store({ type: "policy", id: "max-refund", data: { value: 5000 } });
+   * const entry = { type: "policy", id: "max-refund", data: { value: 5000 } };
+   * const { version } = await cortex.immutable.store(entry);
    * ```
    */
   async store<T = Record<string, any>>(
@@ -176,10 +189,10 @@ export class Immutable {
   }
 
   /**
-   * Reads the current version of a record, with its versions before (the last 100 at most).
+   * Reads the current version of a record, with the versions before it (the last 100 at most).
    *
-   * @param options `{ includeHistory: false }` leaves the versions before out.
-   * @returns The record; null where there is none.
+   * @param options `{ includeHistory: false }` leaves out the versions before.
+   * @returns The record; null if there is none.
    */
   async get<T = any>(
     type: string,
@@ -196,7 +209,7 @@ export class Immutable {
   /**
    * Reads one version.
    *
-   * @returns The version; null where there never was one, or it is no longer kept.
+   * @returns The version; null if it never existed, or is no longer kept.
    * @throws INVALID_VERSION (0 or below).
    */
   async getVersion<T = any>(
@@ -212,9 +225,9 @@ export class Immutable {
   }
 
   /**
-   * Reads the version that was current at a time, that very millisecond included.
+   * Reads the version that was current at a time. A version stored in that very millisecond counts.
    *
-   * @returns The version; null before the first one, and where it is no longer kept.
+   * @returns The version; null before the first version, or if the version is no longer kept.
    * @throws INVALID_TIME.
    *
    * ```ts
@@ -233,7 +246,10 @@ export class Immutable {
     return found.version ? toVersion<T>(found.version) : null;
   }
 
-  /** All versions that are kept, ascending, the current one included; `[]` where there is no record. `historyStream` holds fewer in memory. */
+  /**
+   * Reads all versions that are kept, ascending, the current one included; `[]` if there is no record.
+   * `historyStream` needs less memory.
+   */
   async getHistory<T = any>(
     type: string,
     id: string,
@@ -245,8 +261,8 @@ export class Immutable {
   }
 
   /**
-   * The versions that are kept, ascending, in constant memory. `timeoutMs` bounds the wait for each message of about 100 versions; a
-   * connection that breaks is made up for.
+   * Gives the versions that are kept, ascending, in constant memory. `timeoutMs` bounds the wait for each
+   * message of about 100 versions. If the connection breaks, the stream goes on where it was.
    *
    * ```ts
    * for await (const version of cortex.immutable.historyStream("policy", "max-refund")) …
@@ -268,12 +284,14 @@ export class Immutable {
   }
 
   /**
-   * Lists records, one page at a time: at most 1000, by default 50. `scan` gives all.
+   * Lists one page of records: at most 1000, by default 50. `scan` gives all records. Types that begin with
+   * `$cortex/` are left out, unless the filter names them: `{ type: "$cortex/audit" }` lists the audit trail.
    *
    * @throws INVALID_FILTER, INVALID_LIMIT, INVALID_OFFSET, INVALID_SORT, INVALID_PAGE_TOKEN, INVALID_USER_ID.
    *
    * ```ts
-   * const { records, total } = await cortex.immutable.list({ type: "policy", metadata: { category: "refunds" } });
+   * const filters = { type: "policy", metadata: { category: "refunds" } };
+   * const { records, total } = await cortex.immutable.list(filters);
    * ```
    */
   async list<T = any>(
@@ -302,8 +320,8 @@ export class Immutable {
   }
 
   /**
-   * Every record that matches, in constant memory, page by page. What is stored meanwhile may move in the order, and so come twice or
-   * not at all; sorted by type it moves nowhere.
+   * Gives every record that matches, page by page, in constant memory. A record that is stored again
+   * meanwhile may move in the order, and so come twice or not at all. Sorted by type, no record moves.
    */
   async *scan<T = any>(
     filters: ImmutableFilters & ImmutableOrder & ImmutableHistory = {},
@@ -317,17 +335,19 @@ export class Immutable {
       for await (const message of this.#transport.messages(rpc.list, page, options)) {
         for (const record of message.records) yield toImmutableRecord<T>(record);
         pageToken = message.nextPageToken;
-        if (pageToken === "") return; // what breaks now is not to begin again
+        if (pageToken === "") return; // the scan is complete: a failure from here on must not restart it
       }
     } while (pageToken !== "");
   }
 
   /**
-   * Finds the records whose current version holds every term of a query, best first. A term is a word in any of its forms, or at least
-   * three letters within one, or one or two with which one begins, or a phrase in double quotes.
+   * Finds the records whose current version holds every term of a query, best match first. A term is one of:
+   * - a word, in any of its forms
+   * - at least three letters within a word, or one or two letters at its beginning
+   * - a phrase in double quotes
    *
-   * @param filters Filters as in `list`, and `searchIn`; `limit` is 10 unless given.
-   * @throws INVALID_QUERY, and what `list` throws.
+   * @param filters Filters as in `list`, and `searchIn`; `limit` is 10 by default.
+   * @throws INVALID_QUERY, and the codes of `list`.
    *
    * ```ts
    * const [best] = await cortex.immutable.search("refund process", { type: "kb-article", searchIn: "both" });
@@ -343,7 +363,7 @@ export class Immutable {
     let page = await this.#transport.unary(rpc.search, request, options);
     const found = page.results;
     const limit = filters.limit ?? 10;
-    // A page ends before the limit where records are large.
+    // A page ends before the limit if records are large.
     const { offset: _, ...rest } = request;
     while (page.nextPageToken && found.length < limit) {
       const next = { ...rest, limit: limit - found.length, pageToken: page.nextPageToken };
@@ -353,7 +373,7 @@ export class Immutable {
     return found.map((result) => toSearchResult<T>(result));
   }
 
-  /** Counts the records that match. Takes filters only: a limit or a sort has no meaning here and is INVALID_FILTER. */
+  /** Counts the records that match. Takes only filters: a limit or a sort is INVALID_FILTER. */
   async count(filters: ImmutableFilters = {}, options: CallOptions = {}): Promise<number> {
     callOptions(options, "count");
     const request = { filter: immutableFilterOf(filters) };
@@ -361,8 +381,8 @@ export class Immutable {
   }
 
   /**
-   * Deletes a record with all its versions. A missing record is `deleted: false`, no error. A later `store` begins again at 1.
-   * `timeoutMs` is 60 seconds unless given.
+   * Deletes a record with all its versions. A missing record is `deleted: false`, no error. A later `store`
+   * begins again at 1. `timeoutMs` is 60 seconds by default.
    *
    * @throws REQUEST_ID_REUSED.
    */
@@ -380,10 +400,10 @@ export class Immutable {
   }
 
   /**
-   * Deletes the records whose current version matches, with all their versions: all of them or none. `timeoutMs` is 60 seconds unless
-   * given.
+   * Deletes the records whose current version matches, with all their versions: all of them or none.
+   * `timeoutMs` is 60 seconds by default.
    *
-   * @throws INVALID_FILTER, also where no filter is given. CONFIRMATION_STALE. REQUEST_ID_REUSED.
+   * @throws INVALID_FILTER (also if no filter is given), CONFIRMATION_STALE, REQUEST_ID_REUSED.
    */
   async purgeMany(
     filters: ImmutableFilters,
@@ -413,9 +433,11 @@ export class Immutable {
   }
 
   /**
-   * Deletes old versions of a record, never the current one; with both bounds only what both would delete.
+   * Deletes old versions of a record, never the current one. With both bounds it deletes only versions that
+   * each of them would delete.
    *
-   * @throws INVALID_OPTIONS (neither bound, keepLatest below 1), INVALID_TIME, REQUEST_ID_REUSED. `timeoutMs` is 60 seconds unless given.
+   * @throws INVALID_OPTIONS (neither bound, keepLatest below 1), INVALID_TIME, REQUEST_ID_REUSED. `timeoutMs`
+   * is 60 seconds by default.
    *
    * ```ts
    * await cortex.immutable.purgeVersions("kb-article", "guide-123", { keepLatest: 20 });
@@ -444,8 +466,9 @@ export class Immutable {
   }
 
   /**
-   * Recomputes the digests of the versions that are kept, and says which do not agree with what is stored. Whoever may write to the
-   * database could recompute them too: `digest`, compared with one kept elsewhere, finds that.
+   * Recomputes the digests of the versions that are kept, and reports versions that do not agree with their
+   * digest. Somebody with write access to the database can recompute them too; to find that, compare `digest`
+   * with a copy that is kept elsewhere.
    */
   async verifyHistory(
     type: string,
@@ -466,7 +489,7 @@ export class Immutable {
     };
   }
 
-  /** How many versions the server keeps: its `--retention`. */
+  /** Reads how many versions the server keeps (its `--retention`). */
   async getRetention(options: CallOptions = {}): Promise<Retention> {
     callOptions(options, "getRetention");
     const { defaultVersions, byType } = await this.#transport.unary(rpc.getRetention, {}, options);

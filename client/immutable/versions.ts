@@ -1,4 +1,4 @@
-// Immutable records as the caller sees them, and what the caller gives to be stored.
+// Immutable records as the caller sees them, and the messages of records to store.
 import type { Message } from "@bufbuild/protobuf";
 import type {
   Record as RecordMessage,
@@ -9,11 +9,11 @@ import { toDate } from "../core/codec.js";
 import { objectToJson } from "../core/json.js";
 import { rejectUnknown, text, userIdText, whole } from "../core/validate.js";
 
-/** What `store` takes. */
+/** The entry that `store` takes. */
 export interface ImmutableEntry<T = Record<string, any>> {
-  /** What kind of record: 1 to 256 bytes. */
+  /** The kind of record: 1 to 256 bytes. Types that begin with `$cortex/` are reserved for the server. */
   type: string;
-  /** The logical id, whose versions are counted: 1 to 1024 bytes. */
+  /** The id of the record: 1 to 1024 bytes. */
   id: string;
   /** Any JSON object up to 1 MiB; a `Date` in it is stored as its ISO string. */
   data: T;
@@ -31,25 +31,28 @@ export interface ImmutableMetadata {
   [key: string]: any;
 }
 
-/** What every version says of itself. */
+/** The fields of every version. */
 interface Said<T> {
   version: number;
   data: T;
   /** The user the version belongs to; undefined: none. */
   userId?: string;
-  /** `{}` where none was given. */
+  /** `{}` if none was given. */
   metadata: any;
   /** When this version was stored. */
   createdAt: Date;
-  /** The agent that stored it (`agentId` of its client); undefined: it did not say. */
+  /** The agent that stored it (`agentId` of its client); undefined: the client had none. */
   agentId?: string;
-  /** Who stored it, by the credentials; undefined: there were none. */
+  /** The principal that stored it, from the credentials; undefined: there were none. */
   principal?: string;
   /** The request id it was stored under. */
   requestId?: string;
-  /** SHA-256 over the digest of the version before and all that this one says, as hexadecimal text: see `verifyHistory`. */
+  /**
+   * SHA-256 over the digest of the version before and the content of this one, in hexadecimal: see
+   * `verifyHistory`.
+   */
   digest: string;
-  /** Random text that goes into the digest. */
+  /** Random text that is a part of the digested content. */
   salt: string;
 }
 
@@ -65,9 +68,12 @@ export interface ImmutableRecord<T = any> extends Said<T> {
   id: string;
   /** When version 1 was stored. */
   firstCreatedAt: Date;
-  /** The versions before, ascending: the last 100 at most, about 1 MiB of them; `[]` where they were left out. */
+  /**
+   * The versions before the current one, ascending: the last 100 and about 1 MiB at most; `[]` if they were
+   * left out.
+   */
   previousVersions: ImmutableVersion<T>[];
-  /** Whether more versions are kept than these: `getHistory` and `historyStream` give them. */
+  /** True if the server keeps more versions than these: `getHistory` and `historyStream` give them. */
   hasMoreVersions: boolean;
 }
 
@@ -113,7 +119,7 @@ type Init = Omit<StoreOperation, keyof Message | OptionalName> &
   Partial<Pick<StoreOperation, OptionalName>>;
 type OptionalName = Exclude<keyof StoreOperation, keyof Message | "type" | "id" | "dataJson">;
 
-/** The entry as the wire has it. */
+/** The entry as a message. */
 export function storeInit(
   entry: ImmutableEntry<unknown>,
   ifVersion: number | undefined,
@@ -140,7 +146,7 @@ export function storeInit(
   };
 }
 
-/** Members whose types allow undefined are left out, as if they had not been written. */
+/** The metadata without the members that are undefined, as if they were not given. */
 const withoutUndefined = (metadata: ImmutableMetadata): unknown => {
   const prototype: unknown = Object.getPrototypeOf(metadata);
   return prototype === Object.prototype || prototype === null

@@ -1,4 +1,5 @@
-// Keys on which others wrote first. For a second, updates and transactions of such a key take a lock at once.
+// Remembers keys on which others wrote first. For one second, updates and transactions of such a key lock it
+// at once.
 const rememberMs = 1000;
 const keysMax = 10_000;
 
@@ -14,7 +15,7 @@ export class Contention {
     const until = this.#until.get(id);
     if (until === undefined) return false;
     if (performance.now() < until) return true;
-    this.#until.delete(id); // from now on it is tried without a lock again
+    this.#until.delete(id); // from now on, writes are tried without a lock again
     return false;
   }
 }

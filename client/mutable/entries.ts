@@ -1,4 +1,4 @@
-// A key with its value, user, metadata and expiry, as messages.
+// Builds messages from a key, a value and its options (user, metadata, expiry).
 
 import { CortexError } from "../core/error.js";
 import { objectToJson, toJson } from "../core/json.js";

@@ -1,3 +1,4 @@
+// The filters, the order and the page of a list of entries, checked and as messages.
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import {
   type FilterSchema,
@@ -7,17 +8,20 @@ import {
 } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import { flag, picked, rejectUnknown, text, time, userIdText, whole } from "../core/validate.js";
 
-/** Which entries of a namespace: those that match every filter given. */
+/** Selects entries of a namespace: those that match every filter that is given. */
 export interface MutableFilters {
   /** Keys that begin with this text: a prefix, not a pattern. */
   keyPrefix?: string | undefined;
   /** Entries of this user. */
   userId?: string | undefined;
-  /** Entries written after this time, itself excluded. */
+  /** Entries written after this time (exclusive). */
   updatedAfter?: Date | undefined;
-  /** Entries written before this time, itself excluded. */
+  /** Entries written before this time (exclusive). */
   updatedBefore?: Date | undefined;
-  /** Entries `get` has not read since before this time, itself excluded; one never read counts from its creation. */
+  /**
+   * Entries that `get` read last before this time (exclusive). If it never read an entry, its creation
+   * counts.
+   */
   lastAccessedBefore?: Date | undefined;
   /** Entries that this agent wrote last. */
   updatedBy?: string | undefined;
@@ -25,7 +29,7 @@ export interface MutableFilters {
   principal?: string | undefined;
 }
 
-/** What `scan` can sort by, besides filters. */
+/** The order of a list or a scan. */
 export interface MutableOrder {
   /** Default: `"key"`, bytewise. Ties go by key. */
   sortBy?: "key" | "updatedAt" | "accessCount" | undefined;
@@ -33,15 +37,18 @@ export interface MutableOrder {
   sortOrder?: "asc" | "desc" | undefined;
 }
 
-/** Which page of a list. */
+/** The page of a list. */
 export interface MutablePage {
   /** How many records at most: 1 to 1000. Default: 100. */
   limit?: number | undefined;
-  /** How many to skip. Default: 0. Not together with pageToken. */
+  /** How many matches to skip. Default: 0. Not together with pageToken. */
   offset?: number | undefined;
-  /** `nextPageToken` of an earlier result of the same list. Costs the same on every page; an offset costs what it skips. */
+  /**
+   * `nextPageToken` of an earlier result of the same list. Every page costs the same; an offset costs what it
+   * skips.
+   */
   pageToken?: string | undefined;
-  /** Whether to count all that match, exactly, which costs a count. Default: true. */
+  /** If true, all matches are counted, exactly; this costs a count. Default: true. */
   total?: boolean | undefined;
 }
 

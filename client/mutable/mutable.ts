@@ -1,3 +1,4 @@
+// The client of MutableStore: JSON values under namespace + key.
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { MutableStore, type UpdateRequestSchema } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import { toDate } from "../core/codec.js";
@@ -59,8 +60,9 @@ const purgeTimeoutMs = 60_000;
 /**
  * Live shared JSON under namespace + key.
  *
- * Every method throws CortexError: besides the codes it names, INVALID_NAMESPACE, INVALID_KEY, INVALID_OPTIONS, UNAVAILABLE,
- * DATABASE_UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED. Every method takes `{ timeoutMs, signal }` as its last options.
+ * Every method takes `{ timeoutMs, signal }` as its last options. Every method throws CortexError, with the
+ * codes that it names or with one of INVALID_NAMESPACE, INVALID_KEY, INVALID_OPTIONS, UNAVAILABLE,
+ * DATABASE_UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED.
  */
 export class Mutable {
   readonly #transport: Transport;
@@ -75,13 +77,15 @@ export class Mutable {
   }
 
   /**
-   * Stores a value, whether or not the key exists. What is not given (user, metadata) stays as it was; a ttl that is not given ends.
+   * Stores a value, whether or not the key exists. If `userId` or `metadata` is not given, it stays as it
+   * was. If `ttlSeconds` is not given, an earlier expiry ends.
    *
    * @param value Any JSON value up to 1 MiB; a `Date` is stored as its ISO string.
    * @param options The user's id, or `{ userId, metadata, ttlSeconds, ifRevision, ifAbsent }`.
    * @returns The record as stored.
-   * @throws INVALID_VALUE (with the path), VALUE_TOO_LARGE, VALUE_TOO_DEEP, INVALID_METADATA, INVALID_USER_ID, INVALID_TTL,
-   * USER_NOT_FOUND, KEY_EXISTS (ifAbsent), REVISION_MISMATCH (ifRevision; `details.current_revision`).
+   * @throws INVALID_VALUE (with the path), VALUE_TOO_LARGE, VALUE_TOO_DEEP, INVALID_METADATA,
+   * INVALID_USER_ID, INVALID_TTL, USER_NOT_FOUND, KEY_EXISTS (ifAbsent), REVISION_MISMATCH (ifRevision;
+   * `details.current_revision`).
    *
    * ```ts
    * await cortex.mutable.set("inventory", "widget-qty", 100);
@@ -118,7 +122,7 @@ export class Mutable {
   /**
    * Reads a value and counts the access (`accessCount`, `lastAccessed`).
    *
-   * @returns The value; null where the key does not exist (and where null is stored: `getRecord` tells these apart).
+   * @returns The value; null if the key does not exist, or if null is stored (`getRecord` tells these apart).
    *
    * ```ts
    * const qty = await cortex.mutable.get<number>("inventory", "widget-qty");
@@ -134,7 +138,7 @@ export class Mutable {
   /**
    * Reads a whole record without counting the access.
    *
-   * @returns The record; null where the key does not exist.
+   * @returns The record; null if the key does not exist.
    */
   async getRecord<T = any>(
     namespace: string,
@@ -147,7 +151,7 @@ export class Mutable {
     return record ? toRecord<T>(record) : null;
   }
 
-  /** Whether a key exists. Counts no access. */
+  /** True if the key exists. Counts no access. */
   async exists(namespace: string, key: string, options: CallOptions = {}): Promise<boolean> {
     callOptions(options, "exists");
     const request = { namespace: namespaceText(namespace), key: keyText(key) };
@@ -155,15 +159,16 @@ export class Mutable {
   }
 
   /**
-   * Changes a value by a function of it, atomically: the result is stored only if nobody wrote in between, else the function runs
-   * again on what they wrote, and after some such losses under a lock. So it may run several times, and must have no side effects.
-   * User, metadata and expiry stay.
-   * Updates that one client makes to one key at a time go together, in order, each with its own revision and record.
+   * Changes a value by a function, atomically. The result is stored only if nobody else wrote in between.
+   * Else the function runs again on the new value, and after two such losses under a lock. So the function
+   * may run several times and must have no side effects. User, metadata and expiry stay. Concurrent updates
+   * of one client to one key are sent together, in order; each has its own revision and record.
    *
-   * @param updater Gets the current value, gives the new one; may be async.
+   * @param updater Gets the current value and returns the new one; may be async.
    * @returns The record as stored.
-   * @throws KEY_NOT_FOUND (unless createIfMissing, which calls the updater with null), UPDATE_FAILED (the updater threw; its error
-   * is the `cause`, nothing was written), INVALID_UPDATER, INVALID_VALUE, VALUE_TOO_LARGE, VALUE_TOO_DEEP.
+   * @throws KEY_NOT_FOUND (unless createIfMissing, which calls the updater with null), UPDATE_FAILED (the
+   * updater threw: its error is the `cause`, and nothing was written), INVALID_UPDATER, INVALID_VALUE,
+   * VALUE_TOO_LARGE, VALUE_TOO_DEEP.
    *
    * ```ts
    * await cortex.mutable.update("inventory", "widget-qty", (n) => n - 1);
@@ -188,12 +193,13 @@ export class Mutable {
   }
 
   /**
-   * Adds to a number in the database, in exact decimal arithmetic: 0.1 + 0.2 is 0.3, and no concurrent increment is lost.
+   * Adds to a number in the database, in exact decimal arithmetic: 0.1 + 0.2 is 0.3, and no concurrent
+   * increment is lost.
    *
    * @param amount A number, or decimal text for more digits than a number holds. Default: 1.
    * @returns The record as stored.
-   * @throws KEY_NOT_FOUND (unless createIfMissing, which starts from 0), VALUE_NOT_NUMERIC, INVALID_AMOUNT, NUMBER_OUT_OF_RANGE,
-   * REVISION_MISMATCH (ifRevision).
+   * @throws KEY_NOT_FOUND (unless createIfMissing, which starts from 0), VALUE_NOT_NUMERIC, INVALID_AMOUNT,
+   * NUMBER_OUT_OF_RANGE, REVISION_MISMATCH (ifRevision).
    */
   async increment(
     namespace: string,
@@ -220,8 +226,8 @@ export class Mutable {
    * Appends one element to an array in the database.
    *
    * @returns The record as stored.
-   * @throws KEY_NOT_FOUND (unless createIfMissing, which starts from `[]`), VALUE_NOT_ARRAY, INVALID_VALUE, VALUE_TOO_LARGE,
-   * VALUE_TOO_DEEP, REVISION_MISMATCH (ifRevision).
+   * @throws KEY_NOT_FOUND (unless createIfMissing, which starts from `[]`), VALUE_NOT_ARRAY, INVALID_VALUE,
+   * VALUE_TOO_LARGE, VALUE_TOO_DEEP, REVISION_MISMATCH (ifRevision).
    */
   async append<T = any>(
     namespace: string,
@@ -234,12 +240,12 @@ export class Mutable {
   }
 
   /**
-   * Merges a patch into an object in the database, as JSON merge patch does (RFC 7396): members replace members, also in nested
-   * objects; null removes one.
+   * Merges a patch into an object in the database, as JSON merge patch does (RFC 7396): members of the patch
+   * replace members of the object, also within nested objects; null removes a member.
    *
    * @returns The record as stored.
-   * @throws KEY_NOT_FOUND (unless createIfMissing, which starts from `{}`), INVALID_VALUE, VALUE_TOO_LARGE, VALUE_TOO_DEEP,
-   * REVISION_MISMATCH (ifRevision).
+   * @throws KEY_NOT_FOUND (unless createIfMissing, which starts from `{}`), INVALID_VALUE, VALUE_TOO_LARGE,
+   * VALUE_TOO_DEEP, REVISION_MISMATCH (ifRevision).
    */
   async merge<T = any>(
     namespace: string,
@@ -272,7 +278,7 @@ export class Mutable {
     return { deleted, namespace, key, deletedAt: toDate(deleteTime) };
   }
 
-  /** Deletes a key, as `delete` does, with the counts of the other purges. */
+  /** Deletes a key, as `delete` does. The result has the counts that the other purges give too. */
   async purge(namespace: string, key: string, options: WriteOptions = {}): Promise<PurgeKeyResult> {
     writeOptions(options, "purge");
     const { deleted, deletedAt } = await this.delete(namespace, key, options);
@@ -281,20 +287,27 @@ export class Mutable {
   }
 
   /**
-   * Changes several keys, all of them or none, as if nobody else were there: nobody sees a part of it, and nothing that it read
-   * has changed when it is committed.
+   * Changes several keys atomically: all of them or none. It is serializable: nobody sees a part of it, and
+   * nothing that it read has changed when it is committed.
    *
-   * The callback reads with `tx.get` and writes with `tx.set`, `tx.update`, `tx.delete`, without waiting; it sees its own writes.
-   * It runs again as what it reads arrives, and when somebody else wrote what it has read (after some such losses under locks), so
-   * it must have no side effects, and want to read the same again. Nothing is written until it is done; if it throws, nothing is.
-   * What it starts it must await. It writes at most 500 times.
+   * The callback reads with `tx.get` and writes with `tx.set`, `tx.update`, `tx.delete` and `tx.store`,
+   * without waiting. It sees its own writes. Its rules:
+   * - It may run several times: again when the values that it reads have arrived, and again if somebody else
+   *   wrote a key that it has read (after two such losses, with locks). So it must have no side effects and
+   *   must read the same keys again.
+   * - Nothing is written before it returns. If it throws, nothing is written.
+   * - It must await everything that it starts.
+   * - It writes at most 500 times.
    *
-   * @param work The callback; or a list of operations `{ op, namespace, key, … }`, later ones see earlier ones.
-   * @param options `timeoutMs` for all of it, `maxAttempts` (default 10), `requestId` (of a list), `signal`.
-   * @returns `{ success, operationsExecuted, results }`: for each write its record, or `{ deleted, namespace, key }`.
-   * @throws TRANSACTION_FAILED: the callback threw (its error is the `cause`), or an operation could not be
-   * (`details.operationIndex`, from 0, and `details.reason`), or others were first in every attempt. TRANSACTION_TIMEOUT.
-   * INVALID_OPERATIONS where a list is empty or malformed.
+   * @param work The callback; or a list of operations `{ op, namespace, key, … }`, each of which sees those
+   * before it.
+   * @param options `timeoutMs` for the whole transaction, `maxAttempts` (default 10), `requestId` (only for a
+   * list), `signal`.
+   * @returns `{ success, operationsExecuted, results }`. `results` has for each write its record, or
+   * `{ deleted, namespace, key }`.
+   * @throws TRANSACTION_FAILED: the callback threw (its error is the `cause`), or an operation failed
+   * (`details.operationIndex`, from 0, and `details.reason`), or others wrote first in every attempt.
+   * TRANSACTION_TIMEOUT. INVALID_OPERATIONS: the list is empty or malformed.
    *
    * ```ts
    * await cortex.mutable.transaction((tx) => {
@@ -312,7 +325,7 @@ export class Mutable {
   }
 
   /**
-   * Lists records, one page at a time: at most 1000, by default 100. `scan` gives all.
+   * Lists one page of records: at most 1000, by default 100. `scan` gives all records.
    *
    * @throws INVALID_FILTER, INVALID_LIMIT, INVALID_OFFSET, INVALID_SORT, INVALID_PAGE_TOKEN, INVALID_USER_ID.
    *
@@ -350,9 +363,11 @@ export class Mutable {
   }
 
   /**
-   * Every record that matches, in constant memory, page by page: what is written meanwhile may or may not be among them, what is
-   * not written meanwhile is there exactly once (sorted by key; by another order, what moves in it may come twice or not at all).
-   * `timeoutMs` bounds the wait for each message of about 100 records; a connection that breaks is made up for.
+   * Gives every record that matches, page by page, in constant memory. It is not one snapshot: sorted by key,
+   * it gives every record that nobody writes meanwhile exactly once; a record that is written meanwhile may
+   * or may not come. In another order, a record that a write moves may come twice or not at all. `timeoutMs`
+   * bounds the wait for each message of about 100 records. If the connection breaks, the scan goes on where
+   * it was.
    *
    * ```ts
    * for await (const record of cortex.mutable.scan("inventory", { keyPrefix: "store-15:" })) …
@@ -371,12 +386,12 @@ export class Mutable {
       for await (const message of this.#transport.messages(rpc.list, page, options)) {
         for (const record of message.records) yield toRecord<T>(record);
         pageToken = message.nextPageToken;
-        if (pageToken === "") return; // what breaks now is not to begin again
+        if (pageToken === "") return; // the scan is complete: a failure from here on must not restart it
       }
     } while (pageToken !== "");
   }
 
-  /** Counts the entries that match. Takes filters only: a limit or a sort has no meaning here and is INVALID_FILTER. */
+  /** Counts the entries that match. Takes only filters: a limit or a sort is INVALID_FILTER. */
   async count(
     namespace: string,
     filters: MutableFilters = {},
@@ -387,7 +402,7 @@ export class Mutable {
     return Number((await this.#transport.unary(rpc.count, request, options)).count);
   }
 
-  /** The namespaces that hold at least one entry, by name, with their size. */
+  /** Lists the namespaces that hold at least one entry, by name, with their size. */
   async listNamespaces(
     options: { prefix?: string | undefined } & CallOptions = {},
   ): Promise<NamespaceSummary[]> {
@@ -407,10 +422,10 @@ export class Mutable {
   }
 
   /**
-   * Reads several keys as of one moment, without counting accesses.
+   * Reads several keys in one snapshot, without counting accesses.
    *
    * @param keys At most 1000.
-   * @returns The values in the order of the keys, null where a key does not exist.
+   * @returns The values in the order of the keys; null for a key that does not exist.
    * @throws INVALID_BATCH (too many keys), REPLY_TOO_LARGE (more than 4 MiB: ask for fewer).
    */
   async getMany<T = any>(
@@ -430,7 +445,8 @@ export class Mutable {
   /**
    * Stores several keys, all of them or none.
    *
-   * @param entries `{ key: value }`, or a list of `{ key, value, userId, metadata, ttlSeconds }`; at most 1000, each key once.
+   * @param entries `{ key: value }`, or a list of `{ key, value, userId, metadata, ttlSeconds }`; at most
+   * 1000, each key once.
    * @returns The records as stored, in the order of the entries.
    * @throws INVALID_BATCH, and what `set` throws.
    */
@@ -455,7 +471,7 @@ export class Mutable {
     return records.map((record) => toRecord(record));
   }
 
-  /** Deletes every entry of a namespace, all of them or none. `timeoutMs` is 60 seconds unless given. */
+  /** Deletes every entry of a namespace, all of them or none. `timeoutMs` is 60 seconds by default. */
   async purgeNamespace(namespace: string, options: PurgeOptions = {}): Promise<PurgeResult> {
     rejectUnknown(options, ["dryRun", ...writeNames], "INVALID_OPTIONS", "purgeNamespace");
     const request = {
@@ -467,9 +483,9 @@ export class Mutable {
   }
 
   /**
-   * Deletes the entries that match, all of them or none. `timeoutMs` is 60 seconds unless given.
+   * Deletes the entries that match, all of them or none. `timeoutMs` is 60 seconds by default.
    *
-   * @throws INVALID_FILTER, also where no filter is given: that is `purgeNamespace`.
+   * @throws INVALID_FILTER, also if no filter is given: `purgeNamespace` deletes all.
    */
   async purgeMany(
     namespace: string,

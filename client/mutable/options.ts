@@ -2,13 +2,16 @@
 import type { WriteOptions } from "../core/transport.js";
 import type { MutableRecord } from "./records.js";
 
-/** What an entry carries besides its value. */
+/** The fields of an entry besides its value. */
 export interface EntryOptions {
   /** The user the entry belongs to; must exist. Undefined: as it was. null: nobody. */
   userId?: string | null | undefined;
   /** Any JSON object up to 64 KiB. Undefined: as it was. null: `{}`. */
   metadata?: Record<string, unknown> | null | undefined;
-  /** Seconds until the entry expires: above 0, at most 100 years. Undefined: it does not expire, whatever was set before. */
+  /**
+   * Seconds until the entry expires: above 0, at most 100 years. Undefined: it does not expire, even if it
+   * did before.
+   */
   ttlSeconds?: number | undefined;
 }
 
@@ -20,37 +23,37 @@ export interface SetOptions extends EntryOptions, WriteOptions {
 }
 
 export interface ChangeOptions extends WriteOptions {
-  /** Whether a missing key is created: from 0, `[]` or `{}`. Default: it is KEY_NOT_FOUND. */
+  /** If true, a missing key is created, from 0, `[]` or `{}`. Default: a missing key is KEY_NOT_FOUND. */
   createIfMissing?: boolean | undefined;
   /** Change only if the entry is at this revision, else REVISION_MISMATCH. */
   ifRevision?: string | undefined;
 }
 
 export interface DeleteOptions extends WriteOptions {
-  /** Whether a missing key is KEY_NOT_FOUND. Default: it is `deleted: false`. */
+  /** If true, a missing key is KEY_NOT_FOUND. Default: it is `deleted: false`. */
   mustExist?: boolean | undefined;
   /** Delete only if the entry is at this revision, else REVISION_MISMATCH. */
   ifRevision?: string | undefined;
 }
 
 export interface PurgeOptions extends WriteOptions {
-  /** Whether to count only, and delete nothing. */
+  /** If true, it only counts and deletes nothing. */
   dryRun?: boolean | undefined;
 }
 
 export interface DeleteResult {
-  /** Whether there was something to delete. */
+  /** True if there was something to delete. */
   deleted: boolean;
   namespace: string;
   key: string;
-  /** When that was decided. */
+  /** When the database decided that. */
   deletedAt: Date;
 }
 
 export interface PurgeResult {
   /** How many keys were (with dryRun: would be) deleted. */
   deleted: number;
-  /** The same number. */
+  /** The same number as `deleted`. */
   keysDeleted: number;
   namespace: string;
   /** The first 1000 of the keys, by key. */
@@ -58,9 +61,9 @@ export interface PurgeResult {
   dryRun: boolean;
 }
 
-/** What purging one key gives. */
+/** The result of `purge`. */
 export interface PurgeKeyResult extends Omit<PurgeResult, "deleted"> {
-  /** Whether there was something to delete. */
+  /** True if there was something to delete. */
   deleted: boolean;
   key: string;
   deletedAt: Date;
@@ -72,9 +75,9 @@ export interface MutableListResult<T = any> {
   total: number;
   limit: number;
   offset: number;
-  /** Whether more entries match after these. */
+  /** True if more entries match after these. */
   hasMore: boolean;
-  /** Where to go on (`pageToken`); undefined where hasMore is false. */
+  /** The `pageToken` of the next page; undefined if hasMore is false. */
   nextPageToken?: string;
 }
 

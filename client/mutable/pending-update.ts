@@ -3,7 +3,10 @@ import type { CallOptions } from "../core/transport.js";
 import type { MutableRecord } from "./records.js";
 
 export interface UpdateOptions extends CallOptions {
-  /** Whether a missing key is created: the updater is then called with null. Default: it is KEY_NOT_FOUND. */
+  /**
+   * If true, a missing key is created: the updater is called with null. Default: a missing key is
+   * KEY_NOT_FOUND.
+   */
   createIfMissing?: boolean | undefined;
 }
 
@@ -17,17 +20,17 @@ export interface UpdateRequest {
 }
 
 export interface PendingUpdate extends UpdateRequest {
-  /** Until when its caller waits, in milliseconds of Date.now(). */
+  /** The time until which its caller waits, in milliseconds of Date.now(). */
   deadline: number;
   /** How often somebody else wrote first. */
   losses: number;
-  /** Whether its new value has been sent: then it may have been written. */
+  /** True once its new value was sent: from then on it may have been written. */
   sent: boolean;
-  /** Whether its caller has an answer. */
+  /** True once its caller has an answer. */
   settled: boolean;
   resolve(record: MutableRecord): void;
   reject(error: unknown): void;
-  /** Called when it is settled while its updater is still running. */
+  /** Called if the update is settled while its updater is still running. */
   onSettled: (() => void) | undefined;
 }
 
@@ -39,7 +42,7 @@ export function settle(update: PendingUpdate, answer: () => void): void {
   update.onSettled?.();
 }
 
-/** What an updater made of the state before: a new value as JSON text, or an error. */
+/** The outcome of an updater: a new value as JSON text, or an error. */
 export type Computed =
   | { update: PendingUpdate; json: string }
   | { update: PendingUpdate; error: unknown };

@@ -10,7 +10,7 @@ export interface MutableRecord<T = any> {
   value: T;
   /** The user the entry belongs to; undefined: none. */
   userId?: string;
-  /** `{}` where none was given. */
+  /** `{}` if none was given. */
   metadata?: Record<string, unknown>;
   createdAt: Date;
   updatedAt: Date;
@@ -20,11 +20,11 @@ export interface MutableRecord<T = any> {
   lastAccessed?: Date;
   /** When the entry expires; undefined: never. */
   expiresAt?: Date;
-  /** The agent that wrote it last (`agentId` of its client); undefined: it did not say. */
+  /** The agent that wrote it last (`agentId` of its client); undefined: the client had none. */
   updatedBy?: string;
-  /** Who wrote it last, by the credentials; undefined: there were none. */
+  /** The principal that wrote it last, from the credentials; undefined: there were none. */
   principal?: string;
-  /** Names this state of the entry; every write gives a new one. For `ifRevision`. */
+  /** The revision of the entry, for `ifRevision`. Every write gives a new one. */
   revision: string;
 }
 

@@ -1,6 +1,7 @@
-// update(fn): the new value is stored only if the value that it was made of is still there; after some losses, under a
-// lock. Updates that one client makes to one key at a time form a queue: those that wait go together in one commit, each
-// on the value that the one before made. So they do not conflict, and each has its own revision and record.
+// Runs update(fn). The new value is stored only if the entry still has the value that the function got. After
+// two losses it takes a lock. Updates that one client makes to one key at the same time form a queue: those
+// that wait go together in one commit, each on the value of the one before. So they do not conflict, and each
+// has its own revision and record.
 import { setTimeout as pause } from "node:timers/promises";
 import { MutableStore, type OperationResult } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import { CortexError, type ErrorCode } from "../core/error.js";
@@ -18,11 +19,11 @@ interface UpdateQueue {
   /** The state that the last commit left; undefined if it must be read. */
   known: ReadState | undefined;
   losses: number;
-  /** How many updates are still to go one by one, after one of a batch was refused. */
+  /** How many updates must still be sent one by one, because one of their batch was refused. */
   single: number;
 }
 
-const lossesMax = 2; // then it takes a lock
+const lossesMax = 2; // after this many, it takes a lock
 const conflictPauseMs = 4;
 
 export class Updates {
@@ -70,7 +71,7 @@ export class Updates {
     return done.finally(() => clearTimeout(timer));
   }
 
-  /** Works through the queue, round after round, until it is empty. */
+  /** Works off the queue in rounds, until it is empty. */
   async #work(id: string, queue: UpdateQueue): Promise<void> {
     this.#queues.set(id, queue);
     await Promise.resolve(); // updates of the same turn of the event loop go together
@@ -82,7 +83,7 @@ export class Updates {
         if (queue.losses >= lossesMax) await this.#underLock(queue, first);
         else await this.#optimistic(id, queue, first);
       } catch (error) {
-        // The key could not be read, for none of them.
+        // The key could not be read, so every update that waits for it fails.
         for (const update of queue.waiting) settle(update, () => update.reject(error));
       }
     }
@@ -133,7 +134,7 @@ export class Updates {
       );
       queue.known = finish(context, results.map(recordOf));
     } catch (error) {
-      // An updater that is too slow to hold a lock goes on without one.
+      // An updater that is too slow to hold a lock is tried without one again.
       if (error instanceof CortexError && error.code === "TRANSACTION_TIMEOUT") queue.losses = 0;
       else if (last.length > 0) commitFailed(queue, last, error);
       else throw error;
@@ -147,7 +148,10 @@ export class Updates {
     return { json: record?.valueJson, revision: record?.revision ?? "0" };
   }
 
-  /** The records as committed; undefined if somebody else wrote first. Each update has its own deadline besides. */
+  /**
+   * Returns the records as committed; undefined if somebody else wrote first. Each update also keeps its own
+   * deadline.
+   */
   async #commit(computed: Computed[], read: ReadState): Promise<MutableRecord[] | undefined> {
     const { set, update, commit } = MutableStore.method;
     const writing = computed.flatMap((one) => ("json" in one ? one : []));
@@ -233,8 +237,9 @@ function finish(computed: Computed[], records: MutableRecord[]): ReadState | und
 }
 
 /**
- * Handles a commit that failed. If it may have been applied, all its updates fail: none may run again. If it was
- * refused, the update that the server names fails. If the server names none, they go one by one.
+ * Handles a commit that failed. If it may have been applied, all its updates fail: none may run again. If it
+ * was refused, the update that the server names fails. If the server names none, the updates are sent one by
+ * one.
  */
 function commitFailed(queue: UpdateQueue, computed: Computed[], error: unknown): void {
   const writing = computed.flatMap((one) => ("json" in one ? one.update : []));
@@ -250,7 +255,7 @@ function commitFailed(queue: UpdateQueue, computed: Computed[], error: unknown):
   else queue.single = writing.length;
 }
 
-/** The error of the operation itself, out of the error of the transaction that it was in. */
+/** The error of the operation itself, taken from the error of its transaction. */
 function operationError(error: CortexError): CortexError {
   if (error.code !== "TRANSACTION_FAILED") return error;
   const { reason, problem } = error.details;

@@ -1,4 +1,5 @@
-// Runs the updaters of update(fn). Each gives a new value as JSON text, or the error with which its update fails.
+// Runs the updaters of update(fn). Each returns a new value as JSON text, or the error with which its update
+// fails.
 import { CortexError, messageOf } from "../core/error.js";
 import { toJson } from "../core/json.js";
 import type { Computed, PendingUpdate } from "./pending-update.js";
@@ -7,7 +8,9 @@ import type { OperationInit, ReadState } from "./transactions/locked.js";
 const batchMax = 100;
 const batchCharsMax = 256 * 1024;
 
-/** Runs the updaters one after the other, each on the value that the one before made. An async updater runs alone. */
+/**
+ * Runs the updaters in order, each on the value that the one before returned. An async updater runs alone.
+ */
 export async function compute(
   updates: readonly PendingUpdate[],
   before: string | undefined,
@@ -33,7 +36,7 @@ export async function compute(
   return computed;
 }
 
-/** Whether the value has a `then`, as `await` decides it. */
+/** True if the value has a method `then`, which is how `await` decides. */
 export const isPromise = (value: unknown): value is PromiseLike<unknown> =>
   typeof (value as { then?: unknown } | null | undefined)?.then === "function";
 
@@ -58,7 +61,10 @@ function runUpdater(
   }
 }
 
-/** The outcome of an async updater; nothing if its caller gives up first, so that the queue goes on without it. */
+/**
+ * The outcome of an async updater; empty if its caller gives up first, so that the queue does not wait for
+ * it.
+ */
 function outcomeOf(update: PendingUpdate, next: PromiseLike<unknown>): Promise<Computed[]> {
   const computed = Promise.resolve(next).then(
     (value) => [computedOf(value, update)],

@@ -1,3 +1,4 @@
+// The client of Users: the users that data can belong to.
 import {
   type User as UserMessage,
   Users as UsersService,
@@ -20,7 +21,7 @@ import {
 export interface User {
   /** 1 to 256 bytes of UTF-8, unique in the tenant. */
   id: string;
-  /** `{}` where none was given. */
+  /** `{}` if none was given. */
   profile: Record<string, unknown>;
   createdAt: Date;
   updatedAt: Date;
@@ -45,26 +46,28 @@ export interface UserListResult {
 }
 
 export interface DeleteUserOptions extends WriteOptions {
-  /** Whether all that is linked to the user is erased too. Default: that is USER_HAS_DATA. */
+  /** If true, everything that is linked to the user is erased too. Default: linked data is USER_HAS_DATA. */
   cascade?: boolean | undefined;
-  /** Whether to count only, and erase nothing. With the same `cascade`: without, what is linked is USER_HAS_DATA here too. */
+  /** If true, it only counts and erases nothing. Without `cascade`, linked data is USER_HAS_DATA here too. */
   dryRun?: boolean | undefined;
-  /** Whether to look once more, in the same transaction, that nothing is left. Default: true, but for a dryRun. */
+  /**
+   * If true, it checks in the same transaction that nothing is left. Default: true, but false for a dryRun.
+   */
   verify?: boolean | undefined;
 }
 
 export interface DeleteUserResult {
-  /** Whether the user was (with dryRun: would be) erased; false: nobody has the id. */
+  /** True if the user was (with dryRun: would be) erased. False: no user has the id. */
   deleted: boolean;
   userId: string;
   /**
-   * How many rows were (with dryRun: would be) erased, by table: `users`, `mutable`, `mutable_access`, `immutable` (records of which
-   * nothing is left), `immutable_version`, `request` (kept replies).
+   * How many rows were (with dryRun: would be) erased, by table: `users`, `mutable`, `mutable_access`,
+   * `immutable` (records of which nothing is left), `immutable_version`, `request` (stored replies).
    */
   counts: Record<string, number>;
   /** The sum of the counts. */
   totalDeleted: number;
-  /** Whether it was looked, and nothing was left. */
+  /** True if the check that `verify` asks for was done, and nothing was left. */
   verified: boolean;
   dryRun: boolean;
 }
@@ -95,7 +98,7 @@ export class Users {
     return toUser(user);
   }
 
-  /** Creates a user, or replaces the profile of an existing one where a profile is given. */
+  /** Creates a user. If the user exists and a profile is given, replaces the profile. */
   async upsert(
     id: string,
     profile?: Record<string, unknown>,
@@ -123,15 +126,17 @@ export class Users {
   }
 
   /**
-   * Erases a user: with `cascade` also all that is linked to the user, in one transaction: entries, versions (old ones too), access
-   * statistics, kept replies. Where a record also has versions of others, those stay, and can still be verified. Nobody can link anything
-   * to the user meanwhile. Needs the permission `admin` where the server asks for credentials.
+   * Erases a user. With `cascade` it also erases everything that is linked to the user, in one transaction:
+   * entries, versions (old ones too), access statistics, stored replies. If a record also has versions of
+   * others, those stay and can still be verified. Until it ends, nobody can link anything to the user. It
+   * needs the permission `admin` if the server asks for credentials.
    *
    * ```ts
-   * await cortex.users.delete("user-123", { cascade: true }); // { deleted: true, counts: { mutable: 3, … }, verified: true, … }
+   * await cortex.users.delete("user-123", { cascade: true });
+   * // { deleted: true, counts: { mutable: 3, … }, verified: true, … }
    * ```
    *
-   * @throws USER_HAS_DATA without `cascade`, INVALID_OPTIONS where `verify` is asked of a dryRun.
+   * @throws USER_HAS_DATA without `cascade`, INVALID_OPTIONS if both `verify` and `dryRun` are true.
    */
   async delete(id: string, options: DeleteUserOptions = {}): Promise<DeleteUserResult> {
     writeOptions(options, "delete", ["cascade", "dryRun", "verify"]);
@@ -155,9 +160,14 @@ export class Users {
   }
 
   /**
-   * All that is linked to a user, as lines of JSON, for a request of access: `kind` is `user`, `mutable` (an entry) or `immutable` (a
-   * version). In constant memory: `for await (const line of cortex.users.export("user-123")) …`. Needs the permission `admin` where the
-   * server asks for credentials. An export that is cut off fails, and is best begun again.
+   * Gives everything that is linked to a user, to answer a data access request: one line of JSON each, in
+   * constant memory. In each line `kind` is `user`, `mutable` (an entry) or `immutable` (a version). It needs
+   * the permission `admin` if the server asks for credentials. If the export breaks off, it fails; begin it
+   * again.
+   *
+   * ```ts
+   * for await (const line of cortex.users.export("user-123")) …
+   * ```
    *
    * @throws USER_NOT_FOUND.
    */
@@ -176,7 +186,7 @@ export class Users {
       }
   }
 
-  /** Reads a user; null where nobody has the id. */
+  /** Reads a user; null if no user has the id. */
   async get(id: string, options: CallOptions = {}): Promise<User | null> {
     callOptions(options, "get");
     const { user } = await this.#transport.unary(rpc.get, { id: userIdText(id, "id") }, options);
@@ -198,7 +208,7 @@ export class Users {
       idPrefix === undefined ? {} : { idPrefix: text(idPrefix, "idPrefix", "INVALID_FILTER") };
     let page = await this.#transport.unary(rpc.list, { ...filter, limit, offset }, options);
     const records = page.users.map(toUser);
-    // A page may end before the limit where profiles are large.
+    // A page may end before the limit if profiles are large.
     while (page.hasMore && records.length < limit) {
       const rest = { ...filter, limit: limit - records.length, pageToken: page.nextPageToken };
       page = await this.#transport.unary(rpc.list, rest, options);

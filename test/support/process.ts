@@ -20,8 +20,9 @@ export async function spawnServer(
   args: string[],
   env: NodeJS.ProcessEnv = {},
   options: SpawnOptions = {},
+  main = serverMain,
 ): Promise<ServerProcess> {
-  const child = spawn(process.execPath, [serverMain, "--listen", "127.0.0.1:0", ...args], {
+  const child = spawn(process.execPath, [main, "--listen", "127.0.0.1:0", ...args], {
     env: { ...cleanEnvironment(), ...env },
     stdio: ["ignore", "pipe", "pipe"],
     ...options,

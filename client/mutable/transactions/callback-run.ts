@@ -1,4 +1,4 @@
-// One run of a transaction's callback on what has been read so far.
+// Runs a transaction's callback once, on the values that have been read so far.
 
 import { CortexError, messageOf } from "../../core/error.js";
 import { toJson } from "../../core/json.js";
@@ -9,15 +9,17 @@ import type { EntryOptions } from "../options.js";
 import { isPromise } from "../updater.js";
 import type { EntryKey, OperationInit, ReadState } from "./locked.js";
 
-/** What the callback of a transaction works with. Nothing here waits, so `await` may be written or left out. */
+/**
+ * The methods for the callback of a transaction. None of them waits, so `await` may be written or left out.
+ */
 export interface Transaction {
-  /** The value, as this transaction sees it; null where the key does not exist. */
+  /** The value, as this transaction sees it; null if the key does not exist. */
   get<T = any>(namespace: string, key: string): T | null;
   /** Stores a value: see `mutable.set`. */
   set(namespace: string, key: string, value: unknown, options?: string | null | EntryOptions): void;
   /**
-   * Changes a value by a function of it, which must not be async. A missing key fails the transaction with KEY_NOT_FOUND, unless
-   * `createIfMissing`, which calls the function with null.
+   * Changes a value by a function, which must not be async. A missing key fails the transaction with
+   * KEY_NOT_FOUND, unless `createIfMissing`, which calls the function with null.
    */
   update<T = any>(
     namespace: string,
@@ -33,7 +35,9 @@ export interface Transaction {
 
 export const keyName = ({ namespace, key }: EntryKey): string => `${namespace}\0${key}`;
 
-/** Ends a run that needs a key which was not read yet. The run is repeated in any case, even if the callback catches this. */
+/**
+ * Ends a run that needs a key that was not read yet. The callback runs again, even if it catches this error.
+ */
 class Missing extends Error {}
 
 export class CallbackRun {
@@ -41,7 +45,7 @@ export class CallbackRun {
   /** The error that the callback threw. It counts only if no key was missing. */
   error: CortexError | undefined;
   readonly #missing = new Map<string, EntryKey>();
-  /** What it wrote: JSON text; undefined for a delete; null for an update whose key was not read yet. */
+  /** The writes so far: JSON text; undefined for a delete; null for an update whose key was not read yet. */
   readonly #written = new Map<string, string | undefined | null>();
   #over = false;
 
@@ -167,7 +171,7 @@ export class CallbackRun {
     return { namespace: namespaceText(namespace), key: keyText(key) };
   }
 
-  /** The JSON under a key; undefined where there is none, null where it was not read yet. */
+  /** The JSON under a key; undefined if nothing is stored; null if the key was not read yet. */
   #find(entry: EntryKey): string | undefined | null {
     const id = keyName(entry);
     if (this.#written.has(id)) return this.#written.get(id);

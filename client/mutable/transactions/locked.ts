@@ -18,7 +18,7 @@ export interface EntryKey {
   key: string;
 }
 
-/** What was read under a key. `json` is undefined where nothing is stored. */
+/** The state of a key as it was read. `json` is undefined if nothing is stored. */
 export interface ReadState {
   json: string | undefined;
   revision: string;
@@ -86,9 +86,10 @@ class EarlierCommit<Context> extends Error {
 }
 
 /**
- * Does work in a transaction on the server, again after a deadlock or a lost connection. A commit that was sent before the
- * connection was lost may still be on its way. Once the next attempt holds the same locks, that commit has ended; so the
- * attempt asks for its outcome before it uses anything that it has read. Any other error of the work rolls back.
+ * Does work in a transaction on the server, and repeats it after a deadlock or a lost connection. A commit
+ * that was sent before the connection was lost may still be running. Once the next attempt holds the same
+ * locks, that commit has ended. So the next attempt asks for its outcome before it uses any value that it has
+ * read. Any other error of the work rolls back.
  */
 export async function underLock<Context>(
   transport: Transport,
@@ -123,7 +124,9 @@ export async function underLock<Context>(
   }
 }
 
-/** The error of a later attempt while the outcome of an earlier commit is not known: that one may have been applied. */
+/**
+ * The error of an attempt if the outcome of an earlier commit is unknown: that commit may have been applied.
+ */
 function asUnknown(error: unknown): unknown {
   if (!certainlyNot(error)) return error;
   const message = "whether the transaction was committed is not known";
@@ -154,7 +157,7 @@ async function committed(
   }
 }
 
-/** The next answer; with `kind`, the next answer of that kind. */
+/** The next answer of the server; with `kind`, the next answer of that kind. */
 async function answer(messages: Messages, kind?: string) {
   for (;;) {
     const response = await messages.next();

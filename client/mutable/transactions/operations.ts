@@ -1,4 +1,4 @@
-// The list form of a transaction.
+// Parses the list form of a transaction into operations of a commit.
 
 import { CortexError } from "../../core/error.js";
 import { toJson } from "../../core/json.js";
@@ -14,7 +14,10 @@ interface At {
 }
 
 interface Changes extends At {
-  /** Whether a missing key is created: from 0, `[]` or `{}`. Default: the transaction fails with KEY_NOT_FOUND. */
+  /**
+   * If true, a missing key is created, from 0, `[]` or `{}`. Default: the transaction fails with
+   * KEY_NOT_FOUND.
+   */
   createIfMissing?: boolean | undefined;
 }
 

@@ -1,5 +1,5 @@
-// Runs one transaction with a callback until it is committed or fails: first without locks, then, where others keep writing
-// first, with what it reads locked.
+// Runs one transaction with a callback until it is committed or fails: first without locks; after two losses
+// to others, it locks the keys that it reads.
 import { setTimeout as pause } from "node:timers/promises";
 import { MutableStore, type OperationResult } from "../../../gen/cortex/mutable/v1/mutable_pb.js";
 import { CortexError } from "../../core/error.js";
@@ -17,14 +17,14 @@ import {
 
 export type Callback = (tx: Transaction) => unknown;
 
-const lossesMax = 2; // then it takes locks
+const lossesMax = 2; // after this many, it takes locks
 const operationsMax = 500; // the server's limits
 const batchMax = 1000;
 const runsMax = 2000;
 const readsMax = 2000;
 const conflictPauseMs = 4;
 
-/** What has been read, and by how many reads: what one read gave is of one moment. */
+/** The states that were read, and the number of reads. All states from one read are from one snapshot. */
 interface Known {
   seen: Map<string, ReadState & EntryKey>;
   reads: number;
@@ -35,9 +35,9 @@ export class TransactionRunner {
   #losses = 0;
   /** The keys that the callback has read. The next attempt fetches them together. */
   readonly #reads = new Map<string, EntryKey>();
-  /** Whether a commit was sent: then the transaction may have been applied. */
+  /** True once a commit was sent: from then on the transaction may have been applied. */
   #sent = false;
-  /** Whether the values are too large to be read together. */
+  /** True if the values are too large to be read together. */
   #singly = false;
 
   constructor(
@@ -71,7 +71,7 @@ export class TransactionRunner {
     }
   }
 
-  /** The results; undefined if somebody else wrote first. */
+  /** Returns the results; undefined if somebody else wrote first. */
   async #optimistic(): Promise<OperationResult[] | undefined> {
     const known: Known = { seen: new Map(), reads: 0 };
     await this.#fetch(known, [...this.#reads.values()]);
@@ -82,7 +82,7 @@ export class TransactionRunner {
     if (!run || run.operations.length + known.seen.size > operationsMax) return this.#underLocks();
     const { operations } = run;
     if (run.error || operations.length === 0) {
-      // What one read gave is of one moment, so it need not be checked again.
+      // One read is one snapshot, so its states need no second check.
       const current = known.reads <= 1 || (await this.#commit(known, []));
       if (!current) return undefined;
       if (run.error) throw run.error;
@@ -111,7 +111,7 @@ export class TransactionRunner {
     } catch (error) {
       if (!(error instanceof CortexError)) throw error;
       switch (error.code) {
-        case "TRANSACTION_TIMEOUT": // the server's limit: a callback that is too slow to hold locks goes on without
+        case "TRANSACTION_TIMEOUT": // the callback is too slow to hold locks: try without them
           this.#losses = -1;
           return undefined;
         case "CONFLICT":
@@ -126,7 +126,7 @@ export class TransactionRunner {
     }
   }
 
-  /** Runs the callback again and again, until everything that it reads is known. */
+  /** Runs the callback until every key that it reads is known. */
   async #settled(known: Known, fetch: (keys: EntryKey[]) => Promise<void>): Promise<CallbackRun> {
     for (let runs = 1; ; runs++) {
       const run = new CallbackRun(known.seen);
@@ -177,7 +177,10 @@ export class TransactionRunner {
     }
   }
 
-  /** Reads and locks keys, in the order in which everybody does, as many at a time as a message takes. */
+  /**
+   * Locks and reads keys in sorted order (the order of every transaction), as many at a time as a message
+   * takes.
+   */
   async #lock(known: Known, locked: LockedTransaction<undefined>, keys: EntryKey[]): Promise<void> {
     const sorted = [...keys].sort((a, b) => (keyName(a) < keyName(b) ? -1 : 1));
     const size = this.#singly ? 1 : operationsMax;
@@ -234,7 +237,7 @@ export class TransactionRunner {
   }
 }
 
-/** Ends an attempt without locks: others keep writing a key that it reads. */
+/** Ends an attempt without locks, because others recently wrote a key that it reads. */
 class Contended extends Error {}
 
 function contended(error: unknown): undefined {

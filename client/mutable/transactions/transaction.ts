@@ -1,5 +1,6 @@
-// transaction(): the callback runs on what has been read so far; what is missing is fetched, and it runs again. Its writes go out
-// in one commit, on condition that what it read has not changed. Where others keep writing first, it locks what it reads.
+// Runs transaction(). The callback runs on the values that have been read so far; if it needs more, they are
+// fetched and it runs again. Its writes go out in one commit, on the condition that nothing that it read has
+// changed. If others write first twice, it locks the keys that it reads.
 import { MutableStore, type OperationResult } from "../../../gen/cortex/mutable/v1/mutable_pb.js";
 import { CortexError } from "../../core/error.js";
 import { checkSignal, checkTimeout } from "../../core/retry.js";
@@ -15,7 +16,7 @@ export type { Transaction } from "./callback-run.js";
 export type { Operation } from "./operations.js";
 
 export interface TransactionOptions extends WriteOptions {
-  /** How often the callback's writes are tried before it fails because others were first. Default: 10. */
+  /** How many attempts it makes before it fails because others wrote first each time. Default: 10. */
   maxAttempts?: number | undefined;
 }
 
@@ -23,7 +24,7 @@ export interface TransactionResult {
   success: true;
   /** How many writes were made. */
   operationsExecuted: number;
-  /** For each write, in order, its record, or what a delete gives. */
+  /** The record of each write, in order; for a delete, its result. */
   results: (
     | MutableRecord
     | ImmutableRecord
@@ -104,7 +105,7 @@ function transactionError(error: unknown, timeoutMs: number, sent: boolean): unk
     return new CortexError("TRANSACTION_TIMEOUT", late, { applied }, { cause: error });
   }
   if (code === "TRANSACTION_FAILED" || details.operation_index === undefined) return error;
-  // The server refused an operation whatever is stored, for example a value that is too large.
+  // The operation itself was invalid, for example its value was too large.
   const more = { ...details, reason: code };
   return new CortexError("TRANSACTION_FAILED", message, more, { cause: error });
 }

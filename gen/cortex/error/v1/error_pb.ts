@@ -2,10 +2,13 @@
 // @generated from file cortex/error/v1/error.proto (package cortex.error.v1, syntax proto3)
 /* eslint-disable */
 
-// Why a call failed. A failed call carries a gRPC status code and, in its details, a google.rpc.ErrorInfo
-// whose `reason` is a name below without `ERROR_REASON_`, whose `domain` is `cortex.store`, and whose
-// `metadata` holds the keys named with each reason. Reasons marked (client) are raised by the TypeScript
-// client before anything is sent.
+// The reasons of failed calls. A failed call carries a gRPC status code and, in its details, a
+// google.rpc.ErrorInfo:
+// - `reason` is a name below, without `ERROR_REASON_`.
+// - `domain` is `cortex.store`.
+// - `metadata` holds the keys that are named with each reason.
+//
+// The TypeScript client raises the reasons marked (client) itself, before it sends anything.
 
 import type { GenEnum, GenFile } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc } from "@bufbuild/protobuf/codegenv2";
@@ -18,7 +21,8 @@ export const file_cortex_error_v1_error: GenFile = /*@__PURE__*/
   fileDesc("Chtjb3J0ZXgvZXJyb3IvdjEvZXJyb3IucHJvdG8SD2NvcnRleC5lcnJvci52MSqNEwoLRXJyb3JSZWFzb24SHAoYRVJST1JfUkVBU09OX1VOU1BFQ0lGSUVEEAASIgoeRVJST1JfUkVBU09OX01BTEZPUk1FRF9SRVFVRVNUEAESIgoeRVJST1JfUkVBU09OX0lOVkFMSURfTkFNRVNQQUNFEAISHAoYRVJST1JfUkVBU09OX0lOVkFMSURfS0VZEAMSHgoaRVJST1JfUkVBU09OX0lOVkFMSURfVkFMVUUQBBIgChxFUlJPUl9SRUFTT05fVkFMVUVfVE9PX0xBUkdFEAUSHwobRVJST1JfUkVBU09OX1ZBTFVFX1RPT19ERUVQEAYSIQodRVJST1JfUkVBU09OX0lOVkFMSURfTUVUQURBVEEQBxIgChxFUlJPUl9SRUFTT05fSU5WQUxJRF9VU0VSX0lEEAgSHwobRVJST1JfUkVBU09OX0lOVkFMSURfVEVOQU5UEAkSHAoYRVJST1JfUkVBU09OX0lOVkFMSURfVFRMEAoSHwobRVJST1JfUkVBU09OX0lOVkFMSURfQU1PVU5UEAsSIQodRVJST1JfUkVBU09OX0lOVkFMSURfUkVWSVNJT04QDBIgChxFUlJPUl9SRUFTT05fSU5WQUxJRF9PUFRJT05TEA0SHwobRVJST1JfUkVBU09OX0lOVkFMSURfRklMVEVSEA4SHgoaRVJST1JfUkVBU09OX0lOVkFMSURfTElNSVQQDxIfChtFUlJPUl9SRUFTT05fSU5WQUxJRF9PRkZTRVQQEBIdChlFUlJPUl9SRUFTT05fSU5WQUxJRF9TT1JUEBESIwofRVJST1JfUkVBU09OX0lOVkFMSURfUEFHRV9UT0tFThASEh4KGkVSUk9SX1JFQVNPTl9JTlZBTElEX0JBVENIEBMSIgoeRVJST1JfUkVBU09OX0lOVkFMSURfT1BFUkFUSU9OEBQSHgoaRVJST1JfUkVBU09OX0tFWV9OT1RfRk9VTkQQFRIbChdFUlJPUl9SRUFTT05fS0VZX0VYSVNUUxAWEiIKHkVSUk9SX1JFQVNPTl9SRVZJU0lPTl9NSVNNQVRDSBAXEiIKHkVSUk9SX1JFQVNPTl9WQUxVRV9OT1RfTlVNRVJJQxAYEiAKHEVSUk9SX1JFQVNPTl9WQUxVRV9OT1RfQVJSQVkQGRIkCiBFUlJPUl9SRUFTT05fTlVNQkVSX09VVF9PRl9SQU5HRRAaEh8KG0VSUk9SX1JFQVNPTl9VU0VSX05PVF9GT1VORBAbEhwKGEVSUk9SX1JFQVNPTl9VU0VSX0VYSVNUUxAcEiMKH0VSUk9SX1JFQVNPTl9QVVJHRV9BTExfRElTQUJMRUQQHRIiCh5FUlJPUl9SRUFTT05fTUVTU0FHRV9UT09fTEFSR0UQHhIgChxFUlJPUl9SRUFTT05fUkVQTFlfVE9PX0xBUkdFEB8SHgoaRVJST1JfUkVBU09OX0RBVEFCQVNFX0ZVTEwQIBIvCiFFUlJPUl9SRUFTT05fREFUQUJBU0VfVU5BVkFJTEFCTEUQIRoIirUYBAgBEAESIQoVRVJST1JfUkVBU09OX0NPTkZMSUNUECIaBoq1GAIIARIsCh5FUlJPUl9SRUFTT05fREVBRExJTkVfRVhDRUVERUQQIxoIirUYBBABIAESIgoWRVJST1JfUkVBU09OX0NBTkNFTExFRBAkGgaKtRgCEAESJwobRVJST1JfUkVBU09OX0RBVEFCQVNFX0VSUk9SECUaBoq1GAIQARImChhFUlJPUl9SRUFTT05fVU5BVkFJTEFCTEUQJhoIirUYBAgBEAESIAocRVJST1JfUkVBU09OX0lOVkFMSURfVVBEQVRFUhAnEh4KGkVSUk9SX1JFQVNPTl9VUERBVEVfRkFJTEVEECgSJwobRVJST1JfUkVBU09OX0lOVkFMSURfQ09ORklHECkaBoq1GAIYARIgChRFUlJPUl9SRUFTT05fVU5LTk9XThAqGgaKtRgCEAESKAoaRVJST1JfUkVBU09OX1NIVVRUSU5HX0RPV04QKxoIirUYBAgBGAESIwofRVJST1JfUkVBU09OX1RSQU5TQUNUSU9OX0ZBSUxFRBAsEiwKIEVSUk9SX1JFQVNPTl9UUkFOU0FDVElPTl9USU1FT1VUEC0aBoq1GAIgARIiCh5FUlJPUl9SRUFTT05fUkVRVUVTVF9JRF9SRVVTRUQQLhIjCh9FUlJPUl9SRUFTT05fSU5WQUxJRF9SRVFVRVNUX0lEEC8SIwofRVJST1JfUkVBU09OX0lOVkFMSURfT1BFUkFUSU9OUxAwEiQKIEVSUk9SX1JFQVNPTl9JTlZBTElEX1RSQU5TQUNUSU9OEDESHQoZRVJST1JfUkVBU09OX0lOVkFMSURfVFlQRRAyEhsKF0VSUk9SX1JFQVNPTl9JTlZBTElEX0lEEDMSIAocRVJST1JfUkVBU09OX0lOVkFMSURfVkVSU0lPThA0Eh0KGUVSUk9SX1JFQVNPTl9JTlZBTElEX0RBVEEQNRIfChtFUlJPUl9SRUFTT05fREFUQV9UT09fTEFSR0UQNhIdChlFUlJPUl9SRUFTT05fSU5WQUxJRF9USU1FEDcSHgoaRVJST1JfUkVBU09OX0lOVkFMSURfUVVFUlkQOBIhCh1FUlJPUl9SRUFTT05fSU5WQUxJRF9BR0VOVF9JRBA5EiEKHUVSUk9SX1JFQVNPTl9WRVJTSU9OX01JU01BVENIEDoSIwofRVJST1JfUkVBU09OX0NPTkZJUk1BVElPTl9TVEFMRRA7EigKHEVSUk9SX1JFQVNPTl9VTkFVVEhFTlRJQ0FURUQQPBoGirUYAhgBEioKHkVSUk9SX1JFQVNPTl9QRVJNSVNTSU9OX0RFTklFRBA9GgaKtRgCGAESHQoZRVJST1JfUkVBU09OX1JFUExZX0VSQVNFRBA+Eh4KGkVSUk9SX1JFQVNPTl9VU0VSX0hBU19EQVRBED8SHwobRVJST1JfUkVBU09OX1FVT1RBX0VYQ0VFREVEEEASJwoZRVJST1JfUkVBU09OX1JBVEVfTElNSVRFRBBBGgiKtRgECAEYARIlChdFUlJPUl9SRUFTT05fT1ZFUkxPQURFRBBCGgiKtRgECAEYARIcChhFUlJPUl9SRUFTT05fU0xPV19SRUFERVIQQxIrCh1FUlJPUl9SRUFTT05fS0VZU19VTkFWQUlMQUJMRRBEGgiKtRgECAEYAWIGcHJvdG8z", [file_cortex_options_v1_options]);
 
 /**
- * The reason of a failure. New reasons may be added; a client treats one it does not know by its gRPC code.
+ * The reason of a failure. New reasons may be added. A client handles a reason that it does not know by its
+ * gRPC code.
  *
  * @generated from enum cortex.error.v1.ErrorReason
  */
@@ -63,16 +67,17 @@ export enum ErrorReason {
   INVALID_VALUE = 4,
 
   /**
-   * INVALID_ARGUMENT. The value is larger than the server allows (1 MiB unless configured) as UTF-8 JSON text;
-   * `field` is `result` where an update would make it so. Metadata: `field`, `limit`, `got` (bytes).
+   * INVALID_ARGUMENT. The value is larger than the server allows (1 MiB unless configured) as UTF-8 JSON
+   * text; `field` is `result` if the result of an update would be too large. Metadata: `field`, `limit`,
+   * `got` (bytes).
    *
    * @generated from enum value: ERROR_REASON_VALUE_TOO_LARGE = 5;
    */
   VALUE_TOO_LARGE = 5,
 
   /**
-   * INVALID_ARGUMENT. Arrays and objects nest, or would nest, deeper than the limit. Metadata: `field`,
-   * `limit`, `got`.
+   * INVALID_ARGUMENT. Arrays and objects nest deeper than the limit, in the request or in the result of an
+   * update. Metadata: `field`, `limit`, `got`.
    *
    * @generated from enum value: ERROR_REASON_VALUE_TOO_DEEP = 6;
    */
@@ -95,8 +100,9 @@ export enum ErrorReason {
   INVALID_USER_ID = 8,
 
   /**
-   * INVALID_ARGUMENT. The tenant id (`x-tenant-id`) is longer than 256 bytes, is not printable ASCII, or holds a
-   * comma (as HTTP makes of a header given twice). Metadata: `field`, `problem`, `limit`, `got`.
+   * INVALID_ARGUMENT. The tenant id (`x-tenant-id`) is longer than 256 bytes, is not printable ASCII, or
+   * holds a comma (HTTP joins a header that is given twice with a comma). Metadata: `field`, `problem`,
+   * `limit`, `got`.
    *
    * @generated from enum value: ERROR_REASON_INVALID_TENANT = 9;
    */
@@ -119,8 +125,8 @@ export enum ErrorReason {
   INVALID_AMOUNT = 11,
 
   /**
-   * INVALID_ARGUMENT. A revision that was asked for is not a positive number, or is combined with a
-   * condition that excludes it. Metadata: `field`, `problem`, `got`.
+   * INVALID_ARGUMENT. A requested revision is not a positive number, or the request also has a condition that
+   * excludes it. Metadata: `field`, `problem`, `got`.
    *
    * @generated from enum value: ERROR_REASON_INVALID_REVISION = 12;
    */
@@ -165,15 +171,16 @@ export enum ErrorReason {
   INVALID_SORT = 17,
 
   /**
-   * INVALID_ARGUMENT. The page token is not one this server gave, or belongs to another query.
-   * Metadata: `field`, `problem`.
+   * INVALID_ARGUMENT. The page token does not come from this service, or belongs to another query. Metadata:
+   * `field`, `problem`.
    *
    * @generated from enum value: ERROR_REASON_INVALID_PAGE_TOKEN = 18;
    */
   INVALID_PAGE_TOKEN = 18,
 
   /**
-   * INVALID_ARGUMENT. The batch is too long, or names a key twice. Metadata: `field`, `problem`, `limit`, `got`.
+   * INVALID_ARGUMENT. The batch is too long, or names a key twice. Metadata: `field`, `problem`, `limit`,
+   * `got`.
    *
    * @generated from enum value: ERROR_REASON_INVALID_BATCH = 19;
    */
@@ -187,14 +194,14 @@ export enum ErrorReason {
   INVALID_OPERATION = 20,
 
   /**
-   * NOT_FOUND. Nothing (or nothing unexpired) is stored under the key. Metadata: `namespace`, `key`.
+   * NOT_FOUND. The key does not exist, or its entry has expired. Metadata: `namespace`, `key`.
    *
    * @generated from enum value: ERROR_REASON_KEY_NOT_FOUND = 21;
    */
   KEY_NOT_FOUND = 21,
 
   /**
-   * ALREADY_EXISTS. `if_absent` was asked for and the key exists. Metadata: `namespace`, `key`,
+   * ALREADY_EXISTS. The request has `if_absent`, and the key exists. Metadata: `namespace`, `key`,
    * `current_revision`.
    *
    * @generated from enum value: ERROR_REASON_KEY_EXISTS = 22;
@@ -202,8 +209,8 @@ export enum ErrorReason {
   KEY_EXISTS = 22,
 
   /**
-   * FAILED_PRECONDITION. The entry is not at the revision asked for. Metadata: `namespace`, `key`,
-   * `expected_revision`, `current_revision` (`0` where the key does not exist).
+   * FAILED_PRECONDITION. The entry is not at the requested revision. Metadata: `namespace`, `key`,
+   * `expected_revision`, `current_revision` (`0` if the key does not exist).
    *
    * @generated from enum value: ERROR_REASON_REVISION_MISMATCH = 23;
    */
@@ -254,8 +261,8 @@ export enum ErrorReason {
   PURGE_ALL_DISABLED = 29,
 
   /**
-   * RESOURCE_EXHAUSTED. The request message is larger than the server takes (one that is more than 1 MiB too large is
-   * refused without details). Metadata: `limit`, `got` (bytes).
+   * RESOURCE_EXHAUSTED. The request message is larger than the server accepts. If it is more than 1 MiB too
+   * large, the status has no details. Metadata: `limit`, `got` (bytes).
    *
    * @generated from enum value: ERROR_REASON_MESSAGE_TOO_LARGE = 30;
    */
@@ -270,23 +277,24 @@ export enum ErrorReason {
   REPLY_TOO_LARGE = 31,
 
   /**
-   * RESOURCE_EXHAUSTED. The database has no space left, or cannot write its files. Nothing was changed. Metadata: none.
+   * RESOURCE_EXHAUSTED. The database has no space left, or cannot write its files. Nothing was changed.
+   * Metadata: none.
    *
    * @generated from enum value: ERROR_REASON_DATABASE_FULL = 32;
    */
   DATABASE_FULL = 32,
 
   /**
-   * UNAVAILABLE. The database does not answer. Metadata: `applied`: `no` where the request certainly did
-   * nothing, `unknown` where the connection was lost while it ran.
+   * UNAVAILABLE. The database does not answer. Metadata: `applied`: `no` if the request certainly changed
+   * nothing, `unknown` if the connection was lost while it ran.
    *
    * @generated from enum value: ERROR_REASON_DATABASE_UNAVAILABLE = 33;
    */
   DATABASE_UNAVAILABLE = 33,
 
   /**
-   * ABORTED. The database gave up on the statement to resolve a conflict. Nothing was changed; repeat it.
-   * Metadata: none.
+   * ABORTED. The database ended the statement to resolve a conflict with another one. Nothing was changed;
+   * repeat it. Metadata: none.
    *
    * @generated from enum value: ERROR_REASON_CONFLICT = 34;
    */
@@ -307,8 +315,8 @@ export enum ErrorReason {
   CANCELLED = 36,
 
   /**
-   * INTERNAL. A failure nobody foresaw; the server's log holds it under the same `error_id`.
-   * Metadata: `error_id`.
+   * INTERNAL. An unexpected failure. The server's log has the details under the same `error_id`. Metadata:
+   * `error_id`.
    *
    * @generated from enum value: ERROR_REASON_DATABASE_ERROR = 37;
    */
@@ -329,14 +337,14 @@ export enum ErrorReason {
   INVALID_UPDATER = 39,
 
   /**
-   * (client) The updater threw. Nothing was written; its own error is the `cause`.
+   * (client) The updater threw. Nothing was written; the error that it threw is the `cause`.
    *
    * @generated from enum value: ERROR_REASON_UPDATE_FAILED = 40;
    */
   UPDATE_FAILED = 40,
 
   /**
-   * (client) An option of the client or of a call is not what it should be. Details: `field`, `problem`.
+   * (client) An option of the client or of a call is not valid. Details: `field`, `problem`.
    *
    * @generated from enum value: ERROR_REASON_INVALID_CONFIG = 41;
    */
@@ -350,25 +358,26 @@ export enum ErrorReason {
   UNKNOWN = 42,
 
   /**
-   * UNAVAILABLE. The server was stopped before the call was done. Nothing was changed; repeat it elsewhere.
-   * Metadata: `applied`: `no`.
+   * UNAVAILABLE. The server stopped before the call was done. Nothing was changed; repeat it on another
+   * server. Metadata: `applied`: `no`.
    *
    * @generated from enum value: ERROR_REASON_SHUTTING_DOWN = 43;
    */
   SHUTTING_DOWN = 43,
 
   /**
-   * FAILED_PRECONDITION. An operation or a precondition of a transaction could not be, so nothing of the transaction was done.
-   * Metadata: `operation_index` or `precondition_index` (from 0), `reason` (its own, such as KEY_NOT_FOUND), and the metadata of
-   * that reason. In the TypeScript client also where the callback of a transaction threw: its error is the `cause`.
+   * FAILED_PRECONDITION. An operation of a transaction failed, or a precondition did not hold, so nothing of
+   * the transaction was done. Metadata: `operation_index` or `precondition_index` (from 0), `reason` (of that
+   * operation or precondition, such as KEY_NOT_FOUND), and the metadata of that reason. In the TypeScript
+   * client also if the callback of a transaction threw: the error that it threw is the `cause`.
    *
    * @generated from enum value: ERROR_REASON_TRANSACTION_FAILED = 44;
    */
   TRANSACTION_FAILED = 44,
 
   /**
-   * DEADLINE_EXCEEDED. A transaction lasted longer than it may, or its caller was silent for too long; it was rolled back.
-   * Metadata: `limit` (seconds), `problem`.
+   * DEADLINE_EXCEEDED. A transaction lasted too long, or its caller sent no message for too long. It was
+   * rolled back. Metadata: `limit` (seconds), `problem`.
    *
    * @generated from enum value: ERROR_REASON_TRANSACTION_TIMEOUT = 45;
    */
@@ -382,30 +391,32 @@ export enum ErrorReason {
   REQUEST_ID_REUSED = 46,
 
   /**
-   * INVALID_ARGUMENT. The request id is empty, longer than 128 bytes, or holds a control character. Metadata: `field`,
-   * `problem`, `limit`, `got`.
+   * INVALID_ARGUMENT. The request id is empty, longer than 128 bytes, or holds a control character. Metadata:
+   * `field`, `problem`, `limit`, `got`.
    *
    * @generated from enum value: ERROR_REASON_INVALID_REQUEST_ID = 47;
    */
   INVALID_REQUEST_ID = 47,
 
   /**
-   * INVALID_ARGUMENT. A list of operations is empty, too long, or holds one that is malformed. Metadata: `field`, `problem`,
-   * `limit`, `got`.
+   * INVALID_ARGUMENT. A list of operations is empty, too long, or holds one that is malformed. Metadata:
+   * `field`, `problem`, `limit`, `got`.
    *
    * @generated from enum value: ERROR_REASON_INVALID_OPERATIONS = 48;
    */
   INVALID_OPERATIONS = 48,
 
   /**
-   * FAILED_PRECONDITION. A message of a transaction came out of order. The transaction was rolled back. Metadata: `problem`.
+   * FAILED_PRECONDITION. A message of a transaction came out of order. The transaction was rolled back.
+   * Metadata: `problem`.
    *
    * @generated from enum value: ERROR_REASON_INVALID_TRANSACTION = 49;
    */
   INVALID_TRANSACTION = 49,
 
   /**
-   * INVALID_ARGUMENT. The type is empty, blank, longer than 256 bytes of UTF-8, or holds a control character. Metadata: `field`,
+   * INVALID_ARGUMENT. The type is empty, blank, longer than 256 bytes of UTF-8, or holds a control character;
+   * or a store names a type that begins with `$cortex/`, which is reserved for the server. Metadata: `field`,
    * `problem`, `limit`, `got`.
    *
    * @generated from enum value: ERROR_REASON_INVALID_TYPE = 50;
@@ -413,138 +424,149 @@ export enum ErrorReason {
   INVALID_TYPE = 50,
 
   /**
-   * INVALID_ARGUMENT. The id is empty, blank, longer than 1024 bytes of UTF-8, or holds a control character. Metadata: `field`,
-   * `problem`, `limit`, `got`.
+   * INVALID_ARGUMENT. The id is empty, blank, longer than 1024 bytes of UTF-8, or holds a control character.
+   * Metadata: `field`, `problem`, `limit`, `got`.
    *
    * @generated from enum value: ERROR_REASON_INVALID_ID = 51;
    */
   INVALID_ID = 51,
 
   /**
-   * INVALID_ARGUMENT. A version is not a number that versions have (from 1; 0 where it stands for none). Metadata: `field`, `problem`,
-   * `got`.
+   * INVALID_ARGUMENT. A version number is below 1; or below 0, if 0 stands for no record. Metadata: `field`,
+   * `problem`, `got`.
    *
    * @generated from enum value: ERROR_REASON_INVALID_VERSION = 52;
    */
   INVALID_VERSION = 52,
 
   /**
-   * INVALID_ARGUMENT. The data is not a JSON object. Metadata: `field`, `problem`. (client): it cannot be JSON; then also `path`.
+   * INVALID_ARGUMENT. The data is not a JSON object. Metadata: `field`, `problem`. (client): the data cannot
+   * be JSON; then also `path`.
    *
    * @generated from enum value: ERROR_REASON_INVALID_DATA = 53;
    */
   INVALID_DATA = 53,
 
   /**
-   * INVALID_ARGUMENT. The data is larger than the server allows (1 MiB unless configured) as UTF-8 JSON text. Metadata: `field`,
-   * `limit`, `got` (bytes).
+   * INVALID_ARGUMENT. The data is larger than the server allows (1 MiB unless configured) as UTF-8 JSON text.
+   * Metadata: `field`, `limit`, `got` (bytes).
    *
    * @generated from enum value: ERROR_REASON_DATA_TOO_LARGE = 54;
    */
   DATA_TOO_LARGE = 54,
 
   /**
-   * INVALID_ARGUMENT. A time is missing, or not one of the years 1 to 9999. Metadata: `field`, `problem`.
+   * INVALID_ARGUMENT. A time is missing, or not in the years 1 to 9999. Metadata: `field`, `problem`.
    *
    * @generated from enum value: ERROR_REASON_INVALID_TIME = 55;
    */
   INVALID_TIME = 55,
 
   /**
-   * INVALID_ARGUMENT. A search has no terms, too many, or too long ones. Metadata: `field`, `problem`, `limit`, `got`.
+   * INVALID_ARGUMENT. A search has no terms, too many, or too long ones. Metadata: `field`, `problem`,
+   * `limit`, `got`.
    *
    * @generated from enum value: ERROR_REASON_INVALID_QUERY = 56;
    */
   INVALID_QUERY = 56,
 
   /**
-   * INVALID_ARGUMENT. The agent id (`x-agent-id`) is longer than 256 bytes or not printable ASCII. Metadata: `field`, `problem`, `limit`,
-   * `got`.
+   * INVALID_ARGUMENT. The agent id (`x-agent-id`) is longer than 256 bytes or not printable ASCII. Metadata:
+   * `field`, `problem`, `limit`, `got`.
    *
    * @generated from enum value: ERROR_REASON_INVALID_AGENT_ID = 57;
    */
   INVALID_AGENT_ID = 57,
 
   /**
-   * FAILED_PRECONDITION. The record is not at the version asked for. Metadata: `type`, `id`, `expected_version`, `current_version` (`0`
-   * where there is no record).
+   * FAILED_PRECONDITION. The record is not at the requested version. Metadata: `type`, `id`,
+   * `expected_version`, `current_version` (`0` if there is no record).
    *
    * @generated from enum value: ERROR_REASON_VERSION_MISMATCH = 58;
    */
   VERSION_MISMATCH = 58,
 
   /**
-   * FAILED_PRECONDITION. What matches is not what the confirmation token was given for. Nothing was deleted. Metadata: none.
+   * FAILED_PRECONDITION. Other versions match than those that the confirmation token was given for. Nothing
+   * was deleted. Metadata: none.
    *
    * @generated from enum value: ERROR_REASON_CONFIRMATION_STALE = 59;
    */
   CONFIRMATION_STALE = 59,
 
   /**
-   * UNAUTHENTICATED. The server asks for credentials, and the call has none, or none that count: a key nobody knows, a token that is
-   * expired, not yet valid, for another audience, from another issuer, or not signed by a key that is trusted. Metadata: `problem`.
+   * UNAUTHENTICATED. The server asks for credentials, and the call has none or invalid ones. Metadata:
+   * `problem`. Invalid are:
+   * - an unknown key
+   * - a token that is expired or not yet valid
+   * - a token for another audience, or from another issuer
+   * - a token that is not signed by a trusted key
    *
    * @generated from enum value: ERROR_REASON_UNAUTHENTICATED = 60;
    */
   UNAUTHENTICATED = 60,
 
   /**
-   * PERMISSION_DENIED. The credentials count, but do not allow this: another tenant, a permission they lack, a namespace or type they do
-   * not reach. Metadata: `problem`, and `permission`, `tenant`, `field` where that is what they lack.
+   * PERMISSION_DENIED. The credentials are valid but do not allow the call: it needs another tenant, another
+   * permission, or another namespace or type. A type that begins with `$cortex/` needs the permission
+   * `admin`. Metadata: `problem`, and which of `permission`, `tenant`, `field` the credentials do not cover.
    *
    * @generated from enum value: ERROR_REASON_PERMISSION_DENIED = 61;
    */
   PERMISSION_DENIED = 61,
 
   /**
-   * FAILED_PRECONDITION. The request was done before under this id, and its reply has been erased together with a user. Nothing was
-   * done again. Metadata: `request_id`.
+   * FAILED_PRECONDITION. The request was applied before under this id, and its stored reply was erased
+   * together with a user. It was not applied again. Metadata: `request_id`.
    *
    * @generated from enum value: ERROR_REASON_REPLY_ERASED = 62;
    */
   REPLY_ERASED = 62,
 
   /**
-   * FAILED_PRECONDITION. Data belongs to the user, and `cascade` was not asked for. Nothing was changed. Metadata: `user_id`, and how
-   * much by table: `mutable`, `immutable_version`.
+   * FAILED_PRECONDITION. Data belongs to the user, and the request has no `cascade`. Nothing was changed.
+   * Metadata: `user_id`, and the number of rows by table: `mutable`, `immutable_version`.
    *
    * @generated from enum value: ERROR_REASON_USER_HAS_DATA = 63;
    */
   USER_HAS_DATA = 63,
 
   /**
-   * RESOURCE_EXHAUSTED. The tenant stores as much as it may. Nothing was changed. Deletes and purges go on. Metadata: `quota` (`keys`,
-   * `bytes` or `versions`), `limit`, `got`, `retry_after_ms`, `applied`: `no`; with google.rpc.RetryInfo.
+   * RESOURCE_EXHAUSTED. A quota of the tenant is used up. Nothing was changed. Deletes and purges still work.
+   * Metadata: `quota` (`keys`, `bytes` or `versions`), `limit`, `got`, `retry_after_ms`, `applied`: `no`;
+   * with google.rpc.RetryInfo.
    *
    * @generated from enum value: ERROR_REASON_QUOTA_EXCEEDED = 64;
    */
   QUOTA_EXCEEDED = 64,
 
   /**
-   * RESOURCE_EXHAUSTED. The tenant makes more calls than it may. Nothing was changed. Metadata: `limit` (calls a second),
-   * `retry_after_ms`, `applied`: `no`; with google.rpc.RetryInfo.
+   * RESOURCE_EXHAUSTED. The tenant makes more calls than its rate limit allows. Nothing was changed.
+   * Metadata: `limit` (calls a second), `retry_after_ms`, `applied`: `no`; with google.rpc.RetryInfo.
    *
    * @generated from enum value: ERROR_REASON_RATE_LIMITED = 65;
    */
   RATE_LIMITED = 65,
 
   /**
-   * RESOURCE_EXHAUSTED. More calls wait than the server keeps waiting. Nothing was changed. Metadata: `problem`, `limit`, `retry_after_ms`, `applied`: `no`; with
-   * google.rpc.RetryInfo.
+   * RESOURCE_EXHAUSTED. Too many calls already wait on the server. Nothing was changed. Metadata: `problem`,
+   * `limit`, `retry_after_ms`, `applied`: `no`; with google.rpc.RetryInfo.
    *
    * @generated from enum value: ERROR_REASON_OVERLOADED = 66;
    */
   OVERLOADED = 66,
 
   /**
-   * RESOURCE_EXHAUSTED. A stream was ended because its reader took nothing for too long. Metadata: `limit` (seconds).
+   * RESOURCE_EXHAUSTED. The server ended a stream because the caller read nothing from it for too long.
+   * Metadata: `limit` (seconds).
    *
    * @generated from enum value: ERROR_REASON_SLOW_READER = 67;
    */
   SLOW_READER = 67,
 
   /**
-   * UNAVAILABLE. The keys that tokens are verified with cannot be had. Nothing was changed. Metadata: `applied`: `no`.
+   * UNAVAILABLE. The server cannot get the keys that it needs to verify tokens. Nothing was changed.
+   * Metadata: `applied`: `no`.
    *
    * @generated from enum value: ERROR_REASON_KEYS_UNAVAILABLE = 68;
    */

@@ -2,7 +2,7 @@
 // @generated from file cortex/immutable/v1/immutable.proto (package cortex.immutable.v1, syntax proto3)
 /* eslint-disable */
 
-// Versioned records with their whole history, under type + id.
+// The service ImmutableStore: versioned records under a type and an id, with their history.
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
@@ -52,14 +52,15 @@ export type Record = Message<"cortex.immutable.v1.Record"> & {
   firstCreateTime?: Timestamp | undefined;
 
   /**
-   * The versions before, ascending: the last 100 at most, as many of them as fit in about 1 MiB. Empty where the request leaves them out.
+   * The versions before the current one, ascending: the last 100 at most, and about 1 MiB at most. Empty if
+   * the request leaves them out.
    *
    * @generated from field: repeated cortex.immutable.v1.Version previous_versions = 5;
    */
   previousVersions: Version[];
 
   /**
-   * Whether more versions are kept than these: GetHistory gives them.
+   * True if the server keeps more versions than these. GetHistory gives them.
    *
    * @generated from field: bool has_more_versions = 6;
    */
@@ -87,7 +88,7 @@ export type Version = Message<"cortex.immutable.v1.Version"> & {
   version: number;
 
   /**
-   * The data: a JSON object as text, to the letter as it was stored.
+   * The data: a JSON object as text, exactly as it was stored.
    *
    * @generated from field: string data_json = 2;
    */
@@ -101,7 +102,7 @@ export type Version = Message<"cortex.immutable.v1.Version"> & {
   userId?: string | undefined;
 
   /**
-   * The metadata: a JSON object as text; `{}` where none was given.
+   * The metadata: a JSON object as text; `{}` if none was given.
    *
    * @generated from field: string metadata_json = 4;
    */
@@ -115,14 +116,14 @@ export type Version = Message<"cortex.immutable.v1.Version"> & {
   createTime?: Timestamp | undefined;
 
   /**
-   * The agent that stored it (`x-agent-id`). Unset: it did not say.
+   * The agent that stored it (`x-agent-id` of the call). Unset: the call named none.
    *
    * @generated from field: optional string agent_id = 6;
    */
   agentId?: string | undefined;
 
   /**
-   * Who stored it, by the credentials of the call. Unset: it had none.
+   * The principal that stored it, from the credentials of the call. Unset: the call had none.
    *
    * @generated from field: optional string principal = 7;
    */
@@ -136,14 +137,16 @@ export type Version = Message<"cortex.immutable.v1.Version"> & {
   requestId?: string | undefined;
 
   /**
-   * SHA-256 over the digest of the version before and what this version says, as 64 hexadecimal digits: see docs/history.md.
+   * SHA-256 over the digest of the version before and the content of this version, as 64 hexadecimal digits:
+   * see docs/history.md.
    *
    * @generated from field: string digest = 9;
    */
   digest: string;
 
   /**
-   * Random text that goes into the digest, so that the digest of a version whose content was erased does not give it away.
+   * Random text that is a part of the digested content. It is erased with the content, so the digest does not
+   * reveal what was erased.
    *
    * @generated from field: string salt = 10;
    */
@@ -158,7 +161,7 @@ export const VersionSchema: GenMessage<Version> = /*@__PURE__*/
   messageDesc(file_cortex_immutable_v1_immutable, 1);
 
 /**
- * What Store takes.
+ * The request of Store.
  *
  * @generated from message cortex.immutable.v1.StoreRequest
  */
@@ -192,7 +195,7 @@ export type StoreRequest = Message<"cortex.immutable.v1.StoreRequest"> & {
   userId?: string | undefined;
 
   /**
-   * Whether the version shall belong to nobody. Not together with user_id.
+   * If true, the version belongs to no user. Not together with user_id.
    *
    * @generated from field: bool clear_user_id = 5;
    */
@@ -206,28 +209,30 @@ export type StoreRequest = Message<"cortex.immutable.v1.StoreRequest"> & {
   metadataJson?: string | undefined;
 
   /**
-   * Whether the metadata shall become `{}`. Not together with metadata_json.
+   * If true, the metadata becomes `{}`. Not together with metadata_json.
    *
    * @generated from field: bool clear_metadata = 7;
    */
   clearMetadata: boolean;
 
   /**
-   * Store only if this is the current version; 0: only if there is no record. Else VERSION_MISMATCH. Unset: in any case.
+   * Store only if this is the current version; 0: only if there is no record. Else VERSION_MISMATCH. Unset:
+   * in any case.
    *
    * @generated from field: optional int32 if_version = 8;
    */
   ifVersion?: number | undefined;
 
   /**
-   * Whether the response shall carry the versions before. Unset: true.
+   * If true, the response carries the versions before the current one. Unset: true.
    *
    * @generated from field: optional bool include_history = 9;
    */
   includeHistory?: boolean | undefined;
 
   /**
-   * Names this request, so that it is applied once however often it is sent: see the service. Unset: each time it is sent.
+   * The request id: the server applies the request once, however often it is sent (see the service). Unset:
+   * it is applied each time.
    *
    * @generated from field: optional string request_id = 10;
    */
@@ -242,7 +247,7 @@ export const StoreRequestSchema: GenMessage<StoreRequest> = /*@__PURE__*/
   messageDesc(file_cortex_immutable_v1_immutable, 2);
 
 /**
- * What Store gives.
+ * The response of Store.
  *
  * @generated from message cortex.immutable.v1.StoreResponse
  */
@@ -263,7 +268,8 @@ export const StoreResponseSchema: GenMessage<StoreResponse> = /*@__PURE__*/
   messageDesc(file_cortex_immutable_v1_immutable, 3);
 
 /**
- * A store as an operation of cortex.mutable.v1.MutableStore's Commit or Transact; each field means what it means in StoreRequest.
+ * A store as an operation of cortex.mutable.v1.MutableStore's Commit or Transact; each field means the same
+ * as in StoreRequest.
  *
  * @generated from message cortex.immutable.v1.StoreOperation
  */
@@ -297,7 +303,7 @@ export type StoreOperation = Message<"cortex.immutable.v1.StoreOperation"> & {
   userId?: string | undefined;
 
   /**
-   * Whether the version shall belong to nobody. Not together with user_id.
+   * If true, the version belongs to no user. Not together with user_id.
    *
    * @generated from field: bool clear_user_id = 5;
    */
@@ -311,14 +317,15 @@ export type StoreOperation = Message<"cortex.immutable.v1.StoreOperation"> & {
   metadataJson?: string | undefined;
 
   /**
-   * Whether the metadata shall become `{}`. Not together with metadata_json.
+   * If true, the metadata becomes `{}`. Not together with metadata_json.
    *
    * @generated from field: bool clear_metadata = 7;
    */
   clearMetadata: boolean;
 
   /**
-   * Store only if this is the current version; 0: only if there is no record. Else the transaction fails. Unset: in any case.
+   * Store only if this is the current version; 0: only if there is no record. Else the transaction fails.
+   * Unset: in any case.
    *
    * @generated from field: optional int32 if_version = 8;
    */
@@ -333,7 +340,7 @@ export const StoreOperationSchema: GenMessage<StoreOperation> = /*@__PURE__*/
   messageDesc(file_cortex_immutable_v1_immutable, 4);
 
 /**
- * What Get takes.
+ * The request of Get.
  *
  * @generated from message cortex.immutable.v1.GetRequest
  */
@@ -353,7 +360,7 @@ export type GetRequest = Message<"cortex.immutable.v1.GetRequest"> & {
   id: string;
 
   /**
-   * Whether the response shall carry the versions before. Unset: true.
+   * If true, the response carries the versions before the current one. Unset: true.
    *
    * @generated from field: optional bool include_history = 3;
    */
@@ -368,7 +375,7 @@ export const GetRequestSchema: GenMessage<GetRequest> = /*@__PURE__*/
   messageDesc(file_cortex_immutable_v1_immutable, 5);
 
 /**
- * What Get gives.
+ * The response of Get.
  *
  * @generated from message cortex.immutable.v1.GetResponse
  */
@@ -389,7 +396,7 @@ export const GetResponseSchema: GenMessage<GetResponse> = /*@__PURE__*/
   messageDesc(file_cortex_immutable_v1_immutable, 6);
 
 /**
- * What GetVersion takes.
+ * The request of GetVersion.
  *
  * @generated from message cortex.immutable.v1.GetVersionRequest
  */
@@ -424,7 +431,7 @@ export const GetVersionRequestSchema: GenMessage<GetVersionRequest> = /*@__PURE_
   messageDesc(file_cortex_immutable_v1_immutable, 7);
 
 /**
- * What GetVersion gives.
+ * The response of GetVersion.
  *
  * @generated from message cortex.immutable.v1.GetVersionResponse
  */
@@ -445,7 +452,7 @@ export const GetVersionResponseSchema: GenMessage<GetVersionResponse> = /*@__PUR
   messageDesc(file_cortex_immutable_v1_immutable, 8);
 
 /**
- * What GetAtTimestamp takes.
+ * The request of GetAtTimestamp.
  *
  * @generated from message cortex.immutable.v1.GetAtTimestampRequest
  */
@@ -465,7 +472,7 @@ export type GetAtTimestampRequest = Message<"cortex.immutable.v1.GetAtTimestampR
   id: string;
 
   /**
-   * The time, of the years 1 to 9999. Missing: INVALID_TIME.
+   * The time, in the years 1 to 9999. Unset: INVALID_TIME.
    *
    * @generated from field: google.protobuf.Timestamp time = 3;
    */
@@ -480,7 +487,7 @@ export const GetAtTimestampRequestSchema: GenMessage<GetAtTimestampRequest> = /*
   messageDesc(file_cortex_immutable_v1_immutable, 9);
 
 /**
- * What GetAtTimestamp gives.
+ * The response of GetAtTimestamp.
  *
  * @generated from message cortex.immutable.v1.GetAtTimestampResponse
  */
@@ -501,7 +508,7 @@ export const GetAtTimestampResponseSchema: GenMessage<GetAtTimestampResponse> = 
   messageDesc(file_cortex_immutable_v1_immutable, 10);
 
 /**
- * What GetHistory takes.
+ * The request of GetHistory.
  *
  * @generated from message cortex.immutable.v1.GetHistoryRequest
  */
@@ -521,7 +528,8 @@ export type GetHistoryRequest = Message<"cortex.immutable.v1.GetHistoryRequest">
   id: string;
 
   /**
-   * Only versions after this one: where to go on after a stream broke. 0 or more. Unset: from the first that is kept.
+   * Only versions after this one: 0 or more. A caller whose stream broke continues with it. Unset: from the
+   * first version that is kept.
    *
    * @generated from field: optional int32 after_version = 3;
    */
@@ -536,7 +544,7 @@ export const GetHistoryRequestSchema: GenMessage<GetHistoryRequest> = /*@__PURE_
   messageDesc(file_cortex_immutable_v1_immutable, 11);
 
 /**
- * What GetHistory gives: one message of its stream.
+ * The response of GetHistory: one message of its stream.
  *
  * @generated from message cortex.immutable.v1.GetHistoryResponse
  */
@@ -557,42 +565,43 @@ export const GetHistoryResponseSchema: GenMessage<GetHistoryResponse> = /*@__PUR
   messageDesc(file_cortex_immutable_v1_immutable, 12);
 
 /**
- * Which records, by their current version: those that match every field that is set.
+ * Selects records by their current version: those that match every field that is set.
  *
  * @generated from message cortex.immutable.v1.Filter
  */
 export type Filter = Message<"cortex.immutable.v1.Filter"> & {
   /**
-   * Records of any of these types: at most 100.
+   * Records of any of these types: at most 100. Unset: all types that do not begin with `$cortex/`.
    *
    * @generated from field: repeated string types = 1;
    */
   types: string[];
 
   /**
-   * Records of this user. A user nobody knows: none. Empty: INVALID_FILTER.
+   * Records of this user. If the user does not exist, nothing matches. Empty: INVALID_FILTER.
    *
    * @generated from field: optional string user_id = 2;
    */
   userId?: string | undefined;
 
   /**
-   * Records whose current version was stored after this time, itself excluded.
+   * Records whose current version was stored after this time (exclusive).
    *
    * @generated from field: google.protobuf.Timestamp created_after = 3;
    */
   createdAfter?: Timestamp | undefined;
 
   /**
-   * Records whose current version was stored before this time, itself excluded.
+   * Records whose current version was stored before this time (exclusive).
    *
    * @generated from field: google.protobuf.Timestamp created_before = 4;
    */
   createdBefore?: Timestamp | undefined;
 
   /**
-   * Records whose metadata contains this: a JSON object as text that is not empty. Objects contain what has the same or fewer members,
-   * lists what has some of their elements, in any order. Numbers compare as doubles.
+   * Records whose metadata contains this JSON object (as text, not empty). An object contains an object with
+   * the same or fewer members. A list contains a list with some of its elements, in any order. Numbers
+   * compare as doubles.
    *
    * @generated from field: optional string metadata_json = 5;
    */
@@ -642,13 +651,13 @@ export const FilterSchema: GenMessage<Filter> = /*@__PURE__*/
   messageDesc(file_cortex_immutable_v1_immutable, 13);
 
 /**
- * What List takes.
+ * The request of List.
  *
  * @generated from message cortex.immutable.v1.ListRequest
  */
 export type ListRequest = Message<"cortex.immutable.v1.ListRequest"> & {
   /**
-   * Which records. Unset: all of the tenant.
+   * The filter. Unset: all records of the tenant.
    *
    * @generated from field: cortex.immutable.v1.Filter filter = 1;
    */
@@ -662,42 +671,44 @@ export type ListRequest = Message<"cortex.immutable.v1.ListRequest"> & {
   limit?: number | undefined;
 
   /**
-   * How many to skip: 0 or more. Unset: 0. Not together with page_token. Its cost grows with it; page_token's does not.
+   * How many matches to skip: 0 or more. Unset: 0. Not together with page_token. A page token is cheaper: an
+   * offset costs what it skips.
    *
    * @generated from field: optional int32 offset = 3;
    */
   offset?: number | undefined;
 
   /**
-   * Where to go on: `next_page_token` of an earlier response to the same filter and sort. Unset or empty: from the start.
+   * The page token: `next_page_token` of an earlier response to the same filter and sort. Unset or empty: the
+   * first page.
    *
    * @generated from field: string page_token = 4;
    */
   pageToken: string;
 
   /**
-   * What to sort by.
+   * The field to sort by.
    *
    * @generated from field: cortex.immutable.v1.SortBy sort_by = 5;
    */
   sortBy: SortBy;
 
   /**
-   * In which direction.
+   * The direction of the sort.
    *
    * @generated from field: cortex.immutable.v1.SortOrder sort_order = 6;
    */
   sortOrder: SortOrder;
 
   /**
-   * Whether `total` shall be counted, exactly, which costs a count. Unset: true.
+   * If true, `total` is counted, exactly; this costs one count of everything that matches. Unset: true.
    *
    * @generated from field: optional bool total = 7;
    */
   total?: boolean | undefined;
 
   /**
-   * Whether the records shall carry the versions before.
+   * If true, the records carry the versions before the current one.
    *
    * @generated from field: bool include_history = 8;
    */
@@ -712,7 +723,7 @@ export const ListRequestSchema: GenMessage<ListRequest> = /*@__PURE__*/
   messageDesc(file_cortex_immutable_v1_immutable, 14);
 
 /**
- * What List gives: one message of its stream.
+ * The response of List: one message of its stream.
  *
  * @generated from message cortex.immutable.v1.ListResponse
  */
@@ -725,21 +736,21 @@ export type ListResponse = Message<"cortex.immutable.v1.ListResponse"> & {
   records: Record[];
 
   /**
-   * How many records match in all, the same in every message. Unset where the request said `total: false`.
+   * How many records match in all, the same in every message. Unset if the request has `total: false`.
    *
    * @generated from field: optional int64 total = 2;
    */
   total?: bigint | undefined;
 
   /**
-   * Whether more records match after those of this message.
+   * True if more records match after those of this message.
    *
    * @generated from field: bool has_more = 3;
    */
   hasMore: boolean;
 
   /**
-   * Where to go on after the records of this message; empty where has_more is false.
+   * The page token that continues after the records of this message; empty if has_more is false.
    *
    * @generated from field: string next_page_token = 4;
    */
@@ -754,7 +765,7 @@ export const ListResponseSchema: GenMessage<ListResponse> = /*@__PURE__*/
   messageDesc(file_cortex_immutable_v1_immutable, 15);
 
 /**
- * What Search takes.
+ * The request of Search.
  *
  * @generated from message cortex.immutable.v1.SearchRequest
  */
@@ -767,7 +778,7 @@ export type SearchRequest = Message<"cortex.immutable.v1.SearchRequest"> & {
   query: string;
 
   /**
-   * Which records. Unset: all of the tenant.
+   * The filter. Unset: all records of the tenant.
    *
    * @generated from field: cortex.immutable.v1.Filter filter = 2;
    */
@@ -788,21 +799,22 @@ export type SearchRequest = Message<"cortex.immutable.v1.SearchRequest"> & {
   limit?: number | undefined;
 
   /**
-   * How many to skip: 0 or more. Unset: 0. Not together with page_token.
+   * How many matches to skip: 0 or more. Unset: 0. Not together with page_token.
    *
    * @generated from field: optional int32 offset = 5;
    */
   offset?: number | undefined;
 
   /**
-   * Where to go on: `next_page_token` of an earlier response to the same query. Unset or empty: from the start.
+   * The page token: `next_page_token` of an earlier response to the same query. Unset or empty: the first
+   * page.
    *
    * @generated from field: string page_token = 6;
    */
   pageToken: string;
 
   /**
-   * Whether the records shall carry the versions before.
+   * If true, the records carry the versions before the current one.
    *
    * @generated from field: bool include_history = 7;
    */
@@ -817,7 +829,7 @@ export const SearchRequestSchema: GenMessage<SearchRequest> = /*@__PURE__*/
   messageDesc(file_cortex_immutable_v1_immutable, 16);
 
 /**
- * What Search gives.
+ * The response of Search.
  *
  * @generated from message cortex.immutable.v1.SearchResponse
  */
@@ -830,7 +842,7 @@ export type SearchResponse = Message<"cortex.immutable.v1.SearchResponse"> & {
   results: SearchResult[];
 
   /**
-   * Where to go on; empty where there are no more.
+   * The page token of the next page; empty if there are no more.
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -865,15 +877,15 @@ export type SearchResult = Message<"cortex.immutable.v1.SearchResult"> & {
   score: number;
 
   /**
-   * The fields that hold any of the terms, in their order: at most 100 paths such as `data.title`, `data.sections[2]`, `metadata.tags[0]`.
-   * Those of more than 1024 characters are left out.
+   * The fields that hold any of the terms, in their order: at most 100 paths such as `data.title`,
+   * `data.sections[2]`, `metadata.tags[0]`. Paths of more than 1024 characters are left out.
    *
    * @generated from field: repeated string matches = 3;
    */
   matches: string[];
 
   /**
-   * What the first 10 of these fields say there.
+   * The matching text of the first 10 of these fields.
    *
    * @generated from field: repeated cortex.immutable.v1.Highlight highlights = 4;
    */
@@ -901,8 +913,9 @@ export type Highlight = Message<"cortex.immutable.v1.Highlight"> & {
   path: string;
 
   /**
-   * A piece of its text, with `<mark>` and `</mark>` around what matches. The rest is as it is stored: not escaped for HTML. Where only
-   * another form of a word stands beyond the first 20 000 characters of a field, its beginning, without a mark.
+   * A piece of the field's text, with `<mark>` and `</mark>` around each match. The text is as it was stored,
+   * not escaped for HTML. If the field matches only by another form of a word beyond its first 20 000
+   * characters, this is its beginning, without a mark.
    *
    * @generated from field: string text = 2;
    */
@@ -917,13 +930,13 @@ export const HighlightSchema: GenMessage<Highlight> = /*@__PURE__*/
   messageDesc(file_cortex_immutable_v1_immutable, 19);
 
 /**
- * What Count takes.
+ * The request of Count.
  *
  * @generated from message cortex.immutable.v1.CountRequest
  */
 export type CountRequest = Message<"cortex.immutable.v1.CountRequest"> & {
   /**
-   * Which records. Unset: all of the tenant.
+   * The filter. Unset: all records of the tenant.
    *
    * @generated from field: cortex.immutable.v1.Filter filter = 1;
    */
@@ -938,7 +951,7 @@ export const CountRequestSchema: GenMessage<CountRequest> = /*@__PURE__*/
   messageDesc(file_cortex_immutable_v1_immutable, 20);
 
 /**
- * What Count gives.
+ * The response of Count.
  *
  * @generated from message cortex.immutable.v1.CountResponse
  */
@@ -959,7 +972,7 @@ export const CountResponseSchema: GenMessage<CountResponse> = /*@__PURE__*/
   messageDesc(file_cortex_immutable_v1_immutable, 21);
 
 /**
- * What Purge takes.
+ * The request of Purge.
  *
  * @generated from message cortex.immutable.v1.PurgeRequest
  */
@@ -979,7 +992,8 @@ export type PurgeRequest = Message<"cortex.immutable.v1.PurgeRequest"> & {
   id: string;
 
   /**
-   * Names this request, so that it is applied once however often it is sent: see the service. Unset: each time it is sent.
+   * The request id: the server applies the request once, however often it is sent (see the service). Unset:
+   * it is applied each time.
    *
    * @generated from field: optional string request_id = 3;
    */
@@ -994,13 +1008,13 @@ export const PurgeRequestSchema: GenMessage<PurgeRequest> = /*@__PURE__*/
   messageDesc(file_cortex_immutable_v1_immutable, 22);
 
 /**
- * What Purge gives.
+ * The response of Purge.
  *
  * @generated from message cortex.immutable.v1.PurgeResponse
  */
 export type PurgeResponse = Message<"cortex.immutable.v1.PurgeResponse"> & {
   /**
-   * Whether there was something to delete.
+   * True if there was something to delete.
    *
    * @generated from field: bool deleted = 1;
    */
@@ -1028,7 +1042,7 @@ export type PurgeResponse = Message<"cortex.immutable.v1.PurgeResponse"> & {
   versionsDeleted: bigint;
 
   /**
-   * When that was decided.
+   * When the database decided that.
    *
    * @generated from field: google.protobuf.Timestamp purge_time = 5;
    */
@@ -1043,7 +1057,7 @@ export const PurgeResponseSchema: GenMessage<PurgeResponse> = /*@__PURE__*/
   messageDesc(file_cortex_immutable_v1_immutable, 23);
 
 /**
- * What PurgeMany takes.
+ * The request of PurgeMany.
  *
  * @generated from message cortex.immutable.v1.PurgeManyRequest
  */
@@ -1056,14 +1070,14 @@ export type PurgeManyRequest = Message<"cortex.immutable.v1.PurgeManyRequest"> &
   filter?: Filter | undefined;
 
   /**
-   * Whether to count only, and delete nothing. Not together with confirmation_token.
+   * If true, it only counts and deletes nothing. Not together with confirmation_token.
    *
    * @generated from field: bool dry_run = 2;
    */
   dryRun: boolean;
 
   /**
-   * Whether to delete nothing unless `confirmation_token` is given, but to give one.
+   * If true and `confirmation_token` is unset, nothing is deleted, and the response has a token.
    *
    * @generated from field: bool require_confirmation = 3;
    */
@@ -1077,7 +1091,8 @@ export type PurgeManyRequest = Message<"cortex.immutable.v1.PurgeManyRequest"> &
   confirmationToken?: string | undefined;
 
   /**
-   * Names this request, so that it is applied once however often it is sent: see the service. Unset: each time it is sent.
+   * The request id: the server applies the request once, however often it is sent (see the service). Unset:
+   * it is applied each time.
    *
    * @generated from field: optional string request_id = 5;
    */
@@ -1120,13 +1135,13 @@ export const RecordKeySchema: GenMessage<RecordKey> = /*@__PURE__*/
   messageDesc(file_cortex_immutable_v1_immutable, 25);
 
 /**
- * What PurgeMany gives.
+ * The response of PurgeMany.
  *
  * @generated from message cortex.immutable.v1.PurgeManyResponse
  */
 export type PurgeManyResponse = Message<"cortex.immutable.v1.PurgeManyResponse"> & {
   /**
-   * How many records were (where nothing was deleted: would be) deleted.
+   * How many records were deleted; if nothing was deleted: would be deleted.
    *
    * @generated from field: int64 records_affected = 1;
    */
@@ -1147,14 +1162,15 @@ export type PurgeManyResponse = Message<"cortex.immutable.v1.PurgeManyResponse">
   records: RecordKey[];
 
   /**
-   * With require_confirmation and no token: the token that deletes exactly these.
+   * With require_confirmation and without a token in the request: the token that deletes exactly these
+   * versions.
    *
    * @generated from field: optional string confirmation_token = 4;
    */
   confirmationToken?: string | undefined;
 
   /**
-   * Whether nothing was deleted because the request said so.
+   * True if nothing was deleted because the request has dry_run.
    *
    * @generated from field: bool dry_run = 5;
    */
@@ -1169,7 +1185,7 @@ export const PurgeManyResponseSchema: GenMessage<PurgeManyResponse> = /*@__PURE_
   messageDesc(file_cortex_immutable_v1_immutable, 26);
 
 /**
- * What PurgeVersions takes: at least one bound.
+ * The request of PurgeVersions: at least one bound.
  *
  * @generated from message cortex.immutable.v1.PurgeVersionsRequest
  */
@@ -1189,21 +1205,22 @@ export type PurgeVersionsRequest = Message<"cortex.immutable.v1.PurgeVersionsReq
   id: string;
 
   /**
-   * Keep so many of the latest versions, the current one counted: 1 or more.
+   * Keep this many of the latest versions, the current one included: 1 or more. Unset: no such bound.
    *
    * @generated from field: optional int32 keep_latest = 3;
    */
   keepLatest?: number | undefined;
 
   /**
-   * Keep the versions that were stored at this time or later.
+   * Keep the versions that were stored at this time or later. Unset: no such bound.
    *
    * @generated from field: google.protobuf.Timestamp older_than = 4;
    */
   olderThan?: Timestamp | undefined;
 
   /**
-   * Names this request, so that it is applied once however often it is sent: see the service. Unset: each time it is sent.
+   * The request id: the server applies the request once, however often it is sent (see the service). Unset:
+   * it is applied each time.
    *
    * @generated from field: optional string request_id = 5;
    */
@@ -1218,7 +1235,7 @@ export const PurgeVersionsRequestSchema: GenMessage<PurgeVersionsRequest> = /*@_
   messageDesc(file_cortex_immutable_v1_immutable, 27);
 
 /**
- * What PurgeVersions gives.
+ * The response of PurgeVersions.
  *
  * @generated from message cortex.immutable.v1.PurgeVersionsResponse
  */
@@ -1231,7 +1248,7 @@ export type PurgeVersionsResponse = Message<"cortex.immutable.v1.PurgeVersionsRe
   versionsDeleted: bigint;
 
   /**
-   * How many are left.
+   * How many versions are left.
    *
    * @generated from field: int64 versions_remaining = 2;
    */
@@ -1246,7 +1263,7 @@ export const PurgeVersionsResponseSchema: GenMessage<PurgeVersionsResponse> = /*
   messageDesc(file_cortex_immutable_v1_immutable, 28);
 
 /**
- * What VerifyHistory takes.
+ * The request of VerifyHistory.
  *
  * @generated from message cortex.immutable.v1.VerifyHistoryRequest
  */
@@ -1274,13 +1291,13 @@ export const VerifyHistoryRequestSchema: GenMessage<VerifyHistoryRequest> = /*@_
   messageDesc(file_cortex_immutable_v1_immutable, 29);
 
 /**
- * What VerifyHistory gives.
+ * The response of VerifyHistory.
  *
  * @generated from message cortex.immutable.v1.VerifyHistoryResponse
  */
 export type VerifyHistoryResponse = Message<"cortex.immutable.v1.VerifyHistoryResponse"> & {
   /**
-   * Whether all that is kept is as it was stored. True for a record that does not exist.
+   * True if all versions that are kept are as they were stored. True for a record that does not exist.
    *
    * @generated from field: bool valid = 1;
    */
@@ -1294,35 +1311,35 @@ export type VerifyHistoryResponse = Message<"cortex.immutable.v1.VerifyHistoryRe
   versions: bigint;
 
   /**
-   * The first version that is kept; 0 where there is no record.
+   * The first version that is kept; 0 if there is no record.
    *
    * @generated from field: int32 first_version = 3;
    */
   firstVersion: number;
 
   /**
-   * The current version; 0 where there is no record.
+   * The current version; 0 if there is no record.
    *
    * @generated from field: int32 current_version = 4;
    */
   currentVersion: number;
 
   /**
-   * The digest of the current version, to be compared with one kept elsewhere; empty where there is no record.
+   * The digest of the current version, to be compared with one kept elsewhere; empty if there is no record.
    *
    * @generated from field: string digest = 5;
    */
   digest: string;
 
   /**
-   * What is wrong, by version: the first 100.
+   * The problems, by version: the first 100.
    *
    * @generated from field: repeated cortex.immutable.v1.HistoryProblem problems = 6;
    */
   problems: HistoryProblem[];
 
   /**
-   * How many of the versions hold nothing but their digest, because the user they belonged to was erased.
+   * How many versions hold only their digest, because their user was erased.
    *
    * @generated from field: int64 erased = 7;
    */
@@ -1350,7 +1367,7 @@ export type HistoryProblem = Message<"cortex.immutable.v1.HistoryProblem"> & {
   version: number;
 
   /**
-   * What is wrong with it.
+   * The kind of problem.
    *
    * @generated from field: cortex.immutable.v1.HistoryProblem.Kind kind = 2;
    */
@@ -1365,7 +1382,7 @@ export const HistoryProblemSchema: GenMessage<HistoryProblem> = /*@__PURE__*/
   messageDesc(file_cortex_immutable_v1_immutable, 31);
 
 /**
- * What is wrong with it.
+ * The kind of problem.
  *
  * @generated from enum cortex.immutable.v1.HistoryProblem.Kind
  */
@@ -1378,28 +1395,28 @@ export enum HistoryProblem_Kind {
   UNSPECIFIED = 0,
 
   /**
-   * What it says does not agree with its digest.
+   * The content of the version does not agree with its digest, or with the record.
    *
    * @generated from enum value: KIND_ALTERED = 1;
    */
   ALTERED = 1,
 
   /**
-   * It is not there.
+   * The version is missing.
    *
    * @generated from enum value: KIND_MISSING = 2;
    */
   MISSING = 2,
 
   /**
-   * It does not follow from the version before.
+   * The version does not hold the digest of the version before it.
    *
    * @generated from enum value: KIND_UNLINKED = 3;
    */
   UNLINKED = 3,
 
   /**
-   * It is there, but the record does not know it.
+   * The version exists, but its number is above the current version of the record.
    *
    * @generated from enum value: KIND_UNKNOWN = 4;
    */
@@ -1413,7 +1430,7 @@ export const HistoryProblem_KindSchema: GenEnum<HistoryProblem_Kind> = /*@__PURE
   enumDesc(file_cortex_immutable_v1_immutable, 31, 0);
 
 /**
- * What GetRetention takes.
+ * The request of GetRetention.
  *
  * @generated from message cortex.immutable.v1.GetRetentionRequest
  */
@@ -1428,20 +1445,20 @@ export const GetRetentionRequestSchema: GenMessage<GetRetentionRequest> = /*@__P
   messageDesc(file_cortex_immutable_v1_immutable, 32);
 
 /**
- * What GetRetention gives.
+ * The response of GetRetention.
  *
  * @generated from message cortex.immutable.v1.GetRetentionResponse
  */
 export type GetRetentionResponse = Message<"cortex.immutable.v1.GetRetentionResponse"> & {
   /**
-   * How many versions of a record are kept, the current one counted; -1: all.
+   * How many versions of a record are kept, the current one included; -1: all.
    *
    * @generated from field: int32 default_versions = 1;
    */
   defaultVersions: number;
 
   /**
-   * The same for the types that have their own number.
+   * The same number, for the types that have a setting of their own.
    *
    * @generated from field: map<string, int32> by_type = 2;
    */
@@ -1456,7 +1473,8 @@ export const GetRetentionResponseSchema: GenMessage<GetRetentionResponse> = /*@_
   messageDesc(file_cortex_immutable_v1_immutable, 33);
 
 /**
- * What a list is sorted by. Ties go by type and id, in the same direction.
+ * The field that a list is sorted by. Records with equal fields are sorted by type and id, in the same
+ * direction.
  *
  * @generated from enum cortex.immutable.v1.SortBy
  */
@@ -1572,49 +1590,69 @@ export const SearchInSchema: GenEnum<SearchIn> = /*@__PURE__*/
   enumDesc(file_cortex_immutable_v1_immutable, 2);
 
 /**
- * Records that are never changed: storing under a type and an id again makes a new version, and the versions before stay as they
- * were, as many as the server's retention keeps.
+ * Records under a type and an id. A version is never changed: to store again under the same type and id makes
+ * a new version. The versions before it stay as they were, as many as the server's retention keeps.
  *
- * The tenant comes from the gRPC metadata `x-tenant-id`, the agent that stores from `x-agent-id` (printable ASCII, at most 256
- * bytes; else INVALID_AGENT_ID). No call reads or changes anything of another tenant. Where the server asks for credentials, they come in
- * `authorization: Bearer …`, and say which tenants may be named, and whether the caller may store (`write`), purge (Purge, PurgeMany,
- * PurgeVersions) or read (all others), records of all types or of some: List, Search, Count and PurgeMany must then name the types.
+ * Tenant: the gRPC metadata `x-tenant-id` names it. No call reads or changes data of another tenant.
  *
- * Each purge and each erasure of a user leaves a record of the type `audit-log` with an id that begins with `cortex/`: such ids are the
- * server's (INVALID_ID for anybody else).
+ * Agent: `x-agent-id` names the agent that stores (printable ASCII, at most 256 bytes; else
+ * INVALID_AGENT_ID).
  *
- * Names: a type is 1 to 256 bytes of UTF-8, an id 1 to 1024; neither may be blank or hold control characters. They compare bytewise.
+ * Credentials: if the server asks for them, they come in `authorization: Bearer …`. They say which tenants
+ * the caller may name, whether it may use all types or some, and which permissions it has. If it may use only
+ * some types, List, Search, Count and PurgeMany must name types.
+ * - `write`: Store.
+ * - `purge`: Purge, PurgeMany, PurgeVersions.
+ * - `read`: all other RPCs.
  *
- * Versions are numbered from 1 without a gap. A number is never used again while the record lives, also where retention or
- * PurgeVersions took its version; after Purge the record begins again at 1.
+ * Audit trail: each purge that deletes something and each erasure of a user leaves a record of the type
+ * `$cortex/audit`. It belongs to no user, names users only by a digest, counts in no quota, and is kept for
+ * `--audit-days`. Types that begin with `$cortex/` are reserved for the server:
+ * - Nobody can store under them: INVALID_TYPE.
+ * - List, Search, Count and PurgeMany leave them out, unless the filter names such a type.
+ * - A request that names such a type needs the permission `admin`, in every RPC: else PERMISSION_DENIED.
  *
- * Data and metadata travel as JSON text and come back to the letter. Data is an object of at most 1 MiB of UTF-8 (a setting of the
- * server), nested at most 1000 deep; metadata an object of at most 64 KiB, in which `importance`, if it is there, is a number from 0
- * to 100, and `tags` a list of texts.
+ * Names: a type is 1 to 256 bytes of UTF-8, an id 1 to 1024. Neither may be blank or hold control characters.
+ * They compare bytewise.
  *
- * Times are the database's, in whole milliseconds, and strictly increase from version to version of a record.
+ * Versions: they are numbered from 1 without a gap. A number is never used again while the record lives, even
+ * if retention or PurgeVersions deleted that version. After Purge the record begins again at 1.
  *
- * Each version carries a digest over the digest of the version before and all that the version says, so that VerifyHistory finds what
- * was altered behind the server's back.
+ * JSON: data and metadata travel as JSON text and come back exactly as they were sent. Data is an object of
+ * at most 1 MiB of UTF-8 (a setting of the server), nested at most 1000 deep. Metadata is an object of at
+ * most 64 KiB. If it has `importance`, that is a number from 0 to 100; if it has `tags`, that is a list of
+ * texts.
  *
- * Exactly once: Store, Purge, PurgeMany and PurgeVersions take a `request_id`, as cortex.mutable.v1.MutableStore describes it.
+ * Times: they come from the database's clock, in whole milliseconds, and strictly increase from version to
+ * version of a record.
  *
- * Every RPC may fail with UNAUTHENTICATED, PERMISSION_DENIED, KEYS_UNAVAILABLE, RATE_LIMITED, OVERLOADED, INVALID_TENANT, INVALID_AGENT_ID,
- * MALFORMED_REQUEST, MESSAGE_TOO_LARGE, DEADLINE_EXCEEDED, CANCELLED, DATABASE_UNAVAILABLE, DATABASE_FULL, CONFLICT, SHUTTING_DOWN or
- * DATABASE_ERROR besides the reasons it names (cortex.error.v1.ErrorReason); one that writes also with QUOTA_EXCEEDED; one that takes a
- * `request_id` also with REPLY_ERASED; one that streams also with SLOW_READER. A failed call has changed nothing, unless it failed with
- * DEADLINE_EXCEEDED, CANCELLED or DATABASE_UNAVAILABLE (`applied: unknown`), after which a write may have been applied.
+ * Digests: each version has a digest over its content and the digest of the version before. With them
+ * VerifyHistory finds versions that were altered in the database directly.
+ *
+ * Exactly once: Store, Purge, PurgeMany and PurgeVersions take a `request_id`, as
+ * cortex.mutable.v1.MutableStore describes it.
+ *
+ * Errors: besides the reasons it names (cortex.error.v1.ErrorReason), every RPC may fail with
+ * UNAUTHENTICATED, PERMISSION_DENIED, KEYS_UNAVAILABLE, RATE_LIMITED, OVERLOADED, INVALID_TENANT,
+ * INVALID_AGENT_ID, MALFORMED_REQUEST, MESSAGE_TOO_LARGE, DEADLINE_EXCEEDED, CANCELLED, DATABASE_UNAVAILABLE,
+ * DATABASE_FULL, CONFLICT, SHUTTING_DOWN or DATABASE_ERROR. Some may fail with more:
+ * - an RPC that writes: QUOTA_EXCEEDED
+ * - an RPC that takes a `request_id`: REPLY_ERASED
+ * - an RPC that streams: SLOW_READER
+ *
+ * A failed call has changed nothing, with these exceptions: after DEADLINE_EXCEEDED, CANCELLED,
+ * DATABASE_ERROR or DATABASE_UNAVAILABLE (`applied: unknown`) a write may have been applied.
  *
  * @generated from service cortex.immutable.v1.ImmutableStore
  */
 export const ImmutableStore: GenService<{
   /**
-   * Stores a version: the first of a record, or its next.
+   * Stores the first or the next version of a record.
    *
-   * Fails with INVALID_TYPE, INVALID_ID, INVALID_DATA, DATA_TOO_LARGE, VALUE_TOO_DEEP, INVALID_METADATA, INVALID_USER_ID,
-   * INVALID_VERSION, INVALID_OPTIONS, INVALID_AGENT_ID, USER_NOT_FOUND, VERSION_MISMATCH (with `if_version`),
-   * INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to repeat with `request_id`; without, a repeat stores one more version, and with
-   * `if_version` the repeat of an applied call fails.
+   * Fails with INVALID_TYPE, INVALID_ID, INVALID_DATA, DATA_TOO_LARGE, VALUE_TOO_DEEP, INVALID_METADATA,
+   * INVALID_USER_ID, INVALID_VERSION, INVALID_OPTIONS, INVALID_AGENT_ID, USER_NOT_FOUND, VERSION_MISMATCH
+   * (with `if_version`), INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to repeat with `request_id`. Without it,
+   * a repeat stores one more version; with `if_version` the repeat of an applied call fails.
    *
    * @generated from rpc cortex.immutable.v1.ImmutableStore.Store
    */
@@ -1624,7 +1662,7 @@ export const ImmutableStore: GenService<{
     output: typeof StoreResponseSchema;
   },
   /**
-   * Reads the current version of a record. A missing record is a response without one, not an error.
+   * Reads the current version of a record. A missing record is a response without a record, not an error.
    *
    * Fails with INVALID_TYPE, INVALID_ID. Safe to repeat.
    *
@@ -1636,7 +1674,7 @@ export const ImmutableStore: GenService<{
     output: typeof GetResponseSchema;
   },
   /**
-   * Reads one version. One that never was, or is no longer kept, is a response without one.
+   * Reads one version. If the version never existed or is no longer kept, the response has no version.
    *
    * Fails with INVALID_TYPE, INVALID_ID, INVALID_VERSION (0 or below). Safe to repeat.
    *
@@ -1648,8 +1686,9 @@ export const ImmutableStore: GenService<{
     output: typeof GetVersionResponseSchema;
   },
   /**
-   * Reads the version that was current at a time, the time itself included: what was stored at that very millisecond counts.
-   * Before the first version, and where the version of that time is no longer kept, it is a response without one, never a neighbour.
+   * Reads the version that was current at a time. A version stored in that very millisecond counts. Before
+   * the first version, and if the version of that time is no longer kept, the response has no version; it
+   * never has a version of another time.
    *
    * Fails with INVALID_TYPE, INVALID_ID, INVALID_TIME. Safe to repeat.
    *
@@ -1661,8 +1700,8 @@ export const ImmutableStore: GenService<{
     output: typeof GetAtTimestampResponseSchema;
   },
   /**
-   * Gives the versions that are kept, the current one included, in ascending order. One response message carries at most 100 versions
-   * and about 1 MiB. A missing record is an empty stream.
+   * Streams the versions that are kept, the current one included, in ascending order. One response message
+   * carries at most 100 versions and about 1 MiB. A missing record is an empty stream.
    *
    * Fails with INVALID_TYPE, INVALID_ID, INVALID_VERSION. Safe to repeat.
    *
@@ -1674,11 +1713,11 @@ export const ImmutableStore: GenService<{
     output: typeof GetHistoryResponseSchema;
   },
   /**
-   * Lists the records whose current version matches a filter. One response message carries at most 100 records and about 1 MiB; the
-   * stream ends after `limit` records. There is always at least one message.
+   * Lists the records whose current version matches a filter. One response message carries at most 100
+   * records and about 1 MiB; the stream ends after `limit` records. There is always at least one message.
    *
-   * Fails with INVALID_FILTER, INVALID_TYPE, INVALID_USER_ID, INVALID_LIMIT, INVALID_OFFSET, INVALID_SORT, INVALID_PAGE_TOKEN. Safe to
-   * repeat.
+   * Fails with INVALID_FILTER, INVALID_TYPE, INVALID_USER_ID, INVALID_LIMIT, INVALID_OFFSET, INVALID_SORT,
+   * INVALID_PAGE_TOKEN. Safe to repeat.
    *
    * @generated from rpc cortex.immutable.v1.ImmutableStore.List
    */
@@ -1688,15 +1727,18 @@ export const ImmutableStore: GenService<{
     output: typeof ListResponseSchema;
   },
   /**
-   * Finds the records whose current version holds every term of a query, best first; ties go by type and id.
+   * Finds the records whose current version holds every term of a query, best match first. Equal matches are
+   * sorted by type and id. A term is a word, or a phrase in double quotes:
+   * - A word is found in all its forms: `refunds` finds `refunding`. The language is a setting of the server.
+   * - A term is found within words too: `email@exam` finds `email@example.com`.
+   * - A term of one or two letters or digits is found only at the beginning of a word; in scripts without
+   *   spaces, anywhere.
+   * - A term with signs (`$100`, `c++`, `a.b`) is found exactly as it is written.
+   * - Letters of any script are found; case does not matter.
+   * - Stop words (`the`, `of`) are ignored if the query has other terms.
+   * - Names of fields are not searched.
    *
-   * A term is a word, or a phrase in double quotes. It is found as a word, whatever its ending (`refunds` finds `refunding`; the
-   * language is a setting of the server), and as it is written inside words (`email@exam` finds `email@example.com`); a term of only one
-   * or two letters or digits is found where a word begins with it, in scripts without spaces anywhere. Terms with signs (`$100`, `c++`,
-   * `a.b`) are found as they are written. Letters of any script are found; case does not matter. Words that say nothing (`the`,
-   * `of`) are left out where others are asked for. Names of fields are not searched.
-   *
-   * A response carries what fits in about 1 MiB; `next_page_token` goes on.
+   * A response carries at most about 1 MiB; `next_page_token` gives the next page.
    *
    * Fails with INVALID_QUERY, INVALID_OPTIONS and with the reasons of List. Safe to repeat.
    *
@@ -1722,8 +1764,8 @@ export const ImmutableStore: GenService<{
   /**
    * Deletes a record with all its versions. A missing record is `deleted: false`, not an error.
    *
-   * Fails with INVALID_TYPE, INVALID_ID, INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to repeat with `request_id`; without, a repeat
-   * deletes what was stored in between.
+   * Fails with INVALID_TYPE, INVALID_ID, INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to repeat with
+   * `request_id`. Without it, a repeat deletes what was stored in between.
    *
    * @generated from rpc cortex.immutable.v1.ImmutableStore.Purge
    */
@@ -1735,11 +1777,13 @@ export const ImmutableStore: GenService<{
   /**
    * Deletes the records whose current version matches a filter, with all their versions: all of them or none.
    *
-   * With `require_confirmation` it deletes nothing, and gives a token for exactly the versions that match; with that token it deletes
-   * them, or fails with CONFIRMATION_STALE where others match by then.
+   * With `require_confirmation` it deletes nothing, and returns a token for exactly the versions that match.
+   * A second call with that token deletes them, or fails with CONFIRMATION_STALE if other versions match by
+   * then.
    *
-   * Fails with INVALID_FILTER (also where the filter is empty), INVALID_TYPE, INVALID_USER_ID, INVALID_OPTIONS, CONFIRMATION_STALE,
-   * INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to repeat with `request_id`; without, a repeat deletes what matches by then.
+   * Fails with INVALID_FILTER (also if the filter is empty), INVALID_TYPE, INVALID_USER_ID, INVALID_OPTIONS,
+   * CONFIRMATION_STALE, INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to repeat with `request_id`. Without it,
+   * a repeat deletes what matches by then.
    *
    * @generated from rpc cortex.immutable.v1.ImmutableStore.PurgeMany
    */
@@ -1749,11 +1793,11 @@ export const ImmutableStore: GenService<{
     output: typeof PurgeManyResponseSchema;
   },
   /**
-   * Deletes old versions of a record, never the current one. Where both bounds are given, only what both would delete. A missing
-   * record is zeros, not an error.
+   * Deletes old versions of a record, never the current one. If both bounds are given, it deletes only
+   * versions that each of them would delete. For a missing record both counts are 0; that is not an error.
    *
-   * Fails with INVALID_TYPE, INVALID_ID, INVALID_OPTIONS (no bound, or `keep_latest` below 1), INVALID_TIME, INVALID_REQUEST_ID,
-   * REQUEST_ID_REUSED. Safe to repeat with `request_id`.
+   * Fails with INVALID_TYPE, INVALID_ID, INVALID_OPTIONS (no bound, or `keep_latest` below 1), INVALID_TIME,
+   * INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to repeat with `request_id`.
    *
    * @generated from rpc cortex.immutable.v1.ImmutableStore.PurgeVersions
    */
@@ -1763,10 +1807,14 @@ export const ImmutableStore: GenService<{
     output: typeof PurgeVersionsResponseSchema;
   },
   /**
-   * Recomputes the digests of the versions that are kept, and says which do not agree with what is stored, and which are missing. What is
-   * no longer kept proves nothing, and that it was retention which took it is not proven either, nor that it was an erasure which took the
-   * content of a version; and whoever may write to the database could recompute all digests of a record: only comparing `digest`
-   * with one kept elsewhere finds that.
+   * Recomputes the digests of the versions that are kept. Reports versions that do not agree with their
+   * digest, and missing ones.
+   *
+   * It cannot prove everything:
+   * - It says nothing about versions that are no longer kept.
+   * - It cannot prove that retention deleted a version, or that an erasure removed the content of a version.
+   * - Somebody with write access to the database can recompute all digests of a record. To find that, compare
+   *   `digest` with a copy that is kept elsewhere.
    *
    * Fails with INVALID_TYPE, INVALID_ID. Safe to repeat.
    *

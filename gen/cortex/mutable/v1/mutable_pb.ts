@@ -2,7 +2,7 @@
 // @generated from file cortex/mutable/v1/mutable.proto (package cortex.mutable.v1, syntax proto3)
 /* eslint-disable */
 
-// Live shared JSON under namespace + key.
+// The service MutableStore: current JSON values under a namespace and a key, shared by many agents.
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
@@ -40,7 +40,7 @@ export type Record = Message<"cortex.mutable.v1.Record"> & {
   key: string;
 
   /**
-   * The value as JSON text, to the letter as it was stored.
+   * The value as JSON text, exactly as it was stored.
    *
    * @generated from field: string value_json = 3;
    */
@@ -54,7 +54,7 @@ export type Record = Message<"cortex.mutable.v1.Record"> & {
   userId?: string | undefined;
 
   /**
-   * The metadata: a JSON object as text; `{}` where none was given.
+   * The metadata: a JSON object as text; `{}` if none was given.
    *
    * @generated from field: string metadata_json = 5;
    */
@@ -96,22 +96,22 @@ export type Record = Message<"cortex.mutable.v1.Record"> & {
   expireTime?: Timestamp | undefined;
 
   /**
-   * Names this state of the entry: every write gives one that was never used before, also after a delete, and a higher one
-   * while the entry lives. For `if_revision`.
+   * The revision: it names this state of the entry, for `if_revision`. Every write gives a revision that was
+   * never used before, also after a delete. While the entry lives, each is higher than the one before.
    *
    * @generated from field: int64 revision = 11 [jstype = JS_STRING];
    */
   revision: string;
 
   /**
-   * The agent that wrote it last (`x-agent-id` of that call). Unset: it did not say.
+   * The agent that wrote it last (`x-agent-id` of that call). Unset: the call named none.
    *
    * @generated from field: optional string updated_by = 12;
    */
   updatedBy?: string | undefined;
 
   /**
-   * Who wrote it last, by the credentials of that call. Unset: it had none.
+   * The principal that wrote it last, from the credentials of that call. Unset: the call had none.
    *
    * @generated from field: optional string principal = 13;
    */
@@ -126,7 +126,7 @@ export const RecordSchema: GenMessage<Record> = /*@__PURE__*/
   messageDesc(file_cortex_mutable_v1_mutable, 0);
 
 /**
- * What Set takes.
+ * The request of Set.
  *
  * @generated from message cortex.mutable.v1.SetRequest
  */
@@ -160,7 +160,7 @@ export type SetRequest = Message<"cortex.mutable.v1.SetRequest"> & {
   userId?: string | undefined;
 
   /**
-   * Whether the entry shall belong to nobody. Not together with user_id.
+   * If true, the entry belongs to no user. Not together with user_id.
    *
    * @generated from field: bool clear_user_id = 5;
    */
@@ -174,22 +174,23 @@ export type SetRequest = Message<"cortex.mutable.v1.SetRequest"> & {
   metadataJson?: string | undefined;
 
   /**
-   * Whether the metadata shall become `{}`. Not together with metadata_json.
+   * If true, the metadata becomes `{}`. Not together with metadata_json.
    *
    * @generated from field: bool clear_metadata = 7;
    */
   clearMetadata: boolean;
 
   /**
-   * Seconds until the entry expires: above 0, at most 3 155 760 000 (100 years); fractions count to the millisecond.
-   * Unset: the entry does not expire.
+   * Seconds until the entry expires: above 0, at most 3 155 760 000 (100 years); fractions count to the
+   * millisecond. Unset: the entry does not expire.
    *
    * @generated from field: optional double ttl_seconds = 8;
    */
   ttlSeconds?: number | undefined;
 
   /**
-   * Store only if the entry is at this revision (above 0). Unset: whatever it is at. Not together with if_absent.
+   * Store only if the entry is at this revision (above 0). Unset: the revision does not matter. Not together
+   * with if_absent.
    *
    * @generated from field: optional int64 if_revision = 9 [jstype = JS_STRING];
    */
@@ -203,7 +204,8 @@ export type SetRequest = Message<"cortex.mutable.v1.SetRequest"> & {
   ifAbsent: boolean;
 
   /**
-   * Names this request, so that it is applied once however often it is sent: see the service. Unset: each time it is sent.
+   * The request id: the server applies the request once, however often it is sent (see the service). Unset:
+   * it is applied each time.
    *
    * @generated from field: optional string request_id = 11;
    */
@@ -218,7 +220,7 @@ export const SetRequestSchema: GenMessage<SetRequest> = /*@__PURE__*/
   messageDesc(file_cortex_mutable_v1_mutable, 1);
 
 /**
- * What Set gives.
+ * The response of Set.
  *
  * @generated from message cortex.mutable.v1.SetResponse
  */
@@ -239,7 +241,7 @@ export const SetResponseSchema: GenMessage<SetResponse> = /*@__PURE__*/
   messageDesc(file_cortex_mutable_v1_mutable, 2);
 
 /**
- * What Get takes.
+ * The request of Get.
  *
  * @generated from message cortex.mutable.v1.GetRequest
  */
@@ -267,7 +269,7 @@ export const GetRequestSchema: GenMessage<GetRequest> = /*@__PURE__*/
   messageDesc(file_cortex_mutable_v1_mutable, 3);
 
 /**
- * What Get gives.
+ * The response of Get.
  *
  * @generated from message cortex.mutable.v1.GetResponse
  */
@@ -280,7 +282,7 @@ export type GetResponse = Message<"cortex.mutable.v1.GetResponse"> & {
   valueJson?: string | undefined;
 
   /**
-   * The revision of the entry; 0 where the key does not exist.
+   * The revision of the entry; 0 if the key does not exist.
    *
    * @generated from field: int64 revision = 2 [jstype = JS_STRING];
    */
@@ -295,7 +297,7 @@ export const GetResponseSchema: GenMessage<GetResponse> = /*@__PURE__*/
   messageDesc(file_cortex_mutable_v1_mutable, 4);
 
 /**
- * What GetRecord takes.
+ * The request of GetRecord.
  *
  * @generated from message cortex.mutable.v1.GetRecordRequest
  */
@@ -323,7 +325,7 @@ export const GetRecordRequestSchema: GenMessage<GetRecordRequest> = /*@__PURE__*
   messageDesc(file_cortex_mutable_v1_mutable, 5);
 
 /**
- * What GetRecord gives.
+ * The response of GetRecord.
  *
  * @generated from message cortex.mutable.v1.GetRecordResponse
  */
@@ -344,7 +346,7 @@ export const GetRecordResponseSchema: GenMessage<GetRecordResponse> = /*@__PURE_
   messageDesc(file_cortex_mutable_v1_mutable, 6);
 
 /**
- * What Exists takes.
+ * The request of Exists.
  *
  * @generated from message cortex.mutable.v1.ExistsRequest
  */
@@ -372,13 +374,13 @@ export const ExistsRequestSchema: GenMessage<ExistsRequest> = /*@__PURE__*/
   messageDesc(file_cortex_mutable_v1_mutable, 7);
 
 /**
- * What Exists gives.
+ * The response of Exists.
  *
  * @generated from message cortex.mutable.v1.ExistsResponse
  */
 export type ExistsResponse = Message<"cortex.mutable.v1.ExistsResponse"> & {
   /**
-   * Whether the key exists.
+   * True if the key exists.
    *
    * @generated from field: bool exists = 1;
    */
@@ -393,7 +395,7 @@ export const ExistsResponseSchema: GenMessage<ExistsResponse> = /*@__PURE__*/
   messageDesc(file_cortex_mutable_v1_mutable, 8);
 
 /**
- * What Delete takes.
+ * The request of Delete.
  *
  * @generated from message cortex.mutable.v1.DeleteRequest
  */
@@ -413,21 +415,22 @@ export type DeleteRequest = Message<"cortex.mutable.v1.DeleteRequest"> & {
   key: string;
 
   /**
-   * Whether a missing key is the error KEY_NOT_FOUND.
+   * If true, a missing key is the error KEY_NOT_FOUND.
    *
    * @generated from field: bool must_exist = 3;
    */
   mustExist: boolean;
 
   /**
-   * Delete only if the entry is at this revision (above 0). Unset: whatever it is at.
+   * Delete only if the entry is at this revision (above 0). Unset: the revision does not matter.
    *
    * @generated from field: optional int64 if_revision = 4 [jstype = JS_STRING];
    */
   ifRevision?: string | undefined;
 
   /**
-   * Names this request, so that it is applied once however often it is sent: see the service. Unset: each time it is sent.
+   * The request id: the server applies the request once, however often it is sent (see the service). Unset:
+   * it is applied each time.
    *
    * @generated from field: optional string request_id = 5;
    */
@@ -442,13 +445,13 @@ export const DeleteRequestSchema: GenMessage<DeleteRequest> = /*@__PURE__*/
   messageDesc(file_cortex_mutable_v1_mutable, 9);
 
 /**
- * What Delete gives.
+ * The response of Delete.
  *
  * @generated from message cortex.mutable.v1.DeleteResponse
  */
 export type DeleteResponse = Message<"cortex.mutable.v1.DeleteResponse"> & {
   /**
-   * Whether there was something to delete.
+   * True if there was something to delete.
    *
    * @generated from field: bool deleted = 1;
    */
@@ -469,7 +472,7 @@ export type DeleteResponse = Message<"cortex.mutable.v1.DeleteResponse"> & {
   key: string;
 
   /**
-   * When that was decided.
+   * When the database decided that.
    *
    * @generated from field: google.protobuf.Timestamp delete_time = 4;
    */
@@ -484,7 +487,7 @@ export const DeleteResponseSchema: GenMessage<DeleteResponse> = /*@__PURE__*/
   messageDesc(file_cortex_mutable_v1_mutable, 10);
 
 /**
- * What Update takes.
+ * The request of Update.
  *
  * @generated from message cortex.mutable.v1.UpdateRequest
  */
@@ -504,7 +507,7 @@ export type UpdateRequest = Message<"cortex.mutable.v1.UpdateRequest"> & {
   key: string;
 
   /**
-   * What to do with the value. Unset: INVALID_OPERATION.
+   * The operation on the value. Unset: INVALID_OPERATION.
    *
    * @generated from oneof cortex.mutable.v1.UpdateRequest.operation
    */
@@ -551,22 +554,24 @@ export type UpdateRequest = Message<"cortex.mutable.v1.UpdateRequest"> & {
   } | { case: undefined; value?: undefined };
 
   /**
-   * Whether a missing key is created: from 0 (increment, decrement), `[]` (append), `{}` (merge), or with the replacement.
-   * Unset: a missing key is KEY_NOT_FOUND. Not together with if_revision.
+   * If true, a missing key is created: increment and decrement start from 0, append from `[]`, merge from
+   * `{}`, and replace stores its value. If false, a missing key is KEY_NOT_FOUND. Not together with
+   * if_revision.
    *
    * @generated from field: bool create_if_missing = 8;
    */
   createIfMissing: boolean;
 
   /**
-   * Change only if the entry is at this revision (above 0). Unset: whatever it is at.
+   * Change only if the entry is at this revision (above 0). Unset: the revision does not matter.
    *
    * @generated from field: optional int64 if_revision = 9 [jstype = JS_STRING];
    */
   ifRevision?: string | undefined;
 
   /**
-   * Names this request, so that it is applied once however often it is sent: see the service. Unset: each time it is sent.
+   * The request id: the server applies the request once, however often it is sent (see the service). Unset:
+   * it is applied each time.
    *
    * @generated from field: optional string request_id = 10;
    */
@@ -581,14 +586,15 @@ export const UpdateRequestSchema: GenMessage<UpdateRequest> = /*@__PURE__*/
   messageDesc(file_cortex_mutable_v1_mutable, 11);
 
 /**
- * Adds, in exact decimal arithmetic (0.1 + 0.2 is 0.3). A stored null counts as 0; any other value that is not a number
- * fails with VALUE_NOT_NUMERIC.
+ * Adds, in exact decimal arithmetic (0.1 + 0.2 is 0.3). A stored null counts as 0; any other value that is
+ * not a number fails with VALUE_NOT_NUMERIC.
  *
  * @generated from message cortex.mutable.v1.Increment
  */
 export type Increment = Message<"cortex.mutable.v1.Increment"> & {
   /**
-   * A decimal number as text, such as `5`, `-0.25` or `1e3`: at most 100 characters, exponent within ±400. Unset: 1.
+   * A decimal number as text, such as `5`, `-0.25` or `1e3`: at most 100 characters, exponent within ±400.
+   * Unset: 1.
    *
    * @generated from field: optional string amount = 1;
    */
@@ -603,14 +609,15 @@ export const IncrementSchema: GenMessage<Increment> = /*@__PURE__*/
   messageDesc(file_cortex_mutable_v1_mutable, 12);
 
 /**
- * Subtracts, in exact decimal arithmetic. A stored null counts as 0; any other value that is not a number fails with
- * VALUE_NOT_NUMERIC.
+ * Subtracts, in exact decimal arithmetic. A stored null counts as 0; any other value that is not a number
+ * fails with VALUE_NOT_NUMERIC.
  *
  * @generated from message cortex.mutable.v1.Decrement
  */
 export type Decrement = Message<"cortex.mutable.v1.Decrement"> & {
   /**
-   * A decimal number as text, such as `5`, `-0.25` or `1e3`: at most 100 characters, exponent within ±400. Unset: 1.
+   * A decimal number as text, such as `5`, `-0.25` or `1e3`: at most 100 characters, exponent within ±400.
+   * Unset: 1.
    *
    * @generated from field: optional string amount = 1;
    */
@@ -646,8 +653,8 @@ export const AppendSchema: GenMessage<Append> = /*@__PURE__*/
   messageDesc(file_cortex_mutable_v1_mutable, 14);
 
 /**
- * Merges as JSON merge patch does (RFC 7396): members of the patch replace those of the value, member by member in nested
- * objects; null removes a member; a patch that is not an object replaces the value.
+ * Merges as JSON merge patch does (RFC 7396): members of the patch replace members of the value, also within
+ * nested objects; null removes a member; a patch that is not an object replaces the value.
  *
  * @generated from message cortex.mutable.v1.Merge
  */
@@ -689,7 +696,7 @@ export const ReplaceSchema: GenMessage<Replace> = /*@__PURE__*/
   messageDesc(file_cortex_mutable_v1_mutable, 16);
 
 /**
- * What Update gives.
+ * The response of Update.
  *
  * @generated from message cortex.mutable.v1.UpdateResponse
  */
@@ -710,7 +717,7 @@ export const UpdateResponseSchema: GenMessage<UpdateResponse> = /*@__PURE__*/
   messageDesc(file_cortex_mutable_v1_mutable, 17);
 
 /**
- * What BatchGet takes.
+ * The request of BatchGet.
  *
  * @generated from message cortex.mutable.v1.BatchGetRequest
  */
@@ -723,7 +730,7 @@ export type BatchGetRequest = Message<"cortex.mutable.v1.BatchGetRequest"> & {
   namespace: string;
 
   /**
-   * The keys: at most 1000, in any order, repeated or not. None: an empty response.
+   * The keys: at most 1000, in any order; a key may occur twice. No keys: an empty response.
    *
    * @generated from field: repeated string keys = 2;
    */
@@ -738,7 +745,7 @@ export const BatchGetRequestSchema: GenMessage<BatchGetRequest> = /*@__PURE__*/
   messageDesc(file_cortex_mutable_v1_mutable, 18);
 
 /**
- * What BatchGet gives.
+ * The response of BatchGet.
  *
  * @generated from message cortex.mutable.v1.BatchGetResponse
  */
@@ -759,7 +766,7 @@ export const BatchGetResponseSchema: GenMessage<BatchGetResponse> = /*@__PURE__*
   messageDesc(file_cortex_mutable_v1_mutable, 19);
 
 /**
- * One key's place in a BatchGetResponse.
+ * The result for one key of a BatchGetRequest.
  *
  * @generated from message cortex.mutable.v1.BatchGetResult
  */
@@ -780,7 +787,7 @@ export const BatchGetResultSchema: GenMessage<BatchGetResult> = /*@__PURE__*/
   messageDesc(file_cortex_mutable_v1_mutable, 20);
 
 /**
- * What BatchSet takes.
+ * The request of BatchSet.
  *
  * @generated from message cortex.mutable.v1.BatchSetRequest
  */
@@ -793,14 +800,15 @@ export type BatchSetRequest = Message<"cortex.mutable.v1.BatchSetRequest"> & {
   namespace: string;
 
   /**
-   * The entries: at most 1000, each key once. None: an empty response.
+   * The entries: at most 1000, each key once. No entries: an empty response.
    *
    * @generated from field: repeated cortex.mutable.v1.BatchSetEntry entries = 2;
    */
   entries: BatchSetEntry[];
 
   /**
-   * Names this request, so that it is applied once however often it is sent: see the service. Unset: each time it is sent.
+   * The request id: the server applies the request once, however often it is sent (see the service). Unset:
+   * it is applied each time.
    *
    * @generated from field: optional string request_id = 3;
    */
@@ -815,7 +823,7 @@ export const BatchSetRequestSchema: GenMessage<BatchSetRequest> = /*@__PURE__*/
   messageDesc(file_cortex_mutable_v1_mutable, 21);
 
 /**
- * One entry of a BatchSetRequest; each field means what it means in SetRequest.
+ * One entry of a BatchSetRequest; each field means the same as in SetRequest.
  *
  * @generated from message cortex.mutable.v1.BatchSetEntry
  */
@@ -842,7 +850,7 @@ export type BatchSetEntry = Message<"cortex.mutable.v1.BatchSetEntry"> & {
   userId?: string | undefined;
 
   /**
-   * Whether the entry shall belong to nobody. Not together with user_id.
+   * If true, the entry belongs to no user. Not together with user_id.
    *
    * @generated from field: bool clear_user_id = 4;
    */
@@ -856,7 +864,7 @@ export type BatchSetEntry = Message<"cortex.mutable.v1.BatchSetEntry"> & {
   metadataJson?: string | undefined;
 
   /**
-   * Whether the metadata shall become `{}`. Not together with metadata_json.
+   * If true, the metadata becomes `{}`. Not together with metadata_json.
    *
    * @generated from field: bool clear_metadata = 6;
    */
@@ -878,7 +886,7 @@ export const BatchSetEntrySchema: GenMessage<BatchSetEntry> = /*@__PURE__*/
   messageDesc(file_cortex_mutable_v1_mutable, 22);
 
 /**
- * What BatchSet gives.
+ * The response of BatchSet.
  *
  * @generated from message cortex.mutable.v1.BatchSetResponse
  */
@@ -899,27 +907,28 @@ export const BatchSetResponseSchema: GenMessage<BatchSetResponse> = /*@__PURE__*
   messageDesc(file_cortex_mutable_v1_mutable, 23);
 
 /**
- * What Commit takes: preconditions and operations, at most 500 together.
+ * The request of Commit: preconditions and operations, at most 500 together.
  *
  * @generated from message cortex.mutable.v1.CommitRequest
  */
 export type CommitRequest = Message<"cortex.mutable.v1.CommitRequest"> & {
   /**
-   * What must hold before; checked first.
+   * The conditions that must hold before the operations; they are checked first.
    *
    * @generated from field: repeated cortex.mutable.v1.Precondition preconditions = 1;
    */
   preconditions: Precondition[];
 
   /**
-   * What is done, in order. None: the preconditions are checked, as of one moment.
+   * The operations, in order. None: only the preconditions are checked, in one snapshot.
    *
    * @generated from field: repeated cortex.mutable.v1.Operation operations = 2;
    */
   operations: Operation[];
 
   /**
-   * Names this request, so that it is applied once however often it is sent: see the service. Unset: each time it is sent.
+   * The request id: the server applies the request once, however often it is sent (see the service). Unset:
+   * it is applied each time.
    *
    * @generated from field: optional string request_id = 3;
    */
@@ -934,7 +943,7 @@ export const CommitRequestSchema: GenMessage<CommitRequest> = /*@__PURE__*/
   messageDesc(file_cortex_mutable_v1_mutable, 24);
 
 /**
- * What must hold of a key before a commit.
+ * A condition on a key that must hold before a commit.
  *
  * @generated from message cortex.mutable.v1.Precondition
  */
@@ -954,7 +963,7 @@ export type Precondition = Message<"cortex.mutable.v1.Precondition"> & {
   key: string;
 
   /**
-   * What must hold. Unset: INVALID_OPERATIONS.
+   * The condition. Unset: INVALID_OPERATIONS.
    *
    * @generated from oneof cortex.mutable.v1.Precondition.condition
    */
@@ -1005,7 +1014,7 @@ export type Operation = Message<"cortex.mutable.v1.Operation"> & {
   key: string;
 
   /**
-   * What to do. Unset: INVALID_OPERATIONS.
+   * The operation. Unset: INVALID_OPERATIONS.
    *
    * @generated from oneof cortex.mutable.v1.Operation.operation
    */
@@ -1067,8 +1076,9 @@ export type Operation = Message<"cortex.mutable.v1.Operation"> & {
     case: "replace";
   } | {
     /**
-     * Stores a version of an immutable record, so that it lands together with the rest or not at all. Stores are made after what is
-     * done to keys: where both cannot be, the failure names the key's operation.
+     * Stores a version of an immutable record, together with the rest or not at all. Stores run after all
+     * operations on keys. If both a store and an operation on a key would fail, the error names the operation
+     * on the key.
      *
      * @generated from field: cortex.immutable.v1.StoreOperation store = 11;
      */
@@ -1077,7 +1087,8 @@ export type Operation = Message<"cortex.mutable.v1.Operation"> & {
   } | { case: undefined; value?: undefined };
 
   /**
-   * For increment to replace: whether a missing key is created, as in UpdateRequest. Unset: it is KEY_NOT_FOUND.
+   * For increment, decrement, append, merge and replace: if true, a missing key is created, as in
+   * UpdateRequest. If false, it is KEY_NOT_FOUND.
    *
    * @generated from field: bool create_if_missing = 10;
    */
@@ -1092,7 +1103,7 @@ export const OperationSchema: GenMessage<Operation> = /*@__PURE__*/
   messageDesc(file_cortex_mutable_v1_mutable, 26);
 
 /**
- * What a set of a transaction stores; each field means what it means in SetRequest.
+ * A set within a transaction; each field means the same as in SetRequest.
  *
  * @generated from message cortex.mutable.v1.SetOperation
  */
@@ -1112,7 +1123,7 @@ export type SetOperation = Message<"cortex.mutable.v1.SetOperation"> & {
   userId?: string | undefined;
 
   /**
-   * Whether the entry shall belong to nobody. Not together with user_id.
+   * If true, the entry belongs to no user. Not together with user_id.
    *
    * @generated from field: bool clear_user_id = 3;
    */
@@ -1126,7 +1137,7 @@ export type SetOperation = Message<"cortex.mutable.v1.SetOperation"> & {
   metadataJson?: string | undefined;
 
   /**
-   * Whether the metadata shall become `{}`. Not together with metadata_json.
+   * If true, the metadata becomes `{}`. Not together with metadata_json.
    *
    * @generated from field: bool clear_metadata = 5;
    */
@@ -1148,7 +1159,7 @@ export const SetOperationSchema: GenMessage<SetOperation> = /*@__PURE__*/
   messageDesc(file_cortex_mutable_v1_mutable, 27);
 
 /**
- * A delete of a transaction.
+ * A delete within a transaction.
  *
  * @generated from message cortex.mutable.v1.DeleteOperation
  */
@@ -1163,7 +1174,7 @@ export const DeleteOperationSchema: GenMessage<DeleteOperation> = /*@__PURE__*/
   messageDesc(file_cortex_mutable_v1_mutable, 28);
 
 /**
- * What Commit gives.
+ * The response of Commit.
  *
  * @generated from message cortex.mutable.v1.CommitResponse
  */
@@ -1184,13 +1195,13 @@ export const CommitResponseSchema: GenMessage<CommitResponse> = /*@__PURE__*/
   messageDesc(file_cortex_mutable_v1_mutable, 29);
 
 /**
- * What one operation of a transaction gave.
+ * The result of one operation of a transaction.
  *
  * @generated from message cortex.mutable.v1.OperationResult
  */
 export type OperationResult = Message<"cortex.mutable.v1.OperationResult"> & {
   /**
-   * What was done.
+   * The result.
    *
    * @generated from oneof cortex.mutable.v1.OperationResult.result
    */
@@ -1204,7 +1215,7 @@ export type OperationResult = Message<"cortex.mutable.v1.OperationResult"> & {
     case: "record";
   } | {
     /**
-     * What a delete gives.
+     * The result of a delete.
      *
      * @generated from field: cortex.mutable.v1.DeleteResponse deleted = 2;
      */
@@ -1229,13 +1240,13 @@ export const OperationResultSchema: GenMessage<OperationResult> = /*@__PURE__*/
   messageDesc(file_cortex_mutable_v1_mutable, 30);
 
 /**
- * One message of the caller's side of Transact.
+ * One message from the caller in Transact.
  *
  * @generated from message cortex.mutable.v1.TransactRequest
  */
 export type TransactRequest = Message<"cortex.mutable.v1.TransactRequest"> & {
   /**
-   * What to do next. Unset: INVALID_TRANSACTION.
+   * The next step. Unset: INVALID_TRANSACTION.
    *
    * @generated from oneof cortex.mutable.v1.TransactRequest.message
    */
@@ -1257,7 +1268,7 @@ export type TransactRequest = Message<"cortex.mutable.v1.TransactRequest"> & {
     case: "read";
   } | {
     /**
-     * Lists a prefix, and keeps it as it is.
+     * Lists the entries of a prefix and locks them.
      *
      * @generated from field: cortex.mutable.v1.TransactList list = 3;
      */
@@ -1298,7 +1309,7 @@ export const TransactRequestSchema: GenMessage<TransactRequest> = /*@__PURE__*/
   messageDesc(file_cortex_mutable_v1_mutable, 31);
 
 /**
- * Begins a transaction. The database's part begins with the first key that is locked.
+ * Begins a transaction. The transaction in the database begins with the first lock.
  *
  * @generated from message cortex.mutable.v1.TransactBegin
  */
@@ -1311,8 +1322,9 @@ export type TransactBegin = Message<"cortex.mutable.v1.TransactBegin"> & {
   timeoutSeconds?: number | undefined;
 
   /**
-   * The `request_id` of a commit whose answer was lost. Where it was committed, `begin` is answered by its `committed` at once, and
-   * the stream ends; where not, the transaction begins. Versions that it stores carry this id.
+   * The `request_id` of a commit whose answer was lost. If that commit was applied, `begin` is answered by
+   * `committed` at once, and the stream ends. If not, the transaction begins. Versions that it stores carry
+   * this id. Unset: none.
    *
    * @generated from field: optional string request_id = 2;
    */
@@ -1327,7 +1339,7 @@ export const TransactBeginSchema: GenMessage<TransactBegin> = /*@__PURE__*/
   messageDesc(file_cortex_mutable_v1_mutable, 32);
 
 /**
- * Reads keys as of now and locks them in one order, whether or not they exist.
+ * Locks keys and reads their current state, whether or not they exist. The locks are taken in a fixed order.
  *
  * @generated from message cortex.mutable.v1.TransactRead
  */
@@ -1376,8 +1388,9 @@ export const EntryKeySchema: GenMessage<EntryKey> = /*@__PURE__*/
   messageDesc(file_cortex_mutable_v1_mutable, 34);
 
 /**
- * Lists the entries of a prefix by key and locks them. Until the transaction ends, nobody creates a key in the namespace (all
- * of it: the lock is coarser than the prefix), so that the same list again gives the same keys.
+ * Lists the entries of a prefix by key and locks them. Until the transaction ends, nobody can create a key in
+ * the whole namespace, so the same list again gives the same keys. (The lock covers the namespace, not only
+ * the prefix.)
  *
  * @generated from message cortex.mutable.v1.TransactList
  */
@@ -1397,8 +1410,8 @@ export type TransactList = Message<"cortex.mutable.v1.TransactList"> & {
   keyPrefix?: string | undefined;
 
   /**
-   * How many records at most: 1 to 1000. Unset: 100. More than that, and it fails with REPLY_TOO_LARGE: a transaction that
-   * goes by a part of what it asked for would be wrong.
+   * How many records at most: 1 to 1000. Unset: 100. If more match, it fails with REPLY_TOO_LARGE: a
+   * transaction that decides by a part of the list would be wrong.
    *
    * @generated from field: optional int32 limit = 3;
    */
@@ -1419,7 +1432,7 @@ export const TransactListSchema: GenMessage<TransactList> = /*@__PURE__*/
  */
 export type TransactWrite = Message<"cortex.mutable.v1.TransactWrite"> & {
   /**
-   * The operations: at least one; at most 500 in a transaction, whose results may take 4 MiB together.
+   * The operations: at least one; at most 500 in one transaction. Their results may take 4 MiB together.
    *
    * @generated from field: repeated cortex.mutable.v1.Operation operations = 1;
    */
@@ -1440,8 +1453,8 @@ export const TransactWriteSchema: GenMessage<TransactWrite> = /*@__PURE__*/
  */
 export type TransactCommit = Message<"cortex.mutable.v1.TransactCommit"> & {
   /**
-   * Names this commit, so that it is made once, and `begin` can ask for it: see the service. A transaction of other operations must
-   * have another id. Unset: it cannot be asked for.
+   * The request id of this commit: the server applies the commit once, and a later `begin` can ask for it
+   * (see the service). Another transaction must have another id. Unset: `begin` cannot ask for this commit.
    *
    * @generated from field: optional string request_id = 1;
    */
@@ -1471,7 +1484,7 @@ export const TransactRollbackSchema: GenMessage<TransactRollback> = /*@__PURE__*
   messageDesc(file_cortex_mutable_v1_mutable, 38);
 
 /**
- * One message of the server's side of Transact: the answer to the message of the caller at the same place.
+ * One message from the server in Transact: it answers the caller's message with the same number.
  *
  * @generated from message cortex.mutable.v1.TransactResponse
  */
@@ -1483,7 +1496,7 @@ export type TransactResponse = Message<"cortex.mutable.v1.TransactResponse"> & {
    */
   message: {
     /**
-     * To begin.
+     * The answer to begin.
      *
      * @generated from field: cortex.mutable.v1.TransactBegun begun = 1;
      */
@@ -1491,7 +1504,7 @@ export type TransactResponse = Message<"cortex.mutable.v1.TransactResponse"> & {
     case: "begun";
   } | {
     /**
-     * To read.
+     * The answer to read.
      *
      * @generated from field: cortex.mutable.v1.TransactReadResult read = 2;
      */
@@ -1499,7 +1512,7 @@ export type TransactResponse = Message<"cortex.mutable.v1.TransactResponse"> & {
     case: "read";
   } | {
     /**
-     * To list.
+     * The answer to list.
      *
      * @generated from field: cortex.mutable.v1.TransactListResult list = 3;
      */
@@ -1507,7 +1520,7 @@ export type TransactResponse = Message<"cortex.mutable.v1.TransactResponse"> & {
     case: "list";
   } | {
     /**
-     * To write.
+     * The answer to write.
      *
      * @generated from field: cortex.mutable.v1.TransactWritten written = 4;
      */
@@ -1515,7 +1528,8 @@ export type TransactResponse = Message<"cortex.mutable.v1.TransactResponse"> & {
     case: "written";
   } | {
     /**
-     * To commit, after which the stream ends; and to the begin of a transaction that was committed before.
+     * The answer to commit, and to the begin of a transaction that was committed before. Then the stream
+     * ends.
      *
      * @generated from field: cortex.mutable.v1.TransactCommitted committed = 5;
      */
@@ -1523,7 +1537,7 @@ export type TransactResponse = Message<"cortex.mutable.v1.TransactResponse"> & {
     case: "committed";
   } | {
     /**
-     * To rollback, after which the stream ends.
+     * The answer to rollback. Then the stream ends.
      *
      * @generated from field: cortex.mutable.v1.TransactRolledBack rolled_back = 6;
      */
@@ -1555,7 +1569,7 @@ export const TransactBegunSchema: GenMessage<TransactBegun> = /*@__PURE__*/
   messageDesc(file_cortex_mutable_v1_mutable, 40);
 
 /**
- * What was read.
+ * The answer to TransactRead.
  *
  * @generated from message cortex.mutable.v1.TransactReadResult
  */
@@ -1576,7 +1590,7 @@ export const TransactReadResultSchema: GenMessage<TransactReadResult> = /*@__PUR
   messageDesc(file_cortex_mutable_v1_mutable, 41);
 
 /**
- * What was listed.
+ * The answer to TransactList.
  *
  * @generated from message cortex.mutable.v1.TransactListResult
  */
@@ -1597,7 +1611,7 @@ export const TransactListResultSchema: GenMessage<TransactListResult> = /*@__PUR
   messageDesc(file_cortex_mutable_v1_mutable, 42);
 
 /**
- * What was written, as far as the transaction itself can see.
+ * The answer to TransactWrite. Only the transaction itself sees these changes until it commits.
  *
  * @generated from message cortex.mutable.v1.TransactWritten
  */
@@ -1654,7 +1668,7 @@ export const TransactRolledBackSchema: GenMessage<TransactRolledBack> = /*@__PUR
   messageDesc(file_cortex_mutable_v1_mutable, 45);
 
 /**
- * Which entries of a namespace: those that match every field that is set.
+ * Selects entries of a namespace: those that match every field that is set.
  *
  * @generated from message cortex.mutable.v1.Filter
  */
@@ -1667,28 +1681,28 @@ export type Filter = Message<"cortex.mutable.v1.Filter"> & {
   keyPrefix?: string | undefined;
 
   /**
-   * Entries of this user. A user nobody knows: none. Empty: INVALID_FILTER.
+   * Entries of this user. If the user does not exist, nothing matches. Empty: INVALID_FILTER.
    *
    * @generated from field: optional string user_id = 2;
    */
   userId?: string | undefined;
 
   /**
-   * Entries written after this time, itself excluded.
+   * Entries written after this time (exclusive).
    *
    * @generated from field: google.protobuf.Timestamp updated_after = 3;
    */
   updatedAfter?: Timestamp | undefined;
 
   /**
-   * Entries written before this time, itself excluded.
+   * Entries written before this time (exclusive).
    *
    * @generated from field: google.protobuf.Timestamp updated_before = 4;
    */
   updatedBefore?: Timestamp | undefined;
 
   /**
-   * Entries not read (Get) since before this time, itself excluded; one never read counts from its creation.
+   * Entries that Get read last before this time (exclusive). If Get never read an entry, its creation counts.
    *
    * @generated from field: google.protobuf.Timestamp last_accessed_before = 5;
    */
@@ -1717,7 +1731,7 @@ export const FilterSchema: GenMessage<Filter> = /*@__PURE__*/
   messageDesc(file_cortex_mutable_v1_mutable, 46);
 
 /**
- * What List takes.
+ * The request of List.
  *
  * @generated from message cortex.mutable.v1.ListRequest
  */
@@ -1730,7 +1744,7 @@ export type ListRequest = Message<"cortex.mutable.v1.ListRequest"> & {
   namespace: string;
 
   /**
-   * Which entries. Unset: all of the namespace.
+   * The filter. Unset: all entries of the namespace.
    *
    * @generated from field: cortex.mutable.v1.Filter filter = 2;
    */
@@ -1744,36 +1758,37 @@ export type ListRequest = Message<"cortex.mutable.v1.ListRequest"> & {
   limit?: number | undefined;
 
   /**
-   * How many to skip: 0 or more. Unset: 0. Not together with page_token. Its cost grows with it; page_token's does not.
+   * How many matches to skip: 0 or more. Unset: 0. Not together with page_token. A page token is cheaper: an
+   * offset costs what it skips.
    *
    * @generated from field: optional int32 offset = 4;
    */
   offset?: number | undefined;
 
   /**
-   * Where to go on: `next_page_token` of an earlier response to the same namespace, filter and sort. Unset or empty: from
-   * the start.
+   * The page token: `next_page_token` of an earlier response to the same namespace, filter and sort. Unset or
+   * empty: the first page.
    *
    * @generated from field: string page_token = 5;
    */
   pageToken: string;
 
   /**
-   * What to sort by.
+   * The field to sort by.
    *
    * @generated from field: cortex.mutable.v1.SortBy sort_by = 6;
    */
   sortBy: SortBy;
 
   /**
-   * In which direction.
+   * The direction of the sort.
    *
    * @generated from field: cortex.mutable.v1.SortOrder sort_order = 7;
    */
   sortOrder: SortOrder;
 
   /**
-   * Whether `total` shall be counted, exactly, which costs a count. Unset: true.
+   * If true, `total` is counted, exactly; this costs one count of everything that matches. Unset: true.
    *
    * @generated from field: optional bool total = 8;
    */
@@ -1788,7 +1803,7 @@ export const ListRequestSchema: GenMessage<ListRequest> = /*@__PURE__*/
   messageDesc(file_cortex_mutable_v1_mutable, 47);
 
 /**
- * What List gives: one message of its stream.
+ * The response of List: one message of its stream.
  *
  * @generated from message cortex.mutable.v1.ListResponse
  */
@@ -1801,21 +1816,21 @@ export type ListResponse = Message<"cortex.mutable.v1.ListResponse"> & {
   records: Record[];
 
   /**
-   * How many entries match in all, the same in every message. Unset where the request said `total: false`.
+   * How many entries match in all, the same in every message. Unset if the request has `total: false`.
    *
    * @generated from field: optional int64 total = 2;
    */
   total?: bigint | undefined;
 
   /**
-   * Whether more entries match after the records of this message.
+   * True if more entries match after the records of this message.
    *
    * @generated from field: bool has_more = 3;
    */
   hasMore: boolean;
 
   /**
-   * Where to go on after the records of this message; empty where has_more is false.
+   * The page token that continues after the records of this message; empty if has_more is false.
    *
    * @generated from field: string next_page_token = 4;
    */
@@ -1830,7 +1845,7 @@ export const ListResponseSchema: GenMessage<ListResponse> = /*@__PURE__*/
   messageDesc(file_cortex_mutable_v1_mutable, 48);
 
 /**
- * What Count takes.
+ * The request of Count.
  *
  * @generated from message cortex.mutable.v1.CountRequest
  */
@@ -1843,7 +1858,7 @@ export type CountRequest = Message<"cortex.mutable.v1.CountRequest"> & {
   namespace: string;
 
   /**
-   * Which entries. Unset: all of the namespace.
+   * The filter. Unset: all entries of the namespace.
    *
    * @generated from field: cortex.mutable.v1.Filter filter = 2;
    */
@@ -1858,7 +1873,7 @@ export const CountRequestSchema: GenMessage<CountRequest> = /*@__PURE__*/
   messageDesc(file_cortex_mutable_v1_mutable, 49);
 
 /**
- * What Count gives.
+ * The response of Count.
  *
  * @generated from message cortex.mutable.v1.CountResponse
  */
@@ -1879,7 +1894,7 @@ export const CountResponseSchema: GenMessage<CountResponse> = /*@__PURE__*/
   messageDesc(file_cortex_mutable_v1_mutable, 50);
 
 /**
- * What ListNamespaces takes.
+ * The request of ListNamespaces.
  *
  * @generated from message cortex.mutable.v1.ListNamespacesRequest
  */
@@ -1899,7 +1914,8 @@ export type ListNamespacesRequest = Message<"cortex.mutable.v1.ListNamespacesReq
   limit?: number | undefined;
 
   /**
-   * Where to go on: `next_page_token` of an earlier response to the same prefix. Unset or empty: from the start.
+   * The page token: `next_page_token` of an earlier response to the same prefix. Unset or empty: the first
+   * page.
    *
    * @generated from field: string page_token = 3;
    */
@@ -1914,7 +1930,7 @@ export const ListNamespacesRequestSchema: GenMessage<ListNamespacesRequest> = /*
   messageDesc(file_cortex_mutable_v1_mutable, 51);
 
 /**
- * What ListNamespaces gives: one page.
+ * The response of ListNamespaces: one page.
  *
  * @generated from message cortex.mutable.v1.ListNamespacesResponse
  */
@@ -1927,7 +1943,7 @@ export type ListNamespacesResponse = Message<"cortex.mutable.v1.ListNamespacesRe
   namespaces: NamespaceSummary[];
 
   /**
-   * Where to go on; empty where there are no more.
+   * The page token of the next page; empty if there are no more.
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -1977,7 +1993,7 @@ export const NamespaceSummarySchema: GenMessage<NamespaceSummary> = /*@__PURE__*
   messageDesc(file_cortex_mutable_v1_mutable, 53);
 
 /**
- * What PurgeNamespace takes.
+ * The request of PurgeNamespace.
  *
  * @generated from message cortex.mutable.v1.PurgeNamespaceRequest
  */
@@ -1990,14 +2006,15 @@ export type PurgeNamespaceRequest = Message<"cortex.mutable.v1.PurgeNamespaceReq
   namespace: string;
 
   /**
-   * Whether to count only, and delete nothing.
+   * If true, it only counts and deletes nothing.
    *
    * @generated from field: bool dry_run = 2;
    */
   dryRun: boolean;
 
   /**
-   * Names this request, so that it is applied once however often it is sent: see the service. Unset: each time it is sent.
+   * The request id: the server applies the request once, however often it is sent (see the service). Unset:
+   * it is applied each time.
    *
    * @generated from field: optional string request_id = 3;
    */
@@ -2012,7 +2029,7 @@ export const PurgeNamespaceRequestSchema: GenMessage<PurgeNamespaceRequest> = /*
   messageDesc(file_cortex_mutable_v1_mutable, 54);
 
 /**
- * What PurgeNamespace gives.
+ * The response of PurgeNamespace.
  *
  * @generated from message cortex.mutable.v1.PurgeNamespaceResponse
  */
@@ -2032,7 +2049,7 @@ export type PurgeNamespaceResponse = Message<"cortex.mutable.v1.PurgeNamespaceRe
   keys: string[];
 
   /**
-   * Whether nothing was deleted because the request said so.
+   * True if nothing was deleted because the request has dry_run.
    *
    * @generated from field: bool dry_run = 3;
    */
@@ -2047,7 +2064,7 @@ export const PurgeNamespaceResponseSchema: GenMessage<PurgeNamespaceResponse> = 
   messageDesc(file_cortex_mutable_v1_mutable, 55);
 
 /**
- * What PurgeMany takes.
+ * The request of PurgeMany.
  *
  * @generated from message cortex.mutable.v1.PurgeManyRequest
  */
@@ -2067,14 +2084,15 @@ export type PurgeManyRequest = Message<"cortex.mutable.v1.PurgeManyRequest"> & {
   filter?: Filter | undefined;
 
   /**
-   * Whether to count only, and delete nothing.
+   * If true, it only counts and deletes nothing.
    *
    * @generated from field: bool dry_run = 3;
    */
   dryRun: boolean;
 
   /**
-   * Names this request, so that it is applied once however often it is sent: see the service. Unset: each time it is sent.
+   * The request id: the server applies the request once, however often it is sent (see the service). Unset:
+   * it is applied each time.
    *
    * @generated from field: optional string request_id = 4;
    */
@@ -2089,7 +2107,7 @@ export const PurgeManyRequestSchema: GenMessage<PurgeManyRequest> = /*@__PURE__*
   messageDesc(file_cortex_mutable_v1_mutable, 56);
 
 /**
- * What PurgeMany gives.
+ * The response of PurgeMany.
  *
  * @generated from message cortex.mutable.v1.PurgeManyResponse
  */
@@ -2109,7 +2127,7 @@ export type PurgeManyResponse = Message<"cortex.mutable.v1.PurgeManyResponse"> &
   keys: string[];
 
   /**
-   * Whether nothing was deleted because the request said so.
+   * True if nothing was deleted because the request has dry_run.
    *
    * @generated from field: bool dry_run = 3;
    */
@@ -2124,20 +2142,21 @@ export const PurgeManyResponseSchema: GenMessage<PurgeManyResponse> = /*@__PURE_
   messageDesc(file_cortex_mutable_v1_mutable, 57);
 
 /**
- * What PurgeAll takes.
+ * The request of PurgeAll.
  *
  * @generated from message cortex.mutable.v1.PurgeAllRequest
  */
 export type PurgeAllRequest = Message<"cortex.mutable.v1.PurgeAllRequest"> & {
   /**
-   * Whether to count only, and delete nothing.
+   * If true, it only counts and deletes nothing.
    *
    * @generated from field: bool dry_run = 1;
    */
   dryRun: boolean;
 
   /**
-   * Names this request, so that it is applied once however often it is sent: see the service. Unset: each time it is sent.
+   * The request id: the server applies the request once, however often it is sent (see the service). Unset:
+   * it is applied each time.
    *
    * @generated from field: optional string request_id = 2;
    */
@@ -2152,7 +2171,7 @@ export const PurgeAllRequestSchema: GenMessage<PurgeAllRequest> = /*@__PURE__*/
   messageDesc(file_cortex_mutable_v1_mutable, 58);
 
 /**
- * What PurgeAll gives.
+ * The response of PurgeAll.
  *
  * @generated from message cortex.mutable.v1.PurgeAllResponse
  */
@@ -2165,7 +2184,7 @@ export type PurgeAllResponse = Message<"cortex.mutable.v1.PurgeAllResponse"> & {
   deleted: bigint;
 
   /**
-   * Whether nothing was deleted because the request said so.
+   * True if nothing was deleted because the request has dry_run.
    *
    * @generated from field: bool dry_run = 2;
    */
@@ -2180,7 +2199,7 @@ export const PurgeAllResponseSchema: GenMessage<PurgeAllResponse> = /*@__PURE__*
   messageDesc(file_cortex_mutable_v1_mutable, 59);
 
 /**
- * What a list is sorted by. Ties go by key, in the same direction.
+ * The field that a list is sorted by. Entries with equal fields are sorted by key, in the same direction.
  *
  * @generated from enum cortex.mutable.v1.SortBy
  */
@@ -2257,32 +2276,50 @@ export const SortOrderSchema: GenEnum<SortOrder> = /*@__PURE__*/
 /**
  * Current values that many agents read and write: JSON under a namespace and a key, changed atomically.
  *
- * The tenant comes from the gRPC metadata `x-tenant-id`; none given is the tenant with the empty name, a tenant like any
- * other. No call reads or changes anything of another tenant. The agent that writes comes from `x-agent-id` (printable ASCII, at most
- * 256 bytes). Where the server asks for credentials, they come in `authorization: Bearer …`, and say which tenants may be named, and
- * whether the caller may read (Get, GetRecord, Exists, BatchGet, List, Count, ListNamespaces), write (Set, Delete, Update, BatchSet,
- * Commit, Transact, whose messages read and list need read too) or purge (the others), in all namespaces or in some.
+ * Tenant: the gRPC metadata `x-tenant-id` names it. Without it, the call is for the tenant with the empty
+ * name, a tenant like any other; if the credentials allow only one tenant, the call is for that one. No call
+ * reads or changes data of another tenant.
  *
- * Names: a namespace is 1 to 256 bytes of UTF-8, a key 1 to 1024; neither may be blank or hold control characters; anything
- * else is allowed. Keys compare bytewise.
+ * Agent: `x-agent-id` names the agent that writes (printable ASCII, at most 256 bytes).
  *
- * Values and metadata travel as JSON text and come back to the letter: key order, the spelling of numbers, escapes. A value
- * is at most 1 MiB of UTF-8 (a setting of the server) and nests at most 1000 arrays and objects deep.
+ * Credentials: if the server asks for them, they come in `authorization: Bearer …`. They say which tenants
+ * the caller may name, whether it may use all namespaces or some, and which permissions it has:
+ * - `read`: Get, GetRecord, Exists, BatchGet, List, Count, ListNamespaces; also the messages `read` and
+ *   `list` of Transact.
+ * - `write`: Set, Delete, Update, BatchSet, Commit, Transact.
+ * - `purge`: PurgeNamespace, PurgeMany, PurgeAll.
  *
- * Times are the database's, in whole milliseconds. An entry whose `expire_time` has come is absent to every RPC at once.
+ * Names: a namespace is 1 to 256 bytes of UTF-8, a key 1 to 1024. Neither may be blank or hold control
+ * characters; everything else is allowed. Keys compare bytewise.
  *
- * Exactly once: every RPC that writes takes a `request_id`, 1 to 128 bytes of UTF-8 without control characters, best a UUID. The
- * reply is stored with the write, in the same transaction, and kept for 24 hours (a setting of the server). The same request
- * under the same id gives that reply again and does nothing, whichever server it reaches; another request under it fails with
- * REQUEST_ID_REUSED. A request that failed has changed nothing and left its id free (but for REPLY_ERASED: that one was done before). Ids
- * belong to the tenant, those of Transact to the principal. What only counts (`dry_run`) is counted each time. So whoever lost
- * a reply sends the same request again, under the same id.
+ * JSON: values and metadata travel as JSON text and come back exactly as they were sent: the order of keys,
+ * the spelling of numbers and the escapes stay. A value is at most 1 MiB of UTF-8 (a setting of the server)
+ * and nests at most 1000 arrays and objects deep.
  *
- * Every RPC may fail with UNAUTHENTICATED, PERMISSION_DENIED, KEYS_UNAVAILABLE, RATE_LIMITED, OVERLOADED, INVALID_TENANT, INVALID_AGENT_ID,
- * MALFORMED_REQUEST, MESSAGE_TOO_LARGE, DEADLINE_EXCEEDED, CANCELLED, DATABASE_UNAVAILABLE, DATABASE_FULL, CONFLICT, SHUTTING_DOWN or
- * DATABASE_ERROR besides the reasons it names (cortex.error.v1.ErrorReason); one that writes also with QUOTA_EXCEEDED; one that takes a
- * `request_id` also with REPLY_ERASED; one that streams also with SLOW_READER. A failed call has changed nothing, unless it failed with
- * DEADLINE_EXCEEDED, CANCELLED or DATABASE_UNAVAILABLE (`applied: unknown`), after which a write may have been applied.
+ * Times: they come from the database's clock, in whole milliseconds. From its `expire_time` on, an entry is
+ * absent to every RPC.
+ *
+ * Exactly once: every RPC that writes takes a `request_id`, 1 to 128 bytes of UTF-8 without control
+ * characters, best a UUID. A caller that lost a reply sends the same request again, under the same id.
+ * - The server stores the reply with the write, in the same transaction, and keeps it for 24 hours (a setting
+ *   of the server).
+ * - The same request under the same id gets that reply again and does nothing, whichever server it reaches.
+ * - Another request under the same id fails with REQUEST_ID_REUSED.
+ * - A request that failed has changed nothing, and its id can be used again. The exception is REPLY_ERASED:
+ *   that request was applied before, and its reply was erased.
+ * - An id belongs to the tenant. An id of Transact also belongs to the principal.
+ * - A request that only counts (`dry_run`) counts again each time.
+ *
+ * Errors: besides the reasons it names (cortex.error.v1.ErrorReason), every RPC may fail with
+ * UNAUTHENTICATED, PERMISSION_DENIED, KEYS_UNAVAILABLE, RATE_LIMITED, OVERLOADED, INVALID_TENANT,
+ * INVALID_AGENT_ID, MALFORMED_REQUEST, MESSAGE_TOO_LARGE, DEADLINE_EXCEEDED, CANCELLED, DATABASE_UNAVAILABLE,
+ * DATABASE_FULL, CONFLICT, SHUTTING_DOWN or DATABASE_ERROR. Some may fail with more:
+ * - an RPC that writes: QUOTA_EXCEEDED
+ * - an RPC that takes a `request_id`: REPLY_ERASED
+ * - an RPC that streams: SLOW_READER
+ *
+ * A failed call has changed nothing, with these exceptions: after DEADLINE_EXCEEDED, CANCELLED,
+ * DATABASE_ERROR or DATABASE_UNAVAILABLE (`applied: unknown`) a write may have been applied.
  *
  * @generated from service cortex.mutable.v1.MutableStore
  */
@@ -2290,13 +2327,14 @@ export const MutableStore: GenService<{
   /**
    * Stores a value, whether or not the key exists.
    *
-   * On an existing key, `user_id` and `metadata_json` that are not given stay as they were, `create_time` stays, and a
-   * `ttl_seconds` that is not given ends an earlier expiry.
+   * If the key exists, `create_time` stays. `user_id` and `metadata_json` stay too, unless the request gives
+   * them. An earlier expiry ends, unless the request gives `ttl_seconds`.
    *
-   * Fails with INVALID_NAMESPACE, INVALID_KEY, INVALID_VALUE, VALUE_TOO_LARGE, VALUE_TOO_DEEP, INVALID_USER_ID,
-   * INVALID_METADATA, INVALID_TTL, INVALID_REVISION, INVALID_OPTIONS, USER_NOT_FOUND, KEY_EXISTS (with `if_absent`),
-   * REVISION_MISMATCH (with `if_revision`), INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to repeat with `request_id`; without,
-   * a repeat may undo a later write, and with `if_revision` or `if_absent` the repeat of an applied call fails.
+   * Fails with INVALID_NAMESPACE, INVALID_KEY, INVALID_VALUE, VALUE_TOO_LARGE, VALUE_TOO_DEEP,
+   * INVALID_USER_ID, INVALID_METADATA, INVALID_TTL, INVALID_REVISION, INVALID_OPTIONS, USER_NOT_FOUND,
+   * KEY_EXISTS (with `if_absent`), REVISION_MISMATCH (with `if_revision`), INVALID_REQUEST_ID,
+   * REQUEST_ID_REUSED. Safe to repeat with `request_id`. Without it, a repeat may undo a later write; with
+   * `if_revision` or `if_absent` the repeat of an applied call fails.
    *
    * @generated from rpc cortex.mutable.v1.MutableStore.Set
    */
@@ -2306,8 +2344,8 @@ export const MutableStore: GenService<{
     output: typeof SetResponseSchema;
   },
   /**
-   * Reads a value and counts the access: `access_count` grows by one and `last_access_time` moves, within a second.
-   * A missing key is a response without a value, not an error.
+   * Reads a value and counts the access: `access_count` and `last_access_time` show it within a second. A
+   * missing key is a response without a value, not an error.
    *
    * Fails with INVALID_NAMESPACE, INVALID_KEY. Safe to repeat (the access counts again).
    *
@@ -2345,9 +2383,9 @@ export const MutableStore: GenService<{
   /**
    * Deletes a key. A missing key is `deleted: false`, not an error, unless `must_exist` is set.
    *
-   * Fails with INVALID_NAMESPACE, INVALID_KEY, INVALID_REVISION, KEY_NOT_FOUND (with `must_exist`), REVISION_MISMATCH (with
-   * `if_revision`), INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to repeat with `request_id`; without, a repeat may delete what
-   * was created in between.
+   * Fails with INVALID_NAMESPACE, INVALID_KEY, INVALID_REVISION, KEY_NOT_FOUND (with `must_exist`),
+   * REVISION_MISMATCH (with `if_revision`), INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to repeat with
+   * `request_id`. Without it, a repeat may delete what was created in between.
    *
    * @generated from rpc cortex.mutable.v1.MutableStore.Delete
    */
@@ -2357,13 +2395,14 @@ export const MutableStore: GenService<{
     output: typeof DeleteResponseSchema;
   },
   /**
-   * Changes a value by one operation, computed by the database from the value as it is then: no update is lost, however
-   * many callers there are. User, metadata and expiry stay as they were.
+   * Changes a value by one operation. The database computes the new value from the current one, so no update
+   * is lost, however many callers there are. User, metadata and expiry stay as they were.
    *
-   * Fails with INVALID_NAMESPACE, INVALID_KEY, INVALID_OPERATION, INVALID_AMOUNT, INVALID_VALUE, VALUE_TOO_LARGE,
-   * VALUE_TOO_DEEP, INVALID_REVISION, INVALID_OPTIONS, KEY_NOT_FOUND (unless `create_if_missing`), REVISION_MISMATCH (with
-   * `if_revision`), VALUE_NOT_NUMERIC, VALUE_NOT_ARRAY, NUMBER_OUT_OF_RANGE, INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to
-   * repeat with `request_id`; without, an increment or an append would happen twice.
+   * Fails with INVALID_NAMESPACE, INVALID_KEY, INVALID_OPERATION, INVALID_AMOUNT, INVALID_VALUE,
+   * VALUE_TOO_LARGE, VALUE_TOO_DEEP, INVALID_REVISION, INVALID_OPTIONS, KEY_NOT_FOUND (unless
+   * `create_if_missing`), REVISION_MISMATCH (with `if_revision`), VALUE_NOT_NUMERIC, VALUE_NOT_ARRAY,
+   * NUMBER_OUT_OF_RANGE, INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to repeat with `request_id`. Without it,
+   * an increment or an append would happen twice.
    *
    * @generated from rpc cortex.mutable.v1.MutableStore.Update
    */
@@ -2373,10 +2412,10 @@ export const MutableStore: GenService<{
     output: typeof UpdateResponseSchema;
   },
   /**
-   * Reads several keys of a namespace as of one moment, without counting accesses.
+   * Reads several keys of a namespace in one snapshot, without counting accesses.
    *
-   * Fails with INVALID_NAMESPACE, INVALID_KEY, INVALID_BATCH (more than 1000 keys), REPLY_TOO_LARGE (more than 4 MiB).
-   * Safe to repeat.
+   * Fails with INVALID_NAMESPACE, INVALID_KEY, INVALID_BATCH (more than 1000 keys), REPLY_TOO_LARGE (more
+   * than 4 MiB). Safe to repeat.
    *
    * @generated from rpc cortex.mutable.v1.MutableStore.BatchGet
    */
@@ -2386,10 +2425,11 @@ export const MutableStore: GenService<{
     output: typeof BatchGetResponseSchema;
   },
   /**
-   * Stores several keys of a namespace, all of them or none. Each entry means what it means in Set.
+   * Stores several keys of a namespace, all of them or none. The fields of an entry mean the same as in Set.
    *
-   * Fails with INVALID_BATCH (more than 1000 entries, a key twice) and with the reasons of Set; where an entry is not valid,
-   * the metadata of the error names it in `field`. Safe to repeat with `request_id`; without, a repeat may undo a later write.
+   * Fails with INVALID_BATCH (more than 1000 entries, a key twice) and with the reasons of Set. If an entry
+   * is not valid, `field` in the metadata of the error names it. Safe to repeat with `request_id`. Without
+   * it, a repeat may undo a later write.
    *
    * @generated from rpc cortex.mutable.v1.MutableStore.BatchSet
    */
@@ -2399,17 +2439,25 @@ export const MutableStore: GenService<{
     output: typeof BatchSetResponseSchema;
   },
   /**
-   * Applies operations to any keys of the tenant, all of them or none, if all preconditions hold. The preconditions are checked
-   * against the entries as they were before; the operations run in order, later ones see what earlier ones did. Nobody sees a
-   * part of it, and nobody writes in between: Commit is strictly serializable. A `store` makes a version of an immutable record.
+   * Applies operations to any keys of the tenant, all of them or none, if all preconditions hold.
+   * - The preconditions are checked against the entries as they were before the first operation.
+   * - The operations run in order; a later one sees the changes of those before it.
+   * - Commit is strictly serializable: nobody sees a part of it, and nobody else writes during it.
+   * - A `store` stores a version of an immutable record.
    *
-   * Fails with INVALID_OPERATIONS (neither operation nor precondition, more than 500 of them together, one that is malformed),
-   * INVALID_REQUEST_ID, REQUEST_ID_REUSED; with the reasons of Set, Delete and Update where an operation is not valid, whose
-   * metadata names it in `field` and `operation_index` (from 0); and with TRANSACTION_FAILED, whose metadata names the operation
-   * (`operation_index`) or precondition (`precondition_index`) that could not be (QUOTA_EXCEEDED is not wrapped so), and its own `reason`: KEY_NOT_FOUND,
-   * REVISION_MISMATCH, KEY_EXISTS, VALUE_NOT_NUMERIC, VALUE_NOT_ARRAY, VALUE_TOO_LARGE, NUMBER_OUT_OF_RANGE, USER_NOT_FOUND,
-   * VERSION_MISMATCH, REPLY_TOO_LARGE. A store that is not valid fails with the reasons of ImmutableStore.Store. Safe to repeat with
-   * `request_id`.
+   * Fails with:
+   * - INVALID_OPERATIONS: neither an operation nor a precondition, more than 500 of them together, or a
+   *   malformed one.
+   * - the reasons of Set, Delete, Update and ImmutableStore.Store: an operation is not valid. The metadata of
+   *   the error names it in `field` and `operation_index` (from 0).
+   * - TRANSACTION_FAILED: an operation failed or a precondition did not hold. The metadata names which one
+   *   (`operation_index` or `precondition_index`), and its own `reason`: KEY_NOT_FOUND, REVISION_MISMATCH,
+   *   KEY_EXISTS, VALUE_NOT_NUMERIC, VALUE_NOT_ARRAY, VALUE_TOO_LARGE, NUMBER_OUT_OF_RANGE, USER_NOT_FOUND,
+   *   VERSION_MISMATCH, REPLY_TOO_LARGE.
+   * - QUOTA_EXCEEDED: never wrapped in TRANSACTION_FAILED.
+   * - INVALID_REQUEST_ID, REQUEST_ID_REUSED.
+   *
+   * Safe to repeat with `request_id`.
    *
    * @generated from rpc cortex.mutable.v1.MutableStore.Commit
    */
@@ -2419,19 +2467,23 @@ export const MutableStore: GenService<{
     output: typeof CommitResponseSchema;
   },
   /**
-   * A transaction that reads before it knows what to write. The caller sends `begin`, then any number of `read`, `list` and
-   * `write`, then `commit` (or `rollback`); each message is answered by one of the same name, in order. What was read, listed
-   * or written is locked until the end, also a key that does not exist: others who write it wait, others who read see it as it
-   * was before. The transaction sees its own writes. It is strictly serializable; nothing of it is visible before `commit` is
-   * answered, and however else the stream ends, it is rolled back at once.
+   * A transaction that reads before it knows what to write. The caller sends `begin`, then any number of
+   * `read`, `list` and `write`, then `commit` or `rollback`. Each message is answered by one of the same
+   * name, in order.
+   * - Every key that it reads, lists or writes stays locked until the end, also a key that does not exist.
+   *   Others who write the key wait; others who read it see it as it was before.
+   * - The transaction sees its own writes. Nobody else sees any of them before `commit` is answered.
+   * - If the stream ends in any other way, the transaction is rolled back at once.
+   * - It is strictly serializable.
+   * - It may last 30 seconds in all, and 5 seconds between messages (settings of the server).
+   * - If another transaction holds a key that it needs, it waits for its turn: for its first lock in the
+   *   server's memory, for later locks in the database.
+   * - Deadlocks are found: one of the transactions fails with CONFLICT. It has changed nothing; begin it
+   *   again.
    *
-   * It may last 30 seconds in all and 5 seconds between messages (settings of the server). A caller that waits for a key that
-   * another transaction holds waits its turn in the server's memory. Transactions that wait for each other in a circle are
-   * found: one fails with CONFLICT, has changed nothing, and is best begun again.
-   *
-   * Fails with INVALID_TRANSACTION (a message out of order), TRANSACTION_TIMEOUT, TRANSACTION_FAILED (a write, as in Commit),
-   * CONFLICT, INVALID_OPERATIONS, INVALID_NAMESPACE, INVALID_KEY, INVALID_FILTER, INVALID_LIMIT, INVALID_REQUEST_ID,
-   * REPLY_TOO_LARGE. Safe to repeat with `request_id`.
+   * Fails with INVALID_TRANSACTION (a message out of order), TRANSACTION_TIMEOUT, TRANSACTION_FAILED (a
+   * write, as in Commit), CONFLICT, INVALID_OPERATIONS, INVALID_NAMESPACE, INVALID_KEY, INVALID_FILTER,
+   * INVALID_LIMIT, INVALID_REQUEST_ID, REPLY_TOO_LARGE. Safe to repeat with `request_id`.
    *
    * @generated from rpc cortex.mutable.v1.MutableStore.Transact
    */
@@ -2441,11 +2493,11 @@ export const MutableStore: GenService<{
     output: typeof TransactResponseSchema;
   },
   /**
-   * Lists the entries of a namespace that match a filter. One response message carries at most 100 records and about 1 MiB;
-   * the stream ends after `limit` records. There is always at least one message.
+   * Lists the entries of a namespace that match a filter. One response message carries at most 100 records
+   * and about 1 MiB; the stream ends after `limit` records. There is always at least one message.
    *
-   * Fails with INVALID_NAMESPACE, INVALID_FILTER, INVALID_USER_ID, INVALID_LIMIT, INVALID_OFFSET, INVALID_SORT,
-   * INVALID_PAGE_TOKEN. Safe to repeat.
+   * Fails with INVALID_NAMESPACE, INVALID_FILTER, INVALID_USER_ID, INVALID_LIMIT, INVALID_OFFSET,
+   * INVALID_SORT, INVALID_PAGE_TOKEN. Safe to repeat.
    *
    * @generated from rpc cortex.mutable.v1.MutableStore.List
    */
@@ -2479,11 +2531,11 @@ export const MutableStore: GenService<{
     output: typeof ListNamespacesResponseSchema;
   },
   /**
-   * Deletes every entry of a namespace, all of them or none. If any was there, an immutable record of the type `audit-log` says so, here
-   * and in the other purges.
+   * Deletes every entry of a namespace, all of them or none. If it deletes any, it leaves a record of the
+   * type `$cortex/audit` in ImmutableStore; so do the other purges.
    *
-   * Fails with INVALID_NAMESPACE, INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to repeat with `request_id`; without, a repeat
-   * deletes what was stored in between.
+   * Fails with INVALID_NAMESPACE, INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to repeat with `request_id`.
+   * Without it, a repeat deletes what was stored in between.
    *
    * @generated from rpc cortex.mutable.v1.MutableStore.PurgeNamespace
    */
@@ -2495,8 +2547,9 @@ export const MutableStore: GenService<{
   /**
    * Deletes the entries of a namespace that match a filter, all of them or none.
    *
-   * Fails with INVALID_NAMESPACE, INVALID_FILTER (also where the filter is empty: that is PurgeNamespace), INVALID_USER_ID,
-   * INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to repeat with `request_id`; without, a repeat deletes what matches by then.
+   * Fails with INVALID_NAMESPACE, INVALID_FILTER (also if the filter is empty: PurgeNamespace deletes all),
+   * INVALID_USER_ID, INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to repeat with `request_id`. Without it, a
+   * repeat deletes what matches by then.
    *
    * @generated from rpc cortex.mutable.v1.MutableStore.PurgeMany
    */
@@ -2506,10 +2559,10 @@ export const MutableStore: GenService<{
     output: typeof PurgeManyResponseSchema;
   },
   /**
-   * Deletes every entry of the tenant. Only where the server was started with `--allow-purge-all`.
+   * Deletes every entry of the tenant. Works only if the server was started with `--allow-purge-all`.
    *
-   * Fails with PURGE_ALL_DISABLED, INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to repeat with `request_id`; without, a repeat
-   * deletes what was stored in between.
+   * Fails with PURGE_ALL_DISABLED, INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to repeat with `request_id`.
+   * Without it, a repeat deletes what was stored in between.
    *
    * @generated from rpc cortex.mutable.v1.MutableStore.PurgeAll
    */

@@ -2,7 +2,7 @@
 // @generated from file cortex/users/v1/users.proto (package cortex.users.v1, syntax proto3)
 /* eslint-disable */
 
-// The users that data can belong to.
+// The service Users: the users that entries and versions can belong to.
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
@@ -31,7 +31,7 @@ export type User = Message<"cortex.users.v1.User"> & {
   id: string;
 
   /**
-   * A JSON object as text, kept to the letter; `{}` where none was given. At most 64 KiB.
+   * A JSON object as text, exactly as it was stored; `{}` if none was given. At most 64 KiB.
    *
    * @generated from field: string profile_json = 2;
    */
@@ -60,7 +60,7 @@ export const UserSchema: GenMessage<User> = /*@__PURE__*/
   messageDesc(file_cortex_users_v1_users, 0);
 
 /**
- * What Create takes.
+ * The request of Create.
  *
  * @generated from message cortex.users.v1.CreateRequest
  */
@@ -80,7 +80,8 @@ export type CreateRequest = Message<"cortex.users.v1.CreateRequest"> & {
   profileJson?: string | undefined;
 
   /**
-   * Names this request, so that it is applied once however often it is sent: see MutableStore. Unset: each time it is sent.
+   * The request id: the server applies the request once, however often it is sent (see MutableStore). Unset:
+   * it is applied each time.
    *
    * @generated from field: optional string request_id = 3;
    */
@@ -95,7 +96,7 @@ export const CreateRequestSchema: GenMessage<CreateRequest> = /*@__PURE__*/
   messageDesc(file_cortex_users_v1_users, 1);
 
 /**
- * What Create gives.
+ * The response of Create.
  *
  * @generated from message cortex.users.v1.CreateResponse
  */
@@ -116,7 +117,7 @@ export const CreateResponseSchema: GenMessage<CreateResponse> = /*@__PURE__*/
   messageDesc(file_cortex_users_v1_users, 2);
 
 /**
- * What Upsert takes.
+ * The request of Upsert.
  *
  * @generated from message cortex.users.v1.UpsertRequest
  */
@@ -136,7 +137,8 @@ export type UpsertRequest = Message<"cortex.users.v1.UpsertRequest"> & {
   profileJson?: string | undefined;
 
   /**
-   * Names this request, so that it is applied once however often it is sent: see MutableStore. Unset: each time it is sent.
+   * The request id: the server applies the request once, however often it is sent (see MutableStore). Unset:
+   * it is applied each time.
    *
    * @generated from field: optional string request_id = 3;
    */
@@ -151,7 +153,7 @@ export const UpsertRequestSchema: GenMessage<UpsertRequest> = /*@__PURE__*/
   messageDesc(file_cortex_users_v1_users, 3);
 
 /**
- * What Upsert gives.
+ * The response of Upsert.
  *
  * @generated from message cortex.users.v1.UpsertResponse
  */
@@ -172,7 +174,7 @@ export const UpsertResponseSchema: GenMessage<UpsertResponse> = /*@__PURE__*/
   messageDesc(file_cortex_users_v1_users, 4);
 
 /**
- * What Update takes.
+ * The request of Update.
  *
  * @generated from message cortex.users.v1.UpdateRequest
  */
@@ -192,7 +194,8 @@ export type UpdateRequest = Message<"cortex.users.v1.UpdateRequest"> & {
   profileJson: string;
 
   /**
-   * Names this request, so that it is applied once however often it is sent: see MutableStore. Unset: each time it is sent.
+   * The request id: the server applies the request once, however often it is sent (see MutableStore). Unset:
+   * it is applied each time.
    *
    * @generated from field: optional string request_id = 3;
    */
@@ -207,7 +210,7 @@ export const UpdateRequestSchema: GenMessage<UpdateRequest> = /*@__PURE__*/
   messageDesc(file_cortex_users_v1_users, 5);
 
 /**
- * What Update gives.
+ * The response of Update.
  *
  * @generated from message cortex.users.v1.UpdateResponse
  */
@@ -228,7 +231,7 @@ export const UpdateResponseSchema: GenMessage<UpdateResponse> = /*@__PURE__*/
   messageDesc(file_cortex_users_v1_users, 6);
 
 /**
- * What Get takes.
+ * The request of Get.
  *
  * @generated from message cortex.users.v1.GetRequest
  */
@@ -249,13 +252,13 @@ export const GetRequestSchema: GenMessage<GetRequest> = /*@__PURE__*/
   messageDesc(file_cortex_users_v1_users, 7);
 
 /**
- * What Get gives.
+ * The response of Get.
  *
  * @generated from message cortex.users.v1.GetResponse
  */
 export type GetResponse = Message<"cortex.users.v1.GetResponse"> & {
   /**
-   * The user; unset where nobody has the id.
+   * The user. Unset: no user has the id.
    *
    * @generated from field: optional cortex.users.v1.User user = 1;
    */
@@ -270,7 +273,7 @@ export const GetResponseSchema: GenMessage<GetResponse> = /*@__PURE__*/
   messageDesc(file_cortex_users_v1_users, 8);
 
 /**
- * What List takes.
+ * The request of List.
  *
  * @generated from message cortex.users.v1.ListRequest
  */
@@ -290,14 +293,15 @@ export type ListRequest = Message<"cortex.users.v1.ListRequest"> & {
   limit?: number | undefined;
 
   /**
-   * How many to skip: 0 or more. Unset: 0. Not together with page_token.
+   * How many users to skip: 0 or more. Unset: 0. Not together with page_token.
    *
    * @generated from field: optional int32 offset = 3;
    */
   offset?: number | undefined;
 
   /**
-   * Where to go on: `next_page_token` of an earlier response to the same query. Unset or empty: from the start.
+   * The page token: `next_page_token` of an earlier response to the same query. Unset or empty: the first
+   * page.
    *
    * @generated from field: string page_token = 4;
    */
@@ -312,7 +316,7 @@ export const ListRequestSchema: GenMessage<ListRequest> = /*@__PURE__*/
   messageDesc(file_cortex_users_v1_users, 9);
 
 /**
- * What List gives: one page.
+ * The response of List: one page.
  *
  * @generated from message cortex.users.v1.ListResponse
  */
@@ -332,14 +336,14 @@ export type ListResponse = Message<"cortex.users.v1.ListResponse"> & {
   total: bigint;
 
   /**
-   * Whether more match after these.
+   * True if more users match after these.
    *
    * @generated from field: bool has_more = 3;
    */
   hasMore: boolean;
 
   /**
-   * Where to go on; empty where has_more is false.
+   * The page token of the next page; empty if has_more is false.
    *
    * @generated from field: string next_page_token = 4;
    */
@@ -354,7 +358,7 @@ export const ListResponseSchema: GenMessage<ListResponse> = /*@__PURE__*/
   messageDesc(file_cortex_users_v1_users, 10);
 
 /**
- * What Delete takes.
+ * The request of Delete.
  *
  * @generated from message cortex.users.v1.DeleteRequest
  */
@@ -367,28 +371,29 @@ export type DeleteRequest = Message<"cortex.users.v1.DeleteRequest"> & {
   id: string;
 
   /**
-   * Whether all that is linked to the user is erased too. Without, that is USER_HAS_DATA.
+   * If true, everything that is linked to the user is erased too. If false, linked data is USER_HAS_DATA.
    *
    * @generated from field: bool cascade = 2;
    */
   cascade: boolean;
 
   /**
-   * Whether to count only, and erase nothing. Without `cascade`, what is linked is USER_HAS_DATA here too.
+   * If true, it only counts and erases nothing. Without `cascade`, linked data is USER_HAS_DATA here too.
    *
    * @generated from field: bool dry_run = 3;
    */
   dryRun: boolean;
 
   /**
-   * Whether to look once more, in the same transaction, that nothing of the user is left.
+   * If true, it checks in the same transaction that nothing of the user is left. Not together with dry_run.
    *
    * @generated from field: bool verify = 4;
    */
   verify: boolean;
 
   /**
-   * Names this request, so that it is applied once however often it is sent: see MutableStore. Unset: each time it is sent.
+   * The request id: the server applies the request once, however often it is sent (see MutableStore). Unset:
+   * it is applied each time.
    *
    * @generated from field: optional string request_id = 5;
    */
@@ -403,13 +408,13 @@ export const DeleteRequestSchema: GenMessage<DeleteRequest> = /*@__PURE__*/
   messageDesc(file_cortex_users_v1_users, 11);
 
 /**
- * What Delete gives.
+ * The response of Delete.
  *
  * @generated from message cortex.users.v1.DeleteResponse
  */
 export type DeleteResponse = Message<"cortex.users.v1.DeleteResponse"> & {
   /**
-   * Whether the user was (with dry_run: would be) erased. False: nobody has the id.
+   * True if the user was (with dry_run: would be) erased. False: no user has the id.
    *
    * @generated from field: bool deleted = 1;
    */
@@ -423,8 +428,8 @@ export type DeleteResponse = Message<"cortex.users.v1.DeleteResponse"> & {
   userId: string;
 
   /**
-   * How many rows were (with dry_run: would be) erased, by table: `users`, `mutable`, `mutable_access`, `immutable` (records of which
-   * nothing is left), `immutable_version`, `request` (kept replies).
+   * How many rows were (with dry_run: would be) erased, by table: `users`, `mutable`, `mutable_access`,
+   * `immutable` (records of which nothing is left), `immutable_version`, `request` (stored replies).
    *
    * @generated from field: map<string, int64> counts = 3;
    */
@@ -438,14 +443,14 @@ export type DeleteResponse = Message<"cortex.users.v1.DeleteResponse"> & {
   totalDeleted: bigint;
 
   /**
-   * Whether it was looked, and nothing was left.
+   * True if the check that `verify` asks for was done, and nothing was left.
    *
    * @generated from field: bool verified = 5;
    */
   verified: boolean;
 
   /**
-   * Whether it was only counted.
+   * True if nothing was erased because the request has dry_run.
    *
    * @generated from field: bool dry_run = 6;
    */
@@ -460,7 +465,7 @@ export const DeleteResponseSchema: GenMessage<DeleteResponse> = /*@__PURE__*/
   messageDesc(file_cortex_users_v1_users, 12);
 
 /**
- * What Export takes.
+ * The request of Export.
  *
  * @generated from message cortex.users.v1.ExportRequest
  */
@@ -481,16 +486,21 @@ export const ExportRequestSchema: GenMessage<ExportRequest> = /*@__PURE__*/
   messageDesc(file_cortex_users_v1_users, 13);
 
 /**
- * What Export gives: a part of the lines.
+ * The response of Export: some of the lines.
  *
  * @generated from message cortex.users.v1.ExportResponse
  */
 export type ExportResponse = Message<"cortex.users.v1.ExportResponse"> & {
   /**
-   * Each a JSON object without line breaks, which says what it is in `kind`: `user` (`id`, `profile`, `createdAt`, `updatedAt`), then each
-   * `mutable` entry (`namespace`, `key`, `value`, `metadata`, `createdAt`, `updatedAt`, `expiresAt`, `accessCount`, `lastAccessed`,
-   * `updatedBy`, `principal`), then each `immutable` version (`type`, `id`, `version`, `data`, `metadata`, `createdAt`, `agentId`,
-   * `principal`). Times are ISO 8601; what there is none of is null.
+   * Each line is a JSON object without line breaks. Its member `kind` says what it is. They come in this
+   * order:
+   * - `user`: `id`, `profile`, `createdAt`, `updatedAt`.
+   * - `mutable`, for each entry: `namespace`, `key`, `value`, `metadata`, `createdAt`, `updatedAt`,
+   *   `expiresAt`, `accessCount`, `lastAccessed`, `updatedBy`, `principal`.
+   * - `immutable`, for each version: `type`, `id`, `version`, `data`, `metadata`, `createdAt`, `agentId`,
+   *   `principal`.
+   *
+   * Times are ISO 8601. A member that has no value is null.
    *
    * @generated from field: repeated string lines = 1;
    */
@@ -505,13 +515,19 @@ export const ExportResponseSchema: GenMessage<ExportResponse> = /*@__PURE__*/
   messageDesc(file_cortex_users_v1_users, 14);
 
 /**
- * Users of a tenant. An entry or a version that names a user (`user_id`) must name one that exists here. The tenant comes from the
- * gRPC metadata `x-tenant-id`; none given is the tenant with the empty name, a tenant like any other.
+ * Users of a tenant. An entry or a version that names a user (`user_id`) must name one that exists here.
  *
- * Get and List need the permission read; Create, Upsert and Update write; Delete and Export admin.
+ * Tenant: the gRPC metadata `x-tenant-id` names it. Without it, the call is for the tenant with the empty
+ * name, a tenant like any other; if the credentials allow only one tenant, the call is for that one.
  *
- * Every RPC may fail with UNAUTHENTICATED, PERMISSION_DENIED, RATE_LIMITED, OVERLOADED, INVALID_TENANT, INVALID_AGENT_ID, MALFORMED_REQUEST, MESSAGE_TOO_LARGE, DEADLINE_EXCEEDED, CANCELLED,
- * CONFLICT, SHUTTING_DOWN, DATABASE_UNAVAILABLE, DATABASE_FULL or DATABASE_ERROR besides the reasons it names.
+ * Permissions: Get and List need `read`; Create, Upsert and Update need `write`; Delete and Export need
+ * `admin`.
+ *
+ * Errors: besides the reasons it names, every RPC may fail with UNAUTHENTICATED, PERMISSION_DENIED,
+ * KEYS_UNAVAILABLE, RATE_LIMITED, OVERLOADED, INVALID_TENANT, INVALID_AGENT_ID, MALFORMED_REQUEST,
+ * MESSAGE_TOO_LARGE, DEADLINE_EXCEEDED, CANCELLED, CONFLICT, SHUTTING_DOWN, DATABASE_UNAVAILABLE,
+ * DATABASE_FULL or DATABASE_ERROR. Create, Upsert and Update may also fail with QUOTA_EXCEEDED and
+ * REPLY_ERASED, Export with SLOW_READER.
  *
  * @generated from service cortex.users.v1.Users
  */
@@ -519,8 +535,8 @@ export const Users: GenService<{
   /**
    * Creates a user.
    *
-   * Fails with INVALID_USER_ID, INVALID_METADATA, USER_EXISTS, INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to repeat with
-   * `request_id`; without, the repeat is USER_EXISTS.
+   * Fails with INVALID_USER_ID, INVALID_METADATA, USER_EXISTS, INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to
+   * repeat with `request_id`. Without it, a repeat fails with USER_EXISTS.
    *
    * @generated from rpc cortex.users.v1.Users.Create
    */
@@ -530,7 +546,7 @@ export const Users: GenService<{
     output: typeof CreateResponseSchema;
   },
   /**
-   * Creates a user, or replaces the profile of an existing one where a profile is given.
+   * Creates a user. If the user exists and the request has a profile, replaces the profile.
    *
    * Fails with INVALID_USER_ID, INVALID_METADATA, INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to repeat.
    *
@@ -544,7 +560,8 @@ export const Users: GenService<{
   /**
    * Replaces the profile of a user.
    *
-   * Fails with INVALID_USER_ID, INVALID_METADATA, USER_NOT_FOUND, INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to repeat.
+   * Fails with INVALID_USER_ID, INVALID_METADATA, USER_NOT_FOUND, INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe
+   * to repeat.
    *
    * @generated from rpc cortex.users.v1.Users.Update
    */
@@ -554,7 +571,7 @@ export const Users: GenService<{
     output: typeof UpdateResponseSchema;
   },
   /**
-   * Reads a user. A user nobody knows is an empty response, not an error.
+   * Reads a user. If the user does not exist, the response is empty; that is not an error.
    *
    * Fails with INVALID_USER_ID. Safe to repeat.
    *
@@ -566,7 +583,8 @@ export const Users: GenService<{
     output: typeof GetResponseSchema;
   },
   /**
-   * Lists users by id, ascending, bytewise. A page ends at the limit, or earlier where its profiles pass 1 MiB.
+   * Lists users by id, ascending, bytewise. A page ends at the limit, or earlier if its profiles exceed 1
+   * MiB.
    *
    * Fails with INVALID_FILTER, INVALID_LIMIT, INVALID_OFFSET, INVALID_PAGE_TOKEN. Safe to repeat.
    *
@@ -578,20 +596,30 @@ export const Users: GenService<{
     output: typeof ListResponseSchema;
   },
   /**
-   * Erases a user: with `cascade` also all that is linked to the user, in one transaction; without, only a user nothing is linked to.
+   * Erases a user. With `cascade` it also erases everything that is linked to the user, in one transaction.
+   * Without it, the user must have nothing linked: else USER_HAS_DATA.
    *
-   * Of the entries and versions that name the user nothing stays but this: where a record also has versions of others, those stay, and of
-   * the user's versions between them only the number, the time and the digest, so that the history of the others can still be verified. If
-   * the current version was the user's, the record has no current version (it is in no read, list, count or search) until the next is
-   * stored. Access statistics go with their entries. Replies that are kept under request ids lose their content: a request that is
-   * repeated then fails with REPLY_ERASED, and is not done again. What others say of the user in data of their own is theirs, and stays.
+   * With `cascade`:
+   * - Entries of the user are deleted, with their access statistics.
+   * - Records that have only versions of this user are deleted.
+   * - If a record also has versions of others, those versions stay. Of the user's versions only the number,
+   *   the time and the digest stay, so that the history of the others can still be verified. If the current
+   *   version was the user's, the record has no current version until the next store: no read, list, count or
+   *   search finds it.
+   * - Stored replies (of request ids) that hold data of the user lose their content. If such a request is
+   *   repeated, it fails with REPLY_ERASED and is not applied again.
+   * - Data of others that mentions the user stays.
    *
-   * Nobody can link anything to the user meanwhile: such writes wait, and fail with USER_NOT_FOUND. The id may be used again afterwards,
-   * and is then another user. A user nobody knows is `deleted: false`, not an error. That a user was erased is kept as an immutable record of the type
-   * `audit-log`, which names the user only by a digest (docs/security.md).
+   * Until the erasure ends, nobody can link anything to the user: such writes wait, and then fail with
+   * USER_NOT_FOUND. Afterwards the id may be used again; it is then another user. If the user does not exist,
+   * the response is `deleted: false`, not an error.
    *
-   * Fails with INVALID_USER_ID, USER_HAS_DATA (without `cascade`), INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to repeat; with
-   * `request_id` the repeat gives the same counts.
+   * The erasure leaves a record of the type `$cortex/audit` in ImmutableStore, which names the user only by a
+   * digest (docs/security.md).
+   *
+   * Fails with INVALID_USER_ID, USER_HAS_DATA (without `cascade`), INVALID_OPTIONS (`verify` with `dry_run`),
+   * INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to repeat. With `request_id` the repeat gives the same
+   * counts.
    *
    * @generated from rpc cortex.users.v1.Users.Delete
    */
@@ -601,8 +629,8 @@ export const Users: GenService<{
     output: typeof DeleteResponseSchema;
   },
   /**
-   * Gives all that is linked to a user, for a request of access: the user, the entries, every version that is kept. Each is read as it
-   * is when its turn comes.
+   * Streams everything that is linked to a user, to answer a data access request: the user, the entries,
+   * every version that is kept. It is not one snapshot: each part is read when the stream reaches it.
    *
    * Fails with INVALID_USER_ID, USER_NOT_FOUND. Safe to repeat.
    *

@@ -1,0 +1,124 @@
+// An upgrade beside a server of the release before: support/release-before.tar.gz is that release, as `npm pack` made it.
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, inject, it } from "vitest";
+import { Cortex } from "../../client/index.js";
+import { defaults } from "../../server/config/config.js";
+import { connect, type Sql } from "../../server/postgres/connection.js";
+import { type Running, start } from "../../server/start.js";
+import { auditDigest, auditType } from "../../server/storage/audit/audit.js";
+import { dump } from "../support/dump.js";
+import { databaseUrl } from "../support/postgres.js";
+import { root, run, type ServerProcess, spawnServer } from "../support/process.js";
+import { Raw } from "../support/raw.js";
+import { testLog } from "../support/server.js";
+import { answer, methods, requestsOf, seed } from "../support/tenant-isolation.js";
+
+const name = `upgrade_${process.pid}`;
+let directory: string;
+let admin: Sql;
+let sql: Sql;
+let url: string;
+let before: ServerProcess;
+let after: Running;
+
+beforeAll(async () => {
+  await mkdir(join(root, "dist"), { recursive: true }); // where its packages are found
+  directory = await mkdtemp(join(root, "dist", "release-before-"));
+  const archive = join(import.meta.dirname, "../support/release-before.tar.gz");
+  expect((await run("tar", ["xzf", archive, "-C", directory])).code).toBe(0);
+  admin = connect(inject("postgresUrl"), { max: 1 });
+  await admin.unsafe(`create database ${name} template template0`);
+  url = databaseUrl(inject("postgresUrl"), name);
+  sql = connect(url, { max: 1 });
+  const main = join(directory, "package/dist/server/main.js");
+  before = await spawnServer(["--database-url", url, "--allow-purge-all"], {}, {}, main);
+});
+afterAll(async () => {
+  await after?.stop();
+  await before?.end();
+  await sql?.end();
+  await admin?.unsafe(`drop database if exists ${name} with (force)`);
+  await admin?.end();
+  await rm(directory, { recursive: true, force: true });
+});
+
+const client = (address: string, agentId?: string) =>
+  new Cortex({ address, tenantId: "acme", timeoutMs: 20_000, agentId });
+
+it("moves the audit trail, and lets an older server write nothing more", async () => {
+  const old = client(before.address, "user-2");
+  await old.users.create("user-2");
+  for (const userId of ["user-2", null])
+    await old.mutable.set("notes", `of ${userId}`, { text: "a note" }, { userId });
+  await old.immutable.store({ type: "t", id: "about user-2", data: {}, userId: "user-2" });
+  await old.mutable.purgeMany("notes", { userId: "user-2" });
+  await old.mutable.purgeNamespace("notes");
+  await old.immutable.purge("t", "about user-2");
+  await old.immutable.store({ type: "audit-log", id: "of the user", data: { own: true } });
+  await seed(old);
+  await old.close();
+
+  after = await start({ ...defaults, listen: "127.0.0.1:0" }, url, testLog);
+
+  const upgraded = client(after.address);
+  const { records } = await upgraded.immutable.list({ type: auditType, sortOrder: "asc" });
+  const user = auditDigest("acme", "user-2");
+  expect(records.map(({ data, agentId, userId }) => ({ data, agentId, userId }))).toEqual([
+    {
+      data: {
+        action: "MutableStore.PurgeMany",
+        asked: { namespace: "notes", user },
+        deleted: { entries: 1 },
+        user,
+      },
+    },
+    {
+      data: {
+        action: "MutableStore.PurgeNamespace",
+        asked: { namespace: "notes" },
+        deleted: { entries: 1 },
+      },
+      agentId: "user-2",
+    },
+    {
+      data: {
+        action: "ImmutableStore.Purge",
+        asked: { type: "t", id: auditDigest("acme", "about user-2") },
+        deleted: { records: 1, versions: 1 },
+        user,
+      },
+    },
+  ]);
+  for (const { type, id } of records)
+    expect(await upgraded.immutable.verifyHistory(type, id)).toMatchObject({
+      valid: true,
+      versions: 1,
+    });
+  expect((await upgraded.immutable.get("audit-log", "of the user"))?.data).toEqual({ own: true });
+  expect((await upgraded.immutable.list({ type: "audit-log" })).total).toBe(1);
+  expect(await upgraded.mutable.get("ns", "counter")).toBe(41);
+
+  const rows = await dump(sql);
+  const raw = new Raw(before.address);
+  for (const method of methods) {
+    if (method.name === "GetRetention") continue; // asks no database
+    for (const request of requestsOf(method)) {
+      const reply = await answer(raw, method, request, "acme");
+      expect([method.name, JSON.stringify(reply)]).toEqual([
+        method.name,
+        expect.stringContaining("DATABASE_UNAVAILABLE"),
+      ]);
+    }
+  }
+  expect(await raw.call(methods[0] as never, { namespace: "n", key: "k", valueJson: "1" })).toEqual(
+    expect.objectContaining({
+      reason: "DATABASE_UNAVAILABLE",
+      message: "the database does not answer",
+      details: { applied: "no" },
+    }),
+  );
+  raw.close();
+  expect(await dump(sql)).toBe(rows);
+  await upgraded.close();
+});
