@@ -3,6 +3,7 @@ import { createServer, connect as dial, type Socket } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterEach, describe, expect, it } from "vitest";
 import { Cortex, CortexError } from "../../client/index.js";
+import { cleanEnvironment, root, run } from "../support/process.js";
 import { serve } from "../support/server.js";
 
 const s = serve();
@@ -161,3 +162,18 @@ async function freePort(): Promise<number> {
   await new Promise((resolve) => server.close(resolve));
   return port;
 }
+
+it("changes nothing global: the host application's protobuf decodes as before", async () => {
+  const script = `
+    import { getTextEncoding } from "@bufbuild/protobuf/wire";
+    const before = getTextEncoding();
+    const { Cortex } = await import("./client/index.ts");
+    const cortex = new Cortex({ address: process.argv[1] });
+    await cortex.mutable.set("ns", "\\ufeffkey", 1);
+    const [record] = (await cortex.mutable.list("ns")).records;
+    console.log(getTextEncoding() === before, record.key === "\\ufeffkey");
+    await cortex.close();`;
+  const args = ["--import", "tsx", "--input-type=module", "-e", script, s.address];
+  const { out, err } = await run(process.execPath, args, { cwd: root, env: cleanEnvironment() });
+  expect([out, err]).toEqual(["true true\n", ""]);
+});

@@ -49,12 +49,14 @@ it("holds what a user needs, and no more", async () => {
   const tops = new Set(files.filter(Boolean).map((file) => file.split("/")[1]));
   expect([...tops].sort()).toEqual([
     "CHANGELOG.md",
+    "LICENSE",
     "README.md",
     "dist",
     "docs",
     "package.json",
     "proto",
   ]);
+  expect(files.filter((file) => /tsbuildinfo|release-before|\.tgz$/.test(file))).toEqual([]);
   for (const file of [
     "dist/client/index.js",
     "dist/client/index.d.ts",
