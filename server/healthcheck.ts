@@ -1,4 +1,5 @@
-// The health check of a container: asks the server at CORTEX_LISTEN for its health. The exit code is 0 if it serves.
+// The health check of a container: asks the server at CORTEX_LISTEN for its health. The exit code is 0 if it
+// serves.
 import { readFileSync } from "node:fs";
 import { Client, credentials, Metadata } from "@grpc/grpc-js";
 import { service } from "grpc-health-check";

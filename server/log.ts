@@ -1,4 +1,5 @@
-// The log: pino, on stderr. Errors are logged without the parameters and details of statements, which hold users' data.
+// The log: pino, on stderr. Errors are logged without the parameters and details of statements, which hold
+// users' data.
 import pino, { type Logger } from "pino";
 import pretty from "pino-pretty";
 import type { Config } from "./config/config.js";

@@ -1,6 +1,6 @@
 #!/usr/bin/env -S node --max-semi-space-size=64
-// The command: parses flags and environment, and starts the server. With --workers N this process owns the embedded
-// Postgres, and N others serve.
+// The command: parses flags and environment, and starts the server. With --workers N this process owns the
+// embedded Postgres, and N others serve.
 import cluster from "node:cluster";
 import { createRequire } from "node:module";
 import type { Logger } from "pino";

@@ -1,4 +1,5 @@
-// The services that the server has. Start, reflection, health, authorization and the tests that walk all RPCs read this list.
+// The services that the server has. Start, reflection, health, authorization and the tests that walk all RPCs
+// read this list.
 import type { Service } from "./grpc/handlers.js";
 import { immutableStore } from "./immutable/service.js";
 import { mutableStore } from "./mutable/service.js";

@@ -29,7 +29,10 @@ import { sweepVersions } from "./storage/versions/sweep.js";
 export interface Running {
   /** The HOST:PORT that is served. */
   address: string;
-  /** Takes no new calls, lets those in flight finish within the drain time, writes what is counted, and closes. */
+  /**
+   * Takes no new calls, lets those in flight finish within the drain time, writes what is counted, and
+   * closes.
+   */
   stop(): Promise<void>;
 }
 

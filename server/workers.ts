@@ -1,5 +1,5 @@
-// Several worker processes that serve one address (--workers). The primary process starts them, replaces one that dies, and
-// stops them together.
+// Several worker processes that serve one address (--workers). The primary process starts them, replaces one
+// that dies, and stops them together.
 import cluster, { type Worker } from "node:cluster";
 import type { Logger } from "pino";
 import { type Config, environmentOf } from "./config/config.js";
@@ -42,7 +42,8 @@ export async function runWorkers(
     }, restartPauseMs);
   };
 
-  // The first worker starts alone: it migrates the database, and if the port is 0 it picks the one that the others share.
+  // The first worker starts alone: it migrates the database, and if the port is 0 it picks the one that the
+  // others share.
   const address = await fork();
   await Promise.all(Array.from({ length: config.workers - 1 }, fork));
   return {

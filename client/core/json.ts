@@ -1,5 +1,5 @@
-// Converts values to JSON text. Refuses a value that JSON.stringify would drop or change silently, and gives
-// the path to it.
+// Converts values to JSON text. Throws if JSON.stringify would silently drop or change a value; the error has
+// the path to that value.
 import { CortexError } from "./error.js";
 
 const depthMax = 1000; // the server's limit

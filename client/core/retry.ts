@@ -29,9 +29,9 @@ export const certainlyNot = (error: unknown): boolean =>
     (!traitsOf(error.code).ambiguous && error.details.applied !== "unknown"));
 
 /**
- * The error of a later attempt, if an earlier attempt may have been applied. If the server refused the later
- * attempt before it looked for the stored reply of the earlier one, the error says nothing about the earlier
- * one: then `applied` is `unknown`.
+ * Corrects the error of a retry when an earlier attempt may have been applied. If the server refused the
+ * retry before it looked up the stored reply, nobody knows whether the earlier attempt was applied, so
+ * `applied` becomes `unknown`.
  */
 export function unsure(error: unknown): unknown {
   if (!(error instanceof CortexError)) return error;
@@ -41,8 +41,8 @@ export function unsure(error: unknown): unknown {
 }
 
 /**
- * Waits before the next attempt. Throws `error` if `last`, the error of the last attempt, allows no further
- * one.
+ * Waits before the next attempt. `last` is the error of the latest attempt. Throws `error` instead if `last`
+ * must not be retried, after too many failures, or if the deadline would pass during the wait.
  */
 export async function backOff(
   error: unknown,
@@ -63,12 +63,18 @@ export async function backOff(
   });
 }
 
-/** True if the call may be repeated: it was certainly not applied, or to apply it twice does no harm. */
+/**
+ * True if the call may be repeated: its reason is repeatable, and it was certainly not applied or does no
+ * harm when it is applied twice.
+ */
 const mayRepeat = (error: CortexError, idempotency: Idempotency): boolean =>
   traitsOf(error.code).repeatable &&
   (certainlyNot(error) || idempotency !== Idempotency.IDEMPOTENCY_UNKNOWN);
 
-/** Waits for the next message of a stream. Fails with DEADLINE_EXCEEDED or CANCELLED if it comes too late. */
+/**
+ * Waits for the next message of a stream. Fails with DEADLINE_EXCEEDED at the deadline, and with CANCELLED
+ * when the signal aborts.
+ */
 export function within<T>(
   deadline: Date,
   signal: AbortSignal | undefined,

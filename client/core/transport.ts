@@ -48,8 +48,8 @@ export interface CallOptions {
 export interface WriteOptions extends CallOptions {
   /**
    * The request id, 1 to 128 bytes. The server applies a write once per request id, however often and from
-   * however many processes it is sent, for 24 hours. Default: a new id, with which this call repeats a write
-   * whose reply was lost.
+   * however many processes it is sent, for 24 hours. Default: a new id for each call. The retries of the call
+   * use the same id.
    */
   requestId?: string | undefined;
 }

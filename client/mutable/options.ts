@@ -9,8 +9,8 @@ export interface EntryOptions {
   /** Any JSON object up to 64 KiB. Undefined: as it was. null: `{}`. */
   metadata?: Record<string, unknown> | null | undefined;
   /**
-   * Seconds until the entry expires: above 0, at most 100 years. Undefined: it does not expire, even if it
-   * did before.
+   * Seconds until the entry expires: above 0, at most 100 years. Undefined: the entry does not expire,
+   * and an earlier expiry is removed.
    */
   ttlSeconds?: number | undefined;
 }

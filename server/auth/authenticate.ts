@@ -1,5 +1,5 @@
-// Who is calling: known by a key, by a token or by a client certificate. Files of keys are read again when they change;
-// a file that cannot be read then is logged, and the keys known before stay.
+// Who is calling: known by a key, by a token or by a client certificate. Files of keys are read again when
+// they change; a file that cannot be read then is logged, and the keys known before stay.
 import { readFile } from "node:fs/promises";
 import type { ServerUnaryCall } from "@grpc/grpc-js";
 import type { Logger } from "pino";
@@ -14,7 +14,10 @@ import { fileTrust, secretTrust, type Trust, urlTrust, Verifier } from "./tokens
 export type IncomingCall = Pick<ServerUnaryCall<unknown, unknown>, "metadata" | "getAuthContext">;
 
 export interface Authenticator {
-  /** The credentials of a call; throws UNAUTHENTICATED if it has none. A promise only where keys must be fetched. */
+  /**
+   * The credentials of a call; throws UNAUTHENTICATED if it has none. A promise only where keys must be
+   * fetched.
+   */
   authenticate(call: IncomingCall): Credentials | Promise<Credentials>;
   stop(): void;
 }

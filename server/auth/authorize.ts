@@ -1,5 +1,5 @@
-// What a call may do: its RPC needs a permission, and its request may name only what the credentials reach. The proto
-// declares which fields name data (cortex.options.v1.reach), so no handler can forget one.
+// What a call may do: its RPC needs a permission, and its request may name only what the credentials reach.
+// The proto declares which fields name data (cortex.options.v1.reach), so no handler can forget one.
 import {
   type DescField,
   type DescMessage,
@@ -17,8 +17,9 @@ import { CortexError, type Details } from "../errors/reasons.js";
 import { type Credentials, isAllowed, type Permission, type Reach } from "./credentials.js";
 
 /**
- * How a request may mean more than it names. `named`: a request that names nothing means everything, so credentials with
- * a limited reach must name something. `all`: it always means everything, so such credentials may not call the RPC.
+ * How a request may mean more than it names. `named`: a request that names nothing means everything, so
+ * credentials with a limited reach must name something. `all`: it always means everything, so such
+ * credentials may not call the RPC.
  */
 type Breadth = "named" | "all";
 type Rule = Permission | [Permission, Breadth];
@@ -56,7 +57,9 @@ export function tenantOf({ tenants }: Credentials, asked: string): string {
   );
 }
 
-/** Throws PERMISSION_DENIED if the credentials do not allow the RPC, or do not reach what the request names. */
+/**
+ * Throws PERMISSION_DENIED if the credentials do not allow the RPC, or do not reach what the request names.
+ */
 export function authorize(credentials: Credentials, endpoint: Endpoint, request: unknown): void {
   const { method, permission, breadth } = endpoint;
   if (!isAllowed(credentials, permission))
@@ -72,7 +75,10 @@ export function authorize(credentials: Credentials, endpoint: Endpoint, request:
   }
 }
 
-/** Throws PERMISSION_DENIED if a further message of a stream reads without the permission, or names what is out of reach. */
+/**
+ * Throws PERMISSION_DENIED if a further message of a stream reads without the permission, or names what is
+ * out of reach.
+ */
 export function authorizeMessage(
   credentials: Credentials,
   endpoint: Endpoint,

@@ -10,7 +10,10 @@ export interface Credentials {
   /** The tenants it may name; undefined: all. */
   tenants: ReadonlySet<string> | undefined;
   permissions: ReadonlySet<Permission>;
-  /** What namespaces and types must begin with; undefined: all are in reach. If only one of both is given, nothing of the other is in reach. */
+  /**
+   * What namespaces and types must begin with; undefined: all are in reach. If only one of both is given,
+   * nothing of the other is in reach.
+   */
   reach: Reach | undefined;
 }
 
@@ -36,7 +39,10 @@ export class BadGrant extends Error {}
 
 const principalCharsMax = 256;
 
-/** Parses the grant `{ tenants: ["acme"] or "*", permissions: ["read", …], namespaces?: […], types?: […] }` of a principal. */
+/**
+ * Parses the grant `{ tenants: ["acme"] or "*", permissions: ["read", …], namespaces?: […], types?: […] }` of
+ * a principal.
+ */
 export function credentialsOf(principal: unknown, grant: Record<string, unknown>): Credentials {
   const { tenants, permissions: given, namespaces, types } = grant;
   const allowed = texts(given, "permissions");

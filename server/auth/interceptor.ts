@@ -1,5 +1,5 @@
-// Checks the credentials of a call as soon as its headers are there: a call without valid ones is refused before any
-// byte of its message is read.
+// Checks the credentials of a call as soon as its headers are there: a call without valid ones is refused
+// before any byte of its message is read.
 import { type Metadata, ServerInterceptingCall, type ServerInterceptor } from "@grpc/grpc-js";
 import { CortexError } from "../errors/reasons.js";
 import { unexpected } from "../errors/sqlstate.js";

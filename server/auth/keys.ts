@@ -1,5 +1,5 @@
-// Pre-shared keys: a JSON file of their SHA-256 digests and what each allows. A plain digest is safe because keys are
-// random (32 bytes, say); it would not be safe for passwords.
+// Pre-shared keys: a JSON file of their SHA-256 digests and what each allows. A plain digest is safe because
+// keys are random (32 bytes, say); it would not be safe for passwords.
 import { createHash, timingSafeEqual } from "node:crypto";
 import { BadGrant, type Credentials, credentialsOf } from "./credentials.js";
 
@@ -8,7 +8,10 @@ interface Key {
   credentials: Credentials;
 }
 
-/** Parses a file of keys: `{ "keys": [{ "principal", "sha256": hex or list of hex, "tenants", "permissions", … }] }`. */
+/**
+ * Parses a file of keys: `{ "keys": [{ "principal", "sha256": hex or list of hex, "tenants", "permissions", …
+ * }] }`.
+ */
 export function parseKeys(text: string): Key[] {
   let file: unknown;
   try {
@@ -48,7 +51,10 @@ function objectOf(value: unknown, what: string, known: string[]): Record<string,
   return value as Record<string, unknown>;
 }
 
-/** The credentials of a key; undefined if it is not known. Compares with all keys, so that the time taken reveals nothing. */
+/**
+ * The credentials of a key; undefined if it is not known. Compares with all keys, so that the time taken
+ * reveals nothing.
+ */
 export function holderOf(keys: readonly Key[], token: string): Credentials | undefined {
   const digest = createHash("sha256").update(token).digest();
   let holder: Credentials | undefined;

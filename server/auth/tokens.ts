@@ -1,5 +1,5 @@
-// JSON Web Tokens, verified by jose: signature, issuer, audience, times. The claim `cortex` says what a token allows, `sub` who
-// calls.
+// JSON Web Tokens, verified by jose: signature, issuer, audience, times. The claim `cortex` says what the
+// token allows. The claim `sub` says who calls.
 import {
   createLocalJWKSet,
   createRemoteJWKSet,

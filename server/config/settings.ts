@@ -1,5 +1,5 @@
-// Every setting once: flag, environment variable, default, bounds and purpose. --help and docs/settings.md are printed from
-// this table.
+// Every setting once: flag, environment variable, default, bounds and purpose. --help and docs/settings.md
+// are printed from this table.
 import { authSettings } from "./auth-settings.js";
 import { limits } from "./limits.js";
 import { Retention, retention } from "./retention.js";

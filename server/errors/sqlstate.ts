@@ -1,8 +1,12 @@
-// Errors of Postgres, its driver and the socket, as reasons. A Postgres error is known by its SQLSTATE, never by its text.
+// Errors of Postgres, its driver and the socket, as reasons. A Postgres error is known by its SQLSTATE, never
+// by its text.
 import { randomUUID } from "node:crypto";
 import { CortexError, type Details, type Reason } from "./reasons.js";
 
-/** The code of an error of Postgres (its SQLSTATE), of the driver or of the socket; undefined for other errors. */
+/**
+ * The code of an error of Postgres (its SQLSTATE), of the driver or of the socket; undefined for other
+ * errors.
+ */
 export function codeOf(error: unknown): string | undefined {
   return error instanceof Error && "code" in error && typeof error.code === "string"
     ? error.code
@@ -38,6 +42,12 @@ const lost = new Set([
   "57P05", // idle_session_timeout
 ]);
 
+/** Whether the connection was lost while a statement ran on it. */
+export const isConnectionLost = (error: unknown): boolean => {
+  const code = codeOf(error);
+  return code !== undefined && (lost.has(code) || code.startsWith("08"));
+};
+
 /** The reason for an error of the database; undefined for an error that is not expected. */
 export function fromDatabase(error: unknown): CortexError | undefined {
   const code = codeOf(error);
@@ -45,8 +55,7 @@ export function fromDatabase(error: unknown): CortexError | undefined {
   const as = (reason: Reason, details: Details = {}) =>
     new CortexError(reason, details, { cause: error });
   if (notSent.has(code)) return as("DATABASE_UNAVAILABLE", { applied: "no" });
-  if (lost.has(code) || code.startsWith("08"))
-    return as("DATABASE_UNAVAILABLE", { applied: "unknown" });
+  if (isConnectionLost(error)) return as("DATABASE_UNAVAILABLE", { applied: "unknown" });
   if (code === "40001" || code === "40P01" || code === "55P03") return as("CONFLICT");
   if (code === "53100" || code === "58030") return as("DATABASE_FULL"); // disk full, I/O error
   if (code === "25006") return as("DATABASE_UNAVAILABLE", { applied: "no" }); // read-only: a replica
@@ -55,11 +64,17 @@ export function fromDatabase(error: unknown): CortexError | undefined {
   return undefined;
 }
 
-/** The reason for an error that is not expected. The caller gets an id, under which the log has the error itself. */
+/**
+ * The reason for an error that is not expected. The caller gets an id, under which the log has the error
+ * itself.
+ */
 export function unexpected(error: unknown): CortexError {
   return new CortexError("DATABASE_ERROR", { error_id: randomUUID() }, { cause: error });
 }
 
-/** The reason of whatever a handler threw. A lost connection stays one, even if the call was cancelled too: it may have written. */
+/**
+ * The reason of whatever a handler threw. A lost connection stays one, even if the call was cancelled too: it
+ * may have written.
+ */
 export const reasonOf = (error: unknown): CortexError =>
   error instanceof CortexError ? error : (fromDatabase(error) ?? unexpected(error));

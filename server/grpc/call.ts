@@ -1,4 +1,5 @@
-// One call: who makes it, its database connections, its cancellation, and its accounting until its end is logged.
+// One call: who makes it, its database connections, its cancellation, and its accounting until its end is
+// logged.
 import type { DescMessage, Message, MessageInitShape } from "@bufbuild/protobuf";
 import type { ServerDuplexStream, ServerUnaryCall, ServerWritableStream } from "@grpc/grpc-js";
 import type { Logger } from "pino";
@@ -81,7 +82,10 @@ export interface SharedState {
 }
 
 export interface ServerContext extends SharedState {
-  /** The credentials of every call where the server asks for none; undefined: the interceptor has checked each call's. */
+  /**
+   * The credentials of every call where the server asks for none; undefined: the interceptor has checked each
+   * call's.
+   */
   anonymous: Credentials | undefined;
   listener: Listener;
   rateLimiter: RateLimiter;
@@ -172,7 +176,9 @@ export class ServerCall implements Caller {
     if (grpc.cancelled) onEnd();
   }
 
-  /** Resolves the tenant, authorizes and rate-limits; throws the reason if the call is refused or undecodable. */
+  /**
+   * Resolves the tenant, authorizes and rate-limits; throws the reason if the call is refused or undecodable.
+   */
   admit(request: unknown): Call {
     const { metadata } = this.grpc;
     const credentials = credentialsOfCall(metadata) ?? this.context.anonymous;
@@ -202,7 +208,9 @@ export class ServerCall implements Caller {
     };
   }
 
-  /** Admits a further message of a stream: rate-limits it, and throws if it reaches beyond the credentials. */
+  /**
+   * Admits a further message of a stream: rate-limits it, and throws if it reaches beyond the credentials.
+   */
   admitMessage(message: unknown): void {
     this.context.rateLimiter.take(this.tenant);
     if (this.#credentials) authorizeMessage(this.#credentials, this.endpoint, message as Message);

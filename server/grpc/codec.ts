@@ -10,13 +10,16 @@ import {
 import { configureTextEncoding, getTextEncoding } from "@bufbuild/protobuf/wire";
 import { CortexError } from "../errors/reasons.js";
 
-// A byte order mark is text like any other. The library's text decoder drops it, so two keys would become one.
+// A byte order mark is text like any other. The library's text decoder drops it, so two keys would become
+// one.
 const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 const utf8Strict = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
 const decodeUtf8 = (bytes: Uint8Array, strict?: boolean) =>
   (strict ? utf8Strict : utf8).decode(bytes);
 
-/** Decodes with our text decoder. The library knows only one for the whole process: it is put back at once. */
+/**
+ * Decodes with our text decoder. The library knows only one for the whole process: it is put back at once.
+ */
 function fromBinary<S extends DescMessage>(schema: S, bytes: Uint8Array): MessageShape<S> {
   const others = getTextEncoding();
   configureTextEncoding({ ...others, decodeUtf8 });
@@ -33,8 +36,8 @@ export const encoder = (schema: DescMessage) => (init: MessageInitShape<DescMess
 };
 
 /**
- * Decodes a request. Gives the reason as its result where it cannot: grpc-js would answer INTERNAL to an error thrown
- * here, so the reason travels to the handler in place of the message.
+ * Decodes a request. Gives the reason as its result where it cannot: grpc-js would answer INTERNAL to an
+ * error thrown here, so the reason travels to the handler in place of the message.
  */
 export function decode(schema: DescMessage, bytes: Buffer, bytesMax: number): unknown {
   if (bytes.length > bytesMax)

@@ -1,5 +1,6 @@
-// Services -> grpc-js. A handler is an async function that turns a request into a response (for a stream: an async
-// generator), and throws reasons. Decoding, admission, errors and the log of calls are here, once for all RPCs.
+// Services -> grpc-js. A handler is an async function that turns a request into a response (for a stream: an
+// async generator), and throws reasons. Decoding, admission, errors and the log of calls are here, once for
+// all RPCs.
 import {
   type DescMessage,
   type DescService,
@@ -32,7 +33,10 @@ export type Handlers<S extends DescService> = {
     : never;
 };
 
-/** A service: its descriptor, with a handler and a permission for each RPC. One that is missing does not compile. */
+/**
+ * A service: its descriptor, with a handler and a permission for each RPC. One that is missing does not
+ * compile.
+ */
 export interface Service<S extends DescService = DescService> {
   descriptor: S;
   handlers: Handlers<S>;

@@ -1,6 +1,6 @@
-// The connections of callers. Our own listener bounds their number and hands them to grpc-js. It counts the bytes of
-// replies that each connection has not taken: a connection that takes nothing for too long is closed, and one with much
-// to take gets no further replies meanwhile.
+// The connections of callers. Our own listener bounds their number and hands them to grpc-js. It counts the
+// bytes of replies that each connection has not taken: a connection that takes nothing for too long is
+// closed, and one with much to take gets no further replies meanwhile.
 import { createServer, type Server as Listening, type Socket } from "node:net";
 import type { Server, ServerCredentials } from "@grpc/grpc-js";
 import type { Logger } from "pino";
@@ -80,8 +80,8 @@ export class Listener {
     const { listen } = this.options;
     const [, host = "", port] = /^\[?(.*?)\]?:(\d+)$/.exec(listen) ?? [];
     return new Promise((resolve, reject) => {
-      // The listener stays for later errors, when the system cannot give a connection: without one, an error would end
-      // the process.
+      // The listener stays for later errors, when the system cannot give a connection: without one, an error
+      // would end the process.
       this.#listening.on("error", (error: NodeJS.ErrnoException) => {
         reject(new ListenError(`cannot listen on ${listen}: ${error.code}`));
         if (this.#listening.listening) this.#warn({ err: error }, "a connection cannot be taken");
@@ -115,7 +115,10 @@ export class Listener {
     return this.#connected.get(caller.getPeer())?.socket.bytesWritten ?? 0;
   }
 
-  /** Counts a reply as unsent; the caller calls the returned function once it was taken. Closes a connection that takes nothing. */
+  /**
+   * Counts a reply as unsent; the caller calls the returned function once it was taken. Closes a connection
+   * that takes nothing.
+   */
   sending(caller: Peer, bytes: number): (() => void) | undefined {
     if (bytes < largeBytes) return undefined; // a connection cannot carry so many small ones that they need much memory
     const peer = caller.getPeer();
@@ -135,7 +138,10 @@ export class Listener {
     };
   }
 
-  /** Looks at intervals while replies wait. Closes the connection at the second look without a byte taken: its streams end with SLOW_READER before. */
+  /**
+   * Looks at intervals while replies wait. Closes the connection at the second look without a byte taken: its
+   * streams end with SLOW_READER before.
+   */
   #watch(peer: string, connected: Connected, idle: number): NodeJS.Timeout {
     const { socket } = connected;
     const before = socket.bytesWritten;

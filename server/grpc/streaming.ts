@@ -1,4 +1,5 @@
-// Streams: messages are sent as fast as the reader takes them, and a reader that takes nothing for too long is given up.
+// Streams: messages are sent as fast as the reader takes them, and a reader that takes nothing for too long
+// is given up.
 import type {
   handleBidiStreamingCall,
   handleServerStreamingCall,
@@ -44,8 +45,9 @@ async function send(
 ): Promise<void> {
   const encode = encoder(call.endpoint.method.output);
   try {
-    // The handler makes one message while the message before is on its way. Messages are sent as long as somebody is
-    // there to read them, also while the server stops: one of them may say that a transaction was committed.
+    // The handler makes one message while the message before is on its way. Messages are sent as long as
+    // somebody is there to read them, also while the server stops: one of them may say that a transaction was
+    // committed.
     let previous = Promise.resolve();
     for await (const message of open()) {
       await previous;
@@ -77,8 +79,8 @@ async function* received(
 }
 
 /**
- * Writes a message. Resolves when the reader's side has taken it or the call is over; fails with SLOW_READER when the
- * reader takes nothing for `--stall-seconds`.
+ * Writes a message. Resolves when the reader's side has taken it or the call is over; fails with SLOW_READER
+ * when the reader takes nothing for `--stall-seconds`.
  */
 function write(grpc: Writable, message: Buffer, call: ServerCall): Promise<void> {
   const { listener, config } = call.context;

@@ -1,5 +1,5 @@
-// TLS, and mutual TLS where a CA for clients is given. Certificates are read again when their files change: open
-// connections stay, new connections get the new certificate.
+// TLS, and mutual TLS where a CA for clients is given. Certificates are read again when their files change:
+// open connections stay, new connections get the new certificate.
 import { readFile } from "node:fs/promises";
 import { createSecureContext } from "node:tls";
 import { experimental, ServerCredentials } from "@grpc/grpc-js";

@@ -4,7 +4,7 @@ import type { Call } from "../grpc/call.js";
 import type { Sql } from "../postgres/connection.js";
 import { auditDigest } from "../storage/audit/audit.js";
 import { purge } from "../storage/audit/purge.js";
-import { ownersOf, recordPurgeEntry } from "../storage/audit/record-purge.js";
+import { ownersOf, recordPurgeEntry } from "../storage/audit/purge-of-records.js";
 import { idempotencyKey, type Work } from "../storage/idempotency.js";
 import {
   filtersMetadata,
@@ -38,7 +38,8 @@ export async function purgeMany(request: PurgeManyRequest, call: Call) {
   const deletes = !dryRun && !asksForToken;
   const identity = [filter, dryRun, requireConfirmation, token];
   const work = (sql: Sql): Work => ({
-    // The token covers the digests of the current versions that match, so it stands for exactly these versions.
+    // The token covers the digests of the current versions that match, so it stands for exactly these
+    // versions.
     steps: sql`matched as materialized (
         select h.type, h.id, h.version - h.first_version + 1 as versions, h.digest
         from immutable h where ${matches(sql, filter)}

@@ -3,7 +3,7 @@ import { CortexError } from "../errors/reasons.js";
 import type { Call } from "../grpc/call.js";
 import type { Sql } from "../postgres/connection.js";
 import { purge } from "../storage/audit/purge.js";
-import { ownersOf, recordPurgeEntry } from "../storage/audit/record-purge.js";
+import { ownersOf, recordPurgeEntry } from "../storage/audit/purge-of-records.js";
 import { idempotencyKey, type Work } from "../storage/idempotency.js";
 import { parseName, type RecordName, recordLockName } from "../storage/versions/name.js";
 import { isRecord, versionAt } from "../storage/versions/version.js";
@@ -58,7 +58,10 @@ export async function purgeVersions(request: PurgeVersionsRequest, call: Call) {
   }
 }
 
-/** Gives no reply where others stored while the record was waited for: only the next statement sees their versions. */
+/**
+ * Gives no reply where others stored while the record was waited for: only the next statement sees their
+ * versions.
+ */
 const deletion = (
   sql: Sql,
   name: RecordName,

@@ -3,7 +3,7 @@ import type { PurgeRequest } from "../../gen/cortex/immutable/v1/immutable_pb.js
 import type { Call } from "../grpc/call.js";
 import { now } from "../postgres/connection.js";
 import { purge as purgeOnce } from "../storage/audit/purge.js";
-import { ownersOf, recordPurgeEntry } from "../storage/audit/record-purge.js";
+import { ownersOf, recordPurgeEntry } from "../storage/audit/purge-of-records.js";
 import { idempotencyKey } from "../storage/idempotency.js";
 import { parseName } from "../storage/versions/name.js";
 import { isRecord } from "../storage/versions/version.js";

@@ -1,5 +1,5 @@
-// The conversation of Transact: the order of its messages, its time limits, and its end. What it does to the database is
-// in storage/transactions/session.ts.
+// The conversation of Transact: the order of its messages, its time limits, and its end. What it does to the
+// database is in storage/transactions/session.ts.
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import {
   FilterSchema,
@@ -97,7 +97,10 @@ export async function* transact(requests: AsyncIterator<TransactRequest>, call: 
   }
 }
 
-/** The request id comes before the operations, so the fingerprint is of the caller: another caller gets REQUEST_ID_REUSED. */
+/**
+ * The request id comes before the operations, so the fingerprint is of the caller: another caller gets
+ * REQUEST_ID_REUSED.
+ */
 const keyOf = (requestId: string | undefined, { caller: { principal, reach } }: Call) =>
   idempotencyKey(requestId, "Transact", [principal, reach]);
 
@@ -108,7 +111,10 @@ const disorder = (problem: string) => new CortexError("INVALID_TRANSACTION", { p
 const timeout = (problem: string, seconds: number) =>
   new CortexError("TRANSACTION_TIMEOUT", { problem, limit: `${seconds}` });
 
-/** The caller's next message; undefined at the end of its side. Throws TRANSACTION_TIMEOUT if none comes in time. */
+/**
+ * The caller's next message; undefined at the end of its side. Throws TRANSACTION_TIMEOUT if none comes in
+ * time.
+ */
 function next(
   requests: AsyncIterator<TransactRequest>,
   signal: AbortSignal,

@@ -1,5 +1,5 @@
-// Runs one statement: cancels it when its call ends, so that it keeps no connection and no lock, and runs it again
-// when Postgres rolled it back to resolve a conflict.
+// Runs one statement: cancels it when its call ends, so that it keeps no connection and no lock, and runs it
+// again when Postgres rolled it back to resolve a conflict.
 import { setTimeout as pause } from "node:timers/promises";
 import type postgres from "postgres";
 import { codeOf } from "../errors/sqlstate.js";
@@ -10,8 +10,8 @@ const cancelMsMax = 500; // a cancel request that cannot be sent is not waited f
 const statementAttemptsMax = 4;
 
 /**
- * Sends a statement. Gives the running query, and whether its connection was told the tenant: if not, the views showed
- * the statement nothing, so it did nothing.
+ * Sends a statement. Gives the running query, and whether its connection was told the tenant: if not, the
+ * views showed the statement nothing, so it did nothing.
  */
 export type StartStatement = () => Promise<[Fragment, Promise<boolean>]>;
 
@@ -19,7 +19,9 @@ export type StartStatement = () => Promise<[Fragment, Promise<boolean>]>;
 const wrongTenant = new Set(["42704", "44000"]);
 
 export class Executor {
-  /** Sends cancel requests over one connection of its own. The driver would open a new connection for each. */
+  /**
+   * Sends cancel requests over one connection of its own. The driver would open a new connection for each.
+   */
   readonly #canceller: Sql;
 
   constructor(
@@ -33,7 +35,10 @@ export class Executor {
     await this.#canceller.end({ timeout: 1 });
   }
 
-  /** Runs a statement until it ends or its signal aborts; tries it `attempts` times where a conflict rolled it back. */
+  /**
+   * Runs a statement until it ends or its signal aborts; tries it `attempts` times where a conflict rolled it
+   * back.
+   */
   async execute(
     start: StartStatement,
     signal: AbortSignal,
@@ -48,16 +53,17 @@ export class Executor {
         const [query] = started;
         tenantSet = started[1];
         stopWatching = this.#cancelOnAbort(query, signal);
-        // A bug of the driver (3.4.9): after a statement that failed behind its first rows, the rows of the next result
-        // on that connection are numbered on from there. They are complete, behind as many holes; filter() skips holes.
+        // A bug of the driver (3.4.9): after a statement that failed behind its first rows, the rows of the
+        // next result on that connection are numbered on from there. They are complete, behind as many holes;
+        // filter() skips holes.
         const rows = (await query).filter(() => true);
         if (await tenantSet) return rows;
         if (attempt >= attempts) throw new Error("a connection could not be told its tenant");
       } catch (error) {
         const code = codeOf(error);
         if (code === "57014") signal.throwIfAborted(); // cancelled by us: rolled back
-        // In each of these cases the statement was rolled back, so it can run again. A 57014 that is neither ours nor
-        // statement_timeout is a cancel that was meant for the connection's statement before.
+        // In each of these cases the statement was rolled back, so it can run again. A 57014 that is neither
+        // ours nor statement_timeout is a cancel that was meant for the connection's statement before.
         const timedOut = performance.now() - startedAt > this.statementSeconds * 900;
         const again =
           code === "40P01" ||
@@ -72,14 +78,14 @@ export class Executor {
   }
 
   /**
-   * Cancels the query when the signal aborts, until the returned function is called. That function waits for a cancel
-   * that is on its way: it would otherwise hit the connection's next statement.
+   * Cancels the query when the signal aborts, until the returned function is called. That function waits for
+   * a cancel that is on its way: it would otherwise hit the connection's next statement.
    */
   #cancelOnAbort(query: Fragment, signal: AbortSignal): () => Promise<unknown> | undefined {
     let timer: NodeJS.Timeout | undefined;
     let cancelling: Promise<unknown> | undefined;
-    // Fields of the driver that its types lack. A query is cancelled only once it was sent: while the driver still
-    // opens the connection, a cancel would lose that connection.
+    // Fields of the driver that its types lack. A query is cancelled only once it was sent: while the driver
+    // still opens the connection, a cancel would lose that connection.
     const driver = query as { active?: boolean; state?: { pid: number } };
     const cancel = () => {
       timer = setTimeout(cancel, cancelGraceMs);

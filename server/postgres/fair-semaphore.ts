@@ -1,5 +1,5 @@
-// A semaphore with a queue: places are given in order of arrival, the queue is bounded, and nobody holds more places
-// than a fair share.
+// A semaphore with a queue: places are given in order of arrival, the queue is bounded, and nobody holds more
+// places than a fair share.
 import { CortexError } from "../errors/reasons.js";
 
 /** The error for a caller who comes when the queue is full. */
@@ -25,7 +25,10 @@ export class FairSemaphore {
     this.#free = places;
   }
 
-  /** Waits for a place. Fails with the signal's reason when it aborts first, with OVERLOADED when too many wait. */
+  /**
+   * Waits for a place. Fails with the signal's reason when it aborts first, with OVERLOADED when too many
+   * wait.
+   */
   async acquire(signal: AbortSignal, holder: string): Promise<void> {
     signal.throwIfAborted();
     if (this.#free > 0 && this.#mayHold(holder)) return this.#take(holder);

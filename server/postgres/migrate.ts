@@ -6,8 +6,8 @@ import { connect } from "./connection.js";
 const migrationsLock = 0x636f7274; // "cort"
 
 /**
- * Applies the files of `migrations/` that the database does not have yet, in order, each in one transaction with its
- * record. Servers that start together take turns: an advisory lock sees to it.
+ * Applies the files of `migrations/` that the database does not have yet, in order, each in one transaction
+ * with its record. Servers that start together take turns: an advisory lock sees to it.
  */
 export async function migrate(url: string): Promise<void> {
   const directory = new URL("./migrations/", import.meta.url);

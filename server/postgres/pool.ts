@@ -1,6 +1,7 @@
 // A connection pool with a queue in front. A caller gets a connection of its own, for one statement or for a
-// transaction. A connection works for one tenant at a time (for several where their calls share a statement) and
-// reaches no other tenant's rows (migration 0005).
+// transaction. A connection works for one tenant at a time (for several where their calls share a statement)
+// and reaches no other tenant's rows (tenant-connection.ts).
+import { isConnectionLost } from "../errors/sqlstate.js";
 import type { Fragment, Run, Sql } from "./connection.js";
 import type { Executor } from "./executor.js";
 import { FairSemaphore } from "./fair-semaphore.js";
@@ -30,13 +31,19 @@ export class TenantPool {
     this.#places = new FairSemaphore(size + spare, size, queueMax);
   }
 
-  /** Gives a function that runs single statements for tenants. They fail with the signal's reason when it aborts. */
+  /**
+   * Gives a function that runs single statements for tenants. They fail with the signal's reason when it
+   * aborts.
+   */
   run(tenants: readonly string[], signal: AbortSignal): Run {
     const scope = scopeText(tenants);
     return async <T>(build: (sql: Sql) => Fragment) => {
       const connection = await this.#acquire(scope, signal);
       try {
         return (await this.executor.execute(connection.start(scope, build), signal)) as T[];
+      } catch (error) {
+        if (isConnectionLost(error)) this.#discard(connection);
+        throw error;
       } finally {
         this.#release(connection, scope);
       }
@@ -79,6 +86,10 @@ export class TenantPool {
     return connection;
   }
 
+  /**
+   * Closes a connection for good. A lost one too: between the error of a socket and its close, the driver
+   * (3.4.9) takes statements that it never answers.
+   */
   #discard(connection: TenantConnection): void {
     this.#all.delete(connection);
     void connection.sql.end({ timeout: 1 });

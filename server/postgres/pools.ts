@@ -54,7 +54,7 @@ export class Pools {
   readonly short: TenantPool;
   /** Lists and counts, which take long. */
   readonly scans: TenantPool;
-  /** Searches. Each is planned for the words that it looks for. */
+  /** Searches. Their plans are not reused: Postgres plans each search for its own words. */
   readonly searches: TenantPool;
   /** Writes that wait for locks held elsewhere, and writes too large for a batch. */
   readonly lockWaiting: TenantPool;

@@ -1,5 +1,5 @@
-// The input rows of a statement: one JSON parameter, and the column definitions that Postgres reads it with. Both come
-// from one table of columns, so that they cannot differ.
+// The input rows of a statement: one JSON parameter, and the column definitions that Postgres reads it with.
+// Both come from one table of columns, so that they cannot differ.
 import type { Fragment, Sql } from "./connection.js";
 
 interface Types {
@@ -19,7 +19,9 @@ export type InputRow<C extends Columns> = {
   -readonly [K in keyof C]: Types[C[K]] | null | undefined;
 };
 
-/** Gives a function that writes `json_to_recordset(…) as alias (column type, …)` for rows of these columns. */
+/**
+ * Gives a function that writes `json_to_recordset(…) as alias (column type, …)` for rows of these columns.
+ */
 export function recordset<C extends Columns>(alias: string, columns: C) {
   const definitions = Object.entries(columns).map(([name, type]) => `${name} ${type}`);
   const definition = `${alias} (${definitions.join(", ")})`;

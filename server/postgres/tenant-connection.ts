@@ -1,4 +1,5 @@
-// One connection of a pool, and the tenants whose rows it reaches (migration 0005).
+// One connection of a pool, and the tenants whose rows it reaches: the views of migration 0005 (moved by
+// 0006) show no other.
 import { codeOf } from "../errors/sqlstate.js";
 import { connect, type Fragment, type Sql, sessionParameters, tenantViews } from "./connection.js";
 import type { StartStatement } from "./executor.js";
@@ -42,10 +43,10 @@ export class TenantConnection {
   }
 
   /**
-   * Starts a statement for these tenants. If the connection worked for others before, `set_config` is sent first. It
-   * is pipelined with the statement when the old and the new tenants are disjoint: should it fail, the statement finds
-   * no row or is refused, and is run again. Otherwise it is awaited: should it fail for want of a connection, the
-   * statement is known not to have been sent.
+   * Starts a statement for these tenants. If the connection worked for others before, `set_config` is sent
+   * first. It is pipelined with the statement when the old and the new tenants are disjoint: should it fail,
+   * the statement finds no row or is refused, and is run again. Otherwise it is awaited: should it fail for
+   * want of a connection, the statement is known not to have been sent.
    */
   start(scope: string, build: (sql: Sql) => Fragment): StartStatement {
     return async () => {
@@ -77,7 +78,9 @@ export class TenantConnection {
     );
   }
 
-  /** Lowers deadlock_timeout, which only some roles may do; for others the database's own setting (1 s) stays. */
+  /**
+   * Lowers deadlock_timeout, which only some roles may do; for others the database's own setting (1 s) stays.
+   */
   async findDeadlocksFast(): Promise<void> {
     if (this.#deadlockTimeoutSetAt === this.losses) return;
     try {
@@ -91,7 +94,10 @@ export class TenantConnection {
 
 const isSet = Promise.resolve(true);
 
-/** The tenants as lines, the form that the views of migration 0005 compare with. */
+/**
+ * Joins the tenants with newlines, one before and one behind. The views look for a tenant between two
+ * newlines.
+ */
 export const scopeText = (tenants: readonly string[]): string => `\n${tenants.join("\n")}\n`;
 
 const areDisjoint = (one: string, other: string): boolean =>

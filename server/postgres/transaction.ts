@@ -15,6 +15,8 @@ const neverAborts = new AbortController().signal;
 export class DatabaseTransaction {
   readonly #losses: number;
   #ended = false;
+  /** Whether a statement found the connection lost, which the driver may report later. */
+  #broken = false;
   /** Resolves when the statement before has ended. */
   #previous: Promise<unknown> = Promise.resolve();
 
@@ -43,7 +45,10 @@ export class DatabaseTransaction {
     }
   }
 
-  /** Rolls back, unless it was committed. Never fails: a connection that cannot roll back is closed, which rolls back too. */
+  /**
+   * Rolls back, unless it was committed. Never fails: a connection that cannot roll back is closed, which
+   * rolls back too.
+   */
   async rollback(): Promise<void> {
     if (this.#ended) return;
     this.#ended = true;
@@ -56,12 +61,12 @@ export class DatabaseTransaction {
   }
 
   get #lost(): boolean {
-    return this.connection.losses !== this.#losses;
+    return this.#broken || this.connection.losses !== this.#losses;
   }
 
   /**
-   * Hands the driver one statement at a time, and none once the connection is lost. Statements that the driver has
-   * queued by then would be sent on a new connection, outside of the transaction.
+   * Hands the driver one statement at a time, and none once the connection is lost. Statements that the
+   * driver has queued by then would be sent on a new connection, outside of the transaction.
    */
   async #execute(build: (sql: Sql) => Fragment, signal: AbortSignal, committing = false) {
     const previous = this.#previous;
@@ -75,10 +80,10 @@ export class DatabaseTransaction {
           1,
         );
       } catch (error) {
+        if (fromDatabase(error)?.reason !== "DATABASE_UNAVAILABLE") throw error;
+        this.#broken = true;
         // Before the commit nothing was applied, whatever became of the connection.
-        if (!committing && fromDatabase(error)?.reason === "DATABASE_UNAVAILABLE")
-          throw connectionLost(error);
-        throw error;
+        throw committing ? error : connectionLost(error);
       }
     });
     this.#previous = current.catch(() => {});

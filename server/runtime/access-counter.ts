@@ -1,6 +1,6 @@
-// Counts the accesses of Get in memory and writes them in batches, one statement at a time. A clean stop writes what is
-// left; a crash loses at most the last second. An entry whose row is locked is skipped and tried again: counting never
-// waits for a lock.
+// Counts the accesses of Get in memory and writes them in batches, one statement at a time. A clean stop
+// writes what is left; a crash loses at most the last second. An entry whose row is locked is skipped and
+// tried again: counting never waits for a lock.
 import type { Run } from "../postgres/connection.js";
 
 interface Access {
@@ -49,7 +49,9 @@ export class AccessCounter {
     else this.#timer ??= setTimeout(() => void this.flush(), flushMs).unref();
   }
 
-  /** Writes what this server has counted in the namespace (or for the key), before a call shows or uses it. */
+  /**
+   * Writes what this server has counted in the namespace (or for the key), before a call shows or uses it.
+   */
   async settle(tenant: string, namespace: string, key?: string): Promise<void> {
     if (this.#flushing) await this.#flushing;
     for (const a of this.#pending.values())
@@ -84,7 +86,10 @@ export class AccessCounter {
     else if (this.#pending.size >= entriesMax * 4) this.#pending.clear(); // the database has been away for long: memory stays bounded
   }
 
-  /** Adds the batch to the table; gives back the accesses of entries that exist and are locked at the moment. */
+  /**
+   * Adds the batch to the table. Returns the accesses that it could not add, because their entries are
+   * locked.
+   */
   async #insert(batch: Access[]): Promise<Access[]> {
     const now = performance.now();
     const rows = await this.run<{ ordinal: string }>(

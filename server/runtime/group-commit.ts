@@ -1,6 +1,6 @@
-// Group commit: calls that arrive while a statement is on its way share the next one. There is no timer: the calls
-// that one turn of the event loop brings go together, so an idle server sends at once. When a shared statement fails,
-// its calls run one by one, so that one bad row fails no other call.
+// Group commit: calls that arrive while a statement runs share the next statement, as one batch. There is no
+// timer: calls that arrive in the same turn of the event loop go together, so an idle server sends them
+// without delay. When a batch fails, its calls run one by one, so that one bad row fails no other call.
 import { codeOf } from "../errors/sqlstate.js";
 import type { Run } from "../postgres/connection.js";
 import { overloaded } from "../postgres/fair-semaphore.js";
@@ -9,8 +9,9 @@ import type { CallCancellation } from "./in-flight.js";
 
 const batchesMax = 2; // in flight: one is in the database while the next is gathered
 export const batchWeightMax = 128;
-// A batch goes at once when this many calls wait, and takes at most half of those who wait: the database works on some
-// while the others are read or answered. (64 callers in one batch: 5000 increments/s; in alternating halves: 7000.)
+// When this many calls wait, a batch is sent immediately. A larger batch takes half of the waiting calls, so
+// the database works on one half while the server handles the other. (64 callers in one batch: 5000
+// increments/s; in halves: 7000.)
 const eagerSize = 16;
 const scannedMax = 1024; // waiting calls that are looked at for each batch
 
@@ -18,7 +19,7 @@ interface TenantItem {
   tenant: string;
 }
 
-/** A kind of statement that calls can share. */
+/** A kind of statement that the calls of a batch share. */
 export interface Batchable<Item extends TenantItem, Reply> {
   /** Runs the items in one statement; gives their replies in the same order. */
   run(run: Run, items: Item[]): Promise<Reply[]>;
@@ -56,7 +57,10 @@ export class GroupCommit<Item extends TenantItem, Reply> {
     readonly waitingMax: number,
   ) {}
 
-  /** Runs an item in a batch. If its call ends before the batch is sent, it fails with that reason and nothing is done. */
+  /**
+   * Runs an item in a batch. If its call ends before the batch is sent, it fails with that reason and nothing
+   * is done.
+   */
   submit(item: Item, cancellation: CallCancellation): Promise<Reply> {
     return new Promise((resolve, reject) => {
       if (cancellation.reason) return reject(cancellation.reason);
@@ -155,7 +159,9 @@ export class GroupCommit<Item extends TenantItem, Reply> {
   }
 }
 
-/** A signal that aborts once every call of the batch has ended: only then may their statement be cancelled. */
+/**
+ * A signal that aborts once every call of the batch has ended: only then may their statement be cancelled.
+ */
 function abortWhenAllLeft(batch: { cancellation: CallCancellation }[]) {
   const controller = new AbortController();
   let left = batch.length;
@@ -173,7 +179,10 @@ function abortWhenAllLeft(batch: { cancellation: CallCancellation }[]) {
   };
 }
 
-/** Whether Postgres refused the statement for its content. (Classes 08, 533, 57 and 58 are about its own state.) */
+/**
+ * Whether Postgres refused the statement for its content. (Classes 08, 533, 57 and 58 are about its own
+ * state.)
+ */
 const isRolledBack = (error: unknown): boolean =>
   /^(?!08|533|57|58)[0-9A-Z]{5}$/.test(codeOf(error) ?? "");
 
@@ -197,8 +206,8 @@ export class GroupCommits {
 }
 
 /**
- * Checks that a row which a shared statement found is of the item's tenant. The views show such a statement the rows
- * of all tenants in its batch.
+ * Checks that a row which a shared statement found is of the item's tenant. The views show such a statement
+ * the rows of all tenants in its batch.
  */
 export function ownRow<Row extends { tenant: string }>(
   item: TenantItem | undefined,

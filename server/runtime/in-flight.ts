@@ -1,7 +1,10 @@
 // The calls in flight, and the cancellation of each.
 import { CortexError } from "../errors/reasons.js";
 
-/** Ends a call early, with a reason. Its AbortSignal is made only when asked for: most calls need none, and making one is not cheap. */
+/**
+ * Ends a call early, with a reason. Its AbortSignal is made only when asked for: most calls need none, and
+ * making one is not cheap.
+ */
 export class CallCancellation {
   #reason: CortexError | undefined;
   #controller: AbortController | undefined;

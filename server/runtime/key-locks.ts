@@ -1,6 +1,7 @@
-// Keys that are locked for longer than one statement: by a transaction that is open on this server, or by a call that
-// waits in the database for a lock held elsewhere. A call that holds no lock yet waits for them here, in order and
-// without a connection. A transaction that already holds locks waits in the database, which finds deadlocks.
+// Keys that are locked for longer than one statement: by a transaction that is open on this server, or by a
+// call that waits in the database for a lock held elsewhere. A call that holds no lock yet waits for them
+// here, in order and without a connection. A transaction that already holds locks waits in the database,
+// which finds deadlocks.
 import { overloaded } from "../postgres/fair-semaphore.js";
 
 /** Who owns keys: any object. */
@@ -33,7 +34,9 @@ export class KeyLocks {
     return this.#queues.size > 0 && keys.some((key) => this.#queues.get(key)?.owners.size);
   }
 
-  /** Waits until none of the keys has an owner. The caller calls the returned function once it has written. */
+  /**
+   * Waits until none of the keys has an owner. The caller calls the returned function once it has written.
+   */
   async waitUntilFree(keys: readonly string[], signal: AbortSignal): Promise<() => void> {
     if (this.#queues.size === 0) return nothing;
     for (;;) {

@@ -1,7 +1,7 @@
-// How much a tenant may store. While a tenant writes, its rows are measured every few seconds, and what this process
-// wrote since is added. Near a limit they are measured before each write; an entry's write then runs alone, and its own
-// statement decides whether it would create too much. So a quota is exact for somebody who writes one call after the
-// other, and can be passed by the calls that are in flight when it is reached.
+// How much a tenant may store. While a tenant writes, its rows are measured every few seconds, and what this
+// process wrote since is added. Near a limit they are measured before each write; an entry's write then runs
+// alone, and its own statement decides whether it would create too much. So a quota is exact for somebody who
+// writes one call after the other, and can be passed by the calls that are in flight when it is reached.
 import { CortexError } from "../errors/reasons.js";
 import type { Run } from "../postgres/connection.js";
 import { reservedTypePrefix } from "../validation/fields.js";
@@ -66,7 +66,10 @@ export class Quotas {
     this.#on = kinds.some((kind) => limits[kind] > 0);
   }
 
-  /** The room for a write that adds at most `adds`; undefined if the tenant is far from every limit, so no check is needed. */
+  /**
+   * The room for a write that adds at most `adds`; undefined if the tenant is far from every limit, so no
+   * check is needed.
+   */
   async room(tenant: string, adds: Amounts): Promise<Room | undefined> {
     if (!this.#on || kinds.every((kind) => adds[kind] === 0)) return undefined;
     let usage = this.#usages.get(tenant);
@@ -78,7 +81,10 @@ export class Quotas {
     return this.#isNear(usage) ? room : undefined;
   }
 
-  /** Throws QUOTA_EXCEEDED where there is no room for `adds`. `taken` is room that was used and not measured yet. */
+  /**
+   * Throws QUOTA_EXCEEDED where there is no room for `adds`. `taken` is room that was used and not measured
+   * yet.
+   */
   async check(tenant: string, adds: Amounts, taken = none): Promise<void> {
     const room = await this.room(tenant, adds);
     const refusal = room && quotaRefusal(room, adds, taken);

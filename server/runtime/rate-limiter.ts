@@ -1,5 +1,5 @@
-// How many calls a tenant may make: a token bucket for each tenant, in this process alone. N workers allow a tenant N
-// times as much.
+// How many calls a tenant may make: a token bucket for each tenant, in this process alone. N workers allow a
+// tenant N times as much.
 import { CortexError } from "../errors/reasons.js";
 
 interface Bucket {

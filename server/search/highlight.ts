@@ -1,5 +1,5 @@
-// The fields of a record that a query found, and their text with the matches marked. The database marks words, whose
-// forms it knows, line by line of the folded text, one line a field. Fragments are marked here.
+// The fields of a record that a query found, and their text with the matches marked. The database marks
+// words, whose forms it knows, line by line of the folded text, one line a field. Fragments are marked here.
 import type { Fragment, Sql } from "../postgres/connection.js";
 import type { Term, TermConditions } from "./query.js";
 import { beginning, fieldsOf, fold, originOf } from "./text.js";
@@ -73,7 +73,10 @@ export function highlight(row: MarkedRow, searched: SearchedField[], terms: Term
 
 type Span = [from: number, to: number];
 
-/** Where the marked words of a line stand in the folded text. Nothing where Postgres left out words that are too long for it. */
+/**
+ * Where the marked words of a line stand in the folded text. Nothing where Postgres left out words that are
+ * too long for it.
+ */
 function wordsIn(line: string | undefined, whole: string): Span[] {
   if (line === undefined) return [];
   const parts = line.replaceAll(close, open).split(open);
@@ -94,7 +97,9 @@ const fragmentsIn = (text: string, terms: Term[]): Span[] =>
     return at < 0 ? [] : [[at, at + term.text.length]];
   });
 
-/** The original text around the first match, with the matches marked; its beginning where no match is known. */
+/**
+ * The original text around the first match, with the matches marked; its beginning where no match is known.
+ */
 function shown(text: string, whole: string, spans: Span[]): string {
   if (text.length === whole.length && text.toLowerCase() === whole) return excerpt(text, spans); // folding changed only letters' case, as nearly always
   const origin = originOf(text, whole);

@@ -1,5 +1,6 @@
-// A search query: its terms, and the SQL conditions that find them. The database makes the words of a term from constants
-// while it plans the statement: so it knows which words say nothing, and which index finds the others.
+// A search query: its terms, and the SQL conditions that find them. The database makes the words of a term
+// from constants while it plans the statement: so it knows which words say nothing, and which index finds the
+// others.
 import { CortexError } from "../errors/reasons.js";
 import { type Fragment, joinFragments, type Sql } from "../postgres/connection.js";
 import { control } from "../validation/fields.js";
@@ -17,7 +18,9 @@ export interface Term {
   plain: boolean;
   /** One or two letters: found where words begin with them. */
   short: boolean;
-  /** For a term without three letters together, which the trigram index cannot find: a tsquery of its letters. */
+  /**
+   * For a term without three letters together, which the trigram index cannot find: a tsquery of its letters.
+   */
   letters: string | undefined;
 }
 
@@ -128,7 +131,9 @@ export class TermConditions {
     return words.length === 0 ? sql`''::tsquery` : sql`(${joinFragments(sql, words, sql`||`)})`;
   }
 
-  /** Whether the term is left out: a word that says nothing (`the`), beside another term that says something. */
+  /**
+   * Whether the term is left out: a word that says nothing (`the`), beside another term that says something.
+   */
   isIgnored(term: Term): Fragment {
     const { sql } = this;
     if (!term.plain || term.quoted) return sql`false`;
@@ -143,7 +148,10 @@ export class TermConditions {
     return sql`(numnode(${this.#parsed(term)}) = 0 and (${telling}))`;
   }
 
-  /** Whether the columns hold the term. A term that the trigram index cannot find must not ask it: that would read all of the index. */
+  /**
+   * Whether the columns hold the term. A term that the trigram index cannot find must not ask it: that would
+   * read all of the index.
+   */
   #isFound({ words, text }: SearchColumns, term: Term): Fragment {
     const { sql } = this;
     const asWords = term.plain && !term.short ? [sql`${words} @@ ${this.#parsed(term)}`] : [];

@@ -1,4 +1,5 @@
-// The text of a record as it is searched: field by field, folded so that case and composition of letters do not matter.
+// The text of a record as it is searched: field by field, folded so that case and composition of letters do
+// not matter.
 
 export interface Field {
   /** Such as `data.sections[2]`. */
@@ -27,7 +28,10 @@ export function fieldsOf(value: unknown, path: string): Field[] {
   return fields;
 }
 
-/** Folds a text: lower case, composed, one space between words, no control characters (Postgres cannot hold U+0000). */
+/**
+ * Folds a text: lower case, composed, one space between words, no control characters (Postgres cannot hold
+ * U+0000).
+ */
 export const fold = (text: string): string =>
   text
     .toWellFormed()
@@ -36,7 +40,10 @@ export const fold = (text: string): string =>
     .replaceAll("ς", "σ") // lower case of Σ, which depends on what follows
     .replace(/[\s\p{Cc}]+/gu, " ");
 
-/** For each character of the folded text `whole`, its start and end in the original text; undefined where that is not known. */
+/**
+ * For each character of the folded text `whole`, its start and end in the original text; undefined where that
+ * is not known.
+ */
 export function originOf(
   text: string,
   whole: string,
@@ -144,7 +151,10 @@ export function beginning(text: string, term: string): number {
   return -1;
 }
 
-/** JSON text that can be stored and compared as jsonb: without U+0000 and halves of surrogate pairs, numbers as doubles. */
+/**
+ * JSON text that can be stored and compared as jsonb: without U+0000 and halves of surrogate pairs, numbers
+ * as doubles.
+ */
 export function comparable(value: unknown): string {
   return JSON.stringify(value, (_, member) =>
     typeof member === "string"

@@ -1,4 +1,5 @@
-// Exactly once: a write with a request id stores its reply in its own transaction, and a repeat gets that reply.
+// Exactly once: a write with a request id stores its reply in its own transaction, and a repeat gets that
+// reply. Single statements go through `writeOnce` (write-path.ts), work of several statements through `once`.
 import { createHash } from "node:crypto";
 import { CortexError, traitsOf } from "../errors/reasons.js";
 import { codeOf } from "../errors/sqlstate.js";
@@ -17,7 +18,10 @@ export interface IdempotencyKey {
 
 const digest = (text: string) => createHash("sha256").update(text).digest("base64url");
 
-/** The key of a request; undefined where it has no id. `request` is all that tells it from other requests of the RPC. */
+/**
+ * The key of a request; undefined where it has no id. `request` is all that tells it from other requests of
+ * the RPC.
+ */
 export function idempotencyKey(
   id: string | undefined,
   rpc: string,
@@ -76,16 +80,18 @@ export async function storeReply(
 const onceAttemptsMax = 10;
 
 interface Attempt<Reply> {
-  /** Makes the reply, and stores it under the key in the same transaction; undefined: the request was refused. */
+  /**
+   * Makes the reply, and stores it under the key in the same transaction; undefined: the request was refused.
+   */
   attempt(): Promise<Reply | undefined>;
   /** Reads a stored reply. */
   parse(reply: string): Reply;
 }
 
 /**
- * Answers a request once: with the reply that an earlier attempt has stored, else with a new one. Where the attempt is
- * refused, or loses to a rival, it looks for a stored reply again: an earlier attempt of this request may have
- * committed meanwhile, and be the cause.
+ * Answers a request once: with the reply that an earlier attempt has stored, else with a new one. Where the
+ * attempt is refused, or loses to a rival, it looks for a stored reply again: an earlier attempt of this
+ * request may have committed meanwhile, and be the cause.
  */
 export async function once<Reply>(
   { caller, db }: Call,
@@ -110,8 +116,8 @@ export async function once<Reply>(
   }
 }
 
-// deadlock_detected, serialization_failure; unique_violation: a rival stored the same request id or created the same
-// row; foreign_key_violation: a rival deleted the user. Each rolled everything back.
+// deadlock_detected, serialization_failure; unique_violation: a rival stored the same request id or created
+// the same row; foreign_key_violation: a rival deleted the user. Each rolled everything back.
 const conflictCodes = new Set(["40P01", "40001", "23505", "23503"]);
 
 const lostToRival = (error: unknown): boolean =>
@@ -134,7 +140,10 @@ export interface Work {
   reply: Fragment;
 }
 
-/** Runs the work in one statement, and stores its reply under the key. Fails with 23505 if there is one already. */
+/**
+ * Runs the work in one statement, and stores its reply under the key. Fails with 23505 if there is one
+ * already.
+ */
 export async function runWork<Reply extends object>(
   run: Run,
   tenant: string,

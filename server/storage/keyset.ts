@@ -1,5 +1,5 @@
-// The one paging loop, for all lists, histories and exports. Each page is a statement that goes on after the last row of
-// the page before (keyset pagination), so a reader that stalls holds no connection.
+// The one paging loop, for all lists, histories and exports. Each page is a statement that goes on after the
+// last row of the page before (keyset pagination), so a reader that stalls holds no connection.
 import { CortexError } from "../errors/reasons.js";
 import type { Fragment, Sql } from "../postgres/connection.js";
 import { invalidToken } from "./page-token.js";
@@ -81,17 +81,23 @@ export async function onePage<Row extends PageRow>(paging: Paging<Row>): Promise
   throw new Error("a list gave no message");
 }
 
-/** Two columns for the rows of `page`: `place`, the number of the row, and `bytes_before`, the size of the rows before it. */
+/**
+ * Two columns for the rows of `page`: `place`, the number of the row, and `bytes_before`, the size of the
+ * rows before it.
+ */
 export const sizedRow = (sql: Sql, size: Fragment): Fragment =>
   sql`row_number() over in_order as place, sum(${size}) over in_order - ${size} as bytes_before`;
 
-/** The window of `sizedRow`. Where an index gives the order, the statement does not sort, and stops at its limit. */
+/**
+ * The window of `sizedRow`. Where an index gives the order, the statement does not sort, and stops at its
+ * limit.
+ */
 export const inOrder = (sql: Sql, order: Fragment): Fragment =>
   sql`window in_order as (order by ${order} rows unbounded preceding)`;
 
 /**
- * Selects rows of the common table expression `page`, as many as begin within `bytesMax` bytes: so the first row always
- * fits. Adds `found`, how many rows `page` has.
+ * Selects rows of the common table expression `page`, as many as begin within `bytesMax` bytes: so the first
+ * row always fits. Adds `found`, how many rows `page` has.
  */
 export const byteWindow = (sql: Sql, bytesMax: number): Fragment => sql`
   select page.*, whole.found

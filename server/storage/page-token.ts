@@ -1,5 +1,5 @@
-// Page tokens: the position after which a list goes on, bound to its query. A token says nothing that its holder could
-// not ask for.
+// Page tokens: the position after which a list goes on, bound to its query. A token says nothing that its
+// holder could not ask for.
 import { createHash } from "node:crypto";
 import { CortexError } from "../errors/reasons.js";
 import { control } from "../validation/fields.js";

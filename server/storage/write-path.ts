@@ -1,5 +1,9 @@
-// The one write path, for entries and for versions: a write joins a statement that other calls share; if a key is
-// locked it waits for the key and tries again; a repeat gets the stored reply of the attempt that was applied.
+// The one write path, for entries and for versions. A write joins a batch. If a key is locked, it waits for the
+// key and tries again. A repeat (same request id) gets the stored reply of the attempt that was applied:
+//   - if that attempt has committed, the statement finds its reply;
+//   - if it is still on its way on this server, the repeat waits for its batch: the request id is a conflict key;
+//   - if it is on its way on another server, the repeat waits for its row lock, or fails with unique_violation
+//     (23505) and runs again, and then finds the reply.
 import { setTimeout as pause } from "node:timers/promises";
 import type { CortexError } from "../errors/reasons.js";
 import { codeOf } from "../errors/sqlstate.js";
@@ -54,8 +58,8 @@ interface WriteKindParts<W extends Write, Row extends object, Result> {
 
 const writeAttemptsMax = 10;
 
-// A rival created a key or stored the same request id (23505), or deleted a user (23503), after the statement had
-// looked. The statement was rolled back; its next attempt sees what the rival did.
+// A rival created a key or stored the same request id (23505), or deleted a user (23503), after the statement
+// had looked. The statement was rolled back; its next attempt sees what the rival did.
 const rivalCodes = new Set(["23505", "23503"]);
 
 /** A kind of write: of entries, or of versions. */
@@ -121,7 +125,8 @@ export async function writeOnce<W extends Write, Row extends object, Result>(
       );
   if ("result" in outcome) return outcome.result;
   if ("repeated" in outcome) return parseReply(matchReply(idempotencyKey, outcome.repeated), write);
-  // An earlier attempt of this request may have committed and caused the refusal: then return its stored reply.
+  // An earlier attempt of this request may have committed and caused the refusal: then return its stored
+  // reply.
   const reply = idempotencyKey && (await findStoredReply(db.short, tenant, idempotencyKey));
   if (reply === undefined) throw outcome.refused;
   return parseReply(reply, write);

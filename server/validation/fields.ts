@@ -6,7 +6,10 @@ export const keyBytesMax = 1024;
 export const userIdBytesMax = 256;
 export const typeBytesMax = 256;
 export const idBytesMax = 1024;
-/** Types that begin with this are the server's own: its audit trail. Only `admin` may read them, nobody may store them. */
+/**
+ * Types that begin with this are the server's own: its audit trail. Only `admin` may read them, nobody may
+ * store them.
+ */
 export const reservedTypePrefix = "$cortex/";
 export const tenantBytesMax = 256;
 export const agentIdBytesMax = 256;
@@ -171,7 +174,10 @@ export function filterText(text: string, field: string): string {
 export const earliest = Date.parse("0001-01-01T00:00:00.000Z");
 const latest = Date.parse("9999-12-31T23:59:59.999Z");
 
-/** A time in whole milliseconds, as stored times are. The caller rounds so that comparisons with stored times stay exact. */
+/**
+ * A time in whole milliseconds, as stored times are. The caller rounds so that comparisons with stored times
+ * stay exact.
+ */
 export function time(
   timestamp: { seconds: bigint; nanos: number },
   field: string,

@@ -17,7 +17,9 @@ export function data(text: string, field: string, bytesMax: number): Record<stri
   return object;
 }
 
-/** Checks the metadata of a version, in which `importance` and `tags` have a fixed meaning. Gives it parsed. */
+/**
+ * Checks the metadata of a version, in which `importance` and `tags` have a fixed meaning. Gives it parsed.
+ */
 export function recordMetadata(text: string, field: string): Record<string, unknown> {
   const object = parsedObject(text, field);
   const { importance, tags } = object;

@@ -1,6 +1,7 @@
-// The audit trail of a tenant: each purge and each erasure leaves a record of the type `$cortex/audit`, in its own
-// transaction. The record says who did what and how much was deleted, never what it was. It names users by a digest, so
-// it can stay when a user is erased.
+// The audit trail of a tenant: each purge and each erasure leaves a record of the type `$cortex/audit`, in
+// its own transaction. The record says who did what and how much was deleted, never what it was. It names
+// users by a digest, so it can stay when a user is erased. Only the permission `admin` may read it
+// (checkReserved in storage/versions/name.ts).
 import { createHash, randomUUID } from "node:crypto";
 import { CortexError } from "../../errors/reasons.js";
 import type { Call } from "../../grpc/call.js";

@@ -35,7 +35,9 @@ interface Purge<Reply> {
   auditEntry: (reply: Reply) => AuditEntry | undefined;
 }
 
-/** The reply of a purge that is one statement; undefined where the statement refused it, and deleted nothing. */
+/**
+ * The reply of a purge that is one statement; undefined where the statement refused it, and deleted nothing.
+ */
 export async function purge<Reply extends object>(
   call: Call,
   { key, dryRun = false, work, auditEntry }: Purge<Reply>,

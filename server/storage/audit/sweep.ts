@@ -1,4 +1,5 @@
-// Deletes records of the audit trail that are older than `--audit-days`, in bounded statements, one server at a time.
+// Deletes records of the audit trail that are older than `--audit-days`, in bounded statements, one server at
+// a time.
 import type { Run } from "../../postgres/connection.js";
 import { auditType } from "./audit.js";
 

@@ -24,7 +24,8 @@ export function atomicWrite(
   preconditions?: number,
 ): AtomicWrite {
   const keys = operations.map(entryName);
-  // Several writes of one operation on one key may share a batch. A write of several operations has its keys alone.
+  // Several writes of one operation on one key may share a batch. A write of several operations has its keys
+  // alone.
   const batchable = operations.length === 1;
   const conflictKeys = (batchable ? keys : [...new Set(keys)]).map((name) => ({ name, batchable }));
   if (idempotencyKey)
@@ -48,7 +49,8 @@ export function atomicWrite(
   };
 }
 
-// An append or a merge gives back the whole value, which may be large. An argument takes one more for each 8 KiB.
+// An append or a merge gives back the whole value, which may be large. An argument takes one more for each 8
+// KiB.
 const weightOf = ({ kind, argument = "" }: Operation): number =>
   (kind === "append" || kind === "merge" ? 8 : 1) + Math.floor(argument.length / 8192);
 

@@ -1,4 +1,5 @@
-// An entry: its name, its row, its message, and when it is there at all. Every statement names the table `mutable` as `m`.
+// An entry: its name, its row, its message, and when it is there at all. Every statement names the table
+// `mutable` as `m`.
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Record as RecordMessage } from "../../../gen/cortex/mutable/v1/mutable_pb.js";
 import type { Fragment, Sql } from "../../postgres/connection.js";
@@ -52,14 +53,20 @@ export const columns = (sql: Sql): Fragment => sql`
   m.created_at, m.updated_at, m.expire_at, m.revision, m.agent_id, m.principal,
   coalesce(a.count, 0) as access_count, a.accessed_at`;
 
-/** The access statistics `a` of `m`. They are of this life of the key, not of one before it was deleted or expired. */
+/**
+ * The access statistics `a` of `m`. They are of this life of the key, not of one before it was deleted or
+ * expired.
+ */
 export const accessOf = (sql: Sql): Fragment => sql`
   a.tenant = m.tenant and a.namespace = m.namespace and a.key = m.key and a.created_revision = m.created_revision`;
 
 export const joinAccess = (sql: Sql): Fragment =>
   sql`left join mutable_access a on ${accessOf(sql)}`;
 
-/** Whether the entry has not expired, as of the start of the statement. An expired entry is absent, even before the sweep deletes it. */
+/**
+ * Whether the entry has not expired, as of the start of the statement. An expired entry is absent, even
+ * before the sweep deletes it.
+ */
 export const live = (sql: Sql): Fragment =>
   sql`(m.expire_at is null or m.expire_at > statement_timestamp())`;
 

@@ -1,5 +1,5 @@
-// The input of the statement that writes entries: the distinct keys in the order in which everybody locks them, and the
-// operations, each a step in the states of its key.
+// The input of the statement that writes entries: the distinct keys in the order in which everybody locks
+// them, and the operations, each a step in the states of its key.
 import type { InputRow } from "../../postgres/recordset.js";
 import type { AtomicWrite } from "./atomic-write.js";
 

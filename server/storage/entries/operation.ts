@@ -1,4 +1,5 @@
-// Operations on one entry, parsed from messages. A refusal names the field as the caller wrote it.
+// Operations on one entry, parsed from messages. The statement computes the new values (statement.ts). An
+// error names the field as the caller wrote it.
 import type { Message } from "@bufbuild/protobuf";
 import type { SetOperation, UpdateRequest } from "../../../gen/cortex/mutable/v1/mutable_pb.js";
 import type { Config } from "../../config/config.js";

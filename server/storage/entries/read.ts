@@ -10,7 +10,8 @@ const overheadBytes = check.namespaceBytesMax + check.keyBytesMax + check.userId
 /** The entries of the keys, which are of one tenant, in their order. */
 export async function readEntries(run: Run, keys: EntryKey[], bytesMax: number) {
   const { tenant = "" } = keys[0] ?? {};
-  // The size is summed before any value is read: a reply that would be too large is one row without values.
+  // The statement sums the sizes first. If the reply would be too large, it returns only the sum, and reads
+  // no value.
   const rows = await run<EntryRow & { reply_bytes: string; number: string | null }>(
     (sql) => sql`
       with m as materialized (

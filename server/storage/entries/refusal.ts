@@ -67,7 +67,10 @@ function operationError({ operations, valueBytesMax }: AtomicWrite, refusal: Ref
   }
 }
 
-/** The error of a transaction of which one operation was refused. The first `preconditions` operations are preconditions. */
+/**
+ * The error of a transaction of which one operation was refused. The first `preconditions` operations are
+ * preconditions.
+ */
 export function transactionFailed(
   { reason, message, details }: CortexError,
   index: number,

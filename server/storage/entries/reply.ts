@@ -1,4 +1,5 @@
-// Stored replies: the results of a write's operations as JSON arrays. A value that the request itself has is left out.
+// Stored replies: the results of a write's operations as JSON arrays. A value that the request itself has is
+// left out.
 import type { Fragment, Sql } from "../../postgres/connection.js";
 import type { EntryRow } from "./entry.js";
 
@@ -32,7 +33,9 @@ export type Cells = [
   principal: string | null,
 ];
 
-/** The cells of a row of `states` joined with its accesses `a`; with the value only where it is `computed`. */
+/**
+ * The cells of a row of `states` joined with its accesses `a`; with the value only where it is `computed`.
+ */
 export function cells(sql: Sql, computed: Fragment): Fragment {
   const ms = (time: Fragment) => sql`round(extract(epoch from ${time}) * 1000)`;
   return sql`json_build_array(states.namespace, states.key, states.present, states.deleted, ${ms(sql`states.at`)},

@@ -2,7 +2,7 @@
 //   locked_key   locks the keys and reads their entries
 //   operation    the operations to apply
 //   states       each key's states, one after the other: what is stored, then what each operation makes of it
-//   changed      the rows that change, with the revision before and all columns after: `insert`, `update`, `delete`
+//   changed      the rows that change, with the revision before and all columns after
 //   result       what each operation gave, or why it was refused
 // It looks rows up by primary key in subqueries, which no plan can turn into a scan of a table.
 import { type Fragment, now, type Sql } from "../../postgres/connection.js";
@@ -178,7 +178,10 @@ function creatable(sql: Sql, wait: boolean): Fragment {
     : sql`pg_try_advisory_xact_lock_shared(${lock})`;
 }
 
-/** Whether the database computed the value of a row of `states`. A value that the caller sent is not sent back. */
+/**
+ * Whether the database computed the value of a row of `states`. A value that the caller sent is not sent
+ * back.
+ */
 const isComputed = (sql: Sql): Fragment =>
   sql`(states.kind in ('add', 'append', 'merge') and states.refusal is null)`;
 
@@ -200,7 +203,10 @@ const newValue = (sql: Sql, replyBytesMax: number): Fragment => sql`
     when 'merge' then json_merge_patch(case when was.present then was.value else '{}' end, op.argument::json)
   end end`;
 
-/** A number whose exact sum could have more digits than the database can hold (131072, 16383 of them after the point). */
+/**
+ * A number whose exact sum could have more digits than the database can hold (131072, 16383 of them after the
+ * point).
+ */
 const isHugeNumber = (sql: Sql): Fragment =>
   sql`(length(was.value::text) > 10000 or was.value::text ~ '[eE][+-]?0*[1-9][0-9]{3}')`;
 

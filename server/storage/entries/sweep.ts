@@ -1,4 +1,5 @@
-// Reclaims the space of expired entries, in bounded statements, one server at a time (an advisory lock of the transaction).
+// Reclaims the space of expired entries, in bounded statements, one server at a time (an advisory lock of the
+// transaction).
 import type { Run } from "../../postgres/connection.js";
 
 const sweepLock = 0x73776570; // "swep"

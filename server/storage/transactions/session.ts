@@ -1,7 +1,7 @@
-// What a transaction does to the database. It has no connection before its first lock, and waits for that lock in
-// memory. From then on it waits in the database, which finds deadlocks. It locks a key that does not exist by a
-// placeholder: an entry that has expired, so it is absent to everybody, and is deleted before the commit. Whoever wants
-// to create the key waits for the placeholder's row as for any other.
+// What a transaction does to the database. It has no connection before its first lock, and waits for that
+// lock in memory. From then on it waits in the database, which finds deadlocks. It locks a key that does not
+// exist by a placeholder: an entry that has expired, so it is absent to everybody, and is deleted before the
+// commit. Whoever wants to create the key waits for the placeholder's row as for any other.
 import { CortexError } from "../../errors/reasons.js";
 import { codeOf } from "../../errors/sqlstate.js";
 import type { Call } from "../../grpc/call.js";
@@ -44,7 +44,7 @@ export class Session {
   /** About the bytes of its results: the reply to its commit holds all of them. */
   #bytes = 0;
   #transaction: DatabaseTransaction | undefined;
-  /** What it has added, at most, to what its tenant stores. A measurement does not see it before the commit. */
+  /** What it has added, at most. No measurement of the tenant's rows sees that before the commit. */
   readonly #added: Amounts = { keys: 0, bytes: 0, versions: 0 };
 
   constructor(call: Call) {
@@ -56,7 +56,7 @@ export class Session {
     return this.#locking(keys, (run) => readEntries(run, keys, messageBytesMax));
   }
 
-  /** The entries that match, by key. It locks them, and nobody creates another key in the namespace meanwhile. */
+  /** Lists and locks the entries that match. Nobody creates a key in the namespace meanwhile. */
   async list(filter: EntryFilter, limit: number): Promise<EntryRow[]> {
     const { tenant, namespace } = filter;
     const { config } = this.#call.server;
@@ -142,7 +142,10 @@ export class Session {
     this.#added.versions += versions;
   }
 
-  /** Stores versions in rounds of distinct records. It locks the records before, so that the statement sees what others stored. */
+  /**
+   * Stores versions in rounds of distinct records. It locks the records before, so that the statement sees
+   * what others stored.
+   */
   async #storeVersions(
     steps: TransactionStep[],
     results: StepResult[],
@@ -209,7 +212,7 @@ export class Session {
     this.#names.clear();
   }
 
-  /** Locks the rows of keys in the order in which everybody does, whether or not they exist, and then does the work. */
+  /** Locks the rows of keys, in the order in which everybody does, and then does the work. */
   async #locking<T>(keys: EntryKey[], work: (run: Run) => Promise<T>): Promise<T> {
     const fresh = new Map(keys.map((key) => [entryName(key), key]));
     for (const name of this.#locked) fresh.delete(name);

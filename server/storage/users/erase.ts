@@ -1,4 +1,5 @@
-// What is linked to a user, table by table: its count, and its erasure. A new table that names users belongs in both.
+// What is linked to a user, table by table: its count, and its erasure. A new table that names users belongs
+// in both.
 import type { Run } from "../../postgres/connection.js";
 
 /** Numbers of rows by table. */
@@ -13,7 +14,9 @@ export interface Counts {
 
 type Row = Record<keyof Counts, string>;
 
-/** Counts what is linked to the user. For `immutable`, the records that have nothing but versions of the user. */
+/**
+ * Counts what is linked to the user. For `immutable`, the records that have nothing but versions of the user.
+ */
 export async function countLinked(run: Run, tenant: string, id: string): Promise<Counts> {
   const [row] = await run<Row>(
     (sql) => sql`
@@ -35,7 +38,10 @@ export async function countLinked(run: Run, tenant: string, id: string): Promise
   return numbers(row);
 }
 
-/** Locks the user; false if there is none. From then on nobody can link anything to the user, and earlier writes that do are done. */
+/**
+ * Locks the user; false if there is none. From then on nobody can link anything to the user, and earlier
+ * writes that do are done.
+ */
 export async function lockUser(run: Run, tenant: string, id: string): Promise<boolean> {
   const rows = await run(
     (sql) => sql`select u.id from users u where u.tenant = ${tenant} and u.id = ${id} for update`,
@@ -44,9 +50,9 @@ export async function lockUser(run: Run, tenant: string, id: string): Promise<bo
 }
 
 /**
- * Erases the user, who is locked, and everything linked. In several statements, because each sees only what was there
- * when it began: entries are deleted before the stored replies that name their users are looked for, and records are
- * locked before their versions are read.
+ * Erases the user, who is locked, and everything linked. In several statements, because each sees only what
+ * was there when it began: entries are deleted before the stored replies that name their users are looked
+ * for, and records are locked before their versions are read.
  */
 export async function erase(run: Run, tenant: string, id: string): Promise<Counts> {
   const [entries] = await run<Pick<Row, "mutable" | "mutable_access">>(

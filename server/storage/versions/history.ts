@@ -1,4 +1,5 @@
-// The versions before the current one, as a record carries them: at most the last 100, and as many of them as fit.
+// The versions before the current one, as a record carries them: at most the last 100, and as many of them as
+// fit.
 import type { Run } from "../../postgres/connection.js";
 import { byteWindow, inOrder, sizedRow } from "../keyset.js";
 import { columns, type RecordRow, retained, type VersionRow, wireSize } from "./version.js";

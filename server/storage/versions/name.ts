@@ -9,7 +9,9 @@ export interface RecordName {
   id: string;
 }
 
-/** The record that a request names. One of a reserved type is only for callers with the permission `admin`. */
+/**
+ * The record that a request names. One of a reserved type is only for callers with the permission `admin`.
+ */
 export function parseName(caller: Caller, { type, id }: { type: string; id: string }): RecordName {
   const name = { tenant: caller.tenant, type: check.type(type), id: check.id(id) };
   checkReserved(caller, type, "type");

@@ -194,6 +194,9 @@ export function statement(sql: Sql, versions: NewVersion[], wait: boolean): Frag
     from result order by number`;
 }
 
-/** What fields are found by: their words, and the letters that neither words nor fragments of three letters hold. */
+/**
+ * What fields are found by: their words, and the letters that neither words nor fragments of three letters
+ * hold.
+ */
 const words = (sql: Sql, fields: Fragment, letters: Fragment): Fragment =>
   sql`search_words(language::regconfig, ${fields}::json, ${letters})`;

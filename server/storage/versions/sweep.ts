@@ -1,5 +1,5 @@
-// Enforces retention on records that nobody stores again, after it was made shorter. In bounded statements, one server
-// at a time.
+// Enforces retention on records that nobody stores again, after it was made shorter. In bounded statements,
+// one server at a time.
 
 import type { Retention } from "../../config/retention.js";
 import type { Run } from "../../postgres/connection.js";

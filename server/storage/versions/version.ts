@@ -1,4 +1,5 @@
-// A version of a record: its row and its message. Statements name the table `immutable` as `h`, `immutable_version` as `v`.
+// A version of a record: its row and its message. Statements name the table `immutable` as `h`,
+// `immutable_version` as `v`.
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type {
   Record as RecordMessage,
@@ -50,9 +51,9 @@ export const current = (sql: Sql): Fragment => sql`
   v.tenant = h.tenant and v.type = h.type and v.id = h.id and v.version = h.version and v.data is not null`;
 
 /**
- * The last version of `h` stored at the time or before, also if it was erased; where none is kept, the number before
- * the first that is. Versions have no gaps and their times increase, so a binary search finds it: 14 lookups among
- * 10 000 versions, without a second index that each store would have to write.
+ * The last version of `h` stored at the time or before, also if it was erased; where none is kept, the number
+ * before the first that is. Versions have no gaps and their times increase, so a binary search finds it: 14
+ * lookups among 10 000 versions, without a second index that each store would have to write.
  */
 export const versionAt = (sql: Sql, time: Date): Fragment => sql`(
   with recursive bound (low, high) as (

@@ -1632,7 +1632,7 @@ export const SearchInSchema: GenEnum<SearchIn> = /*@__PURE__*/
  * Exactly once: Store, Purge, PurgeMany and PurgeVersions take a `request_id`, as
  * cortex.mutable.v1.MutableStore describes it.
  *
- * Errors: besides the reasons it names (cortex.error.v1.ErrorReason), every RPC may fail with
+ * Errors: every RPC may fail with the reasons in its own comment (cortex.error.v1.ErrorReason), and with
  * UNAUTHENTICATED, PERMISSION_DENIED, KEYS_UNAVAILABLE, RATE_LIMITED, OVERLOADED, INVALID_TENANT,
  * INVALID_AGENT_ID, MALFORMED_REQUEST, MESSAGE_TOO_LARGE, DEADLINE_EXCEEDED, CANCELLED, DATABASE_UNAVAILABLE,
  * DATABASE_FULL, CONFLICT, SHUTTING_DOWN or DATABASE_ERROR. Some may fail with more:

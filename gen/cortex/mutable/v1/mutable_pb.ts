@@ -1322,9 +1322,9 @@ export type TransactBegin = Message<"cortex.mutable.v1.TransactBegin"> & {
   timeoutSeconds?: number | undefined;
 
   /**
-   * The `request_id` of a commit whose answer was lost. If that commit was applied, `begin` is answered by
-   * `committed` at once, and the stream ends. If not, the transaction begins. Versions that it stores carry
-   * this id. Unset: none.
+   * Set it after the reply to a commit was lost, to the `request_id` of that commit. If that commit was applied,
+   * the server answers `begin` with `committed` and ends the stream. Otherwise a new transaction begins. The
+   * versions that this transaction stores show this id. Unset: the server looks for no earlier commit.
    *
    * @generated from field: optional string request_id = 2;
    */
@@ -2310,7 +2310,7 @@ export const SortOrderSchema: GenEnum<SortOrder> = /*@__PURE__*/
  * - An id belongs to the tenant. An id of Transact also belongs to the principal.
  * - A request that only counts (`dry_run`) counts again each time.
  *
- * Errors: besides the reasons it names (cortex.error.v1.ErrorReason), every RPC may fail with
+ * Errors: every RPC may fail with the reasons in its own comment (cortex.error.v1.ErrorReason), and with
  * UNAUTHENTICATED, PERMISSION_DENIED, KEYS_UNAVAILABLE, RATE_LIMITED, OVERLOADED, INVALID_TENANT,
  * INVALID_AGENT_ID, MALFORMED_REQUEST, MESSAGE_TOO_LARGE, DEADLINE_EXCEEDED, CANCELLED, DATABASE_UNAVAILABLE,
  * DATABASE_FULL, CONFLICT, SHUTTING_DOWN or DATABASE_ERROR. Some may fail with more:
@@ -2439,7 +2439,7 @@ export const MutableStore: GenService<{
     output: typeof BatchSetResponseSchema;
   },
   /**
-   * Applies operations to any keys of the tenant, all of them or none, if all preconditions hold.
+   * Applies all operations, or none. They may be on any keys of the tenant. All preconditions must hold.
    * - The preconditions are checked against the entries as they were before the first operation.
    * - The operations run in order; a later one sees the changes of those before it.
    * - Commit is strictly serializable: nobody sees a part of it, and nobody else writes during it.
@@ -2450,8 +2450,8 @@ export const MutableStore: GenService<{
    *   malformed one.
    * - the reasons of Set, Delete, Update and ImmutableStore.Store: an operation is not valid. The metadata of
    *   the error names it in `field` and `operation_index` (from 0).
-   * - TRANSACTION_FAILED: an operation failed or a precondition did not hold. The metadata names which one
-   *   (`operation_index` or `precondition_index`), and its own `reason`: KEY_NOT_FOUND, REVISION_MISMATCH,
+   * - TRANSACTION_FAILED: an operation failed or a precondition did not hold. The metadata has its index
+   *   (`operation_index` or `precondition_index`), and in `reason` why it failed: KEY_NOT_FOUND, REVISION_MISMATCH,
    *   KEY_EXISTS, VALUE_NOT_NUMERIC, VALUE_NOT_ARRAY, VALUE_TOO_LARGE, NUMBER_OUT_OF_RANGE, USER_NOT_FOUND,
    *   VERSION_MISMATCH, REPLY_TOO_LARGE.
    * - QUOTA_EXCEEDED: never wrapped in TRANSACTION_FAILED.

@@ -1,4 +1,5 @@
-// What the purges of records share: whose versions they delete, and their record in the audit trail.
+// What Purge, PurgeMany and PurgeVersions of records share: the users whose versions they delete, and the
+// entry for the audit trail.
 import type { Fragment, Sql } from "../../postgres/connection.js";
 import type { AuditEntry } from "./audit.js";
 
@@ -14,7 +15,10 @@ export const recordPurgeEntry = (
   ...(userId !== null && { userId }),
 });
 
-/** Two steps of a statement: `owner`, the users whose versions the records have, and `only_user`, if it is one user. */
+/**
+ * Two steps of a statement: `owner`, the users whose versions the records have, and `only_user`, if it is one
+ * user.
+ */
 export const ownersOf = (sql: Sql, tenant: string, records: Fragment): Fragment => sql`
   owner as materialized (
     select r.type, r.id, v.user_id
