@@ -2,7 +2,7 @@
 // socket inside the data directory (mode 0700): no port can be taken, and nobody else can connect.
 //
 // One server at a time uses a data directory: it holds an advisory lock in the database. A Postgres that
-// outlived its server (kill -9) is taken over. A Postgres that dies under a living server is started again.
+// outlived its server (kill -9) is taken over. A Postgres that dies under a living server is restarted.
 import {
   chmod,
   chown,
@@ -194,10 +194,7 @@ class Postgres {
     return problemIn(`${output}\n${tail.slice(-2000)}`);
   }
 
-  /**
-   * Removes a lock file whose process id is another program's by now, in a new container for example:
-   * Postgres would not start.
-   */
+  /** Removes a lock file whose process id now belongs to another program, for example in a new container. */
   async #removeStaleLock(): Promise<void> {
     const lock = join(this.data, "postmaster.pid");
     const pid = Number.parseInt(await readFile(lock, "utf8").catch(() => ""), 10);

@@ -2,8 +2,8 @@
 // @generated from file cortex/options/v1/options.proto (package cortex.options.v1, syntax proto3)
 /* eslint-disable */
 
-// Options that the other files set on their fields and enum values. The server and the clients read them from the
-// descriptors, so that what they say is declared once.
+// Options that the other files set on their fields and enum values. The server and the clients read them from
+// the descriptors, so that what they say is declared once.
 
 import type { GenEnum, GenExtension, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, extDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
@@ -38,15 +38,16 @@ export type ReasonTraits = Message<"cortex.options.v1.ReasonTraits"> & {
   ambiguous: boolean;
 
   /**
-   * The call was refused before the server looked for a stored reply of the same request id. So the refusal says
-   * nothing about an earlier attempt of the request, which may have been applied.
+   * The call was refused before the server looked for a stored reply of the same request id. So the refusal
+   * says nothing about an earlier attempt of the request, which may have been applied.
    *
    * @generated from field: bool before_lookup = 3;
    */
   beforeLookup: boolean;
 
   /**
-   * The time for the call was up. It may succeed with more time, or later. Clients do not repeat it by themselves.
+   * The time for the call was up. It may succeed with more time, or later. Clients do not repeat it by
+   * themselves.
    *
    * @generated from field: bool timed_out = 4;
    */
@@ -61,8 +62,8 @@ export const ReasonTraitsSchema: GenMessage<ReasonTraits> = /*@__PURE__*/
   messageDesc(file_cortex_options_v1_options, 0);
 
 /**
- * The kind of data that a request field names. Credentials can be limited to some names: the server compares every
- * field that has this option with what the credentials reach.
+ * The kind of data that a request field names. Credentials can be limited to some names: the server compares
+ * every field that has this option with what the credentials reach.
  *
  * @generated from enum cortex.options.v1.Reach
  */
