@@ -29,7 +29,9 @@ type Calling = <M extends DescMethodUnary>(
   request: MessageInitShape<M["input"]>,
 ) => Promise<void>;
 
-/** Records of 10 000 versions against records of 10: 64 of each, so that callers do not wait for each other. */
+/**
+ * Records of 10 000 versions against records of 10: 64 of each, so that callers do not wait for each other.
+ */
 async function histories(call: Calling, sql: Sql): Promise<void> {
   const records = 64;
   for (const [type, versions] of [

@@ -1,5 +1,6 @@
-// Loads a server with unary gRPC calls at next to no cost: a Node gRPC client costs three times the server and would measure itself.
-// HTTP/2 by hand: requests are frames made beforehand, of a reply only its end and its trailers are looked at.
+// Loads a server with unary gRPC calls at next to no cost: a Node gRPC client costs three times the server
+// and would measure itself. HTTP/2 by hand: requests are frames made beforehand, of a reply only its end and
+// its trailers are looked at.
 import { connect, type Socket } from "node:net";
 
 const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");

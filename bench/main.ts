@@ -1,4 +1,5 @@
-// Speeds, each as a ratio against something measured in the same run, alternating, because machines are noisy: npm run bench.
+// Speeds, each as a ratio against something measured in the same run, alternating, because machines are
+// noisy: npm run bench.
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
@@ -98,8 +99,8 @@ async function lists() {
 }
 
 /**
- * What the server does, against the same work done straight from Node with postgres.js. The load is made by hand-written frames (load.ts),
- * since a gRPC client in Node costs three times the server.
+ * Measures the server against the same work done straight from Node with postgres.js. The load is made by
+ * hand-written frames (load.ts), since a gRPC client in Node costs three times the server.
  */
 async function calls() {
   const value = { text: "x".repeat(195) };

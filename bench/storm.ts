@@ -1,5 +1,6 @@
-// How much those who behave notice of those who do not: unary calls of 16 callers (700/s or so), alone; then beside 2000 connections, 200 readers that take
-// nothing, and storms of calls that give up after a millisecond. The two alternate, and the medians of their p99 are compared.
+// How much those who behave notice of those who do not: unary calls of 16 callers (700/s or so), alone; then
+// beside 2000 connections, 200 readers that take nothing, and storms of calls that give up after a
+// millisecond. The two alternate, and the medians of their p99 are compared.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";

@@ -48,7 +48,7 @@ export async function start(config: Config, databaseUrl: string, log: Logger): P
   }
 }
 
-/** Opens everything. `cleanups` closes what was opened by then if it fails. */
+/** Opens everything. If it fails, `cleanups` closes all that was opened before. */
 async function open(
   config: Config,
   databaseUrl: string,
@@ -110,7 +110,7 @@ async function open(
   };
 }
 
-/** Deletes what has expired or is no longer kept. */
+/** Deletes expired entries, and what retention no longer keeps. */
 async function sweep(run: Run, config: Config, log: Logger): Promise<void> {
   const entries = await sweepEntries(run);
   const versions = await sweepVersions(run, config.retention);

@@ -388,7 +388,11 @@ export class Immutable {
    */
   async purge(type: string, id: string, options: WriteOptions = {}): Promise<ImmutablePurgeResult> {
     writeOptions(options, "purge");
-    const purged = await this.#transport.write(rpc.purge, nameOf(type, id), patient(options));
+    const purged = await this.#transport.write(
+      rpc.purge,
+      nameOf(type, id),
+      withPurgeTimeout(options),
+    );
     const { deleted, versionsDeleted, purgeTime } = purged;
     return {
       deleted,
@@ -420,7 +424,7 @@ export class Immutable {
         confirmationToken: text(token, "confirmationToken", "INVALID_OPTIONS"),
       }),
     };
-    const purged = await this.#transport.write(rpc.purgeMany, request, patient(options));
+    const purged = await this.#transport.write(rpc.purgeMany, request, withPurgeTimeout(options));
     return {
       recordsAffected: Number(purged.recordsAffected),
       versionsDeleted: Number(purged.versionsDeleted),
@@ -458,7 +462,11 @@ export class Immutable {
       }),
       ...(olderThan !== undefined && { olderThan: time(olderThan, "olderThan", "INVALID_TIME") }),
     };
-    const purged = await this.#transport.write(rpc.purgeVersions, request, patient(options));
+    const purged = await this.#transport.write(
+      rpc.purgeVersions,
+      request,
+      withPurgeTimeout(options),
+    );
     return {
       versionsDeleted: Number(purged.versionsDeleted),
       versionsRemaining: Number(purged.versionsRemaining),
@@ -499,7 +507,7 @@ export class Immutable {
 
 const nameOf = (type: unknown, id: unknown) => ({ type: typeText(type), id: idText(id) });
 
-const patient = (options: WriteOptions): WriteOptions => ({
+const withPurgeTimeout = (options: WriteOptions): WriteOptions => ({
   ...options,
   timeoutMs: options.timeoutMs ?? purgeTimeoutMs,
 });

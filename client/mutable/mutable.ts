@@ -478,7 +478,11 @@ export class Mutable {
       namespace: namespaceText(namespace),
       dryRun: flag(options.dryRun ?? false, "dryRun"),
     };
-    const purged = await this.#transport.write(rpc.purgeNamespace, request, patient(options));
+    const purged = await this.#transport.write(
+      rpc.purgeNamespace,
+      request,
+      withPurgeTimeout(options),
+    );
     return toPurgeResult(namespace, purged);
   }
 
@@ -498,7 +502,7 @@ export class Mutable {
       filter: filterOf(filters),
       dryRun: flag(options.dryRun ?? false, "dryRun"),
     };
-    const purged = await this.#transport.write(rpc.purgeMany, request, patient(options));
+    const purged = await this.#transport.write(rpc.purgeMany, request, withPurgeTimeout(options));
     return toPurgeResult(namespace, purged);
   }
 
@@ -513,7 +517,7 @@ export class Mutable {
     const { deleted, dryRun } = await this.#transport.write(
       rpc.purgeAll,
       request,
-      patient(options),
+      withPurgeTimeout(options),
     );
     return { deleted: Number(deleted), dryRun };
   }
@@ -541,7 +545,7 @@ export class Mutable {
   }
 }
 
-const patient = (options: WriteOptions): WriteOptions => ({
+const withPurgeTimeout = (options: WriteOptions): WriteOptions => ({
   ...options,
   timeoutMs: options.timeoutMs ?? purgeTimeoutMs,
 });

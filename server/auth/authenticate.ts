@@ -1,4 +1,4 @@
-// Who is calling: known by a key, by a token or by a client certificate. Files of keys are read again when
+// Finds out who calls: by a key, by a token or by a client certificate. Files of keys are read again when
 // they change; a file that cannot be read then is logged, and the keys known before stay.
 import { readFile } from "node:fs/promises";
 import type { ServerUnaryCall } from "@grpc/grpc-js";

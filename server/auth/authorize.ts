@@ -1,5 +1,5 @@
-// What a call may do: its RPC needs a permission, and its request may name only what the credentials reach.
-// The proto declares which fields name data (cortex.options.v1.reach), so no handler can forget one.
+// Authorizes a call: its RPC needs a permission, and its request may name only data within the credentials'
+// reach. The proto declares which fields name data (cortex.options.v1.reach), so no handler can forget one.
 import {
   type DescField,
   type DescMessage,
@@ -24,7 +24,7 @@ import { type Credentials, isAllowed, type Permission, type Reach } from "./cred
 type Breadth = "named" | "all";
 type Rule = Permission | [Permission, Breadth];
 
-/** What each RPC of a service needs. */
+/** The permission that each RPC of a service needs. */
 export type Permissions<S extends DescService> = Record<keyof S["method"], Rule>;
 
 /** An RPC with what it needs. */
@@ -105,7 +105,7 @@ function authorizeNames(reach: Reach, method: DescMethod, message: Message): num
   return named;
 }
 
-/** What names of this kind must begin with; undefined: credentials do not limit them. */
+/** The prefixes that names of this kind may have; undefined: credentials do not limit them. */
 function prefixesFor(reach: Reach, kind: ReachKind): readonly string[] | undefined {
   switch (kind) {
     case ReachKind.NAMESPACE:

@@ -1,18 +1,18 @@
-// What credentials allow, in the one shape that key files and tokens share.
+// The shape of credentials, which key files and tokens share.
 import * as check from "../validation/fields.js";
 
 export const permissions = ["read", "write", "purge", "admin"] as const;
 export type Permission = (typeof permissions)[number];
 
 export interface Credentials {
-  /** Who calls; undefined where callers do not say. */
+  /** The principal; undefined if callers need no credentials. */
   principal: string | undefined;
   /** The tenants it may name; undefined: all. */
   tenants: ReadonlySet<string> | undefined;
   permissions: ReadonlySet<Permission>;
   /**
-   * What namespaces and types must begin with; undefined: all are in reach. If only one of both is given,
-   * nothing of the other is in reach.
+   * The prefixes that namespaces and types must have; undefined: all are in reach. If the grant has prefixes
+   * for only one of both, nothing of the other is in reach.
    */
   reach: Reach | undefined;
 }

@@ -1,4 +1,4 @@
-// What a setting is, and the parsers of its value. Each parser says what it takes.
+// The type of a setting, and the parsers of its value. Each parser says which values it takes.
 
 export type Parse<T> = (text: string) => T;
 

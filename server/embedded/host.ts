@@ -1,4 +1,4 @@
-// What the embedded Postgres needs from the machine: binaries that run and, for root, a user and a directory
+// Prepares the machine for the embedded Postgres: binaries that run and, for root, a user and a directory
 // that the user can reach. (Postgres refuses to run as root, and other users cannot reach anything under a
 // home of mode 0700.)
 import { spawn } from "node:child_process";

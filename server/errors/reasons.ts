@@ -143,12 +143,9 @@ const table: Record<Reason, [code: Code, sentence: (details: Details) => string]
   ],
   CONFIRMATION_STALE: [
     Code.FAILED_PRECONDITION,
-    () => "what matches is not what the confirmation token was given for; nothing was deleted",
+    () => "other versions match than those of the confirmation token; nothing was deleted",
   ],
-  UNAUTHENTICATED: [
-    Code.UNAUTHENTICATED,
-    (d) => `the call has no credentials that count: ${d.problem}`,
-  ],
+  UNAUTHENTICATED: [Code.UNAUTHENTICATED, (d) => `the call has no valid credentials: ${d.problem}`],
   PERMISSION_DENIED: [
     Code.PERMISSION_DENIED,
     (d) => `the credentials do not allow this: ${d.problem}`,
@@ -184,7 +181,7 @@ const table: Record<Reason, [code: Code, sentence: (details: Details) => string]
   ],
   KEYS_UNAVAILABLE: [
     Code.UNAVAILABLE,
-    () => "the keys that tokens are verified with cannot be had at the moment",
+    () => "the keys that verify tokens cannot be fetched at the moment",
   ],
   DATABASE_ERROR: [Code.INTERNAL, (d) => `an unexpected failure; the log has it as ${d.error_id}`],
 };
@@ -211,5 +208,5 @@ const traits = new Map<string, ReasonTraits>(
   ErrorReasonSchema.values.map((value) => [value.localName, getOption(value, reasonOption)]),
 );
 
-/** What the proto says that the reason implies. */
+/** The traits that the proto declares for the reason. */
 export const traitsOf = (reason: Reason): ReasonTraits => traits.get(reason) as ReasonTraits;

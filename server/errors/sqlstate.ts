@@ -42,7 +42,7 @@ const lost = new Set([
   "57P05", // idle_session_timeout
 ]);
 
-/** Whether the connection was lost while a statement ran on it. */
+/** True if the connection was lost while a statement ran on it. */
 export const isConnectionLost = (error: unknown): boolean => {
   const code = codeOf(error);
   return code !== undefined && (lost.has(code) || code.startsWith("08"));

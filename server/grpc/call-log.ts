@@ -39,7 +39,7 @@ function lineOf(call: LoggedCall, error: CortexError | undefined) {
   };
 }
 
-/** Whether `--audit-log` asks for a line of this call, whatever the log level. */
+/** True if `--audit-log` asks for a line of this call, whatever the log level. */
 function isAudited(
   { auditLog }: Config,
   { permission }: Endpoint,

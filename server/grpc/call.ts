@@ -26,7 +26,7 @@ import { agentHeader, headerValues, tenantHeader } from "./patches.js";
 export type Init = MessageInitShape<DescMessage>;
 export type Writable = ServerWritableStream<unknown, Init> | ServerDuplexStream<unknown, Init>;
 
-/** What a handler works with. */
+/** The second argument of every handler. */
 export interface Call {
   caller: Caller;
   db: CallDatabase;
@@ -37,7 +37,7 @@ export interface Call {
   fail(reason: CortexError): void;
 }
 
-/** Who makes the call. */
+/** The identity of the caller. */
 export interface Caller {
   tenant: string;
   /** The agent, as it names itself in `x-agent-id`. */
@@ -46,7 +46,7 @@ export interface Caller {
   principal: string | undefined;
   /** The names that the credentials reach; undefined: all. */
   reach: Reach | undefined;
-  /** Whether the credentials have the permission. */
+  /** True if the credentials have the permission. */
   may(permission: Permission): boolean;
 }
 
@@ -71,7 +71,7 @@ export interface CallDatabase {
   beginPurge(): Promise<DatabaseTransaction>;
 }
 
-/** What all calls of a server process share. */
+/** The state that all calls of a server process share. */
 export interface SharedState {
   config: Config;
   quotas: Quotas;
@@ -155,7 +155,7 @@ export class ServerCall implements Caller {
   #credentials: Credentials | undefined;
   /** Called when grpc-js has done with the call: the bytes of its reply no longer count as unsent. */
   #releaseReply: (() => void) | undefined;
-  /** Whether grpc-js has done with the call: its end was sent, or there is nobody to send it to. */
+  /** True once grpc-js is done with the call: its end was sent, or the caller has gone. */
   isOver = false;
 
   constructor(

@@ -17,7 +17,7 @@ export interface Log {
 }
 
 const flushMs = 500;
-const entriesMax = 5000; // with this many waiting, they are written early
+const entriesMax = 5000; // with this many waiting, they are written at once
 
 export class AccessCounter {
   #pending = new Map<string, Access>();

@@ -25,13 +25,13 @@ export interface Batchable<Item extends TenantItem, Reply> {
   run(run: Run, items: Item[]): Promise<Reply[]>;
   /** How much of a batch's weight of 128 the item takes. */
   weight(item: Item): number;
-  /** What no two batches in flight may both have, since one would wait for the other's lock. */
+  /** Keys that no two batches in flight may share: one batch would wait for the other's lock. */
   conflictKeys(item: Item): readonly ConflictKey[];
 }
 
 export interface ConflictKey {
   name: string;
-  /** Whether items of one batch may share the key. */
+  /** True if items of one batch may share the key. */
   batchable: boolean;
 }
 
@@ -180,7 +180,7 @@ function abortWhenAllLeft(batch: { cancellation: CallCancellation }[]) {
 }
 
 /**
- * Whether Postgres refused the statement for its content. (Classes 08, 533, 57 and 58 are about its own
+ * True if Postgres refused the statement for its content. (Classes 08, 533, 57 and 58 are about its own
  * state.)
  */
 const isRolledBack = (error: unknown): boolean =>
@@ -206,7 +206,7 @@ export class GroupCommits {
 }
 
 /**
- * Checks that a row which a shared statement found is of the item's tenant. The views show such a statement
+ * Checks that a row which a batch found is of the item's tenant. The views show such a statement
  * the rows of all tenants in its batch.
  */
 export function ownRow<Row extends { tenant: string }>(

@@ -4,7 +4,7 @@
 // which finds deadlocks.
 import { overloaded } from "../postgres/fair-semaphore.js";
 
-/** Who owns keys: any object. */
+/** An owner of keys: any object. */
 export type Owner = object;
 
 interface KeyQueue {
@@ -29,7 +29,7 @@ export class KeyLocks {
     readonly waitingMax: number,
   ) {}
 
-  /** Whether any of the keys has an owner. */
+  /** True if any of the keys has an owner. */
   isOwned(keys: readonly string[]): boolean {
     return this.#queues.size > 0 && keys.some((key) => this.#queues.get(key)?.owners.size);
   }

@@ -44,7 +44,7 @@ export function quotaRefusal(room: Room, adds: Amounts, taken = none): CortexErr
 
 interface Usage {
   measured: Amounts;
-  /** What was written since, at most. */
+  /** The most that was written since. */
   since: Amounts;
   at: number;
 }

@@ -74,7 +74,7 @@ export function highlight(row: MarkedRow, searched: SearchedField[], terms: Term
 type Span = [from: number, to: number];
 
 /**
- * Where the marked words of a line stand in the folded text. Nothing where Postgres left out words that are
+ * The positions of the marked words of a line in the folded text. None if Postgres left out words that are
  * too long for it.
  */
 function wordsIn(line: string | undefined, whole: string): Span[] {
@@ -90,7 +90,7 @@ function wordsIn(line: string | undefined, whole: string): Span[] {
   return spans;
 }
 
-/** Where the terms stand as they are written, each at its first position; short ones where a word begins. */
+/** The first position of each term as it is written; of a short term, the first at which a word begins. */
 const fragmentsIn = (text: string, terms: Term[]): Span[] =>
   terms.flatMap((term): Span[] => {
     const at = term.short ? beginning(text, term.text) : text.indexOf(term.text);

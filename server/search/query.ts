@@ -93,7 +93,7 @@ export class TermConditions {
     readonly language: Language,
   ) {}
 
-  /** Whether the columns together hold every term. */
+  /** True if the columns together hold every term. */
   allFound(columns: SearchColumns[]): Fragment {
     const { sql } = this;
     return joinFragments(
@@ -132,7 +132,7 @@ export class TermConditions {
   }
 
   /**
-   * Whether the term is left out: a word that says nothing (`the`), beside another term that says something.
+   * True if the term is left out: a word that says nothing (`the`), beside another term that says something.
    */
   isIgnored(term: Term): Fragment {
     const { sql } = this;
@@ -149,7 +149,7 @@ export class TermConditions {
   }
 
   /**
-   * Whether the columns hold the term. A term that the trigram index cannot find must not ask it: that would
+   * True if the columns hold the term. A term that the trigram index cannot find must not ask it: that would
    * read all of the index.
    */
   #isFound({ words, text }: SearchColumns, term: Term): Fragment {

@@ -32,7 +32,7 @@ export function idempotencyKey(
   return { given, id: digest(given), fingerprint: digest(JSON.stringify([rpc, request])) };
 }
 
-/** What is stored under a request id. */
+/** The row that is stored under a request id. */
 export interface StoredReply {
   fingerprint: string;
   /** null: erased together with a user. */
@@ -125,7 +125,7 @@ const lostToRival = (error: unknown): boolean =>
     ? error.reason === "CONFLICT"
     : conflictCodes.has(codeOf(error) ?? "");
 
-/** Whether the request was refused for what is stored, so that nothing was done. */
+/** True if the request was refused for what is stored, so that nothing was done. */
 function isRefusal(error: unknown): boolean {
   if (!(error instanceof CortexError)) return false;
   const { repeatable, ambiguous, beforeLookup, timedOut } = traitsOf(error.reason);

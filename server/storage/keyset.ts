@@ -11,7 +11,7 @@ export interface Window {
   skip: number;
   /** One more than the page needs, so that the page knows whether more follow. */
   limit: number;
-  /** Whether to count all rows that match. */
+  /** True to count all rows that match. */
   counting: boolean;
 }
 
@@ -38,7 +38,7 @@ interface Paging<Row> {
 /** The rows of one message. */
 interface Message<Row> {
   rows: Row[];
-  /** Whether rows follow, beyond the limit too. */
+  /** True if rows follow, beyond the limit too. */
   hasMore: boolean;
   /** The position after which the next message goes on. */
   after: readonly string[] | undefined;
@@ -107,7 +107,7 @@ export const byteWindow = (sql: Sql, bytesMax: number): Fragment => sql`
 export interface Sort {
   name: string;
   descending: boolean;
-  /** What goes before the names of the rows; undefined sorts by the names alone. */
+  /** The first column to sort by, before the names of the rows; undefined sorts by the names alone. */
   by: SortColumn | undefined;
 }
 

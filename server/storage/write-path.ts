@@ -1,7 +1,8 @@
 // The one write path, for entries and for versions. A write joins a batch. If a key is locked, it waits for the
 // key and tries again. A repeat (same request id) gets the stored reply of the attempt that was applied:
 //   - if that attempt has committed, the statement finds its reply;
-//   - if it is still on its way on this server, the repeat waits for its batch: the request id is a conflict key;
+//   - if it is still on its way on this server, the repeat waits for its batch, since the request id is a
+//     conflict key;
 //   - if it is on its way on another server, the repeat waits for its row lock, or fails with unique_violation
 //     (23505) and runs again, and then finds the reply.
 import { setTimeout as pause } from "node:timers/promises";
@@ -18,7 +19,7 @@ import {
   type StoredReply,
 } from "./idempotency.js";
 
-/** What every write has, whatever it writes. */
+/** The fields of every kind of write. */
 export interface Write {
   tenant: string;
   idempotencyKey: IdempotencyKey | undefined;
@@ -27,15 +28,15 @@ export interface Write {
   /** Other names in KeyLocks whose owner can block it. */
   blockers: readonly string[];
   conflictKeys: readonly ConflictKey[];
-  /** What it takes of a batch's weight. */
+  /** Its share of a batch's weight. */
   weight: number;
-  /** What it adds, at most, to what its tenant stores. */
+  /** The most that it adds to the amounts of its tenant. */
   adds: Amounts;
-  /** What its tenant may still store, where that is little: then the statement must check it. */
+  /** The room that its tenant has left, if it is near a limit: then the statement must check it. */
   room?: Room | undefined;
 }
 
-/** What became of a write. */
+/** The outcome of a write. */
 export type Outcome<Result> =
   | { result: Result }
   /** Nothing was written. `index` is the operation that was refused. */
@@ -48,11 +49,11 @@ export type Outcome<Result> =
 interface WriteKindParts<W extends Write, Row extends object, Result> {
   /** The statement that makes the writes. Without `wait` it reports a locked key at once. */
   statement(sql: Sql, writes: W[], wait: boolean): Fragment;
-  /** What became of each write, from the rows of the statement. */
+  /** Reads the outcome of each write from the rows of the statement. */
   outcomes(writes: W[], rows: Row[]): Outcome<Result>[];
   /** Reads a stored reply. */
   parseReply(reply: string, write: W): Result;
-  /** Whether `adds` is exact, so that a full quota refuses the write before it reaches the database. */
+  /** True if `adds` is exact, so that a full quota refuses the write before it reaches the database. */
   addsExactly: boolean;
 }
 

@@ -19,7 +19,7 @@ export const auditDigest = (tenant: string, text: string): string =>
 export interface AuditEntry {
   /** Such as `MutableStore.PurgeMany`. */
   action: string;
-  /** What was asked for, in names. */
+  /** The names in the request. */
   asked: Record<string, unknown>;
   /** How many rows were deleted, by kind. */
   deleted: Record<string, number>;
@@ -50,13 +50,13 @@ export async function audit(
   if (outcome === "locked" || !("result" in outcome)) throw new CortexError("CONFLICT");
 }
 
-/** Whether a text has the user's id as a word of its own. */
+/** True if a text has the user's id as a word of its own. */
 function names(text: string, userId: string): boolean {
   const id = userId.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&");
   return new RegExp(`(?<![\\p{L}\\p{N}])${id}(?![\\p{L}\\p{N}])`, "u").test(text);
 }
 
-/** What was asked for, with a digest in place of each text that names the user. */
+/** The names in the request, with a digest in place of each text that names the user. */
 function withoutUser(tenant: string, asked: Record<string, unknown>, userId: string) {
   const json = JSON.stringify(asked, (_, value) =>
     typeof value === "string" && names(value, userId) ? auditDigest(tenant, value) : value,

@@ -28,7 +28,7 @@ export function purgeTransaction<Reply extends object>(
 
 interface Purge<Reply> {
   key: IdempotencyKey | undefined;
-  /** Whether it only counts. Then it stores no reply and leaves no record. */
+  /** True if it only counts. Then it stores no reply and leaves no record. */
   dryRun?: boolean;
   work: (sql: Sql) => Work;
   /** The record for the audit trail; undefined where nothing was deleted. */

@@ -24,14 +24,22 @@ export function atomicWrite(
   preconditions?: number,
 ): AtomicWrite {
   const keys = operations.map(entryName);
-  // Several writes of one operation on one key may share a batch. A write of several operations has its keys
+  // Writes of one operation each may share a key in a batch. A write of several operations has its keys
   // alone.
   const batchable = operations.length === 1;
   const conflictKeys = (batchable ? keys : [...new Set(keys)]).map((name) => ({ name, batchable }));
   if (idempotencyKey)
     conflictKeys.push({ name: `${tenant}\0${idempotencyKey.id}`, batchable: false });
   let weight = 0;
-  for (const operation of operations) weight += weightOf(operation);
+  const adds: Amounts = { keys: 0, bytes: 0, versions: 0 }; // at most: the statement knows which keys are new
+  for (const { kind, argument = "", metadata } of operations) {
+    // An append or a merge gives back the whole value, which may be large. Every 8 KiB of argument weigh 1
+    // more.
+    weight += (kind === "append" || kind === "merge" ? 8 : 1) + Math.floor(argument.length / 8192);
+    if (kind === "check" || kind === "delete") continue;
+    adds.keys++;
+    adds.bytes += Buffer.byteLength(argument) + Buffer.byteLength(metadata ?? "{}");
+  }
   return {
     tenant,
     agent,
@@ -45,22 +53,6 @@ export function atomicWrite(
     blockers: operations.map(({ tenant, namespace }) => namespaceName(tenant, namespace)),
     conflictKeys,
     weight,
-    adds: addedBy(operations),
+    adds,
   };
-}
-
-// An append or a merge gives back the whole value, which may be large. An argument takes one more for each 8
-// KiB.
-const weightOf = ({ kind, argument = "" }: Operation): number =>
-  (kind === "append" || kind === "merge" ? 8 : 1) + Math.floor(argument.length / 8192);
-
-/** What the operations add, at most, to what their tenant stores. */
-function addedBy(operations: Operation[]): Amounts {
-  const adds = { keys: 0, bytes: 0, versions: 0 };
-  for (const { kind, argument = "", metadata } of operations) {
-    if (kind === "check" || kind === "delete") continue;
-    adds.keys++;
-    adds.bytes += Buffer.byteLength(argument) + Buffer.byteLength(metadata ?? "{}");
-  }
-  return adds;
 }

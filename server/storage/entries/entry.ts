@@ -64,7 +64,7 @@ export const joinAccess = (sql: Sql): Fragment =>
   sql`left join mutable_access a on ${accessOf(sql)}`;
 
 /**
- * Whether the entry has not expired, as of the start of the statement. An expired entry is absent, even
+ * True if the entry has not expired, as of the start of the statement. An expired entry is absent, even
  * before the sweep deletes it.
  */
 export const live = (sql: Sql): Fragment =>

@@ -47,7 +47,7 @@ const time = (timestamp: Timestamp | undefined, field: string, round: (ms: numbe
 const text = (value: string | undefined, field: string) =>
   value === undefined ? undefined : check.filterText(value, field);
 
-/** Whether any filter is set; without one the whole namespace matches. */
+/** True if any filter is set; without one the whole namespace matches. */
 export const isFiltered = ({ tenant, namespace, ...filters }: EntryFilter): boolean =>
   Object.values(filters).some((value) => value !== undefined);
 

@@ -39,7 +39,7 @@ type InputOperation = InputRow<typeof operationColumns>;
 interface Input {
   keys: InputKey[];
   operations: InputOperation[];
-  /** Whether there are writes of several operations, deletes, request ids. */
+  /** True if there are writes of several operations, deletes, request ids. */
   hasAtomic: boolean;
   hasDeletes: boolean;
   hasRequests: boolean;

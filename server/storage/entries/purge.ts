@@ -19,9 +19,9 @@ interface PurgeRequest {
   rpc: string;
   requestId: string | undefined;
   dryRun: boolean;
-  /** What tells the request from others of the RPC. */
+  /** The parts of the request that its fingerprint covers. */
   identity: unknown;
-  /** What was asked for, as the audit trail shows it. */
+  /** The names in the request, for the audit trail. */
   asked: Record<string, unknown>;
   /** The condition on `m` of the entries to delete. */
   condition: (sql: Sql) => Fragment;

@@ -3,13 +3,13 @@
 import type { Fragment, Sql } from "../../postgres/connection.js";
 import type { EntryRow } from "./entry.js";
 
-/** What an operation did. */
+/** The result of an operation. */
 export interface Result {
   namespace: string;
   key: string;
   /** The entry as the operation left it; undefined where there is none. */
   row: EntryRow | undefined;
-  /** Whether it deleted an entry. */
+  /** True if it deleted an entry. */
   deleted: boolean;
   at: Date;
 }

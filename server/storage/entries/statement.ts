@@ -103,7 +103,7 @@ export function statement(sql: Sql, writes: AtomicWrite[], wait: boolean): Fragm
       from states as final
       where last and case when present then revision is distinct from stored
           when stored is not null then revision is not null -- it was there
-          else atomic is not null end -- absent, and kept absent: see inserted
+          else atomic is not null end -- absent, and to stay so: see inserted
         ${room ? sql`and (select refusal from quota) is null` : sql``} ${
           hasAtomic
             ? sql`and (atomic is null
@@ -170,7 +170,7 @@ export function statement(sql: Sql, writes: AtomicWrite[], wait: boolean): Fragm
     from result order by number`;
 }
 
-/** Whether the key may be created: false while a transaction keeps the namespace without new keys. */
+/** True if the key may be created: false while a transaction keeps the namespace without new keys. */
 function creatable(sql: Sql, wait: boolean): Fragment {
   const lock = creationLock(sql, sql`asked.tenant`, sql`asked.namespace`);
   return wait
@@ -179,7 +179,7 @@ function creatable(sql: Sql, wait: boolean): Fragment {
 }
 
 /**
- * Whether the database computed the value of a row of `states`. A value that the caller sent is not sent
+ * True if the database computed the value of a row of `states`. A value that the caller sent is not sent
  * back.
  */
 const isComputed = (sql: Sql): Fragment =>
@@ -229,7 +229,7 @@ const refusal = (sql: Sql, valueBytesMax: number, replyBytesMax: number): Fragme
     when not was.present and was.creatable is false and op.kind not in ('check', 'delete') then 'LOCKED'
   end`;
 
-/** Whether the only write of the statement adds more than there is room for. What adds nothing always may. */
+/** True if the only write of the statement adds more than there is room for. What adds nothing always may. */
 const overQuota = (sql: Sql, room: Room): Fragment => sql`
   select case
       when keys > greatest(0, ${room.keys}::bigint) then 'QUOTA_KEYS'

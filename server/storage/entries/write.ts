@@ -11,7 +11,7 @@ import { statement } from "./statement.js";
 interface OperationRow {
   cells: string;
   refusal: string | null;
-  /** Whether the reply of its write is too large. */
+  /** True if the reply of its write is too large. */
   large: boolean;
   bytes: number | null;
   type: string | null;

@@ -1,4 +1,4 @@
-// What each step of a transaction gave: as a stored reply, and as a message.
+// The result of each step of a transaction, as a stored reply and as a message.
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { OperationResultSchema } from "../../../gen/cortex/mutable/v1/mutable_pb.js";
@@ -49,7 +49,7 @@ export function toMessages(
   });
 }
 
-/** What written entries add: the keys that are new, and the bytes of all. */
+/** The amounts that written entries add: the keys that are new, and the bytes of all. */
 export function addedBy(results: StepResult[]): Amounts {
   const added = { keys: 0, bytes: 0, versions: 0 };
   for (const result of results) {

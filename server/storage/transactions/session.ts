@@ -1,4 +1,4 @@
-// What a transaction does to the database. It has no connection before its first lock, and waits for that
+// The database side of a transaction. It has no connection before its first lock, and waits for that
 // lock in memory. From then on it waits in the database, which finds deadlocks. It locks a key that does not
 // exist by a placeholder: an entry that has expired, so it is absent to everybody, and is deleted before the
 // commit. Whoever wants to create the key waits for the placeholder's row as for any other.
@@ -44,7 +44,7 @@ export class Session {
   /** About the bytes of its results: the reply to its commit holds all of them. */
   #bytes = 0;
   #transaction: DatabaseTransaction | undefined;
-  /** What it has added, at most. No measurement of the tenant's rows sees that before the commit. */
+  /** The most that it has added. No measurement of the tenant's rows sees that before the commit. */
   readonly #added: Amounts = { keys: 0, bytes: 0, versions: 0 };
 
   constructor(call: Call) {

@@ -1,4 +1,4 @@
-// What is linked to a user, table by table: its count, and its erasure. A new table that names users belongs
+// Counts and erases the data that is linked to a user, table by table. A new table that names users belongs
 // in both.
 import type { Run } from "../../postgres/connection.js";
 

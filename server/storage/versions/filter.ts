@@ -100,13 +100,13 @@ function parseMetadata(text: string): string {
   return comparable(object);
 }
 
-/** Whether any filter is set; without one every record matches. */
+/** True if any filter is set; without one every record matches. */
 export const isFiltered = ({ tenant, ...filters }: RecordFilter): boolean =>
   Object.values(filters).some((value) =>
     Array.isArray(value) ? value.length > 0 : value !== undefined,
   );
 
-/** Whether it filters by metadata, whose index gives no order. */
+/** True if it filters by metadata, whose index gives no order. */
 export const filtersMetadata = ({
   metadata,
   tags,

@@ -35,7 +35,7 @@ type StoreMessage = Omit<StoreOperation, keyof Message>;
 
 interface Context {
   requestId: string | undefined;
-  /** What the names of fields begin with in errors. */
+  /** The prefix of field names in errors. */
   prefix?: string;
 }
 
@@ -53,7 +53,7 @@ export function parseStore(
   return newVersion(caller, server, message, context);
 }
 
-/** Who stores. */
+/** The author of a version. */
 export type Author = Pick<Caller, "tenant" | "agent" | "principal">;
 
 export function newVersion(
@@ -125,7 +125,7 @@ export function withIdempotencyKey(version: NewVersion): NewVersion {
   };
 }
 
-/** What tells the version from another one under the same request id. */
+/** The parts of the request that its fingerprint covers. */
 export const identityOf = ({ type, id, data, userId, metadata, ifVersion }: NewVersion) => ({
   type,
   id,

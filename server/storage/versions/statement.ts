@@ -195,7 +195,7 @@ export function statement(sql: Sql, versions: NewVersion[], wait: boolean): Frag
 }
 
 /**
- * What fields are found by: their words, and the letters that neither words nor fragments of three letters
+ * The search vector of fields: their words, and the letters that neither words nor fragments of three letters
  * hold.
  */
 const words = (sql: Sql, fields: Fragment, letters: Fragment): Fragment =>
