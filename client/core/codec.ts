@@ -16,13 +16,22 @@ const utf8Strict = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
 const decodeUtf8 = (bytes: Uint8Array, strict?: boolean) =>
   (strict ? utf8Strict : utf8).decode(bytes);
 
+type TextEncoding = ReturnType<typeof getTextEncoding>;
+/** The encoding that was found last, and the same with our decoder. */
+let base: TextEncoding | undefined;
+let ours: TextEncoding | undefined;
+
 /**
  * Decodes with our text decoder. The library has one text decoder for the whole process, and it belongs to
  * the host application. So the host's decoder is put back at once, before any other code can run.
  */
 function decode<O extends DescMessage>(schema: O, bytes: Uint8Array): MessageShape<O> {
   const others = getTextEncoding();
-  configureTextEncoding({ ...others, decodeUtf8 });
+  if (others !== base) {
+    base = others;
+    ours = { ...others, decodeUtf8 };
+  }
+  configureTextEncoding(ours as TextEncoding);
   try {
     return fromBinary(schema, bytes);
   } finally {

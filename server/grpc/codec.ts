@@ -17,12 +17,21 @@ const utf8Strict = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
 const decodeUtf8 = (bytes: Uint8Array, strict?: boolean) =>
   (strict ? utf8Strict : utf8).decode(bytes);
 
+type TextEncoding = ReturnType<typeof getTextEncoding>;
+/** The encoding that was found last, and the same with our decoder. */
+let base: TextEncoding | undefined;
+let ours: TextEncoding | undefined;
+
 /**
  * Decodes with our text decoder. The library knows only one for the whole process: it is put back at once.
  */
 function fromBinary<S extends DescMessage>(schema: S, bytes: Uint8Array): MessageShape<S> {
   const others = getTextEncoding();
-  configureTextEncoding({ ...others, decodeUtf8 });
+  if (others !== base) {
+    base = others;
+    ours = { ...others, decodeUtf8 };
+  }
+  configureTextEncoding(ours as TextEncoding);
   try {
     return protobufFromBinary(schema, bytes);
   } finally {
