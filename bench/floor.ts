@@ -1,5 +1,5 @@
-// The floor of every call: a grpc-js server that takes the same messages in and hands the same ones out, and
-// does nothing between. What it costs is gRPC in Node, so no store behind it can be faster.
+// A grpc-js server that decodes the same requests and encodes the same replies, but does no work. Its speed
+// is the limit of gRPC in Node, so no store behind grpc-js can be faster.
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { timestampNow } from "@bufbuild/protobuf/wkt";
 import { Server, ServerCredentials } from "@grpc/grpc-js";

@@ -1,4 +1,5 @@
-// ImmutableStore: what a long history costs, and what a search costs over its SQL.
+// Benchmarks of ImmutableStore: the cost of a long history, and the cost of a search compared with its SQL
+// alone.
 import { create, type DescMethodUnary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { ImmutableStore } from "../gen/cortex/immutable/v1/immutable_pb.js";
 import type { Call } from "../server/grpc/call.js";
@@ -30,7 +31,8 @@ type Calling = <M extends DescMethodUnary>(
 ) => Promise<void>;
 
 /**
- * Records of 10 000 versions against records of 10: 64 of each, so that callers do not wait for each other.
+ * Compares records of 10 000 versions with records of 10. There are 64 of each, so that callers do not wait
+ * for each other.
  */
 async function histories(call: Calling, sql: Sql): Promise<void> {
   const records = 64;
@@ -81,7 +83,7 @@ async function histories(call: Calling, sql: Sql): Promise<void> {
   );
 }
 
-/** Searches among 100 000 records against the very statement that they run. */
+/** Compares searches among 100 000 records with the SQL statement that they run. */
 async function searches(call: Calling, databaseUrl: string, sql: Sql): Promise<void> {
   await sql`
     with record as (

@@ -1,5 +1,5 @@
-// Speeds, each as a ratio against something measured in the same run, alternating, because machines are
-// noisy: npm run bench.
+// Runs all benchmarks: npm run bench. Machines are noisy, so each speed is a ratio to a baseline that
+// alternates with it in the same run.
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
@@ -26,7 +26,7 @@ const log = { info: () => {}, warn: () => {} };
 const postgres = await startEmbedded(directory, log);
 await migrate(postgres.url);
 const sql = connect(postgres.url, { max: 10, max_pipeline: 0 });
-const transactions = connect(postgres.url, { max: 10 }); // begin() of the driver needs its pipeline
+const transactions = connect(postgres.url, { max: 10 }); // the driver's begin() needs pipelining
 const [server, address] = await started([
   join(import.meta.dirname, "../dist/server/main.js"),
   "--listen",
@@ -34,7 +34,7 @@ const [server, address] = await started([
   "--database-url",
   postgres.url,
   "--retention",
-  '{"defaultVersions":-1}', // so that records keep the versions they are measured with
+  '{"defaultVersions":-1}', // so that the measured records keep all versions
 ]);
 const [floor, floorAddress] = await started([
   "--import",
@@ -61,16 +61,20 @@ try {
   await rm(directory, { recursive: true, force: true });
 }
 
-/** A server in a process of its own, and where it listens. */
+/** Starts a server in its own process. Returns the process and its address. */
 async function started(args: string[]): Promise<[ChildProcess, string]> {
+  // npm start sets the same flag.
   const child = spawn(process.execPath, ["--max-semi-space-size=64", ...args], {
-    stdio: ["ignore", "pipe", "inherit"], // the flag: as npm start
+    stdio: ["ignore", "pipe", "inherit"],
   });
   const [line] = await once(child.stdout, "data");
   return [child, String(line).trim().split(" ").at(-1) ?? ""];
 }
 
-/** A prefix of 100 keys, listed in a namespace of a million keys and in one of a thousand. */
+/**
+ * Compares a list of a prefix of 100 keys in a namespace of a million keys with one in a namespace of a
+ * thousand keys.
+ */
 async function lists() {
   for (const [namespace, keys] of [
     ["million", 1_000_000],
@@ -99,8 +103,8 @@ async function lists() {
 }
 
 /**
- * Measures the server against the same work done straight from Node with postgres.js. The load is made by
- * hand-written frames (load.ts), since a gRPC client in Node costs three times the server.
+ * Compares calls to the server with the same work done directly from Node with postgres.js. load.ts generates
+ * the calls, because a gRPC client in Node costs three times as much as the server.
  */
 async function calls() {
   const value = { text: "x".repeat(195) };
@@ -170,7 +174,7 @@ async function calls() {
     plainHot,
     options,
   );
-  const three = () => {
+  const threeKeys = () => {
     const first = 3 * (n++ % 300);
     return [0, 1, 2].map((i) => `c${first + i}`);
   };
@@ -179,7 +183,7 @@ async function calls() {
     "store",
     () =>
       call(rpc.commit, {
-        operations: three().map((at) => ({
+        operations: threeKeys().map((at) => ({
           namespace: "bench",
           key: at,
           operation: { case: "set" as const, value: { valueJson: text } },
@@ -188,7 +192,7 @@ async function calls() {
     "begin, 3 upserts, commit",
     () =>
       transactions.begin(async (tx) => {
-        for (const at of three()) await plainUpsert(tx as unknown as Sql, at);
+        for (const at of threeKeys()) await plainUpsert(tx as unknown as Sql, at);
       }),
     { ...options, count: 6000 },
   );
@@ -225,7 +229,7 @@ async function calls() {
   await Promise.all(clients.map((client) => client.close()));
 }
 
-/** The same through the TypeScript client, which is most of the cost. */
+/** The same comparison through the TypeScript client, which causes most of the cost. */
 async function throughTheClient() {
   const value = { text: "x".repeat(195) };
   const text = JSON.stringify(value);

@@ -1,4 +1,4 @@
-// How speeds are measured: two works alternate, and the median of each is what counts.
+// Compares the speed of two workloads: they alternate, and the medians of their rates are compared.
 const rounds = 5;
 
 export type Work = () => PromiseLike<unknown>;
@@ -12,7 +12,7 @@ export async function compare(
   { count, concurrency }: { count: number; concurrency: number },
 ) {
   const [ratesA, ratesB]: [number[], number[]] = [[], []];
-  await rate(a, count / 2, concurrency); // warm
+  await rate(a, count / 2, concurrency); // warm-up
   await rate(b, count / 2, concurrency);
   for (let round = 0; round < rounds; round++) {
     ratesA.push(await rate(a, count, concurrency));

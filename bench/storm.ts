@@ -1,6 +1,6 @@
-// How much those who behave notice of those who do not: unary calls of 16 callers (700/s or so), alone; then
-// beside 2000 connections, 200 readers that take nothing, and storms of calls that give up after a
-// millisecond. The two alternate, and the medians of their p99 are compared.
+// Measures how much abusive clients slow down others. 16 callers make unary calls (about 700/s): first alone,
+// then beside 2000 connections, 200 readers that read nothing, and 1000 calls/s with a deadline of 1 ms. The
+// two cases alternate, and the medians of their p99 are compared.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -20,11 +20,11 @@ import { median } from "./measure.js";
 const connections = 2000;
 const readers = 200;
 const callers = 16;
-const thinkMs = 20; // what a caller does between two calls
+const thinkMs = 20; // the pause of a caller between two calls
 const seconds = 4;
 const rounds = 5;
-const stormEach = 5; // calls at a time
-const stormMs = 5; // between two times: 1000 a second
+const stormEach = 5; // calls in one burst
+const stormMs = 5; // between two bursts: 1000 calls/s
 
 const path = (method: string) => `/${MutableStore.typeName}/${method}`;
 
@@ -71,11 +71,11 @@ export async function storm(databaseUrl: string): Promise<void> {
     );
     return took.toSorted((a, b) => a - b)[Math.floor(took.length * 0.99)] ?? Number.NaN;
   };
-  await p99(); // warm
+  await p99(); // warm-up
   const [calm, stormy]: [number[], number[]] = [[], []];
   for (let round = 0; round < rounds; round++) {
     calm.push(await p99());
-    const stop = await rage(address);
+    const stop = await startAbuse(address);
     stormy.push(await p99());
     await stop();
   }
@@ -87,8 +87,8 @@ export async function storm(databaseUrl: string): Promise<void> {
   await once(server, "exit");
 }
 
-/** Begins all that; the function that ends it. */
-async function rage(address: string): Promise<() => Promise<void>> {
+/** Starts the abusive clients in another process. Returns a function that stops them. */
+async function startAbuse(address: string): Promise<() => Promise<void>> {
   const child = spawn(process.execPath, ["--import", "tsx", import.meta.filename, address], {
     stdio: ["ignore", "pipe", "inherit"],
   });
@@ -99,8 +99,8 @@ async function rage(address: string): Promise<() => Promise<void>> {
   };
 }
 
-/** In a process of its own, so that it does not slow down those who are measured. */
-async function raging(address: string): Promise<void> {
+/** The abusive clients. They run in their own process, so that they do not slow down the measured callers. */
+async function abuse(address: string): Promise<void> {
   const idle: ClientHttp2Session[] = [];
   for (let i = 0; i < connections; i += 100) {
     const more = Array.from({ length: 100 }, () => connect(`http://${address}`));
@@ -108,7 +108,7 @@ async function raging(address: string): Promise<void> {
     await Promise.all(more.map((session) => once(session, "connect")));
     idle.push(...more);
   }
-  const list = Buffer.from("0a0573746f726d18e807", "hex"); // storm, 1000
+  const list = Buffer.from("0a0573746f726d18e807", "hex"); // namespace "storm", limit 1000
   for (let i = 0; i < readers; i++) {
     const session = connect(`http://${address}`, { settings: { initialWindowSize: 0 } });
     session.on("error", () => {});
@@ -122,7 +122,7 @@ async function raging(address: string): Promise<void> {
     stream.end(Buffer.concat([Buffer.from([0, 0, 0, 0, list.length]), list]));
     if (i % 20 === 0) await once(stream, "response");
   }
-  console.log("raging");
+  console.log("ready");
   const update = Buffer.from(
     toBinary(
       UpdateRequestSchema,
@@ -142,4 +142,4 @@ async function raging(address: string): Promise<void> {
   }
 }
 
-if (process.argv[1] === import.meta.filename) await raging(process.argv[2] ?? "");
+if (process.argv[1] === import.meta.filename) await abuse(process.argv[2] ?? "");

@@ -1,4 +1,5 @@
-// A grocery chain whose stores share their state: npm run demo. Uses the server at CORTEX_ADDRESS (127.0.0.1:50051), or starts one.
+// A demo: a grocery chain whose stores share their state. Run it with npm run demo. It uses the server at
+// CORTEX_ADDRESS (127.0.0.1:50051 by default), or starts one.
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { Cortex, CortexError } from "../client/index.js";
@@ -102,13 +103,13 @@ async function demo() {
     say(`${key}: ${value.quantity} ${value.unit} remaining`);
 
   title("A delivery slot, held for two seconds by whoever comes first");
-  const hold = (agent: string) =>
+  const reserve = (agent: string) =>
     mutable.set("slots", "store-15:dock-1", { agent }, { ifAbsent: true, ttlSeconds: 2 }).then(
       () => `${agent} has it`,
       (error: CortexError) => `${agent}: ${error.code}`,
     );
   await mutable.delete("slots", "store-15:dock-1");
-  for (const line of await Promise.all([hold("truck-a"), hold("truck-b")])) say(line);
+  for (const line of await Promise.all([reserve("truck-a"), reserve("truck-b")])) say(line);
 
   title("A refund policy that changes, and stays");
   await immutable.purge("policy", "max-refund");
@@ -163,7 +164,9 @@ async function demo() {
     );
 }
 
-/** A snapshot of a namespace as a record; all of it, however large: a list would stop at its limit. */
+/**
+ * Stores a snapshot of a whole namespace as a record. It uses a scan, because a list would stop at its limit.
+ */
 async function backup(namespace: string): Promise<string> {
   const data: Record<string, unknown> = {};
   for await (const { key, value } of mutable.scan(namespace)) data[key] = value;
@@ -188,7 +191,7 @@ function say(text: string) {
   console.log(`  ${text}`);
 }
 
-/** Resolves when a server answers; with what stops it, if it had to be started. */
+/** Makes sure that a server answers. Returns a function that stops the server if it was started here. */
 async function serverOrStart(): Promise<() => Promise<void>> {
   await using probe = new Cortex({ timeoutMs: 500 });
   try {
@@ -209,7 +212,7 @@ async function serverOrStart(): Promise<() => Promise<void>> {
       resolve();
     });
     server.once("exit", (code) => reject(new Error(`the server ended with ${code}`)));
-  }).catch(() => process.exit(1)); // it has said why
+  }).catch(() => process.exit(1)); // the server has printed the reason
   return async () => {
     server.kill("SIGTERM");
     await ended;

@@ -30,7 +30,7 @@ interface Connected {
   socket: Socket;
   /** Bytes of the replies that it has not taken. */
   unsent: number;
-  /** How many replies it has not taken. */
+  /** How many replies the connection has not taken. */
   replies: number;
   stall: NodeJS.Timeout | undefined;
 }

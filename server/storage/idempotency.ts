@@ -19,8 +19,8 @@ export interface IdempotencyKey {
 const digest = (text: string) => createHash("sha256").update(text).digest("base64url");
 
 /**
- * The key of a request; undefined where it has no id. `request` is all that tells it from other requests of
- * the RPC.
+ * The key of a request; undefined if it has no id. `request` has everything that distinguishes it from
+ * other requests of the RPC.
  */
 export function idempotencyKey(
   id: string | undefined,

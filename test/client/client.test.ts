@@ -1,4 +1,4 @@
-// The client itself: options, deadlines, retries, closing.
+// Tests the client itself: options, deadlines, retries, closing.
 import { createServer, connect as dial, type Socket } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterEach, describe, expect, it } from "vitest";
@@ -63,8 +63,11 @@ describe("a server that cannot be reached", () => {
 });
 
 describe("a lost reply", () => {
-  /** A proxy to the server that lets `pass` calls pass, then cuts the connection instead of the reply for `cuts` calls. */
-  async function cutting(cuts: number, pass = 0) {
+  /**
+   * A proxy to the server. It passes on `pass` calls, then cuts the connection in place of the reply for
+   * `cuts` calls.
+   */
+  async function cuttingProxy(cuts: number, pass = 0) {
     const [host = "", port = ""] = s.address.split(":");
     const sockets = new Set<Socket>();
     let calls = 0;
@@ -104,7 +107,7 @@ describe("a lost reply", () => {
 
   it("is made up for where repeating is safe", async () => {
     await s.cortex.mutable.set("lost", "k", 1);
-    const proxy = await cutting(2);
+    const proxy = await cuttingProxy(2);
     await using cortex = new Cortex({ address: proxy.address, timeoutMs: 10_000 });
     expect(await cortex.mutable.getRecord("lost", "k")).toMatchObject({ value: 1 });
     expect(proxy.calls()).toBe(3);
@@ -113,7 +116,7 @@ describe("a lost reply", () => {
 
   it("is made up for where the write was made: it is made once", async () => {
     await s.cortex.mutable.set("lost", "n", 0);
-    const proxy = await cutting(2);
+    const proxy = await cuttingProxy(2);
     await using cortex = new Cortex({ address: proxy.address, timeoutMs: 10_000 });
     expect((await cortex.mutable.increment("lost", "n")).value).toBe(1);
     expect(proxy.calls()).toBe(3);
@@ -123,7 +126,7 @@ describe("a lost reply", () => {
 
   it("of an update does not run it twice", async () => {
     await s.cortex.mutable.set("lost", "line", 0);
-    const proxy = await cutting(1, 1); // the read passes, the reply to the commit is lost
+    const proxy = await cuttingProxy(1, 1); // the read passes; the reply of the commit is lost
     await using cortex = new Cortex({ address: proxy.address, timeoutMs: 10_000 });
     expect((await cortex.mutable.update("lost", "line", (n) => n + 1)).value).toBe(1);
     expect((await cortex.mutable.update("lost", "line", (n) => n + 1)).value).toBe(2);

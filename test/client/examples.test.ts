@@ -1,4 +1,4 @@
-// Each example prints what its comments say, also when it runs a second time.
+// Checks that each example prints what its comments say, also when it runs a second time.
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, it } from "vitest";
@@ -7,8 +7,8 @@ import { serve } from "../support/server.js";
 
 const s = serve();
 
-/** The lines that an example says it prints: the comments behind console.log. */
-async function promised(file: string): Promise<string[]> {
+/** The lines that an example should print: the comments behind its console.log calls. */
+async function expectedLines(file: string): Promise<string[]> {
   const text = await readFile(file, "utf8");
   return [...text.matchAll(/console\.log\(.*\); \/\/ (.*)$/gm)].map(([, line = ""]) => line);
 }
@@ -25,8 +25,8 @@ it.each(["counter", "shared-tasks", "audited-change", "policy-as-of", "erasure"]
       });
       expect([code, err]).toEqual([0, ""]);
       const lines = out.trim().split("\n");
-      expect((await promised(file)).length).toBeGreaterThan(0);
-      expect(lines).toEqual(expect.arrayContaining(await promised(file)));
+      expect((await expectedLines(file)).length).toBeGreaterThan(0);
+      expect(lines).toEqual(expect.arrayContaining(await expectedLines(file)));
     }
   },
 );

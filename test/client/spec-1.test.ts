@@ -1,4 +1,5 @@
-// What the examples of spec/1 call on cortex.mutable runs as they write it. (Those of `transaction()` itself: transaction.test.ts.)
+// Runs the examples of spec/1 that call cortex.mutable, as they are written there. (transaction.test.ts has
+// those of `transaction()`.)
 import { describe, expect, it } from "vitest";
 import { serve } from "../support/server.js";
 

@@ -1,4 +1,4 @@
-// The examples of spec/2 that call cortex.immutable run as they write it.
+// Runs the examples of spec/2 that call cortex.immutable, as they are written there.
 import { beforeAll, describe, expect, it, vi } from "vitest";
 import type { Cortex } from "../../client/index.js";
 import { Retention } from "../../server/config/retention.js";

@@ -1,4 +1,5 @@
-// cortex.mutable.transaction(): the callback and the list, as the specification writes them, and what it leaves open.
+// Tests cortex.mutable.transaction(), with a callback and with a list: as the specification says, and in
+// cases that it leaves open.
 import { setTimeout as pause } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { CortexError, type Operation, type Transaction } from "../../client/index.js";
@@ -26,7 +27,7 @@ describe("transaction(callback)", () => {
         }
         tx.update("inventory", "product-a", (qty) => qty - 10);
         tx.update("inventory", "product-b", (qty) => qty + 10);
-        expect(tx.get("inventory", "product-b")).toBe(qtyB + 10); // its own write
+        expect(tx.get("inventory", "product-b")).toBe(qtyB + 10); // sees its own write
       });
     const result = await transfer();
     expect(result).toMatchObject({ success: true, operationsExecuted: 2 });
@@ -87,7 +88,7 @@ describe("transaction(callback)", () => {
         try {
           sum += tx.get("caught", key);
         } catch {
-          sum = -1000; // a run like this is repeated, whatever it writes
+          sum = -1000; // such a run is repeated, so this is never stored
         }
       tx.set("caught", "sum", sum);
     });
@@ -158,7 +159,7 @@ describe("transaction(callback)", () => {
     await mutable.transaction(async (tx) => {
       const a = tx.get("torn", "a");
       if (!interfered) {
-        interfered = true; // between the two reads, both change
+        interfered = true; // between the two reads, a rival changes both keys
         await mutable.transaction((other) => {
           other.set("torn", "a", 0);
           other.set("torn-2", "b", 100);
@@ -180,7 +181,7 @@ describe("transaction(callback)", () => {
     await mutable.transaction(async (tx) => {
       const n = tx.get("losing", "n");
       runs++;
-      // A rival that is faster every time, until it has to wait for the lock.
+      // The rival writes first every time, until it has to wait for the lock.
       const write = rival.mutable.increment("losing", "n");
       writes.push(write);
       await Promise.race([write, pause(100)]);

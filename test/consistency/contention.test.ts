@@ -1,4 +1,5 @@
-// Many callers on few keys: nothing is lost, nothing is done twice, nobody starves, and the other keys do not notice.
+// Many callers write few keys: no write is lost or applied twice, no caller starves, and other keys are not
+// slowed down.
 import { createServer, connect as dial, type Socket } from "node:net";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -70,10 +71,10 @@ it("transfers among 8 accounts: every sum that a reader sees is the same, and no
   await Promise.all(
     all.map(async ({ mutable }, c) => {
       const next = random(c);
-      const one = () => accounts[Math.floor(next() * accounts.length)] as string;
+      const randomAccount = () => accounts[Math.floor(next() * accounts.length)] as string;
       const start = performance.now();
       for (let i = 0; i < rounds; i++) {
-        const [from, to] = [one(), one()];
+        const [from, to] = [randomAccount(), randomAccount()];
         await mutable.transaction((tx) => {
           tx.update("bank", from, (n) => n - 1);
           tx.update("bank", to, (n) => n + 1);
@@ -111,7 +112,7 @@ it("through a proxy that cuts 5 % of the replies: each increment is done once", 
     client.pipe(server);
     let chunks = 0;
     server.on("data", (data) => {
-      // (Not what the server says when a connection opens.)
+      // (The first chunks open the connection. They are not cut.)
       if (chunks++ > 1 && next() < 0.05) {
         cuts++;
         client.destroy();
@@ -128,7 +129,7 @@ it("through a proxy that cuts 5 % of the replies: each increment is done once", 
   await Promise.all(
     all.map(async ({ mutable }, c) => {
       for (let i = 0; i < rounds; i++) {
-        // Whoever gives up asks again under the same id.
+        // A caller that gives up repeats the request under the same id.
         const requestId = `cut-${c}-${i}`;
         for (let done = false; !done; )
           done = await mutable.increment("cut", "n", 1, { requestId }).then(
@@ -157,7 +158,7 @@ it("a thousand who wait for one key hold no connections, and the other keys do n
     }
     return times.sort((a, b) => a - b)[150] ?? 0;
   };
-  await p50(); // warm
+  await p50(); // warm-up
   const alone = await p50();
   const holder = new RawTransaction(s.address);
   await holder.ask({ case: "begin", value: {} });
@@ -178,7 +179,8 @@ it("a thousand who wait for one key hold no connections, and the other keys do n
   const among = await p50();
   const connections = await s.sql`
     select from pg_stat_activity where datname = current_database() and application_name = 'cortex-store' and state <> 'idle'`;
-  expect(connections.length).toBeLessThanOrEqual(2); // the holder's, and perhaps one that is at work
+  // The connection of `holder`, and perhaps one that is running a statement.
+  expect(connections.length).toBeLessThanOrEqual(2);
   if (campaign) {
     console.log(`p50 alone ${alone.toFixed(2)} ms, beside 1000 who wait ${among.toFixed(2)} ms`);
     expect(among).toBeLessThan(1.5 * alone);

@@ -1,4 +1,5 @@
-// Every write under a request id is done once, however often it is sent, to whichever server.
+// Checks that every write with a request id is applied once, however often it is sent, and to whichever
+// server.
 import type { DescMethodUnary, MessageInitShape } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { MutableStore } from "../../gen/cortex/mutable/v1/mutable_pb.js";
@@ -8,7 +9,7 @@ import { Raw } from "../support/raw.js";
 import { serve } from "../support/server.js";
 import { tenantPool } from "../support/tenant-pool.js";
 
-/** A request id is kept as its digest. */
+/** The digest under which the reply of a request id is stored. */
 const idOf = (id: string) => idempotencyKey(id, "", [])?.id ?? "";
 
 const s = serve({ allowPurgeAll: true, sweepSeconds: 3600 });
@@ -35,17 +36,17 @@ const all = async () => [
 interface Case {
   method: DescMethodUnary;
   request: object;
-  /** Another request of the same kind. */
+  /** A different request of the same RPC. */
   another: object;
 }
-const one = <M extends DescMethodUnary>(
+const writeCase = <M extends DescMethodUnary>(
   method: M,
   request: MessageInitShape<M["input"]>,
   another: MessageInitShape<M["input"]>,
 ): Case => ({ method, request, another });
 
 const cases: Record<string, Case> = {
-  set: one(
+  set: writeCase(
     rpc.set,
     {
       ...place("set"),
@@ -56,23 +57,23 @@ const cases: Record<string, Case> = {
     },
     { ...place("set"), valueJson: "2" },
   ),
-  "set that must not exist": one(
+  "set that must not exist": writeCase(
     rpc.set,
     { ...place("set-absent"), valueJson: "1", ifAbsent: true },
     { ...place("set-absent"), valueJson: "1" },
   ),
-  increment: one(
+  increment: writeCase(
     rpc.update,
     { ...place("n"), operation: increment },
     { ...place("n"), operation: { case: "increment", value: { amount: "2" } } },
   ),
-  append: one(
+  append: writeCase(
     rpc.update,
     { ...place("list"), operation: { case: "append", value: { valueJson: "1" } } },
     { ...place("n"), operation: increment },
   ),
-  delete: one(rpc.delete, place("gone"), place("n")),
-  batchSet: one(
+  delete: writeCase(rpc.delete, place("gone"), place("n")),
+  batchSet: writeCase(
     rpc.batchSet,
     {
       namespace: ns,
@@ -83,7 +84,7 @@ const cases: Record<string, Case> = {
     },
     { namespace: ns, entries: [{ key: "b1", valueJson: "1" }] },
   ),
-  commit: one(
+  commit: writeCase(
     rpc.commit,
     {
       preconditions: [{ ...place("n"), condition: { case: "exists", value: true } }],
@@ -95,15 +96,15 @@ const cases: Record<string, Case> = {
     },
     { operations: [{ ...place("n"), operation: increment }] },
   ),
-  purgeMany: one(
+  purgeMany: writeCase(
     rpc.purgeMany,
     { namespace: ns, filter: { keyPrefix: "purge-" } },
     { namespace: ns, filter: { keyPrefix: "x-" } },
   ),
-  purgeNamespace: one(rpc.purgeNamespace, { namespace: "purged" }, { namespace: "other" }),
-  purgeAll: one(rpc.purgeAll, {}, { dryRun: true }),
-  "users create": one(Users.method.create, { id: "new" }, { id: "new-too" }),
-  "users upsert": one(Users.method.upsert, { id: "u", profileJson: '{"p" :1}' }, { id: "u" }),
+  purgeNamespace: writeCase(rpc.purgeNamespace, { namespace: "purged" }, { namespace: "other" }),
+  purgeAll: writeCase(rpc.purgeAll, {}, { dryRun: true }),
+  "users create": writeCase(Users.method.create, { id: "new" }, { id: "new-too" }),
+  "users upsert": writeCase(Users.method.upsert, { id: "u", profileJson: '{"p" :1}' }, { id: "u" }),
 };
 
 async function seed() {
@@ -122,7 +123,7 @@ describe.each(Object.entries(cases))("%s", (name, { method, request, another }) 
     await seed();
     const first = await raw.call(method, named);
     expect(first).not.toHaveProperty("reason");
-    // Whatever has happened since: the repeat does not look at it.
+    // The repeat gives the stored reply, whatever has changed since.
     const stored = await all();
     const third = await s.another();
     const restarted = new Raw(third.address);

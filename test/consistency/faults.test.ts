@@ -1,4 +1,5 @@
-// Postgres goes and comes back: the server answers UNAVAILABLE meanwhile, and works again by itself.
+// Postgres stops and starts again: meanwhile the server answers UNAVAILABLE, and afterwards it works again by
+// itself.
 import { execFileSync } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -31,7 +32,7 @@ afterAll(async () => {
   await temporary.remove();
 });
 
-const quick = { timeoutMs: 4000 }; // beyond what five attempts take
+const quick = { timeoutMs: 4000 }; // longer than five attempts take
 
 it("a stopped Postgres is DATABASE_UNAVAILABLE, and one that is back is used", async () => {
   await cortex.mutable.set("ns", "k", 1);
@@ -45,7 +46,7 @@ it("a stopped Postgres is DATABASE_UNAVAILABLE, and one that is back is used", a
   ])
     await expect(call()).toFailWith("DATABASE_UNAVAILABLE");
   postgres = await startEmbedded(directory, testLog);
-  // A write is retried by the client where it certainly was not applied: no call of the user's fails from here on.
+  // The client retries a write that certainly was not applied. So once Postgres is back, no call fails.
   expect((await cortex.mutable.increment("ns", "k")).value).toBe(2);
   expect((await cortex.mutable.getRecord("ns", "k"))?.accessCount).toBe(1);
 });

@@ -1,4 +1,4 @@
-// Bugs that were found, each by its name: docs/bugs.md.
+// One test for each bug that was found in ImmutableStore. docs/bugs.md lists them.
 import { describe, expect, it } from "vitest";
 import { ImmutableStore } from "../../gen/cortex/immutable/v1/immutable_pb.js";
 import { MutableStore } from "../../gen/cortex/mutable/v1/mutable_pb.js";
@@ -317,7 +317,8 @@ it("a purge of many reads no table as a whole for each record, also after small 
         await s.sql`select seq_scan, n_tup_del from pg_stat_user_tables where relname = 'immutable_version'`
       )[0]?.seq_scan,
     );
-  for (let i = 0; i < 12; i++) await many(2); // so that the deletes it takes with it are planned while the table is small
+  // So the cascading deletes are planned while the tables are small.
+  for (let i = 0; i < 12; i++) await many(2);
   const before = await scans();
   expect((await many(1000)).recordsAffected).toBe(1000);
   await expect

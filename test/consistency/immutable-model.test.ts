@@ -1,5 +1,5 @@
-// Random stores, purges and reads of immutable records, one after the other, against the server and against a model in memory: they
-// agree on every answer. Each run is a tenant of its own.
+// Runs random stores, purges and reads of immutable records, one after the other, on the server and on a
+// model in memory. Both must agree on every answer. Each run has its own tenant.
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { type Cortex, CortexError, type ImmutableListFilters } from "../../client/index.js";
@@ -22,15 +22,15 @@ interface Version {
   metadata: { tags?: string[]; m?: number; [name: string]: unknown };
   at: number;
 }
-interface Held {
+interface ModelRecord {
   type: string;
   id: string;
-  /** How many versions there ever were, and those that are kept. */
+  /** The number of the last version; `versions` are those that are kept. */
   last: number;
   versions: Version[];
   firstAt: number;
 }
-type Model = Map<string, Held>;
+type Model = Map<string, ModelRecord>;
 type Step = (model: Model, cortex: Cortex) => Promise<void>;
 
 const type = fc.constantFrom("all", "few", "one");
@@ -45,7 +45,7 @@ const metadata = fc.option(
   { nil: undefined },
 );
 const nameOf = (type: string, id: string) => `${type}/${id}`;
-const currentOf = (held: Held) => held.versions.at(-1) as Version;
+const currentOf = (modelRecord: ModelRecord) => modelRecord.versions.at(-1) as Version;
 const code = async (work: Promise<unknown>) => {
   try {
     await work;
@@ -58,7 +58,7 @@ const code = async (work: Promise<unknown>) => {
 
 /** Compares every read of a record with the model. */
 async function agrees(model: Model, cortex: Cortex, type: string, id: string): Promise<void> {
-  const held = model.get(nameOf(type, id));
+  const modelRecord = model.get(nameOf(type, id));
   const { immutable } = cortex;
   const history = await immutable.getHistory(type, id);
   expect(
@@ -68,31 +68,31 @@ async function agrees(model: Model, cortex: Cortex, type: string, id: string): P
       metadata,
       at: createdAt.getTime(),
     })),
-  ).toEqual(held?.versions ?? []);
+  ).toEqual(modelRecord?.versions ?? []);
   const record = await immutable.get(type, id);
-  if (!held) {
+  if (!modelRecord) {
     expect(record).toBeNull();
     expect(await immutable.getVersion(type, id, 1)).toBeNull();
     return;
   }
-  const { version, data, metadata, at } = currentOf(held);
+  const { version, data, metadata, at } = currentOf(modelRecord);
   expect(record).toMatchObject({
     version,
     data,
     metadata,
     createdAt: new Date(at),
-    firstCreatedAt: new Date(held.firstAt),
+    firstCreatedAt: new Date(modelRecord.firstAt),
     hasMoreVersions: false,
   });
   expect(record?.previousVersions).toEqual(history.slice(0, -1));
-  for (let n = 1; n <= held.last + 1; n++)
+  for (let n = 1; n <= modelRecord.last + 1; n++)
     expect(await immutable.getVersion(type, id, n)).toEqual(
       history.find((one) => one.version === n) ?? null,
     );
 }
 
-/** The version that the model has as current at a time. */
-function currentAt({ versions }: Held, time: number): Version | undefined {
+/** The current version at a time, according to the model. */
+function currentAt({ versions }: ModelRecord, time: number): Version | undefined {
   return versions.findLast(({ at }) => at <= time);
 }
 
@@ -104,13 +104,13 @@ const store: fc.Arbitrary<Step> = fc
     fc.constantFrom("none", "current", "other"),
   )
   .map(([[type, id], n, metadata, condition]) => async (model, cortex) => {
-    const held = model.get(nameOf(type, id));
-    const last = held?.last ?? 0;
+    const modelRecord = model.get(nameOf(type, id));
+    const last = modelRecord?.last ?? 0;
     const ifVersion = condition === "none" ? undefined : condition === "current" ? last : last + 1;
     const outcome = await code(
       cortex.immutable.store({ type, id, data: { n }, metadata }, { ifVersion }).then((stored) => {
         const at = stored.createdAt.getTime();
-        const before = held && currentOf(held);
+        const before = modelRecord && currentOf(modelRecord);
         if (before) expect(at).toBeGreaterThan(before.at);
         const version = {
           version: last + 1,
@@ -119,13 +119,13 @@ const store: fc.Arbitrary<Step> = fc
           at,
         };
         const keep = retention.byType.get(type) ?? retention.defaultVersions;
-        const versions = [...(held?.versions ?? []), version];
-        const next: Held = {
+        const versions = [...(modelRecord?.versions ?? []), version];
+        const next: ModelRecord = {
           type,
           id,
           last: last + 1,
           versions: keep < 0 ? versions : versions.slice(-keep),
-          firstAt: held?.firstAt ?? at,
+          firstAt: modelRecord?.firstAt ?? at,
         };
         model.set(nameOf(type, id), next);
         expect(stored).toMatchObject({
@@ -149,10 +149,10 @@ const step = fc.oneof<fc.Arbitrary<Step>[]>(
   store,
   store,
   fc.tuple(name).map(([[type, id]]) => async (model, cortex) => {
-    const held = model.get(nameOf(type, id));
+    const modelRecord = model.get(nameOf(type, id));
     expect(await cortex.immutable.purge(type, id)).toMatchObject({
-      deleted: held !== undefined,
-      versionsDeleted: held?.versions.length ?? 0,
+      deleted: modelRecord !== undefined,
+      versionsDeleted: modelRecord?.versions.length ?? 0,
     });
     model.delete(nameOf(type, id));
     await agrees(model, cortex, type, id);
@@ -166,8 +166,8 @@ const step = fc.oneof<fc.Arbitrary<Step>[]>(
       }),
     )
     .map(([[type, id], keepLatest, older]) => async (model, cortex) => {
-      const held = model.get(nameOf(type, id));
-      const versions = held?.versions ?? [];
+      const modelRecord = model.get(nameOf(type, id));
+      const versions = modelRecord?.versions ?? [];
       const bound =
         older && (versions[older[0] % Math.max(versions.length, 1)]?.at ?? 0) + older[1];
       const olderThan = bound === undefined ? undefined : new Date(bound);
@@ -178,23 +178,26 @@ const step = fc.oneof<fc.Arbitrary<Step>[]>(
       }
       const left = versions.filter(
         ({ version, at }) =>
-          version === held?.last ||
-          (keepLatest !== undefined && version > (held?.last ?? 0) - keepLatest) ||
+          version === modelRecord?.last ||
+          (keepLatest !== undefined && version > (modelRecord?.last ?? 0) - keepLatest) ||
           (bound !== undefined && at >= bound),
       );
       expect(await work).toEqual({
         versionsDeleted: versions.length - left.length,
         versionsRemaining: left.length,
       });
-      if (held) held.versions = left;
+      if (modelRecord) modelRecord.versions = left;
       await agrees(model, cortex, type, id);
     }),
   fc.tuple(name).map(([[type, id]]) => async (model, cortex) => {
-    const held = model.get(nameOf(type, id));
-    for (const { at } of held?.versions ?? [])
+    const modelRecord = model.get(nameOf(type, id));
+    for (const { at } of modelRecord?.versions ?? [])
       for (const time of [at - 1, at, at + 1]) {
         const read = await cortex.immutable.getAtTimestamp(type, id, new Date(time));
-        expect([time, read?.version]).toEqual([time, held && currentAt(held, time)?.version]);
+        expect([time, read?.version]).toEqual([
+          time,
+          modelRecord && currentAt(modelRecord, time)?.version,
+        ]);
       }
     expect(await cortex.immutable.getAtTimestamp(type, id, new Date(0))).toBeNull();
     expect((await cortex.immutable.verifyHistory(type, id)).problems).toEqual([]);
@@ -229,7 +232,9 @@ const step = fc.oneof<fc.Arbitrary<Step>[]>(
         offset,
         ...given
       } = query;
-      const times = [...model.values()].map((held) => currentOf(held).at).sort((a, b) => a - b);
+      const times = [...model.values()]
+        .map((modelRecord) => currentOf(modelRecord).at)
+        .sort((a, b) => a - b);
       const time = (i: number | undefined) =>
         i === undefined ? undefined : new Date(times[i % Math.max(times.length, 1)] ?? 0);
       const filters: ImmutableListFilters = {
@@ -238,12 +243,12 @@ const step = fc.oneof<fc.Arbitrary<Step>[]>(
         ...(after !== undefined && { createdAfter: time(after) }),
         ...(before !== undefined && { createdBefore: time(before) }),
       };
-      const matching = [...model.values()].filter((held) => {
-        const { metadata, at, version } = currentOf(held);
+      const matching = [...model.values()].filter((modelRecord) => {
+        const { metadata, at, version } = currentOf(modelRecord);
         const types: string[] = [...(given.type ? [given.type] : []), ...(given.types ?? [])];
         const tags = metadata.tags ?? [];
         return (
-          (types.length === 0 || types.includes(held.type)) &&
+          (types.length === 0 || types.includes(modelRecord.type)) &&
           (given.tags ?? []).every((tag) => tags.includes(tag)) &&
           (!given.anyTag || given.anyTag.some((tag) => tags.includes(tag))) &&
           (m === undefined || metadata.m === m) &&

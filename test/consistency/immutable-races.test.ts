@@ -1,4 +1,5 @@
-// Races that happen every time: a rival on another server holds the record, and has stored by the time the other gets it.
+// Forces races: a rival on another server locks a record and stores a version, and commits it while the
+// tested call waits for the lock.
 import { beforeAll, expect, it } from "vitest";
 import type { Immutable } from "../../client/index.js";
 import { Retention } from "../../server/config/retention.js";
@@ -18,7 +19,9 @@ const operation = (type: string, id: string, data: object) => ({
   },
 });
 
-/** A transaction on another server that has stored a version, and holds it until it is committed. */
+/**
+ * Begins a transaction on another server that stores a version. It keeps the record locked until `commit`.
+ */
 async function rival(type: string, id: string) {
   const { address } = await s.another();
   const transaction = new RawTransaction(address);
@@ -35,7 +38,7 @@ async function rival(type: string, id: string) {
   };
 }
 
-/** Waits until so many statements wait in the database for a lock. */
+/** Waits until `count` statements wait in the database for a lock. */
 const waiting = (count: number) =>
   expect
     .poll(
@@ -161,7 +164,8 @@ it("times increase also where the database's clock was set back, and are never a
   const { createdAt } = await immutable.store({ type: "t", id: "clock", data: {} });
   expect(createdAt.getTime()).toBeGreaterThan(soon);
   const [clock] = await s.sql`select clock_timestamp() as now`;
-  expect(Number(clock?.now)).toBeGreaterThanOrEqual(createdAt.getTime()); // it has waited for its time
+  // The store waited until the clock reached its time.
+  expect(Number(clock?.now)).toBeGreaterThanOrEqual(createdAt.getTime());
   const late = await ahead("1 hour");
   expect((await immutable.store({ type: "t", id: "clock", data: {} })).createdAt.getTime()).toBe(
     late + 1,

@@ -1,4 +1,5 @@
-// Versions stored within Commit and Transact: together with the mutable change, or not at all.
+// Versions that Commit and Transact store: they are stored together with the change of entries, or not at
+// all.
 import { describe, expect, it } from "vitest";
 import type { ImmutableRecord } from "../../client/index.js";
 import { MutableStore } from "../../gen/cortex/mutable/v1/mutable_pb.js";
@@ -131,7 +132,7 @@ describe("transaction(operations)", () => {
     await expect(
       s.cortex.mutable.transaction([...operations, audit("once", {})], { requestId: "tx-1" }),
     ).toFailWith("REQUEST_ID_REUSED");
-    // Together, on two servers: the one that loses finds what the other has done.
+    // The request is sent to two servers at once: the slower one finds the stored reply of the other.
     for (let round = 0; round < 5; round++) {
       const replies = await Promise.all(
         Array.from({ length: 8 }, (_, i) =>
@@ -168,7 +169,7 @@ describe("transaction(operations)", () => {
     ).toMatchObject({
       results: [{ result: { case: "stored", value: { current: { version: 1 } } } }],
     });
-    // What the precondition found absent is absent afterwards.
+    // The key that the precondition found absent is still absent.
     expect(await s.sql`select 1 from mutable where key = 'pre'`).toHaveLength(0);
     raw.close();
   });
@@ -182,7 +183,7 @@ describe("transaction(callback)", () => {
       runs++;
       const n = tx.get<number>("ns", "cb") as number;
       tx.store({ type: "audit", id: "cb", data: { from: n } });
-      if (runs === 2) await s.cortex.mutable.set("ns", "cb", 50); // the rival is first, once
+      if (runs === 2) await s.cortex.mutable.set("ns", "cb", 50); // once, a rival writes first
       tx.set("ns", "cb", n + 1);
       tx.store({ type: "audit", id: "cb", data: { to: n + 1 } }, { ifVersion: 1 });
     });
@@ -282,7 +283,7 @@ describe("Transact", () => {
     const waiting = [s.cortex, another].map((client) =>
       client.immutable.store({ type: "audit", id: "tx", data: { later: true } }),
     );
-    // Other records are stored meanwhile.
+    // Other records can be stored meanwhile.
     await s.cortex.immutable.store({ type: "audit", id: "tx-other", data: {} });
     await transaction.ask({
       case: "write",

@@ -1,5 +1,6 @@
-// kill -9 in the middle of increments and stores with request ids, alone and in transactions: of the server, of Postgres. Nothing
-// acknowledged is lost, nothing is done twice, and what goes together lands together.
+// Kills the server or Postgres (kill -9) during increments and stores with request ids, alone and in
+// transactions. No acknowledged write is lost, no write is applied twice, and the writes of a transaction are
+// applied together.
 import { execFileSync } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -18,7 +19,7 @@ let temporary: Awaited<ReturnType<typeof temporaryDirectory>>;
 let server: ServerProcess;
 let listen: string;
 const start = async () => {
-  // The one before may still be leaving its port or its Postgres.
+  // The killed server may still occupy its port or its Postgres for a moment.
   for (let attempt = 0; ; attempt++)
     try {
       server = await spawnServer([
@@ -77,7 +78,7 @@ it.each([
                   ],
                   options,
                 );
-        // Until it is acknowledged: under its id it may be sent as often as it takes.
+        // Repeats the write until it is acknowledged. This is safe, because the request id stays the same.
         for (let done = false; !done; )
           done = await write().then(
             () => true,
@@ -118,7 +119,7 @@ async function killServer(): Promise<void> {
   await start();
 }
 
-/** The server starts its Postgres again by itself. */
+/** Kills Postgres with its child processes, and waits until the server has started it again. */
 async function killPostgres(): Promise<void> {
   const file = join(temporary.path, "postgres", "postmaster.pid");
   const pid = Number.parseInt(await readFile(file, "utf8"), 10);
@@ -129,7 +130,7 @@ async function killPostgres(): Promise<void> {
   for (const child of [...children.map(Number), pid])
     try {
       process.kill(child, "SIGKILL");
-    } catch {} // it has ended by itself
+    } catch {} // the process has already ended
   for (let back = 0; back === 0 || back === pid; await pause(50))
     back = Number.parseInt(await readFile(file, "utf8").catch(() => `${pid}`), 10);
 }

@@ -1,5 +1,6 @@
-// What 16 clients see of 8 keys can be put in one order that agrees with the clock: every operation takes effect at one moment between
-// its call and its answer, every transaction too. First, that the checkers find what is wrong.
+// Checks linearizability: what 16 clients see of 8 keys has one order that agrees with the clock. Every
+// operation, and every transaction, takes effect at one moment between its call and its answer. The first
+// tests show that the checkers find errors.
 import { describe, expect, it } from "vitest";
 import { type Cortex, CortexError, type MutableRecord } from "../../client/index.js";
 import {
@@ -25,7 +26,7 @@ const nameOf = ({ value, revision }: State) => `${value} ${revision}`;
 type History = Map<string, Step<State>[]>;
 type Client = Pick<Cortex, "mutable">;
 
-/** Runs an operation of one key and records it, with what its answer says of the state. */
+/** Runs an operation on one key, and records it with the states that its answer allows. */
 async function record<T>(
   history: Step<State>[],
   work: () => Promise<T>,
@@ -109,7 +110,7 @@ async function operate(
   }
 }
 
-/** A history of the clients on the keys; whether it has an order. */
+/** Lets the clients operate on the keys. Returns whether their history has an order. */
 async function registers(clients: readonly Client[], seed: number): Promise<boolean> {
   const namespace = `registers-${seed}-${clients.length}-${performance.now()}`;
   const history: History = new Map(keys.map((key) => [key, []]));
@@ -122,7 +123,10 @@ async function registers(clients: readonly Client[], seed: number): Promise<bool
   return [...history.values()].every((steps) => linearize(steps, absent, nameOf));
 }
 
-/** Transactions that read some lists and append to some; why they have no order. */
+/**
+ * Runs transactions that read some lists and append to some. Returns why they have no order; undefined if
+ * they have one.
+ */
 async function lists(clients: readonly Client[], seed: number): Promise<string | undefined> {
   const namespace = `lists-${seed}-${clients.length}-${performance.now()}`;
   const history: ListTransaction[] = [];

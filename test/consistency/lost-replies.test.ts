@@ -1,4 +1,5 @@
-// What is lost on the way: connections between the server and Postgres, and between a client and the server, in the worst moments.
+// Connections are lost at the worst moments: between the server and Postgres, and between a client and the
+// server.
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, describe, expect, it } from "vitest";
 import { Cortex, type CortexError } from "../../client/index.js";
@@ -34,7 +35,7 @@ const failing = (work: Promise<unknown>) =>
     (failure: Failure) => failure,
   );
 
-/** A server whose way to Postgres goes through a proxy. */
+/** Starts a server that reaches Postgres through a proxy. */
 async function behindProxy(parameters = "", settings: Partial<Config> = {}) {
   const { proxy, url } = await proxyToPostgres(s.databaseUrl);
   const config = { ...defaults, listen: "127.0.0.1:0", drainSeconds: 1, transactionsMax: 1 };
@@ -49,7 +50,7 @@ async function behindProxy(parameters = "", settings: Partial<Config> = {}) {
   return { proxy, transaction, running };
 }
 
-/** Makes every commit that touches a namespace take its time. */
+/** Delays every commit that writes to the namespace. */
 async function slowCommits(namespace: string, seconds: number) {
   const name = namespace.replaceAll("-", "_");
   await s.sql.unsafe(`
@@ -236,7 +237,7 @@ describe("replies that would be too large", () => {
         { timeoutMs: 60_000 },
       ),
     ).toFailWith("TRANSACTION_FAILED", { reason: "REPLY_TOO_LARGE" });
-    expect(performance.now() - start).toBeLessThan(10_000); // it took 22 s, and half a gigabyte
+    expect(performance.now() - start).toBeLessThan(10_000); // before the fix: 22 s and half a gigabyte
     const t = new RawTransaction(s.address);
     await t.ask(begin);
     const failure = await failing(
@@ -267,7 +268,7 @@ describe("updates of one client to one key", () => {
           "line",
           "n",
           (n) => {
-            proxy.hold(); // the reply to the commit
+            proxy.hold(); // delays the reply of the commit
             return n + 1;
           },
           { timeoutMs: 300 },
@@ -344,13 +345,13 @@ describe("under locks, where the connection is lost while the commit is on its w
       let runs = 0;
       const taken = work((n) => {
         if (n < 10) throw new Error(`Insufficient: ${n}`);
-        // Two losses, so that it takes locks.
+        // It loses twice to a rival, so then it takes locks.
         if (runs++ < 2)
           void s.sql`
             update mutable set revision = nextval('revision'), value = '15' where namespace = 'slow-lock' and key = ${name}`.execute();
         return n - 10;
       });
-      await pause(600); // under locks by now, its commit on its way
+      await pause(600); // by now it has its locks and has sent its commit
       proxy.cut();
       expect(await taken).toBe(5);
       expect(await rival.mutable.get("slow-lock", name)).toBe(5);
@@ -373,7 +374,7 @@ describe("under locks, where the connection is lost while the commit is on its w
       .transaction(async (tx) => {
         const seen = tx.get("slow-unknown", "k");
         if (seen !== "seed") throw new Error("somebody has taken it");
-        // Two losses, so that it takes locks.
+        // It loses twice to a rival, so then it takes locks.
         if (runs++ < 2)
           await s.sql`update mutable set revision = nextval('revision') where namespace = 'slow-unknown'`;
         tx.set("slow-unknown", "k", "taken");
@@ -383,7 +384,7 @@ describe("under locks, where the connection is lost while the commit is on its w
         (error: CortexError) => error,
       );
     while (runs < 3) await pause(5);
-    await pause(200); // its commit is on its way
+    await pause(200); // by now it has sent its commit
     proxy.cut();
     expect(await taken).toMatchObject({ code: "UNAVAILABLE", details: { applied: "unknown" } });
     await pause(2500);

@@ -1,4 +1,5 @@
-// Random operations, one after the other, against the server and against a model in memory: they agree on every answer.
+// Runs random operations, one after the other, on the server and on a model in memory. Both must agree on
+// every answer.
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { type Cortex, CortexError } from "../../client/index.js";
@@ -22,7 +23,7 @@ interface Real {
 type Step = (model: Model, real: Real) => Promise<void>;
 
 const keys = ["a", "a:1", "a:2", "b", "%", "é"];
-const neverReached = "9223372036854775807"; // a low one may be the very first the database gave
+const neverReached = "9223372036854775807"; // a low number could be a real revision
 const key = fc.constantFrom(...keys);
 const value = fc.oneof(
   fc.integer({ min: -5, max: 5 }),
@@ -60,7 +61,7 @@ type Operation = { key: string; value?: unknown; createIfMissing?: boolean } & {
   op: "set" | "update" | "increment" | "append" | "delete";
 };
 
-/** Applies an operation of a transaction to the model; whether it can be. */
+/** Applies an operation of a transaction to the model. Returns whether it can be applied. */
 function applies(model: Model, { op, key: at, value: v, createIfMissing }: Operation): boolean {
   const before = model.get(at);
   const keep = (next: unknown) => {
@@ -87,7 +88,7 @@ function applies(model: Model, { op, key: at, value: v, createIfMissing }: Opera
 const inOneCommit = async ({ cortex, namespace }: Real, operations: Operation[]) =>
   (await cortex.mutable.transaction(operations.map((o) => ({ ...o, namespace })) as never)).results;
 
-/** The same by Transact, each operation a message. */
+/** The same through Transact, with one message for each operation. */
 async function underLocks({ namespace }: Real, operations: Operation[]) {
   const transaction = new RawTransaction(s.address);
   try {
@@ -282,7 +283,8 @@ const step = fc.oneof<fc.Arbitrary<Step>[]>(
     .map((filters) => async (model, { cortex, namespace }) => {
       const { sortBy, sortOrder, limit, offset, keyPrefix = "" } = filters;
       const sorted = bytewise(model).filter(([at]) => at.startsWith(keyPrefix));
-      if (sortBy === "accessCount") sorted.sort(([, a], [, b]) => a.accessCount - b.accessCount); // stable: ties by key
+      // The sort is stable, so ties stay sorted by key.
+      if (sortBy === "accessCount") sorted.sort(([, a], [, b]) => a.accessCount - b.accessCount);
       if (sortOrder === "desc") sorted.reverse();
       const result = await cortex.mutable.list(namespace, filters);
       expect(result).toMatchObject({

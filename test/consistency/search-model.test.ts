@@ -1,5 +1,5 @@
-// Random texts of many scripts: whatever stands in a field is found by any part of it, and shown where it stands; signs are found only
-// where they stand.
+// Searches random texts of many scripts: any part of a field finds its record, and the highlights show it. A
+// query with signs finds only texts that contain it exactly.
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { fold } from "../../server/search/text.js";
@@ -55,7 +55,7 @@ it("finds what stands in a field by any part of it, and shows it", async () => {
           const holding = texts.flatMap((text, n) => (fold(text).includes(query) ? [`${n}`] : []));
           const found = results.map(({ record }) => record.id);
           expect([query, found]).toEqual([query, expect.arrayContaining(holding)]);
-          // Words are found in other forms too; what has signs only as it is written.
+          // Words are found in other forms too. A query with signs is found only as it is written.
           if (!/^[\p{L}\p{N}\p{M} '’-]+$/u.test(query))
             expect([query, found.sort()]).toEqual([query, holding]);
           for (const { record, matches, highlights, score } of results) {

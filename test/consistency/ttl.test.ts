@@ -1,3 +1,4 @@
+// Tests expiry: an expired key is absent to every read and write, and the sweep reclaims its space.
 import { setTimeout as pause } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { connect } from "../../server/postgres/connection.js";
@@ -6,7 +7,10 @@ import { serve } from "../support/server.js";
 describe("an expired key", () => {
   const s = serve({ sweepSeconds: 3600 });
 
-  /** Moves the expiry into the past behind the server's back: what passes is decided when reading, not by a timer. */
+  /**
+   * Moves the expiry into the past directly in the database. This works because reads check it; no timer is
+   * involved.
+   */
   const expire = (namespace: string) =>
     s.sql`update mutable set expire_at = now() - interval '1 second' where namespace = ${namespace} and expire_at is not null`;
 

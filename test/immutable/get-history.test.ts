@@ -58,7 +58,8 @@ it("sends large versions in messages of about 1 MiB", async () => {
 it("can be left early, and goes on after a version where the connection breaks", async () => {
   for await (const { version } of s.cortex.immutable.historyStream("t", "a"))
     if (version === 5) break;
-  const after = Buffer.from([0x0a, 1, 0x74, 0x12, 1, 0x61, 0x18, 0xf9, 0x01]); // t, a, 249
+  // Type "t", id "a", after version 249.
+  const after = Buffer.from([0x0a, 1, 0x74, 0x12, 1, 0x61, 0x18, 0xf9, 0x01]);
   const raw = new Raw(s.address);
   const last = await raw.bytes(ImmutableStore.method.getHistory, after);
   const { output } = ImmutableStore.method.getHistory;

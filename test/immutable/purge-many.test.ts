@@ -61,7 +61,8 @@ it("with requireConfirmation deletes only exactly what was seen", async () => {
   expect(await s.cortex.immutable.count({ type: "c" })).toBe(2);
   expect(await ask()).toEqual(first);
 
-  // Whatever changes the set makes the token stale: one more, another version, one fewer, one purged and stored anew.
+  // Every change of the matching records makes the token stale: one more record, a new version, one record
+  // fewer, one purged and stored again.
   const changes: [string, () => Promise<unknown>][] = [
     ["one more", () => store("c", "3")],
     ["another version", () => store("c", "1")],

@@ -141,8 +141,9 @@ describe("search finds", () => {
     await s.cortex.immutable.store({ ...entry, data: { text: "rhinoceros" } });
     expect(await found("elephants")).toEqual([]);
     expect(await found("rhino")).toEqual(["v"]);
+    // The metadata is inherited from the version before.
     for (const query of ["giraffes", "iraff"])
-      expect(await found(query, { searchIn: "metadata" })).toEqual(["v"]); // inherited
+      expect(await found(query, { searchIn: "metadata" })).toEqual(["v"]);
     await s.cortex.immutable.store({ ...entry, data: {}, metadata: null });
     expect(await found("giraffes", { searchIn: "metadata" })).toEqual([]);
     await s.cortex.immutable.store({ ...entry, data: { text: "rhinoceros" } });
@@ -233,7 +234,7 @@ describe("pages", () => {
     expect(await ids({})).toEqual(all.slice(0, 10));
     expect(await ids({ limit: 1000 })).toEqual(all);
     expect(await ids({ limit: 7, offset: 20 })).toEqual(all.slice(20));
-    // By token, as other languages page.
+    // Pages by token, as clients in other languages do.
     const raw = new Raw(s.address);
     const seen: string[] = [];
     let pageToken = "";

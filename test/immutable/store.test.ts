@@ -98,7 +98,7 @@ describe("store", () => {
     ]);
     const history = await s.cortex.immutable.getHistory("t", "inherits");
     expect(history.map(({ userId, metadata }) => [userId, metadata])).toEqual(seen);
-    // What the record is found by follows.
+    // The fields that filters use change with the metadata.
     expect(await s.cortex.immutable.count({ type: "t", metadata: { b: 2 } })).toBe(0);
     await store({ metadata: { b: 2 } });
     await store({});
@@ -345,12 +345,12 @@ describe("many writers of one record", () => {
       if (i > 0) expect(time).toBeGreaterThan(times[i - 1] as number);
     });
     const [{ now } = { now: new Date(0) }] = await s.sql`select clock_timestamp() as now`;
-    expect(times.at(-1)).toBeLessThanOrEqual(now.getTime()); // none is ahead of the clock
+    expect(times.at(-1)).toBeLessThanOrEqual(now.getTime()); // no time is ahead of the clock
     expect(await s.cortex.immutable.verifyHistory("all", "hot")).toMatchObject({
       valid: true,
       versions: total,
     });
-    // Each version of a writer is after its own before.
+    // The versions of each writer have the order in which it stored them.
     for (let writer = 0; writer < writers; writer++)
       expect(
         history.filter(({ data }) => data.writer === writer).map(({ data }) => data.i),

@@ -68,7 +68,7 @@ describe("Commit", () => {
     const revisions = response.results.flatMap(({ result }) =>
       result.case === "record" ? BigInt(result.value.revision) : [],
     );
-    expect(new Set(revisions).size).toBe(revisions.length); // each its own
+    expect(new Set(revisions).size).toBe(revisions.length); // all are different
   });
 
   it("gives each write what a call of its own would: user, metadata, expiry, createdAt", async () => {
@@ -107,7 +107,7 @@ describe("Commit", () => {
       const failure = await failed({
         operations: [set("left", "2"), drop("n"), set("new", "1"), add("left"), operation],
       });
-      // `add("n")` and the append above follow the delete of the same key: they do not find it
+      // Operations on the key "n" come after its delete in the same list, so they do not find it.
       const after =
         operation.key === "n" && reason === "VALUE_NOT_ARRAY" ? "KEY_NOT_FOUND" : reason;
       expect(failure).toMatchObject({
@@ -281,7 +281,7 @@ describe("Commit", () => {
     });
     const pair = async (round: number) => {
       const [a, b] = [`skew-${round}-a`, `skew-${round}-b`];
-      // Something to do, so that the two are at it at the same time.
+      // More operations make both commits take longer, so that they overlap.
       const work = Array.from({ length: 20 }, (_, i) => set(`skew-${round}-${i}`, `${i}`));
       const replies = await Promise.all([
         send({ preconditions: [absent(a)], operations: [...work.slice(0, 10), set(b, "1")] }),

@@ -48,7 +48,7 @@ it("leaves no statistics of a key that was deleted before they were written", as
   await s.cortex.mutable.set("gone", "k", 1);
   await s.cortex.mutable.get("gone", "k");
   await s.cortex.mutable.delete("gone", "k");
-  await s.cortex.mutable.list("gone"); // has pending statistics written
+  await s.cortex.mutable.list("gone"); // makes the server write pending statistics
   expect(await s.sql`select from mutable_access where namespace = 'gone'`).toHaveLength(0);
 });
 
@@ -72,7 +72,7 @@ it("counts what several servers read", async () => {
       cortex.mutable.get("shared", "k"),
     ]),
   );
-  await cortex.mutable.list("shared"); // each server writes its own before it lists
+  await cortex.mutable.list("shared"); // a server writes its own counts before it lists
   expect((await s.cortex.mutable.list("shared")).records[0]?.accessCount).toBe(6);
 });
 

@@ -74,7 +74,7 @@ it("takes also what a rival changed while it waited, where it still matches", as
   expect(await purging).toMatchObject({ deleted: 1 });
 });
 
-/** Until so many statements of the server wait for a lock. */
+/** Waits until `count` statements of the server wait for a lock. */
 async function waiting(count: number): Promise<void> {
   for (;;) {
     const rows =

@@ -130,7 +130,7 @@ describe("what a transaction has read", () => {
       s.cortex.mutable.increment("ns", "held"),
       s.cortex.mutable.merge("ns", "held-else", {}, { createIfMissing: true }),
     ] as const;
-    await writers[1]; // another key
+    await writers[1]; // a writer of another key does not wait
     expect(await pending(writers[0])).toBe(true);
     expect(await s.cortex.mutable.get("ns", "held")).toBe(1);
     await t.ask(write(put("held", 10)));
@@ -201,7 +201,7 @@ describe("what a transaction has listed", () => {
       other.mutable.increment("phantoms", "p:2"),
     ];
     for (const rival of rivals) expect(await pending(rival, 50)).toBe(true);
-    expect((await other.mutable.increment("phantoms", "q:1")).value).toBe(4); // not listed, not created
+    expect((await other.mutable.increment("phantoms", "q:1")).value).toBe(4); // outside of the listed prefix
     expect(await listed(t, "phantoms", "p:")).toEqual(["p:1", "p:2"]);
     await t.ask(commit);
     await Promise.all(rivals);
@@ -367,7 +367,7 @@ describe("waiting", () => {
       await t.ask(commit);
     });
     await pause(300);
-    expect(await connections()).toBe(1); // the first one's: the ten hold none
+    expect(await connections()).toBe(1); // that of `first`; the waiting calls have none
     expect((await s.cortex.mutable.set("ns", "elsewhere", 1)).value).toBe(1);
     await first.ask(rollback);
     await Promise.all(waiters);

@@ -115,7 +115,8 @@ describe("update(fn)", () => {
   it("does not believe an updater that threw on a state another client has changed", async () => {
     const rival = s.client();
     await s.cortex.mutable.set(ns, "stale", 1);
-    // The second update starts from what the first committed (0), which the rival has replaced by then.
+    // The second update starts from the value that the first one committed (0), but the rival has replaced
+    // it.
     const first = s.cortex.mutable.update(ns, "stale", (n) => n - 1);
     const second = s.cortex.mutable.update(ns, "stale", async (n) => {
       if (n === 0) await rival.mutable.set(ns, "stale", 5);
@@ -352,7 +353,7 @@ describe("append", () => {
 });
 
 describe("merge", () => {
-  // The cases of RFC 7396, appendix A.
+  // The examples of RFC 7396, appendix A.
   it.each([
     ['{"a":"b"}', '{"a":"c"}', '{"a":"c"}'],
     ['{"a":"b"}', '{"b":"c"}', '{"a":"b","b":"c"}'],
@@ -414,7 +415,7 @@ describe("merge", () => {
       await raw.call(set, { namespace: ns, key: "escaped", valueJson });
       const operation = { case: "merge" as const, value: { patchJson } };
       const reply = await raw.call(update, { namespace: ns, key: "escaped", operation });
-      expect(reply).toHaveProperty("record.valueJson"); // shows the failure, if it is one
+      expect(reply).toHaveProperty("record.valueJson"); // if the call failed, this shows the failure
       return JSON.parse((reply as UpdateResponse).record?.valueJson ?? "");
     };
     expect(await merged('{"😀":1}', '{"\\uD83D\\uDE00":null}')).toEqual({});
@@ -543,5 +544,5 @@ function mergePatch(target: unknown, patch: unknown): unknown {
     if (value === null) result.delete(key);
     else result.set(key, mergePatch(result.get(key), value));
   }
-  return Object.fromEntries(result); // also a member named __proto__ is a member
+  return Object.fromEntries(result); // unlike an assignment, this keeps a member named __proto__
 }

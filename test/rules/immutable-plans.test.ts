@@ -1,4 +1,5 @@
-// Each hot statement finds its rows by an index among 40 000 records: the plan of the very statement that the handler runs.
+// Checks that each frequent statement finds its rows by an index among 40 000 records, by the plan of the
+// actual statement of the handler.
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { beforeAll, describe, expect, it } from "vitest";
 import {
@@ -35,7 +36,7 @@ beforeAll(async () => {
   for (const [name, explain] of Object.entries({ store, get }))
     whileEmpty.set(name, await explain());
   await s.sql`insert into users (tenant, id, created_at, updated_at) select '', 'u' || n, now(), now() from generate_series(1, 100) n`;
-  // An index over all at once is made in a fifth of the time.
+  // Building the index after the insert takes a fifth of the time.
   const [index] = await s.sql`select pg_get_indexdef('immutable_search'::regclass) as definition`;
   await s.sql`drop index immutable_search`;
   await s.sql`
@@ -69,9 +70,11 @@ describe("a record is found by its name, and only what is asked for of its versi
     ["Store", store],
     ["Get", get],
   ])("%s, also if it was planned while the tables were empty", async (name, explain) => {
-    const tid = (nodes: Plan[]) => nodes.filter((node) => node["Node Type"] !== "Tid Scan"); // what retention deletes, found before
-    expect(lookups(tid(await explain()), whole)).toEqual([]);
-    expect(lookups(tid(whileEmpty.get(name.toLowerCase()) ?? []), whole)).toEqual([]);
+    // A Tid Scan deletes rows that the statement found before: the versions that retention no longer keeps.
+    const withoutTidScans = (nodes: Plan[]) =>
+      nodes.filter((node) => node["Node Type"] !== "Tid Scan");
+    expect(lookups(withoutTidScans(await explain()), whole)).toEqual([]);
+    expect(lookups(withoutTidScans(whileEmpty.get(name.toLowerCase()) ?? []), whole)).toEqual([]);
   });
 
   it.each<[string, () => Promise<Plan[]>]>([
@@ -116,7 +119,7 @@ describe("a record is found by its name, and only what is asked for of its versi
   });
 });
 
-/** The conditions of the index scans; none of a table may be by no index. */
+/** The conditions of the index scans. Fails if a table is read without an index. */
 function conditions(nodes: Plan[]): string[] {
   expect(
     nodes.filter(
@@ -225,12 +228,13 @@ describe("records are found by what they are asked by:", () => {
       conditions(await rpc(immutableStore.handlers.purgeMany, method.purgeMany.input, request)),
     ).toEqual([
       searched("labels @> "),
-      "immutable_version_pkey ((tenant = ''::text) AND (type = r.type) AND (id = r.id))", // whose versions they are
+      // Finds the users whose versions are purged.
+      "immutable_version_pkey ((tenant = ''::text) AND (type = r.type) AND (id = r.id))",
     ]);
   });
 });
 
-it("the sweepVersions finds records with too many versions by how many they have, type by type", async () => {
+it("the sweep of versions finds records with too many versions by how many they have, type by type", async () => {
   const found = conditions(
     await housekeeping((run) => sweepVersions(run, new Retention(20, new Map([["type-3", -1]])))),
   );

@@ -1,4 +1,5 @@
-// Each hot statement finds its rows by an index, however large the namespace: the plan of the very statement that the handler runs.
+// Checks that each frequent statement finds its rows by an index in a large namespace, by the plan of the
+// actual statement of the handler.
 
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -13,7 +14,7 @@ const { housekeeping, rpc } = explainer(s);
 const namespace = "big";
 const key = "store-0500:item-050";
 
-/** How the entries are found: the conditions of the index scans over `mutable`. */
+/** The conditions of the index scans over `mutable`. Fails if a table is read without an index. */
 function found(nodes: Plan[]): string[] {
   expect(nodes.filter((node) => node["Node Type"] === "Seq Scan" && node["Relation Name"])).toEqual(
     [],
@@ -26,7 +27,7 @@ function found(nodes: Plan[]): string[] {
 const byKey = /^mutable_pkey .*tenant = .*namespace = .*key = /;
 const { method } = MutableStore;
 
-// What goes through a shared statement, each kind of it.
+// One call of each kind that runs in a shared statement.
 const place = { namespace, key };
 const increment = { case: "increment" as const, value: {} };
 const value = { case: "set" as const, value: { valueJson: "1", userId: "u1" } };
@@ -120,7 +121,8 @@ describe("a list reads its own range of the key", () => {
         namespace,
         filter: { keyPrefix },
       });
-      expect(found(nodes).filter((condition) => range.test(condition))).toHaveLength(2); // the page, and its total
+      // One scan for the page, one for the total.
+      expect(found(nodes).filter((condition) => range.test(condition))).toHaveLength(2);
       expect(
         nodes.some(
           (node) =>
@@ -185,7 +187,7 @@ it("idle entries of a prefix are found by the prefix, their accesses by their ke
   );
 });
 
-it("the sweepEntries finds what has expired by the time it expires", async () => {
+it("the sweep finds expired entries by their expiry time", async () => {
   expect(found(await housekeeping((run) => sweepEntries(run)))).toEqual(
     expect.arrayContaining([expect.stringMatching(/^mutable_by_expiry .*expire_at <= /)]),
   );

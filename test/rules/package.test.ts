@@ -1,4 +1,4 @@
-// The packed package in a project of a user's: client alone, then with the server.
+// Installs the packed package in a new project and uses it: the client alone, then the server.
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -29,7 +29,7 @@ beforeAll(async () => {
     join(project, "package.json"),
     JSON.stringify({ name: "theirs", type: "module", private: true }),
   );
-  // As a careful user: no install scripts.
+  // Like a careful user: without install scripts.
   const { code, err } = await npm("install", "--ignore-scripts", tarball);
   if (code !== 0) throw new Error(err);
 }, 240_000);

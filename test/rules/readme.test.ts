@@ -1,4 +1,4 @@
-// The README's sessions run as printed, against a server of ours.
+// Runs the sessions of the README as printed, against a test server.
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, expect, it } from "vitest";
@@ -27,7 +27,7 @@ it("begins with the two commands", () => {
 
 it("the session with the client prints what it says", async () => {
   const session = blocks.find(({ text }) => text.includes("new Cortex("));
-  // Within the package, where its own name leads to dist/.
+  // The file is inside the package, where the package's own name resolves to dist/.
   const file = join(root, "dist", "hello.ts");
   await writeFile(file, session?.text ?? "");
   const { code, out, err } = await run(join(root, "node_modules/.bin/tsx"), [file], {

@@ -1,4 +1,4 @@
-// Rules of the house, each with what to do instead.
+// Checks the rules of this repository. A failure names what to do instead.
 import { readdir, readFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { type DescMessage, type DescService, ScalarType } from "@bufbuild/protobuf";
@@ -24,7 +24,7 @@ async function sources(...directories: string[]): Promise<{ path: string; text: 
   return found;
 }
 
-/** The places where a pattern stands: `file:line`. */
+/** The places that match a pattern, as `file:line`. */
 async function where(
   pattern: RegExp,
   directories: string[],
@@ -55,7 +55,8 @@ const importsOf = (files: { path: string; text: string }[]): Import[] =>
     })),
   );
 
-// The order of rooms. A file imports its own room or an earlier line; rooms of one line do not import each other.
+// The order of rooms. A file imports its own room or an earlier line; rooms of one line do not import each
+// other.
 const serverRooms = [
   ["errors", "config"],
   ["validation"],
@@ -77,7 +78,7 @@ function roomOf(descriptor: DescService): string {
   return descriptor.typeName.split(".")[1] ?? "";
 }
 
-/** The imports that go up, or sideways, as sentences. */
+/** The imports from a later room, or from another room of the same line, as sentences. */
 function upward(imports: Import[], base: string, rooms: string[][]): string[] {
   const names = rooms.flat().sort((a, b) => b.length - a.length); // the longest prefix is the room
   const roomOfFile = (path: string) => {
@@ -94,7 +95,7 @@ function upward(imports: Import[], base: string, rooms: string[][]): string[] {
   });
 }
 
-/** The import circles: each as the files that it goes through. */
+/** The import cycles, each as the list of its files. */
 function circles(imports: Import[]): string[] {
   const targets = new Map<string, string[]>();
   for (const { from, to } of imports) targets.set(from, [...(targets.get(from) ?? []), to]);
@@ -177,7 +178,8 @@ describe("the folder of a service", () => {
 });
 
 describe("what a request names is declared in the proto", () => {
-  // Text that names no data by itself: content, options, and the parts of a name whose namespace or type is declared.
+  // Text fields that name no data by themselves: content, options, and parts of a name whose namespace or
+  // type is declared.
   const namesNothing = new Set(
     [
       "key keys key_prefix id value_json metadata_json data_json profile_json patch_json",
@@ -212,7 +214,8 @@ describe("what a request names is declared in the proto", () => {
       descriptor.methods.map(({ input }) => input),
     );
     expect(undeclared(inputs)).toEqual([]);
-    // `id` of a record is part of a name whose type is declared; `id` of a user is the name.
+    // The `id` of a record is only part of a name, whose type is declared. The `id` of a user is the whole
+    // name.
     const users = services.find(({ descriptor }) => descriptor.name === "Users");
     for (const { input } of users?.descriptor.methods ?? [])
       for (const field of input.fields)

@@ -1,4 +1,5 @@
-// Who did what: lines in the log of the server, and records of the tenant for what was purged or erased. Neither holds values or credentials.
+// Tests the audit log: lines in the server's log, and records of the tenant for purges and erasures. Neither
+// has values or credentials.
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -34,10 +35,10 @@ describe("each purge leaves a record of the type $cortex/audit, in its transacti
     await immutable.store({ type: "t", id: "j", data: { text: "secret" }, userId: "u" });
     await mutable.purgeMany("a", { userId: "u" });
     await mutable.purgeMany("a", { keyPrefix: "k" }, { requestId: "purge-1" });
-    await mutable.purgeMany("a", { keyPrefix: "k" }, { requestId: "purge-1" }); // the same
+    await mutable.purgeMany("a", { keyPrefix: "k" }, { requestId: "purge-1" }); // a repeat
     await mutable.purgeNamespace("b", { dryRun: true });
     await mutable.purgeNamespace("b");
-    await mutable.purgeNamespace("b"); // nothing is left
+    await mutable.purgeNamespace("b"); // the namespace is already empty
     await mutable.purgeAll();
     await immutable.purgeVersions("t", "i", { keepLatest: 1 });
     await immutable.purge("t", "i");
@@ -89,7 +90,7 @@ describe("each purge leaves a record of the type $cortex/audit, in its transacti
         1,
         expect.stringMatching(/^[0-9a-f-]{36}$/),
       ]);
-    // The trail stays when the user is erased, and nothing in the database names the user any more.
+    // The audit trail stays when the user is erased, but nothing in the database names the user any more.
     await users.delete("u", { cascade: true });
     expect((await entries()).slice(0, -1)).toEqual(all);
     expect((await entries()).at(-1)).toMatchObject({ action: "Users.Delete", user });
@@ -156,7 +157,7 @@ describe("the types that begin with $cortex/", () => {
     const [type, id] = [auditType, records[0]?.id ?? ""];
     expect(await immutable.get(type, id)).not.toBeNull();
     expect((await immutable.verifyHistory(type, id)).valid).toBe(true);
-    // Whoever may do everything may purge the trail, which leaves a record of that.
+    // A caller with all permissions may purge the audit trail. The purge itself leaves a record.
     expect((await immutable.purge(type, id)).deleted).toBe(true);
     expect(await immutable.count({ type: auditType })).toBe(1);
   });

@@ -1,4 +1,5 @@
-// Who may call, and what: keys, tokens, what each allows, and how they are replaced while calls go on.
+// Tests authentication and authorization: keys and tokens, what each allows, and their replacement while
+// calls go on.
 
 import { writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -35,7 +36,7 @@ beforeAll(async () => {
 });
 afterAll(() => directory.remove());
 
-/** A server of its own with these settings, and clients of it. */
+/** Starts a server with these settings, and gives clients of it. */
 async function guarded(settings: Partial<Config>) {
   const running = await s.another(settings);
   const client = (token: CortexOptions["token"], options: CortexOptions = {}) =>
@@ -246,7 +247,8 @@ describe("with keys", () => {
         `{"keys":[${JSON.stringify({ principal: "agents", sha256: digestOf(narrow), tenants: ["acme"], permissions: ["write"], namespaces: ["public"] })},${JSON.stringify({ principal: "writer", sha256: digestOf(writer), tenants: ["acme"], permissions: ["write"], namespaces: ["public"] })},`,
       ),
     );
-    const same = { "x-tenant-id": "acme", ...bearer(narrow) }; // the principal of the owner, reaching less
+    // The same principal as the owner, but with less reach.
+    const same = { "x-tenant-id": "acme", ...bearer(narrow) };
     while (
       "reason" in
       (await server.raw.call(
@@ -286,7 +288,7 @@ describe("with keys", () => {
     });
     stream.on("error", () => {});
     const head = Buffer.from([0, 0, 0x3f, 0xff, 0xff]);
-    stream.write(Buffer.concat([head, Buffer.alloc(10_000)])); // and never the rest
+    stream.write(Buffer.concat([head, Buffer.alloc(10_000)])); // the rest is never sent
     const headers = await new Promise<Record<string, unknown>>((resolve) =>
       stream.once("response", resolve),
     );
@@ -369,7 +371,7 @@ describe("with keys", () => {
     expect(await server.get({ "x-tenant-id": "acme", ...bearer(keys.agent) })).toMatchObject(
       unauthenticated,
     );
-    // A file that makes no sense changes nothing.
+    // An invalid file changes nothing.
     await replaceFile(path, "{");
     await pause(1200);
     await fresh.mutable.get("rotation", "0");
@@ -454,14 +456,15 @@ describe("with tokens", () => {
         what,
         unauthenticated,
       ]);
-    // The clocks may differ by the skew.
+    // A token may have expired a little: the clocks may differ.
     expect(
       await server.get({ ...tenant, ...bearer(await sign({ exp: now() - 2 })) }),
     ).not.toHaveProperty("reason");
     const shortLived = await sign({ exp: now() - 3 });
     expect(await server.get({ ...tenant, ...bearer(shortLived) })).not.toHaveProperty("reason");
     await pause(3200);
-    expect(await server.get({ ...tenant, ...bearer(shortLived) })).toMatchObject(unauthenticated); // also one that was believed
+    // The server has accepted this token before, and refuses it now.
+    expect(await server.get({ ...tenant, ...bearer(shortLived) })).toMatchObject(unauthenticated);
     const client = server.client(
       await sign({
         sub: "jane",
@@ -525,7 +528,8 @@ describe("with tokens", () => {
       reason: "KEYS_UNAVAILABLE",
     });
     keys = keysBefore;
-    await server.client(await one.sign()).mutable.get("ns", "k"); // which the client repeats until then
+    // The client retries until the keys are available.
+    await server.client(await one.sign()).mutable.get("ns", "k");
     keys = [one.jwk, two.jwk];
     await server
       .client(async () => two.sign())

@@ -1,4 +1,5 @@
-// The barrier beneath: here no statement of the server asks for the tenant any more, and still nothing of another tenant is found.
+// Tests the views that isolate tenants. Here every statement of the server has lost its tenant condition, and
+// still finds nothing of another tenant.
 import { expect, it, vi } from "vitest";
 import type { Sql } from "../../server/postgres/connection.js";
 import { dump } from "../support/dump.js";
@@ -10,25 +11,28 @@ import { tenantPool } from "../support/tenant-pool.js";
 let rewritten = 0;
 vi.mock("../../server/postgres/connection.js", async (original) => {
   const module = await original<typeof import("../../server/postgres/connection.js")>();
-  /** `x.tenant = …` made true of whatever is asked: no text is above itself with something behind. */
-  const forgetful = (sql: Sql) =>
+  /**
+   * Replaces `x.tenant = …` by a condition that is always true: no text is greater than itself with a suffix.
+   */
+  const withoutTenantConditions = (sql: Sql) =>
     new Proxy(sql, {
       apply(target, self, [strings, ...values]: [TemplateStringsArray, ...unknown[]]) {
         if (!Array.isArray((strings as TemplateStringsArray | undefined)?.raw))
           return Reflect.apply(target as never, self, [strings, ...values]);
-        const forgotten = strings.map((text) =>
+        const rewrittenStrings = strings.map((text) =>
           text.replace(/(\b\w+\.)tenant = /g, (_, of: string) => {
             rewritten++;
             return `${of}tenant <= ${of}tenant || `;
           }),
         );
-        const template = Object.assign(forgotten, { raw: forgotten });
+        const template = Object.assign(rewrittenStrings, { raw: rewrittenStrings });
         return Reflect.apply(target as never, self, [template, ...values]);
       },
     });
   return {
     ...module,
-    connect: (...args: Parameters<typeof module.connect>) => forgetful(module.connect(...args)),
+    connect: (...args: Parameters<typeof module.connect>) =>
+      withoutTenantConditions(module.connect(...args)),
   };
 });
 

@@ -1,5 +1,5 @@
-// Random and mutated messages, frames and metadata against every method: nothing crashes the server, none is INTERNAL, and its memory stays
-// where it is.
+// Sends random and mutated messages, frames and metadata to every method. The server does not crash, never
+// answers INTERNAL, and its memory does not grow.
 import { readFile } from "node:fs/promises";
 import { gzipSync } from "node:zlib";
 import { toBinary } from "@bufbuild/protobuf";
@@ -152,10 +152,10 @@ it(`${frames} of them`, async () => {
     }),
   );
   expect(bad.slice(0, 3)).toEqual([]);
-  expect(seen.get("0")).toBeGreaterThan(frames / 20); // some of them do something
+  expect(seen.get("0")).toBeGreaterThan(frames / 20); // some of them succeed
   expect(seen.get(`${status.INVALID_ARGUMENT}`)).toBeGreaterThan(frames / 20);
   expect(server.child.exitCode).toBeNull();
-  // Twice as many frames do not take more memory than half of them, but for what the collector has not looked at yet.
+  // The second half of the frames takes no more memory, apart from garbage that is not collected yet.
   expect((await memory()) - warm).toBeLessThan(100);
   expect(server.err()).not.toContain("an unexpected failure");
   session.close();

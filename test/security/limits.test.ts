@@ -1,4 +1,4 @@
-// What one tenant, one connection, one reader may take: at the limit, and one more.
+// Tests the limits of a tenant, a connection and a reader: at the limit, and one past it.
 import { connect as http2 } from "node:http2";
 import { connect, type Socket } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
@@ -45,7 +45,7 @@ describe("a tenant's calls a second", () => {
       details: { limit: "2", retry_after_ms: expect.stringMatching(/^\d+$/), applied: "no" },
     });
     expect(await call("calm")).not.toHaveProperty("reason");
-    // The client waits as long as it is told, and is served.
+    // The client waits as long as the server says, and then succeeds.
     const start = performance.now();
     await client("busy").mutable.set("ns", "k", 1);
     expect(performance.now() - start).toBeGreaterThan(200);
@@ -120,7 +120,7 @@ describe("what a tenant may store:", () => {
     const { mutable, immutable } = client("bytes");
     const text = (n: number) => "x".repeat(n - 2);
     await mutable.set("q", "a", text(1000));
-    await immutable.store({ type: "t", id: "i", data: { text: text(991) } }); // 1000 in all
+    await immutable.store({ type: "t", id: "i", data: { text: text(991) } }); // 1000 bytes in all
     await expect(mutable.set("q", "b", text(1001))).toFailWith("QUOTA_EXCEEDED", {
       quota: "bytes",
       got: "2004",
@@ -134,7 +134,7 @@ describe("what a tenant may store:", () => {
     await expect(immutable.store({ type: "t", id: "i", data: {} })).toFailWith("QUOTA_EXCEEDED");
     await mutable.set("q", "a", text(900));
     await mutable.set("q", "c", 1);
-    // Together, in one call, and with their metadata.
+    // Many writes in one call count together, and so does metadata.
     const ten = Object.fromEntries(Array.from({ length: 10 }, (_, i) => [`k${i}`, text(50)]));
     await expect(mutable.setMany("q", ten)).toFailWith("QUOTA_EXCEEDED");
     await expect(mutable.set("q", "d", 1, { metadata: { text: text(200) } })).toFailWith(
@@ -149,7 +149,8 @@ describe("what a tenant may store:", () => {
       "QUOTA_EXCEEDED",
     );
     expect([await mutable.count("q"), await immutable.count()]).toEqual([3, 1]);
-    // What was done before there was no room is not said to be refused when it is repeated.
+    // A write that was applied while there was room is not refused when it is repeated after the quota is
+    // full.
     const { users } = client("repeats");
     const profile = { text: text(200) };
     const user = await users.create("u", profile, { requestId: "u" });
@@ -203,7 +204,7 @@ describe("what a tenant may store:", () => {
         got: "3",
       });
     expect((await store({ requestId: "last" })).version).toBe(3);
-    await immutable.purgeVersions("t", "i", { keepLatest: 1 }); // leaves a record in the audit log
+    await immutable.purgeVersions("t", "i", { keepLatest: 1 }); // also stores a record in the audit trail
     expect((await store()).version).toBe(4);
   });
 });
@@ -218,19 +219,19 @@ it("a transaction's messages count as calls; and one tenant does not hold all tr
   chatty.close();
 
   const { address, client } = await limited({ transactionsMax: 2 });
-  const held = Array.from(
+  const transactions = Array.from(
     { length: 3 },
     () => new RawTransaction(address, { "x-tenant-id": "greedy" }),
   );
-  await Promise.all(held.map((one) => one.ask({ case: "begin", value: {} })));
-  held.forEach((one, i) => {
+  await Promise.all(transactions.map((one) => one.ask({ case: "begin", value: {} })));
+  transactions.forEach((one, i) => {
     one.send({ case: "read", value: { keys: [{ namespace: "ns", key: `k${i}` }] } });
   });
   await pause(100);
   const other = client("other");
   await other.mutable.transaction((tx) => tx.store({ type: "t", id: "i", data: {} }));
   expect(await other.immutable.count()).toBe(1);
-  for (const one of held) one.close();
+  for (const one of transactions) one.close();
 });
 
 it("more calls than may wait are refused at once, and those that wait are served", async () => {
@@ -296,14 +297,14 @@ describe("a reader that takes nothing", () => {
     const cortex = s.client({ address });
     const entries = Array.from({ length: 300 }, (_, i) => [`k${i}`, "x".repeat(10_000)]);
     await cortex.mutable.setMany("slow", Object.fromEntries(entries));
-    const limit = Buffer.from([0x18, 0xac, 2]); // 300
+    const limit = Buffer.from([0x18, 0xac, 2]); // limit 300
     const back = new Stalled(address, "List", "slow", limit);
     const never = new Stalled(address, "List", "slow", limit);
     await pause(1250);
     back.read();
     expect(await back.trailers).toMatchObject({ "grpc-status": `${status.RESOURCE_EXHAUSTED}` });
     await never.closed;
-    // One that is only slow is served.
+    // A reader that is only slow is served.
     let seen = 0;
     for await (const _ of cortex.mutable.scan("slow")) if (seen++ % 100 === 0) await pause(300);
     expect(seen).toBe(300);
@@ -339,6 +340,6 @@ describe("a reader that takes nothing", () => {
     await cortex.mutable.set("slow", "large", "x".repeat(500_000));
     const key = Buffer.concat([Buffer.from([0x12, 5]), Buffer.from("large")]);
     await new Stalled(address, "Get", "slow", key).closed;
-    expect(await cortex.mutable.get("slow", "large")).toHaveLength(500_000); // others do not notice
+    expect(await cortex.mutable.get("slow", "large")).toHaveLength(500_000); // other callers are not affected
   });
 });

@@ -1,4 +1,5 @@
-// Who wrote what: the agent by what it says of itself. (The principal, by its credentials: test/auth.test.ts.)
+// Tests which agent is recorded with a write; the agent names itself. (test/security/auth.test.ts tests the
+// principal, who is authenticated.)
 import { describe, expect, it } from "vitest";
 import { MutableStore } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import { Raw } from "../support/raw.js";
@@ -30,7 +31,7 @@ describe("an entry says which agent wrote it last,", () => {
     await one.mutable.set(ns, "k", 2, { requestId: "again" });
     await two.mutable.set(ns, "k", 3);
     const repeated = await two.mutable.set(ns, "k", 2, { requestId: "again" });
-    expect(repeated).toMatchObject({ value: 2, updatedBy: "agent-1" }); // the reply it had
+    expect(repeated).toMatchObject({ value: 2, updatedBy: "agent-1" }); // the stored reply
     expect(await by("k")).toBe("agent 2/");
   });
 

@@ -1,5 +1,6 @@
-// Many connections, readers that take nothing, and callers who give up after a millisecond: afterwards no connection of Postgres is busy, no
-// lock is held, and whoever behaves is served. (How fast they are served meanwhile: npm run bench.)
+// Many connections, readers that read nothing, and callers who give up after a millisecond. Afterwards no
+// connection of Postgres is busy, no lock is held, and normal calls succeed. (npm run bench measures how fast
+// they are meanwhile.)
 import { setTimeout as pause } from "node:timers/promises";
 import { status } from "@grpc/grpc-js";
 import { expect, it } from "vitest";
@@ -19,7 +20,7 @@ it(`${connections} connections, ${readers} stalled readers, storms of deadlines`
   const { mutable } = s.cortex;
   const entries = Array.from({ length: 100 }, (_, i) => [`k${i}`, "x".repeat(10_000)]);
   await mutable.setMany("storm", Object.fromEntries(entries));
-  const exists = framed(Buffer.from("0a0573746f726d12026b31", "hex")); // storm / k1
+  const exists = framed(Buffer.from("0a0573746f726d12026b31", "hex")); // namespace "storm", key "k1"
   const idle = Array.from({ length: connections }, () => new Session(s.address));
   const path = `/${MutableStore.typeName}/Exists`;
   for (let i = 0; i < idle.length; i += 100)
@@ -31,7 +32,7 @@ it(`${connections} connections, ${readers} stalled readers, storms of deadlines`
   await Promise.all(stalled.map((reader) => reader.begun));
   let acknowledged = 0;
   for (let round = 0; round < rounds; round++) {
-    const raw = new Raw(s.address); // Node's HTTP/2 closes a connection with a thousand resets
+    const raw = new Raw(s.address); // a new connection: HTTP/2 in Node closes one after a thousand resets
     const operation = { case: "increment" as const, value: {} };
     const calls = Array.from({ length: 150 }, (_, i) => {
       const deadline = new Date(Date.now() + 1 + (i % 3));
@@ -49,7 +50,7 @@ it(`${connections} connections, ${readers} stalled readers, storms of deadlines`
       else if ("status" in outcome)
         expect([status.DEADLINE_EXCEEDED, status.UNAVAILABLE]).toContain(outcome.status);
     raw.close();
-    // Whoever behaves is served.
+    // Normal calls succeed.
     expect(await mutable.get("storm", "k1")).toHaveLength(10_000);
     await mutable.increment("storm-n", "calm", 1, { createIfMissing: true });
   }
@@ -57,8 +58,8 @@ it(`${connections} connections, ${readers} stalled readers, storms of deadlines`
   for await (const { value } of mutable.scan("storm-n")) counted += value as number;
   expect(counted).toBeGreaterThanOrEqual(acknowledged + rounds);
   expect(await mutable.get("storm-n", "calm")).toBe(rounds);
-  // What the server does by itself comes and goes; what a call left would stay.
-  const gone = async (rows: () => PromiseLike<readonly unknown[]>) => {
+  // The server's own statements come and go. Something that a call left behind would stay.
+  const expectNoneLeft = async (rows: () => PromiseLike<readonly unknown[]>) => {
     let left = await rows();
     for (let i = 0; i < 100 && left.length > 0; i++) {
       await pause(50);
@@ -66,12 +67,12 @@ it(`${connections} connections, ${readers} stalled readers, storms of deadlines`
     }
     expect(left).toEqual([]);
   };
-  await gone(
+  await expectNoneLeft(
     () => s.sql`
       select state, query from pg_stat_activity
       where application_name = 'cortex-store' and datname = current_database() and state <> 'idle'`,
   );
-  await gone(
+  await expectNoneLeft(
     () => s.sql`
       select l.locktype, l.mode from pg_locks l join pg_stat_activity a using (pid)
       where a.application_name = 'cortex-store' and a.datname = current_database() and l.locktype <> 'virtualxid'`,

@@ -1,4 +1,5 @@
-// Who may not see a tenant's data does not, whatever is called: see support/leaks.ts.
+// Checks that no RPC shows a tenant's data to callers who may not see it. support/tenant-isolation.ts makes
+// the calls.
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { status } from "@grpc/grpc-js";
@@ -12,7 +13,7 @@ import { answer, marker, methods, requestsOf, seed } from "../support/tenant-iso
 
 const s = serve({ allowPurgeAll: true });
 
-/** The rows of a tenant, but for what counts its calls. */
+/** The rows of a tenant in all tables. */
 const rowsOf = async (tenant: string) =>
   (await dump(s.sql))
     .split("\n")
@@ -42,7 +43,7 @@ it("a tenant is answered as if there were no other, by every RPC of every servic
     expect(JSON.stringify(reply)).not.toContain(marker);
   });
   expect(await rowsOf("owner")).toEqual(before);
-  // It would find what the tenant may see.
+  // The owner itself does find its data, so the check above would notice a leak.
   const seen: string[] = [];
   await ask("owner", (name, reply) => {
     if (JSON.stringify(reply).includes(marker)) seen.push(name);

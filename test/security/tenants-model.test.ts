@@ -1,5 +1,5 @@
-// Three tenants, random operations under names that look alike or mean something to somebody: each tenant's view is that of a model which
-// never heard of the others.
+// Runs random operations of three tenants, under names that look alike or have a special meaning somewhere.
+// Each tenant sees what a model without the other tenants has.
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import type { Cortex } from "../../client/index.js";
@@ -9,7 +9,7 @@ import { serve } from "../support/server.js";
 
 const s = serve({ retention: new Retention(-1) });
 
-// Both for tenants (as far as they may be) and for everything within them.
+// `tenants` are the ids of tenants. `names` are used for everything inside of a tenant.
 const tenants = [
   "a",
   "a:b",
@@ -49,7 +49,7 @@ interface Versioned {
   versions: { data: unknown; user: string | undefined }[];
 }
 
-/** What a tenant has, by itself. */
+/** The data of one tenant. */
 class Model {
   readonly entries = new Map<
     string,
@@ -157,7 +157,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       ({ versions }) =>
         versions.some(({ user }) => user === id) && versions.some(({ user }) => user !== id),
     );
-    if (mixed) return; // what becomes of these is for test/users/delete.test.ts
+    if (mixed) return; // test/users/delete.test.ts tests records with versions of several users
     const own = [...m.entries].filter(([, { user }]) => user === id);
     const records = [...m.records].filter(([, { versions }]) =>
       versions.some(({ user }) => user === id),
@@ -171,7 +171,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   }),
 );
 
-/** All that a tenant can see of itself. */
+/** Compares everything that a tenant can see with its model. */
 async function compare(cortex: Cortex, model: Model): Promise<void> {
   const namespaces = await cortex.mutable.listNamespaces();
   const own = [...model.entries.values()];
@@ -204,7 +204,7 @@ it("each of three tenants sees what a model of its own sees", async () => {
   const three = fc.uniqueArray(fc.constantFrom(...tenants), { minLength: 3, maxLength: 3 });
   await fc.assert(
     fc.asyncProperty(three, steps, async (ids, all) => {
-      // Names that no run before has used, as alike as the tenants are.
+      // Tenant ids that no earlier run has used, as similar as the names above.
       const views = ids.map((id) => ({
         cortex: s.client({ tenantId: `${id}#${run}`.trim() }),
         model: new Model(),

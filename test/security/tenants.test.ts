@@ -1,5 +1,5 @@
-// Every RPC, tried from the wrong tenant: no data, no count, no change. The list of RPCs is the descriptor's, so that a new one
-// cannot be forgotten here.
+// Calls every RPC from the wrong tenant: it gives no data and no count, and changes nothing. The list of RPCs
+// comes from the descriptor, so a new RPC cannot be forgotten here.
 import { connect } from "node:http2";
 import { create, type DescMethodUnary, toBinary } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
@@ -15,7 +15,7 @@ const s = serve({ allowPurgeAll: true });
 type Try = (stranger: Cortex, tenant: string) => Promise<unknown>;
 const far = new Date(Date.now() + 86_400_000);
 
-// What each RPC gives a tenant that has nothing, and whether it then writes a thing of its own.
+// For each RPC: an attempt by a tenant that has no data, and the result or the error that it must get.
 const mutable: Record<string, { attempt: Try; gives?: unknown; fails?: string }> = {
   set: {
     attempt: (c) => c.mutable.set("ns", "k", "theirs", { ifRevision: "1" }),
@@ -133,7 +133,10 @@ const users: typeof mutable = {
   },
 };
 
-/** What a transaction that locks what it reads sees of the key, and how many it lists. */
+/**
+ * Reads the key and lists the namespace in a Transact call, which locks what it reads. Returns the record and
+ * the number of listed entries.
+ */
 async function readLocked(_: Cortex, tenant: string): Promise<unknown> {
   const transaction = new RawTransaction(s.address, { "x-tenant-id": tenant });
   await transaction.ask({ case: "begin", value: {} });
@@ -149,7 +152,7 @@ async function readLocked(_: Cortex, tenant: string): Promise<unknown> {
   ];
 }
 
-// "" is a tenant like any other; the rest are names that a careless statement would confuse.
+// "" is a tenant like any other. The other pairs are names that a careless statement would confuse.
 describe.each([
   ["acme", ""],
   ["", "acme"],
@@ -216,7 +219,7 @@ it("a tenant id is printable ASCII up to 256 bytes, given once", async () => {
       reason: "INVALID_TENANT",
       details: { field: "x-tenant-id" },
     });
-  // What is not ASCII never becomes the tenant "" on its way: grpc-js drops such a header.
+  // A header that is not ASCII never becomes the tenant "", although grpc-js drops it.
   for (const header of [
     { "x-tenant-id": "acm\u00e9" },
     { "x-tenant-id": "a\tb" },

@@ -1,4 +1,4 @@
-// TLS, mutual TLS, and certificates that are replaced while calls go on.
+// Tests TLS, mutual TLS, and the replacement of certificates while calls go on.
 import { copyFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -58,14 +58,14 @@ it("where callers must have a certificate, only those whose authority signed get
     tlsClientCa: certificatePath("ca.crt"),
     insecure: false,
   });
-  const of = async (name: string) => ({
+  const clientTls = async (name: string) => ({
     ca,
     cert: await certificate(`${name}.crt`),
     key: await certificate(`${name}.key`),
   });
-  const agent = s.client({ address, tls: await of("client") });
+  const agent = s.client({ address, tls: await clientTls("client") });
   expect(await agent.mutable.set("mtls", "k", 1)).toMatchObject({ principal: "agent-7" });
-  for (const tls of [{ ca }, await of("impostor")])
+  for (const tls of [{ ca }, await clientTls("impostor")])
     await expect(s.client({ address, tls, timeoutMs: 1500 }).mutable.get("mtls", "k")).toFailWith(
       "UNAVAILABLE",
     );
@@ -83,15 +83,16 @@ it("certificates are replaced under load without a call that fails; a pair that 
   let stop = false;
   let calls = 0;
   const load = Array.from({ length: 4 }, async (_, i) => {
-    const kept = s.client({ address, tls: { ca } }); // one connection all the time
+    const kept = s.client({ address, tls: { ca } }); // keeps one connection
     while (!stop) {
       await kept.mutable.increment("tls", `kept-${i}`, 1, { createIfMissing: true });
-      await using fresh = s.client({ address, tls: { ca } }); // and one each time
+      await using fresh = s.client({ address, tls: { ca } }); // opens a new connection each time
       await fresh.mutable.get("tls", "k");
       calls++;
     }
   });
-  await replaceFile(tlsKey, await certificate("server-2.key")); // for a moment, or longer, they do not fit
+  // For a while the key does not belong to the certificate.
+  await replaceFile(tlsKey, await certificate("server-2.key"));
   await pause(1200);
   expect(await serial(address)).toBe(first);
   await replaceFile(tlsCert, await certificate("server-2.crt"));

@@ -1,4 +1,4 @@
-// Settings: flags, environment, help, and one sentence for what is wrong.
+// Tests settings: flags, environment variables, help, and one sentence for each error.
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";

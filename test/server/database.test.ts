@@ -29,14 +29,14 @@ it("calls that are cut off while rows come change nothing for the calls after th
   let expected = 0;
   for (let round = 0; round < 6; round++) {
     const keys = Array.from({ length: 300 }, (_, i) => `k${i}`);
-    // Each round on a connection of its own: HTTP/2 in Node closes one with a thousand resets.
+    // Each round uses a new connection: HTTP/2 in Node closes one after a thousand resets.
     const { mutable } = s.client();
-    const hasty = () => ({ timeoutMs: 1 + Math.random() * 300 });
+    const shortDeadline = () => ({ timeoutMs: 1 + Math.random() * 300 });
     await Promise.allSettled(
       Array.from({ length: 200 }, (_, i) =>
         i % 2
-          ? mutable.getMany("rows", keys, hasty())
-          : mutable.list("rows", { limit: 300 }, hasty()),
+          ? mutable.getMany("rows", keys, shortDeadline())
+          : mutable.list("rows", { limit: 300 }, shortDeadline()),
       ),
     );
     const probes = await Promise.all(

@@ -1,4 +1,4 @@
-// A call whose deadline has passed, or whose caller has gone, holds no connection and no lock.
+// Checks that a call whose deadline has passed, or whose caller has gone, holds no connection and no lock.
 import { setTimeout as pause } from "node:timers/promises";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { Client, credentials, Metadata } from "@grpc/grpc-js";
@@ -9,7 +9,7 @@ import { serve } from "../support/server.js";
 
 const s = serve({ poolSize: 2 });
 
-/** Statements of the server that are running, besides this one. */
+/** How many statements of the server are running, without this one. */
 const running = async () =>
   (
     await s.sql`
@@ -45,7 +45,7 @@ describe("a call that waits for a lock", () => {
       await until(async () => (await running()) === 2); // the whole pool
       const late = users.create("late", {}, { timeoutMs: 100 });
       await expect(late).toFailWith("DEADLINE_EXCEEDED");
-      // Lists, and what shares statements, go another way: they are served meanwhile.
+      // Lists and batched calls use other pools, so they are served meanwhile.
       expect(await mutable.count("queue")).toBe(1);
       expect((await mutable.increment("queue", "k")).value).toBe(2);
       void Promise.all(stuck);
@@ -56,10 +56,11 @@ describe("a call that waits for a lock", () => {
 
   it("does not disturb others by its end: a thousand calls with 1 ms to live, among patient ones", async () => {
     await s.cortex.mutable.set("storm", "k", 0);
-    // Of several clients: from one connection, HTTP/2 in Node takes about a thousand resets at once for an attack.
-    const hasty = Array.from({ length: 4 }, () => s.client());
+    // Several clients are used: HTTP/2 in Node treats about a thousand resets at once on one connection as an
+    // attack.
+    const clients = Array.from({ length: 4 }, () => s.client());
     const storm = Array.from({ length: 1000 }, (_, i) =>
-      (hasty[i % 4] as Cortex).mutable
+      (clients[i % 4] as Cortex).mutable
         .increment("storm", "hasty", 1, { timeoutMs: 1, createIfMissing: true })
         .catch(() => {}),
     );
@@ -89,7 +90,8 @@ describe("a list whose reader stalls", () => {
     for (let i = 0; i < 30; i++)
       await s.cortex.mutable.set("stalled", `k${i}`, "x".repeat(500_000));
     const client = new Client(s.address, credentials.createInsecure());
-    const streams = Array.from({ length: 10 }, () => open(client)); // far more than the lane for lists has connections
+    // These are far more streams than the pool for lists has connections.
+    const streams = Array.from({ length: 10 }, () => open(client));
     await pause(300);
     await until(async () => (await running()) === 0);
     expect(await s.cortex.mutable.list("stalled", { limit: 2 })).toMatchObject({

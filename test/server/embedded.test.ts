@@ -1,4 +1,4 @@
-// The traps of the embedded Postgres, each as a user would step into it.
+// Tests the problems that users of the embedded Postgres can run into.
 import { chmod, mkdir, readFile, realpath, rm, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
@@ -143,7 +143,8 @@ describe("the data directory", () => {
   });
 });
 
-// A small disk of our own, where we may mount one; elsewhere a directory nobody may write to stands for the read-only one.
+// Uses a small disk if the test may mount one. Otherwise a directory without write permission stands for the
+// read-only disk.
 describe("a disk", () => {
   const mount = async (name: string, options: string) => {
     await mkdir(place(name), { recursive: true });

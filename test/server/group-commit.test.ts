@@ -1,4 +1,5 @@
-// Calls that share statements, on a real lane: who goes with whom, who waits, and what becomes of the others when one fails.
+// Tests group commit on a real connection pool: which calls share a statement, which wait, and what happens
+// to the others when one fails.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { CortexError } from "../../server/errors/reasons.js";
 import { type Batchable, GroupCommit } from "../../server/runtime/group-commit.js";
@@ -7,24 +8,26 @@ import { serve } from "../support/server.js";
 import { tenantPool } from "../support/tenant-pool.js";
 
 const s = serve();
-let one: ReturnType<typeof tenantPool>;
+let connections: ReturnType<typeof tenantPool>;
 beforeAll(() => {
-  one = tenantPool(s.databaseUrl, 4);
+  connections = tenantPool(s.databaseUrl, 4);
 });
-afterAll(() => one.close());
+afterAll(() => connections.close());
 
 interface Call {
   divisor: number;
-  touches?: string[];
+  conflictKeys?: string[];
   alone?: boolean;
   seconds?: number;
 }
 const never = new CallCancellation();
 
-/** A statement that divides a hundred by each call's number, and what it was sent. */
-function dividing() {
+/**
+ * A group commit whose statement divides 100 by the number of each call, and the batches that it was given.
+ */
+function divisions() {
   const batches: number[][] = [];
-  const shared: Batchable<Call & { tenant: string }, number> = {
+  const kind: Batchable<Call & { tenant: string }, number> = {
     async run(run, calls) {
       batches.push(calls.map(({ divisor }) => divisor));
       const rows = await run<{ quotient: number }>(
@@ -36,49 +39,51 @@ function dividing() {
       return rows.map(({ quotient }) => quotient);
     },
     weight: () => 1,
-    conflictKeys: ({ touches = [], alone = false }) =>
-      touches.map((name) => ({ name, batchable: !alone })),
+    conflictKeys: ({ conflictKeys = [], alone = false }) =>
+      conflictKeys.map((name) => ({ name, batchable: !alone })),
   };
-  const share = new GroupCommit(shared, one.pool, 1000);
-  const ask = (call: Call, ending: CallCancellation) =>
-    share.submit({ tenant: "", ...call }, ending);
-  return { share: { ask }, batches };
+  const groupCommit = new GroupCommit(kind, connections.pool, 1000);
+  const submit = (call: Call, cancellation: CallCancellation) =>
+    groupCommit.submit({ tenant: "", ...call }, cancellation);
+  return { submit, batches };
 }
 
 describe("calls that arrive together", () => {
   it("share statements, and each gets its own reply", async () => {
-    const { share, batches } = dividing();
+    const { submit, batches } = divisions();
     const numbers = Array.from({ length: 500 }, (_, i) => i + 1);
-    const replies = await Promise.all(numbers.map((divisor) => share.ask({ divisor }, never)));
+    const replies = await Promise.all(numbers.map((divisor) => submit({ divisor }, never)));
     expect(replies).toEqual(numbers.map((divisor) => Math.floor(100 / divisor)));
     expect(batches.length).toBeLessThan(40);
     expect(Math.max(...batches.map((batch) => batch.length))).toBeLessThanOrEqual(128);
-    expect(batches.flat().sort((a, b) => a - b)).toEqual(numbers); // each once
+    expect(batches.flat().sort((a, b) => a - b)).toEqual(numbers); // each number once
   });
 
   it("do not suffer from one that is bad: it fails alone", async () => {
-    const { share } = dividing();
+    const { submit } = divisions();
     const outcomes = await Promise.allSettled(
-      [1, 2, 0, 5, 0, 10].map((divisor) => share.ask({ divisor }, never)),
+      [1, 2, 0, 5, 0, 10].map((divisor) => submit({ divisor }, never)),
     );
     expect(
-      outcomes.map((one) => (one.status === "fulfilled" ? one.value : one.reason.code)),
+      outcomes.map((outcome) =>
+        outcome.status === "fulfilled" ? outcome.value : outcome.reason.code,
+      ),
     ).toEqual([100, 50, "22012", 20, "22012", 10]);
   });
 
   it("on one key go together where they may, in order, and never in two statements at a time", async () => {
-    const { share, batches } = dividing();
+    const { submit, batches } = divisions();
     const on = (divisor: number, more: Partial<Call> = {}) =>
-      share.ask({ divisor, touches: ["k"], seconds: 0.05, ...more }, never);
+      submit({ divisor, conflictKeys: ["k"], seconds: 0.05, ...more }, never);
     const first = on(1);
-    await new Promise(setImmediate); // on its way
+    await new Promise(setImmediate); // by now the first batch was sent
     await Promise.all([
       first,
       on(2),
       on(4),
       on(5, { alone: true }),
       on(10),
-      share.ask({ divisor: 20 }, never),
+      submit({ divisor: 20 }, never),
     ]);
     expect(batches).toEqual([[1], [20], [2, 4], [5], [10]]);
   });
@@ -86,36 +91,35 @@ describe("calls that arrive together", () => {
 
 describe("a call that is given up", () => {
   it("before its statement is sent is not done; the others are", async () => {
-    const { share, batches } = dividing();
-    const ending = new CallCancellation();
-    const gone = share.ask({ divisor: 2 }, ending);
-    const stays = share.ask({ divisor: 4 }, never);
-    ending.cancel(new CortexError("CANCELLED"));
+    const { submit, batches } = divisions();
+    const cancellation = new CallCancellation();
+    const gone = submit({ divisor: 2 }, cancellation);
+    const stays = submit({ divisor: 4 }, never);
+    cancellation.cancel(new CortexError("CANCELLED"));
     await expect(gone).rejects.toMatchObject({ reason: "CANCELLED" });
     expect(await stays).toBe(25);
     expect(batches).toEqual([[4]]);
   });
 
   it("later does not disturb those who share its statement; where nobody is left, it is cancelled", async () => {
-    const { share } = dividing();
+    const { submit } = divisions();
     const [one, two] = [new CallCancellation(), new CallCancellation()];
-    const ask = (ending: CallCancellation, seconds: number) =>
-      share.ask({ divisor: 2, seconds }, ending);
-    const both = [ask(one, 0.3), ask(two, 0.3)];
+    const sleep = (cancellation: CallCancellation, seconds: number) =>
+      submit({ divisor: 2, seconds }, cancellation);
+    const both = [sleep(one, 0.3), sleep(two, 0.3)];
     await new Promise((resolve) => setTimeout(resolve, 100));
     one.cancel(new CortexError("CANCELLED"));
     expect(await Promise.all(both)).toEqual([50, 50]);
 
     const [three, four] = [new CallCancellation(), new CallCancellation()];
     const start = performance.now();
-    const outcomes = Promise.allSettled([ask(three, 20), ask(four, 20)]);
+    const outcomes = Promise.allSettled([sleep(three, 20), sleep(four, 20)]);
     await new Promise((resolve) => setTimeout(resolve, 100));
     three.cancel(new CortexError("CANCELLED"));
     four.cancel(new CortexError("DEADLINE_EXCEEDED"));
-    expect((await outcomes).map((one) => one.status === "rejected" && one.reason.reason)).toEqual([
-      "CANCELLED",
-      "DEADLINE_EXCEEDED",
-    ]);
+    expect(
+      (await outcomes).map((outcome) => outcome.status === "rejected" && outcome.reason.reason),
+    ).toEqual(["CANCELLED", "DEADLINE_EXCEEDED"]);
     expect(performance.now() - start).toBeLessThan(5000);
   });
 });

@@ -1,5 +1,5 @@
-// Bad input, over the wire as anybody may send it: each gets its reason, its field, the limit and what was got, and leaves nothing
-// behind; each limit is tried at the limit and one past it.
+// Sends bad input over the wire, as any client could. Each error names its reason, its field, the limit and
+// what was got, and nothing is stored. Each limit is tried at the limit and one past it.
 import type { DescMethod, MessageInitShape } from "@bufbuild/protobuf";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
@@ -388,7 +388,7 @@ describe("a message", () => {
       { numRuns: 1500 },
     );
     expect(await s.cortex.mutable.exists("still", "there")).toBe(false);
-    await s.sql`delete from mutable`; // what a frame that happened to be sound has stored
+    await s.sql`delete from mutable`; // a random frame may have been valid and stored an entry
   });
 
   it("to an unknown method is UNIMPLEMENTED", async () => {

@@ -1,4 +1,4 @@
-// The server as a process: ready line, second start, drain, kill -9, workers, health, reflection.
+// Tests the server as a process: ready line, second start, drain, kill -9, workers, health, reflection.
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -99,7 +99,8 @@ describe("the embedded database", () => {
   it("recovers by itself after kill -9 of both", async () => {
     const first = await launch(dataDir("both"));
     await first.cortex.mutable.set("ns", "k", 1);
-    await run("pkill", ["-9", "-f", join(directory, "both")]); // the server and the postmaster; its children follow
+    // Kills the server and the postmaster, whose children then end.
+    await run("pkill", ["-9", "-f", join(directory, "both")]);
     await first.server.end("SIGKILL");
     const second = await launch(dataDir("both"));
     expect(await second.cortex.mutable.get("ns", "k")).toBe(1);
@@ -158,10 +159,10 @@ describe("a drain", () => {
     await sql.end();
   });
 
-  /** Until a statement of the server waits for the lock of this transaction. */
+  /** Waits until a statement of the server waits for a lock of this transaction. */
   async function waiting(tx: Sql | Transaction) {
     const found = async () => {
-      await tx`select pg_stat_clear_snapshot()`; // or a transaction sees for ever what it saw first
+      await tx`select pg_stat_clear_snapshot()`; // without this, a transaction always sees its first snapshot
       return tx`select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`;
     };
     while ((await found()).length === 0) await pause(5);
@@ -214,7 +215,7 @@ describe("npm start", () => {
     const address = /listening on (\S+)/.exec(out)?.[1] ?? "";
     npm.kill("SIGTERM");
     while ((await health(address)) === "SERVING") await pause(20);
-    expect(await health(address)).toBe("code 14"); // UNAVAILABLE: nobody is there
+    expect(await health(address)).toBe("code 14"); // UNAVAILABLE: no server is there
   });
 });
 

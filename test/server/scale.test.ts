@@ -1,5 +1,5 @@
-// Many keys in one namespace (a million in the campaign), many versions of one record (10 000): a scan or a history gives each once, in
-// constant memory of the server.
+// Many keys in one namespace (a million in the campaign), and many versions of one record (10 000). A scan or
+// a history gives each once, and the memory of the server stays constant.
 import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { Cortex } from "../../client/index.js";
@@ -29,7 +29,7 @@ beforeAll(async () => {
     select '', 'scale', 'r', n, json_build_object('n', n, 'text', repeat('x', 20000)), '{}', '2026-01-01'::timestamptz + n * interval '1 ms', '', '', ''
     from generate_series(1, ${versions}::int) n`;
   await sql.end();
-  // A heap that cannot hold what is scanned: a server that kept any of it would die.
+  // The heap is smaller than the scanned data: a server that kept all of it would crash.
   const env = { NODE_OPTIONS: "--max-old-space-size=48" };
   server = await spawnServer(["--database-url", database.url], env);
   cortex = new Cortex({ address: server.address, timeoutMs: 60_000 });

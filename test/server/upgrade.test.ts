@@ -1,4 +1,5 @@
-// An upgrade beside a server of the release before: support/release-before.tar.gz is that release, as `npm pack` made it.
+// Tests an upgrade while a server of the previous release still runs. support/release-before.tar.gz is that
+// release, made by `npm pack`.
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, inject, it } from "vitest";
@@ -26,7 +27,8 @@ let before: ServerProcess;
 let after: Running;
 
 beforeAll(async () => {
-  await mkdir(join(root, "dist"), { recursive: true }); // where its packages are found
+  // Inside the repository, so that the release finds its npm packages.
+  await mkdir(join(root, "dist"), { recursive: true });
   directory = await mkdtemp(join(root, "dist", "release-before-"));
   const archive = join(import.meta.dirname, "../support/release-before.tar.gz");
   expect((await run("tar", ["xzf", archive, "-C", directory])).code).toBe(0);
@@ -105,10 +107,10 @@ it("moves the audit trail, and lets an older server write nothing more", async (
   const rows = await dump(sql);
   const raw = new Raw(before.address);
   for (const method of methods) {
-    if (method.name === "GetRetention") continue; // asks no database
+    if (method.name === "GetRetention") continue; // uses no database
     for (const request of requestsOf(method)) {
       const reply = await answer(raw, method, request, "acme");
-      // Some requests are refused before they would write.
+      // Some requests are refused before they reach a write.
       const refused = expect.stringMatching(/DATABASE_UNAVAILABLE|"INVALID_|USER_EXISTS/);
       expect([method.name, JSON.stringify(reply)]).toEqual([method.name, refused]);
     }

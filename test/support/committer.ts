@@ -1,4 +1,4 @@
-// A process of its own that increments a counter by raw Commits: ADDRESS NAMESPACE KEY CALLERS ROUNDS.
+// A program that increments a counter by raw Commits. Arguments: ADDRESS NAMESPACE KEY CALLERS ROUNDS.
 import { MutableStore } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import { Raw } from "./raw.js";
 

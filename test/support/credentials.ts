@@ -1,4 +1,4 @@
-// Keys, tokens and certificates for the tests.
+// Makes keys, tokens and certificates for the tests.
 import { createHash, randomBytes } from "node:crypto";
 import { readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -31,7 +31,7 @@ export const keyFile = (keys: ({ principal: string; key: string | string[] } & G
     ),
   });
 
-/** Replaces a file at once, as whoever rotates keys should. */
+/** Replaces a file atomically, as an operator who rotates keys should. */
 export async function replaceFile(path: string, content: string | Buffer): Promise<void> {
   await writeFile(`${path}.new`, content);
   await rename(`${path}.new`, path);
@@ -56,7 +56,7 @@ export const secretSigner = (secret: string) => ({
     token(claims).setProtectedHeader({ alg: "HS256" }).sign(new TextEncoder().encode(secret)),
 });
 
-/** A token that counts, but for what the claims say otherwise; a claim that is undefined is left out. */
+/** A valid token. The given claims replace the default ones; an undefined claim is left out. */
 function token(claims: JWTPayload): SignJWT {
   const now = Math.floor(Date.now() / 1000);
   const whole = {

@@ -1,15 +1,15 @@
-// HTTP/2 by hand: what no gRPC library would send, and readers that take nothing.
+// Sends raw HTTP/2 requests, to test requests that no gRPC library would send.
 import { type ClientHttp2Session, connect, type OutgoingHttpHeaders } from "node:http2";
 
 export interface Reply {
-  /** The HTTP status; undefined where the stream was reset. */
+  /** The HTTP status; undefined if the stream was reset. */
   http: number | undefined;
-  /** The gRPC status; undefined where there was none. */
+  /** The gRPC status; undefined if there was none. */
   grpc: string | undefined;
   message: string;
 }
 
-/** A message as gRPC frames it. */
+/** Puts the gRPC prefix (compression flag, length) before a message. */
 export function framed(
   message: Uint8Array,
   { compressed = 0, length = message.length } = {},
@@ -28,7 +28,7 @@ export class Session {
     this.#address = address;
   }
 
-  /** Sends headers and bytes to a method; resolves whatever becomes of it. */
+  /** Sends headers and bytes to a method. Resolves even if the call fails. */
   send(path: string, headers: OutgoingHttpHeaders, bytes: Buffer): Promise<Reply> {
     const reply: Reply = { http: undefined, grpc: undefined, message: "" };
     return new Promise((resolve) => {

@@ -1,4 +1,5 @@
-// A client process that locks keys in a transaction and keeps them: ADDRESS KEY… It says "held" once it has them.
+// A client program that locks keys in a transaction and keeps them locked. Arguments: ADDRESS KEY… It prints
+// "held" once it has the locks.
 import { RawTransaction } from "./raw.js";
 
 const [address = "", ...keys] = process.argv.slice(2);

@@ -1,19 +1,26 @@
-// Checkers of timed histories. `linearize` looks for an order of one key's operations that agrees with their times and their answers
-// (the search of Wing and Gong, with memory). `cycle` looks for transactions that cannot be put in any order: of lists that
-// transactions append to and read, the order of versions is known, and with it who must come before whom.
+// Consistency checkers of timed histories. `linearize` searches an order of one key's operations that agrees
+// with their times and answers (Wing and Gong's search, with memoization). `problem` checks that transactions
+// are serializable in real time: they append to lists and read them, so the final lists show which
+// transaction must come before which, and a cycle means that there is no order.
 
 export interface Timed {
-  /** When it was called, and when its answer came. */
+  /** The time of the call; `end` is the time of its answer. */
   start: number;
   end: number;
 }
 
-/** One operation on one key: what it makes of a state; undefined where its answer cannot be had in that state. */
+/**
+ * One operation on one key. `apply` gives the next state; undefined if the operation cannot give its answer
+ * in that state.
+ */
 export interface Step<State> extends Timed {
   apply(state: State): State | undefined;
 }
 
-/** Whether there is an order; `initial` is the state before all. */
+/**
+ * Whether the operations have a valid order. `initial` is the state before the first one; `name` tells states
+ * apart.
+ */
 export function linearize<State>(
   history: readonly Step<State>[],
   initial: State,
@@ -21,14 +28,15 @@ export function linearize<State>(
 ): boolean {
   const steps = [...history].sort((a, b) => a.start - b.start);
   const seen = new Set<string>();
-  // A node: the first step that is not done yet, those after it that are, and the state. Depth first, by hand: histories are long.
+  // A depth-first search. Its stack is explicit, because histories are too long for recursion. A node holds
+  // the first step that is not done, the later steps that are done, and the state.
   const stack: { low: number; done: ReadonlySet<number>; state: State }[] = [
     { low: 0, done: new Set(), state: initial },
   ];
   for (let node = stack.pop(); node; node = stack.pop()) {
     const { low, done, state } = node;
     if (low === steps.length) return true;
-    let bound = Number.POSITIVE_INFINITY; // nothing that began after another ended may come before it
+    let bound = Number.POSITIVE_INFINITY; // a step that began after another ended must come after it
     for (let i = low; i < steps.length; i++) {
       const step = steps[i] as Step<State>;
       if (step.start > bound) break;
@@ -48,14 +56,20 @@ export function linearize<State>(
   return false;
 }
 
-/** A transaction on lists: what it read of each, and the one token that it appended to some. */
+/**
+ * A transaction on lists: what it read of each list, the unique token that it appended, and the lists it
+ * appended it to.
+ */
 export interface ListTransaction extends Timed {
   token: string;
   reads: Record<string, readonly string[]>;
   appends: readonly string[];
 }
 
-/** Why the transactions have no order; undefined where they have one. `final` is what each list held in the end. */
+/**
+ * Why the transactions have no order; undefined if they have one. `final` has the content of each list at the
+ * end.
+ */
 export function cycle(
   history: readonly ListTransaction[],
   final: Record<string, readonly string[]>,
@@ -73,12 +87,12 @@ export function cycle(
     for (let i = 1; i < list.length; i++)
       before(places.get(list[i - 1] as string), places.get(list[i] as string));
     history.forEach(({ token, reads, appends }, i) => {
-      if (appends.includes(key) && !list.includes(token)) throw new Lost(key, token);
+      if (appends.includes(key) && !list.includes(token)) throw new LostAppend(key, token);
       const read = reads[key];
       if (!read) return;
-      if (read.some((one, at) => one !== list[at])) throw new Lost(key, read.join());
-      before(places.get(read.at(-1) ?? ""), i); // it saw that one's append
-      before(i, places.get(list[read.length] ?? "")); // and not that one's
+      if (read.some((one, at) => one !== list[at])) throw new LostAppend(key, read.join());
+      before(places.get(read.at(-1) ?? ""), i); // the read saw this append
+      before(i, places.get(list[read.length] ?? "")); // the read did not see this append
     });
   }
   history.forEach(({ end }, a) => {
@@ -86,16 +100,17 @@ export function cycle(
       if (end < start) before(a, b);
     });
   });
-  return found(after) ? "some transactions come before each other" : undefined;
+  return hasCycle(after) ? "some transactions come before each other" : undefined;
 }
 
-/** A read that is no beginning of the final list, or an append that is not in it. */
-class Lost extends Error {
+/** Thrown if a read is not a prefix of the final list, or an append is missing from it. */
+class LostAppend extends Error {
   constructor(key: string, what: string) {
     super(`${what} is not in ${key}`);
   }
 }
 
+/** As `cycle`, and also reports a lost append. */
 export function problem(
   history: readonly ListTransaction[],
   final: Record<string, readonly string[]>,
@@ -103,13 +118,16 @@ export function problem(
   try {
     return cycle(history, final);
   } catch (error) {
-    if (error instanceof Lost) return error.message;
+    if (error instanceof LostAppend) return error.message;
     throw error;
   }
 }
 
-/** Whether the graph has a circle: what is left when whatever nothing comes before has been taken away. */
-function found(after: readonly ReadonlySet<number>[]): boolean {
+/**
+ * Whether the graph has a cycle. Takes away nodes without predecessors, one by one; nodes that remain are in
+ * or behind a cycle.
+ */
+function hasCycle(after: readonly ReadonlySet<number>[]): boolean {
   const earlier = after.map(() => 0);
   for (const set of after) for (const b of set) earlier[b] = (earlier[b] ?? 0) + 1;
   const free = earlier.flatMap((n, i) => (n === 0 ? i : []));
@@ -124,7 +142,7 @@ function found(after: readonly ReadonlySet<number>[]): boolean {
   return taken < after.length;
 }
 
-/** Numbers in [0, 1) from a seed (mulberry32). */
+/** A generator of random numbers in [0, 1) from a seed (mulberry32). */
 export function random(seed: number): () => number {
   let a = seed;
   return () => {

@@ -1,4 +1,5 @@
-// expect(promise).toFailWith("KEY_NOT_FOUND", { key: "a" }): the code of the client's error, and details it must hold.
+// The matcher expect(promise).toFailWith("KEY_NOT_FOUND", { key: "a" }) checks the code and some details of a
+// CortexError.
 import { expect } from "vitest";
 import { CortexError, type ErrorCode } from "../../client/index.js";
 

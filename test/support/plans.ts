@@ -1,4 +1,4 @@
-// The plans of the very statements that handlers run.
+// Gets the query plans of the actual statements that handlers run.
 import type { DescMessage, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { create } from "@bufbuild/protobuf";
 import { afterAll, beforeAll } from "vitest";
@@ -28,7 +28,7 @@ export interface Plan {
   Plans?: Plan[];
 }
 
-/** Ends a handler once its statement is explained. */
+/** Thrown to end a handler once its statement is explained. */
 class Explained extends Error {
   constructor(readonly nodes: Plan[]) {
     super();
@@ -52,9 +52,9 @@ const never = () => {
   throw new Error("not here");
 };
 
-/** Explains on the database of a server. */
+/** Explains statements on the database of a server. */
 export function explainer(s: Served) {
-  // As the connections of calls are: through the views, for the tenant "".
+  // These connections are set up like those of calls: they use the views, for the tenant "".
   let sql: Sql;
   let batchSql: Sql;
   let language: Language;
@@ -102,7 +102,7 @@ export function explainer(s: Served) {
     signal: new AbortController().signal,
   });
 
-  /** The plan of the first statement that the work runs. */
+  /** The plan of the first statement that `work` runs. */
   async function plan(work: (run: Run) => unknown, on = sql): Promise<Plan[]> {
     const run = explaining(on);
     try {
@@ -116,7 +116,7 @@ export function explainer(s: Served) {
   }
 
   return {
-    /** Of what the server does by itself, on the tables of all tenants. */
+    /** The plan of the server's own statements, which use the tables of all tenants. */
     housekeeping: (work: (run: Run) => unknown) => plan(work, s.sql),
     rpc: <I extends DescMessage>(
       handler: (request: MessageShape<I>, call: Call) => unknown,
@@ -126,7 +126,10 @@ export function explainer(s: Served) {
   };
 }
 
-/** The scans of tables that are not a lookup by the whole of what is named. */
+/**
+ * Table scans that are not an index lookup by the full key. `whole` has the index condition expected for each
+ * table.
+ */
 export function lookups(nodes: Plan[], whole: Record<string, RegExp>): string[] {
   const scans = nodes.filter((node) => node["Relation Name"] && /Scan/.test(node["Node Type"]));
   if (scans.length === 0) throw new Error("the plan reads no table");

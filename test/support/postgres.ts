@@ -1,5 +1,6 @@
-// One Postgres for all test files: TEST_DATABASE_URL where it is set, else Testcontainers where a Docker engine answers, else the
-// embedded one. A template database is migrated once; each file clones it.
+// Starts one Postgres for all test files: the one at TEST_DATABASE_URL if that is set, else a Testcontainer
+// if a Docker engine answers, else the embedded Postgres. A template database is migrated once, and each test
+// file clones it.
 import type { TestProject } from "vitest/node";
 import { connect } from "../../server/postgres/connection.js";
 import { migrate } from "../../server/postgres/migrate.js";
@@ -11,7 +12,7 @@ declare module "vitest" {
   }
 }
 
-const connections = 500; // several servers a file, several files at a time
+const connections = 500; // a file starts several servers, and several files run at a time
 export const templateName = "cortex_template";
 
 export default async function setup(project: TestProject) {

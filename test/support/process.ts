@@ -1,4 +1,4 @@
-// The server as its users run it: a process of its own.
+// Runs the built server as a separate process, as its users do.
 import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process";
 import { join } from "node:path";
 
@@ -8,14 +8,14 @@ export const serverMain = join(root, "dist", "server", "main.js");
 export interface ServerProcess {
   child: ChildProcess;
   address: string;
-  /** What it wrote so far. */
+  /** What it has written to stdout; `err` gives stderr. */
   out(): string;
   err(): string;
   /** Sends the signal and resolves with the exit code. */
   end(signal?: NodeJS.Signals): Promise<number | null>;
 }
 
-/** Starts the server and waits for its ready line; fails with what it wrote if it ends before. */
+/** Starts the server and waits for its ready line; if it exits first, fails with its output. */
 export async function spawnServer(
   args: string[],
   env: NodeJS.ProcessEnv = {},

@@ -1,22 +1,22 @@
-// A TCP proxy that can hold back what the server says, and cut.
+// A TCP proxy that can delay replies and cut connections.
 import { createServer, connect as dial, type Socket } from "node:net";
 
 export interface Proxy {
   port: number;
-  /** Keeps the replies until they are released. */
+  /** Delays all replies until `release`. */
   hold(): void;
   release(): void;
-  /** Cuts every connection, without a word. */
+  /** Cuts every connection abruptly. */
   cut(): void;
-  /** Takes no more connections, and cuts. */
+  /** Accepts no more connections, and cuts the open ones. */
   close(): void;
-  /** Sees what a client sends; true: it is not passed on. */
+  /** Called with the data that a client sends. If it returns true, the data is dropped. */
   onSend: ((data: Buffer) => boolean) | undefined;
 }
 
 export async function proxyTo(target: { path: string } | { host: string; port: number }) {
   const sockets = new Set<Socket>();
-  let held: (() => void)[] | undefined;
+  let delayed: (() => void)[] | undefined;
   const server = createServer((client) => {
     const upstream = "path" in target ? dial(target.path) : dial(target.port, target.host);
     sockets.add(client).add(upstream);
@@ -25,7 +25,7 @@ export async function proxyTo(target: { path: string } | { host: string; port: n
       if (!proxy.onSend?.(data)) upstream.write(data);
     });
     upstream.on("data", (data) => {
-      if (held) held.push(() => client.write(data));
+      if (delayed) delayed.push(() => client.write(data));
       else client.write(data);
     });
     client.on("close", () => upstream.destroy());
@@ -35,15 +35,15 @@ export async function proxyTo(target: { path: string } | { host: string; port: n
   const proxy: Proxy = {
     port: (server.address() as { port: number }).port,
     hold() {
-      held ??= [];
+      delayed ??= [];
     },
     release() {
-      const all = held ?? [];
-      held = undefined;
+      const all = delayed ?? [];
+      delayed = undefined;
       for (const send of all) send();
     },
     cut() {
-      held = undefined;
+      delayed = undefined;
       for (const socket of sockets) socket.destroy();
       sockets.clear();
     },
@@ -62,7 +62,7 @@ export function proxyToServer(address: string) {
   return proxyTo({ host, port: Number(port) });
 }
 
-/** A proxy to the Postgres of a URL, and the URL through it. */
+/** A proxy to the Postgres of a URL, and the URL that leads through the proxy. */
 export async function proxyToPostgres(databaseUrl: string) {
   const url = new URL(databaseUrl);
   const directory = url.searchParams.get("host");
@@ -76,7 +76,10 @@ export async function proxyToPostgres(databaseUrl: string) {
   return { proxy, url: url.href };
 }
 
-/** The port of a proxy that cuts the first call whose messages have all come, before it says that it has ended. */
+/**
+ * Starts a proxy that cuts the first streaming call after its messages, before its trailers. Returns the
+ * port.
+ */
 export async function proxyThatCutsTheEnd(address: string): Promise<number> {
   const [host = "", port = ""] = address.split(":");
   let armed = true;
@@ -91,7 +94,7 @@ export async function proxyThatCutsTheEnd(address: string): Promise<number> {
     upstream.on("data", (data) => {
       rest = Buffer.concat([rest, data]);
       for (let size = 9 + rest.readUIntBE(0, 3); rest.length >= size; ) {
-        const [type, flags] = [rest[3] ?? 0, rest[4] ?? 0]; // of an HTTP/2 frame: 0 is DATA, 1 HEADERS
+        const [type, flags] = [rest[3] ?? 0, rest[4] ?? 0]; // HTTP/2 frame types: 0 is DATA, 1 is HEADERS
         messages ||= type === 0 && size > 9;
         if (armed && messages && type === 1 && flags & 1) {
           armed = false;

@@ -1,4 +1,5 @@
-// Raw gRPC: what other languages and broken clients send. Messages are given as protobuf-es inits, or as bytes.
+// A raw gRPC client, to send what clients in other languages or broken clients send. Requests are protobuf-es
+// inits, or bytes.
 
 import type { DescMessage, DescMethod, MessageShape } from "@bufbuild/protobuf";
 import {
@@ -56,7 +57,10 @@ export class Raw {
     return Buffer.isBuffer(reply) ? fromBinary(method.output, reply) : reply;
   }
 
-  /** Sends bytes as the request message of a unary or server-streaming method; the last response message, or the failure. */
+  /**
+   * Sends bytes as the request of a unary or server-streaming method. Returns the last response message, or
+   * the failure.
+   */
   bytes(
     method: DescMethod,
     bytes: Buffer,
@@ -93,7 +97,7 @@ export class Raw {
 type Asked = NonNullable<MessageInitShape<typeof TransactRequestSchema>["message"]>;
 type Answered = MessageShape<typeof TransactResponseSchema>["message"];
 
-/** The caller's side of Transact, one message at a time. A failure is thrown, as a Failure. */
+/** The caller's side of Transact, one message at a time. Throws a Failure if the call fails. */
 export class RawTransaction {
   readonly raw: Raw;
   readonly stream: ClientDuplexStream<

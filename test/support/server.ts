@@ -1,4 +1,5 @@
-// A real server on a database of its own, and clients of it. Each test file calls serve() once, in its describe or at its top.
+// Starts a real server on its own database, and clients of it. Each test file calls serve() once, at the top
+// or in its describe.
 import { randomBytes } from "node:crypto";
 import pino from "pino";
 import { afterAll, beforeAll, inject } from "vitest";
@@ -11,9 +12,9 @@ import { databaseUrl, templateName } from "./postgres.js";
 export interface Served {
   address: string;
   databaseUrl: string;
-  /** A client of the tenant "" with patience for a busy machine. */
+  /** A client of the tenant "", with a long timeout for a busy machine. */
   cortex: Cortex;
-  /** The database behind the server, to look at or to change behind its back. */
+  /** A direct connection to the database of the server, to inspect or change it. */
   sql: Sql;
   running: Running;
   client(options?: CortexOptions): Cortex;
@@ -23,7 +24,7 @@ export interface Served {
 
 export const testLog = pino({ level: process.env.TEST_LOG ?? "silent" });
 
-/** A database that is a clone of the migrated template, dropped when the file is done. */
+/** Clones the migrated template database. `drop` removes the clone. */
 export async function cloneDatabase(): Promise<{ url: string; drop(): Promise<void> }> {
   const postgresUrl = inject("postgresUrl");
   const name = `t_${randomBytes(6).toString("hex")}`;

@@ -1,16 +1,16 @@
-// A reader that takes nothing: the window of its HTTP/2 stream is shut.
+// A client that sends a call and reads nothing of the reply: its HTTP/2 window is 0.
 import { type ClientHttp2Session, connect } from "node:http2";
 import { MutableStore } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import { framed } from "./frames.js";
 
 export class Stalled {
-  /** Resolves when the server has answered its first headers. */
+  /** Resolves when the headers of the reply arrive. */
   readonly begun: Promise<void>;
   readonly trailers: Promise<Record<string, unknown>>;
   readonly closed: Promise<void>;
   readonly #session: ClientHttp2Session;
 
-  /** Calls a method of MutableStore for a namespace (and a key), with what else the request is to hold. */
+  /** Calls a method of MutableStore for a namespace. `more` is the rest of the request, encoded. */
   constructor(
     address: string,
     method: string,
@@ -33,7 +33,7 @@ export class Stalled {
     this.closed = new Promise((resolve) => this.#session.once("close", () => resolve()));
   }
 
-  /** Takes all there is. */
+  /** Opens the window and reads everything. */
   read(): void {
     this.#session.settings({ initialWindowSize: 2 ** 30 }, () =>
       this.#session.setLocalWindowSize(2 ** 30),

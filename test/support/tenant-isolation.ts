@@ -1,5 +1,6 @@
-// Whether a tenant can tell that another one has data: every RPC of every service, found by its descriptor, is called for names that the
-// other tenant uses. What it answers must be what it answers a tenant beside whom there is nobody.
+// Calls every RPC of every service for names that another tenant uses. The RPCs come from the descriptors, so
+// none is forgotten. The tests compare the answers with those from before the other tenant had data: a
+// difference would reveal that data.
 import {
   create,
   type DescField,
@@ -31,7 +32,7 @@ export async function seed(cortex: Cortex): Promise<void> {
   );
   await cortex.mutable.set("ns", "counter", 41, { requestId: "request-1" });
   await cortex.mutable.get("ns", "key-1");
-  await cortex.mutable.getRecord("ns", "key-1"); // which has the access written
+  await cortex.mutable.getRecord("ns", "key-1"); // makes the server write the access counted above
   for (const n of [1, 2])
     await cortex.immutable.store({
       type: "type-1",
@@ -42,8 +43,8 @@ export async function seed(cortex: Cortex): Promise<void> {
     });
 }
 
-// What the fields of requests are given, by their names: what there is beside.
-const given: Record<string, unknown> = {
+// The values of request fields, by field name. They name the data that `seed` stored for the other tenant.
+const fieldValues: Record<string, unknown> = {
   namespace: "ns",
   key: "key-1",
   keys: ["key-1", "counter"],
@@ -63,7 +64,7 @@ const given: Record<string, unknown> = {
   cascade: true,
 };
 
-/** Requests of a method that name what another tenant has. */
+/** The requests to send to a method. They name data of the other tenant. */
 export function requestsOf(method: DescMethod): Message[] {
   const filled = fill(method.input, method);
   const variants = [filled];
@@ -98,14 +99,14 @@ function contentOf(field: DescField, method: DescMethod): unknown {
   if (field.fieldKind === "list" && field.listKind === "message")
     return [reflect(field.message, fill(field.message, method))];
   if (name === "id" && method.parent === Users) return "user-1";
-  // Of filters one: together they would find nothing anyhow.
+  // A filter gets one field only: all together would match nothing.
   if (field.parent.name === "Filter" && !["types", "key_prefix"].includes(name)) return undefined;
   if (name === "user_id" && /^(Set|Batch|Store|Commit|Transact)/.test(method.name))
     return undefined;
-  return given[name];
+  return fieldValues[name];
 }
 
-/** What a method answers: the messages as JSON, without what differs from call to call. */
+/** Calls a method and returns its answer as JSON, without the fields that differ between any two calls. */
 export async function answer(
   raw: Raw,
   method: DescMethod,

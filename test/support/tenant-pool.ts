@@ -1,4 +1,5 @@
-// A connection pool by itself: for the server's own statements, unless told otherwise.
+// Makes a connection pool without a server around it. By default its statements reach the rows of all
+// tenants.
 import { Executor } from "../../server/postgres/executor.js";
 import { TenantPool } from "../../server/postgres/pool.js";
 

@@ -1,5 +1,5 @@
-// Erasure: afterwards a search through a dump of every table finds neither the user nor what was said under the user's name, and nobody
-// else's data has moved.
+// Tests erasure. Afterwards a dump of every table has neither the user nor the data stored under the user's
+// name, and the data of others is unchanged.
 import { setTimeout as pause } from "node:timers/promises";
 import { beforeAll, describe, expect, it } from "vitest";
 import { type Cortex, CortexError } from "../../client/index.js";
@@ -18,7 +18,7 @@ beforeAll(() => {
   ({ users, mutable, immutable } = s.cortex);
 });
 
-/** Data of a user in every table there is. */
+/** Stores data of a user in every table. */
 async function seed(id: string) {
   const marker = `marker-of-${id}`;
   const userId = id;
@@ -26,7 +26,7 @@ async function seed(id: string) {
   await mutable.set("sessions", `${id}:1`, { marker }, { userId, metadata: { marker } });
   await mutable.set("sessions", `${id}:2`, { marker }, { userId, ttlSeconds: 3600 });
   await mutable.get("sessions", `${id}:1`);
-  await mutable.getRecord("sessions", `${id}:1`); // which has the access written
+  await mutable.getRecord("sessions", `${id}:1`); // makes the server write the counted access
   await mutable.transaction((tx) => {
     tx.set("sessions", `${id}:3`, marker, { userId });
     tx.store({ type: "note", id: `${id}-in-transaction`, data: { marker }, userId });
@@ -78,7 +78,7 @@ describe("a user is erased", () => {
     for (const line of before.split("\n")) expect(after).toContain(line);
     expect(await users.get("alex-77")).toBeNull();
     expect(await immutable.search(marker)).toEqual([]);
-    // The repeat gives the reply again; another erasure finds nobody.
+    // A repeat gives the stored reply. A new erasure finds no user.
     expect(await users.delete("alex-77", { cascade: true, requestId: "erase-it" })).toEqual(done);
     expect(await users.delete("alex-77", { cascade: true })).toEqual({
       deleted: false,
@@ -106,7 +106,7 @@ describe("a user is erased", () => {
         },
       },
     ]);
-    // A user who erases himself is not named by it.
+    // The record of a user who erases himself does not name him.
     await users.create("myself");
     await s.client({ agentId: "myself" }).users.delete("myself");
     expect(await dump(s.sql)).not.toContain("myself");
@@ -181,7 +181,8 @@ describe("a record that others have versions of too", () => {
       verified: true,
     });
     expect(await dump(s.sql)).not.toContain("author");
-    // It has no current version, in no read, list, count or search, and the pages of the others stay full.
+    // The record has no current version: no read, list, count or search gives it. Pages of other records stay
+    // full.
     expect(await immutable.get("policy", "shared")).toBeNull();
     expect(await immutable.count({ type: "policy" })).toBe(0);
     expect(await immutable.list({ type: "policy" })).toMatchObject({
@@ -201,7 +202,7 @@ describe("a record that others have versions of too", () => {
       erased: 2,
       currentVersion: 4,
     });
-    // The next store is the next version, and current again.
+    // The next store makes the next version, which is current again.
     const next = await immutable.store({ ...record, data: { text: "fifth" } });
     expect(next).toMatchObject({ version: 5, metadata: {} });
     expect(next).not.toHaveProperty("userId");
@@ -210,7 +211,6 @@ describe("a record that others have versions of too", () => {
       valid: true,
       erased: 2,
     });
-    // When the last of the others go with their user, all of the record goes.
   });
 
   it("goes whole when the last of them is erased", async () => {
@@ -280,7 +280,7 @@ it("nobody links anything to a user who is being erased: such writes wait, and f
   await mutable.set("locked", "free", 1);
   const waiting: Promise<string>[] = [];
   await s.sql.begin(async (tx) => {
-    // As the erasure does first.
+    // The first statement of an erasure.
     await tx`select 1 from users where tenant = '' and id = 'locked' for update`;
     const linking = [
       mutable.set("locked", "set", 1, { userId: "locked" }),
@@ -295,7 +295,8 @@ it("nobody links anything to a user who is being erased: such writes wait, and f
       ),
     );
     expect(await Promise.race([...linking, pause(300, "waiting")])).toBe("waiting");
-    expect(await mutable.increment("locked", "free")).toMatchObject({ value: 2 }); // others do not notice
+    // Entries of others are not blocked.
+    expect(await mutable.increment("locked", "free")).toMatchObject({ value: 2 });
     await tx`delete from users where tenant = '' and id = 'locked'`;
     waiting.push(...linking);
   });

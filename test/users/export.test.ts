@@ -29,7 +29,7 @@ it("gives the user, each entry and each version that is kept, and nothing of oth
   await mutable.set("sessions", "c", 1, { userId: "sam" });
   await mutable.set("sessions", "d", 1);
   await mutable.get("sessions", "b");
-  await mutable.getRecord("sessions", "b"); // which has the access written
+  await mutable.getRecord("sessions", "b"); // makes the server write the counted access
   const raw = new Raw(s.address);
   const valueJson = '[ 1e2,\n\t"\\u0000" ]';
   await raw.call(MutableStore.method.set, {

@@ -195,8 +195,8 @@ export function statement(sql: Sql, versions: NewVersion[], wait: boolean): Frag
 }
 
 /**
- * The search vector of fields: their words, and the letters that neither words nor fragments of three letters
- * hold.
+ * The search vector of fields: their words, and the letters that neither the words nor the trigram index
+ * can find.
  */
 const words = (sql: Sql, fields: Fragment, letters: Fragment): Fragment =>
   sql`search_words(language::regconfig, ${fields}::json, ${letters})`;

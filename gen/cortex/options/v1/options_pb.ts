@@ -18,7 +18,7 @@ export const file_cortex_options_v1_options: GenFile = /*@__PURE__*/
   fileDesc("Ch9jb3J0ZXgvb3B0aW9ucy92MS9vcHRpb25zLnByb3RvEhFjb3J0ZXgub3B0aW9ucy52MSJfCgxSZWFzb25UcmFpdHMSEgoKcmVwZWF0YWJsZRgBIAEoCBIRCglhbWJpZ3VvdXMYAiABKAgSFQoNYmVmb3JlX2xvb2t1cBgDIAEoCBIRCgl0aW1lZF9vdXQYBCABKAgqkAEKBVJlYWNoEhUKEVJFQUNIX1VOU1BFQ0lGSUVEEAASEwoPUkVBQ0hfTkFNRVNQQUNFEAESDgoKUkVBQ0hfVFlQRRACEg4KClJFQUNIX1VTRVIQAyIECAQQByoLUkVBQ0hfQ0xBSU0qDVJFQUNIX0NIQU5ORUwqDFJFQUNIX1NUUkVBTSoLUkVBQ0hfU0NPUEU6TwoFcmVhY2gSHS5nb29nbGUucHJvdG9idWYuRmllbGRPcHRpb25zGNGGAyABKA4yGC5jb3J0ZXgub3B0aW9ucy52MS5SZWFjaFIFcmVhY2g6XAoGcmVhc29uEiEuZ29vZ2xlLnByb3RvYnVmLkVudW1WYWx1ZU9wdGlvbnMY0YYDIAEoCzIfLmNvcnRleC5vcHRpb25zLnYxLlJlYXNvblRyYWl0c1IGcmVhc29uYgZwcm90bzM", [file_google_protobuf_descriptor]);
 
 /**
- * What a client may conclude from the reason of a failed call.
+ * The conclusions that a client may draw from the reason of a failed call.
  *
  * @generated from message cortex.options.v1.ReasonTraits
  */
@@ -112,7 +112,7 @@ export const reach: GenExtension<FieldOptions, Reach> = /*@__PURE__*/
   extDesc(file_cortex_options_v1_options, 0);
 
 /**
- * What the reason of a failed call implies.
+ * The conclusions from the reason.
  *
  * @generated from extension: cortex.options.v1.ReasonTraits reason = 50001;
  */
