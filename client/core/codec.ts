@@ -17,7 +17,7 @@ const decodeUtf8 = (bytes: Uint8Array, strict?: boolean) =>
   (strict ? utf8Strict : utf8).decode(bytes);
 
 type TextEncoding = ReturnType<typeof getTextEncoding>;
-/** The encoding that was found last, and the same with our decoder. */
+/** A cache for `decode`: `base` is the host's encoding as last seen, `ours` its copy with our text decoder. */
 let base: TextEncoding | undefined;
 let ours: TextEncoding | undefined;
 

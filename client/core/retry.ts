@@ -41,8 +41,9 @@ export function unsure(error: unknown): unknown {
 }
 
 /**
- * Waits before the next attempt. `last` is the error of the latest attempt. Throws `error` instead if `last`
- * must not be retried, after too many failures, or if the deadline would pass during the wait.
+ * Waits before the next attempt. There is none if `last`, the error of the latest attempt, must not be
+ * retried, after too many failures, or if the deadline comes before the wait ends: then throws `error`, the
+ * error that the caller is to see.
  */
 export async function backOff(
   error: unknown,

@@ -19,8 +19,8 @@ export interface MutableFilters {
   /** Entries written before this time (exclusive). */
   updatedBefore?: Date | undefined;
   /**
-   * Entries that `get` read last before this time (exclusive). If it never read an entry, its creation
-   * counts.
+   * Entries whose last read by `get` was before this time (exclusive). For an entry that was never read, the
+   * time of its creation counts.
    */
   lastAccessedBefore?: Date | undefined;
   /** Entries that this agent wrote last. */

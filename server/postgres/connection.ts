@@ -56,8 +56,8 @@ export const viewSchema = "tenant_view";
 export const tenantViews = { search_path: `${viewSchema}, "$user", public` };
 
 /**
- * The database's time in whole milliseconds, read at that point of the statement: after a wait for a lock,
- * the time after it.
+ * The database's time in whole milliseconds when this expression is evaluated, which may be long after the
+ * statement began: if a row was waited for before, that wait is included.
  */
 export const now = (sql: Sql): Fragment => sql`date_trunc('milliseconds', clock_timestamp())`;
 

@@ -53,9 +53,9 @@ export class Executor {
         const [query] = started;
         tenantSet = started[1];
         stopWatching = this.#cancelOnAbort(query, signal);
-        // A bug of the driver (3.4.9): after a statement that failed behind its first rows, the rows of the
-        // next result on that connection are numbered on from there. They are complete, behind as many holes;
-        // filter() skips holes.
+        // Works around a bug of the driver (3.4.9): if a statement fails after it has returned n rows, the
+        // next result on that connection starts at index n of its array. No row is missing, but the first n
+        // places are empty. filter() skips empty places.
         const rows = (await query).filter(() => true);
         if (await tenantSet) return rows;
         if (attempt >= attempts) throw new Error("a connection could not be told its tenant");

@@ -43,10 +43,11 @@ export class TenantConnection {
   }
 
   /**
-   * Starts a statement for these tenants. If the connection worked for others before, `set_config` is sent
-   * first. It is pipelined with the statement when the old and the new tenants are disjoint: should it fail,
-   * the statement finds no row or is refused, and is run again. Otherwise it is awaited: should it fail for
-   * want of a connection, the statement is known not to have been sent.
+   * Starts a statement for these tenants. If the connection is not set to exactly these tenants,
+   * `set_config` goes first. If the old and the new tenants have none in common, its answer is not awaited:
+   * if it fails, the statement still runs for the old tenants, so it finds no row or is refused, and is run
+   * again. In all other cases it is awaited: if there is no connection, it fails before the statement is
+   * sent.
    */
   start(scope: string, build: (sql: Sql) => Fragment): StartStatement {
     return async () => {

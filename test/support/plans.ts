@@ -127,13 +127,13 @@ export function explainer(s: Served) {
 }
 
 /**
- * Table scans that are not an index lookup by the full key. `whole` has the index condition expected for each
- * table.
+ * The table scans of a plan that do not look rows up by the full key, as text. `fullKeys` has, for each
+ * table, the index condition of such a lookup.
  */
-export function lookups(nodes: Plan[], whole: Record<string, RegExp>): string[] {
+export function scansWithoutFullKey(nodes: Plan[], fullKeys: Record<string, RegExp>): string[] {
   const scans = nodes.filter((node) => node["Relation Name"] && /Scan/.test(node["Node Type"]));
   if (scans.length === 0) throw new Error("the plan reads no table");
   return scans
-    .filter((node) => !whole[node["Relation Name"] ?? ""]?.test(node["Index Cond"] ?? ""))
+    .filter((node) => !fullKeys[node["Relation Name"] ?? ""]?.test(node["Index Cond"] ?? ""))
     .map((node) => `${node["Node Type"]} of ${node["Relation Name"]} by ${node["Index Cond"]}`);
 }

@@ -1322,9 +1322,10 @@ export type TransactBegin = Message<"cortex.mutable.v1.TransactBegin"> & {
   timeoutSeconds?: number | undefined;
 
   /**
-   * Set it after the reply to a commit was lost, to the `request_id` of that commit. If that commit was applied,
-   * the server answers `begin` with `committed` and ends the stream. Otherwise a new transaction begins. The
-   * versions that this transaction stores show this id. Unset: the server looks for no earlier commit.
+   * If the reply to a commit was lost, begin again with the `request_id` of that commit here. If that commit was
+   * applied, the server answers `begin` with `committed` and ends the stream. If not, a new transaction begins.
+   * The versions that this transaction stores carry this id as their `request_id`. Unset: the server looks for no
+   * earlier commit, and the versions carry none.
    *
    * @generated from field: optional string request_id = 2;
    */
@@ -1702,7 +1703,8 @@ export type Filter = Message<"cortex.mutable.v1.Filter"> & {
   updatedBefore?: Timestamp | undefined;
 
   /**
-   * Entries that Get read last before this time (exclusive). If Get never read an entry, its creation counts.
+   * Entries whose last read by Get was before this time (exclusive). For an entry that was never read, the time
+   * of its creation counts.
    *
    * @generated from field: google.protobuf.Timestamp last_accessed_before = 5;
    */
