@@ -1,7 +1,8 @@
-// The places where grpc-js bends what a caller sent or misnames what was wrong with it, and offers no public
-// way to change that: here its prototypes are patched, and nowhere else.
+// The places where the gRPC libraries bend what was sent or misname what was wrong with it, and offer no
+// public way to change that: here their insides are changed, and nowhere else.
 import { status as Code, Metadata } from "@grpc/grpc-js";
 import { BaseServerInterceptingCall } from "@grpc/grpc-js/build/src/server-interceptors.js";
+import type { ReflectionService } from "@grpc/reflection";
 import { CortexError } from "../errors/reasons.js";
 import { toStatus } from "../errors/status.js";
 
@@ -37,3 +38,24 @@ BaseServerInterceptingCall.prototype.sendStatus = function (status) {
     isMistake ? toStatus(new CortexError("MALFORMED_REQUEST", { problem })) : status,
   );
 };
+
+interface ReflectionInsides {
+  files: Record<string, object>;
+  fileEncodings: Map<object, Uint8Array>;
+  extensions: Record<string, unknown>;
+}
+
+/**
+ * Lets reflection serve the files as they were compiled. @grpc/reflection (1.0.4) encodes them anew without
+ * their custom options, and indexes extensions under a name with a leading dot, which no request asks for.
+ */
+export function serveUnchanged(service: ReflectionService, files: Map<string, Uint8Array>): void {
+  for (const insides of Object.values(service) as ReflectionInsides[]) {
+    for (const [name, file] of Object.entries(insides.files)) {
+      const bytes = files.get(name);
+      if (bytes) insides.fileEncodings.set(file, bytes);
+    }
+    for (const [type, found] of Object.entries(insides.extensions))
+      insides.extensions[type.replace(/^\./, "")] = found;
+  }
+}

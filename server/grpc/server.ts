@@ -10,6 +10,7 @@ import { file_google_rpc_status } from "../../gen/google/rpc/status_pb.js";
 import { Health } from "../../gen/grpc/health/v1/health_pb.js";
 import type { ServerContext } from "./call.js";
 import { addService, type Service } from "./handlers.js";
+import { serveUnchanged } from "./patches.js";
 
 export interface GrpcServer {
   server: Server;
@@ -58,14 +59,19 @@ function reflection(services: readonly Service[]): ReflectionService {
   ];
   const files = new Set<DescFile>();
   for (const file of [...errors, ...descriptors.map(({ file }) => file)]) addFile(files, file);
-  const fileDescriptorProtos = [...files].map(({ proto }) =>
-    Buffer.from(toBinary(FileDescriptorProtoSchema, proto)),
+  const encoded = new Map(
+    [...files].map(({ proto }) => [
+      proto.name,
+      Buffer.from(toBinary(FileDescriptorProtoSchema, proto)),
+    ]),
   );
   const format = "Protocol Buffer 3 DescriptorProto";
-  return new ReflectionService(
-    { all: { format, type: {}, fileDescriptorProtos } },
+  const service = new ReflectionService(
+    { all: { format, type: {}, fileDescriptorProtos: [...encoded.values()] } },
     { services: descriptors.map(({ typeName }) => typeName) },
   );
+  serveUnchanged(service, encoded);
+  return service;
 }
 
 /** Adds a file behind the files that it imports. */

@@ -1,6 +1,13 @@
-// Reflection serves every file that a request or an error needs, those of options too.
+// Reflection serves every file that a request or an error needs, as it was compiled: custom options too.
+import type { DescFile } from "@bufbuild/protobuf";
+import { toBinary } from "@bufbuild/protobuf";
+import { FileDescriptorProtoSchema, file_google_protobuf_descriptor } from "@bufbuild/protobuf/wkt";
 import { Client, credentials, Metadata } from "@grpc/grpc-js";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { file_cortex_error_v1_error } from "../../gen/cortex/error/v1/error_pb.js";
+import { file_cortex_options_v1_options } from "../../gen/cortex/options/v1/options_pb.js";
+import { file_google_rpc_error_details } from "../../gen/google/rpc/error_details_pb.js";
+import { file_grpc_health_v1_health } from "../../gen/grpc/health/v1/health_pb.js";
 import { services } from "../../server/services.js";
 import { serve } from "../support/server.js";
 
@@ -11,25 +18,45 @@ beforeAll(() => {
 });
 afterAll(() => client.close());
 
-/** What ServerReflectionInfo answers to file_by_filename, field 3 of its request. */
-function fileByName(name: string): Promise<string> {
+const versions = ["v1", "v1alpha"];
+const fileByFilename = 0x1a; // field 3, length-delimited
+const fileContainingExtension = 0x2a; // field 5
+
+/** The answer of ServerReflectionInfo to one field of a request. */
+function ask(version: string, tag: number, content: Buffer): Promise<Buffer> {
   const same = (bytes: Buffer) => bytes;
-  const path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+  const path = `/grpc.reflection.${version}.ServerReflection/ServerReflectionInfo`;
   const stream = client.makeBidiStreamRequest(path, same, same, new Metadata());
   return new Promise((resolve, reject) => {
-    stream.on("data", (bytes: Buffer) => resolve(bytes.toString("latin1"))).on("error", reject);
-    stream.write(Buffer.concat([Buffer.from([0x1a, name.length]), Buffer.from(name)]));
-    stream.end();
+    stream.on("data", resolve).on("error", reject);
+    stream.end(Buffer.concat([Buffer.from([tag, content.length]), content]));
   });
 }
 
-it.each([
-  ["google/protobuf/descriptor.proto", "FieldOptions"],
-  ["cortex/options/v1/options.proto", "REACH_NAMESPACE"],
-  ["cortex/error/v1/error.proto", "ERROR_REASON_KEY_NOT_FOUND"],
-  ["google/rpc/error_details.proto", "ErrorInfo"],
-  ["grpc/health/v1/health.proto", "Health"],
-  ...services.map(({ descriptor: { file, name } }) => [`${file.name}.proto`, name]),
-])("serves %s", async (name, content) => {
-  expect(await fileByName(name)).toContain(content);
+/** The file as the compiler made it. */
+const compiled = ({ proto }: DescFile) => Buffer.from(toBinary(FileDescriptorProtoSchema, proto));
+
+const files = [
+  file_google_protobuf_descriptor,
+  file_cortex_options_v1_options,
+  file_cortex_error_v1_error,
+  file_google_rpc_error_details,
+  file_grpc_health_v1_health,
+  ...services.map(({ descriptor }) => descriptor.file),
+];
+
+it.each(files.flatMap((file) => versions.map((version) => ({ file, version }))))(
+  "$version serves $file.name as it was compiled",
+  async ({ file, version }) => {
+    const answer = await ask(version, fileByFilename, Buffer.from(file.proto.name));
+    expect(answer.includes(compiled(file))).toBe(true);
+  },
+);
+
+it.each(versions)("%s finds the file of a custom option", async (version) => {
+  const type = Buffer.from("google.protobuf.FieldOptions");
+  const number = Buffer.from([0x10, 0xd1, 0x86, 0x03]); // field 2: 50001, `reach`
+  const request = Buffer.concat([Buffer.from([0x0a, type.length]), type, number]);
+  const answer = await ask(version, fileContainingExtension, request);
+  expect(answer.includes(compiled(file_cortex_options_v1_options))).toBe(true);
 });
