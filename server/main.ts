@@ -1,6 +1,6 @@
 #!/usr/bin/env -S node --max-semi-space-size=64
-// The command: parses flags and environment, and starts the server. With --workers N this process owns the
-// embedded Postgres, and N others serve.
+// The command: parses flags and environment, and starts the server. With --workers 2 or more, N worker
+// processes serve. This process then only starts them, and the embedded Postgres if one is needed.
 import cluster from "node:cluster";
 import { createRequire } from "node:module";
 import type { Logger } from "pino";
@@ -59,7 +59,7 @@ async function serve(config: Config, log: Logger): Promise<void> {
   process.exit(0);
 }
 
-/** Imported only when needed: the npm package is not installed where DATABASE_URL is given. */
+/** Starts the embedded Postgres. Its code is imported only here, so a server with a DATABASE_URL never loads it. */
 async function startPostgres(config: Config, log: Logger) {
   const { startEmbedded } = await import("./embedded/cluster.js");
   return startEmbedded(config.dataDir, log, connectionsNeeded(config));

@@ -30,13 +30,13 @@ export interface Running {
   /** The HOST:PORT that is served. */
   address: string;
   /**
-   * Takes no new calls, lets those in flight finish within the drain time, writes what is counted, and
-   * closes.
+   * Takes no new calls, lets calls in flight finish within the drain time, writes the accesses that were
+   * counted, and closes everything.
    */
   stop(): Promise<void>;
 }
 
-/** Serves on config.listen, on the Postgres of the URL. The schema is up to date when this resolves. */
+/** Serves on config.listen, with the Postgres at `databaseUrl`. The schema is up to date when this resolves. */
 export async function start(config: Config, databaseUrl: string, log: Logger): Promise<Running> {
   consistent(config);
   const cleanups: (() => unknown)[] = [];
@@ -110,7 +110,7 @@ async function open(
   };
 }
 
-/** Deletes expired entries, and what retention no longer keeps. */
+/** Deletes what is no longer kept: expired entries, versions beyond retention, old replies, old audit records. */
 async function sweep(run: Run, config: Config, log: Logger): Promise<void> {
   const entries = await sweepEntries(run);
   const versions = await sweepVersions(run, config.retention);
@@ -123,7 +123,7 @@ async function sweep(run: Run, config: Config, log: Logger): Promise<void> {
     );
 }
 
-/** Logs a call whose credentials were refused: the interceptor ends it before it is a call of a handler. */
+/** Logs a call that the interceptor refused. Such a call reaches no handler, so nothing else logs it. */
 const logRefused =
   ({ auditLog }: Config, log: Logger) =>
   (path: string, { reason, details, cause }: CortexError, peer: string) => {
@@ -153,7 +153,7 @@ async function drain(server: Server, inFlight: InFlight, drainMs: number): Promi
   inFlight.abort();
   await within(250, closed); // the last replies are on their way
   server.forceShutdown();
-  await within(1000, inFlight.drained()); // calls that were aborted give their connections back
+  await within(1000, inFlight.drained()); // aborted calls give their database connections back
 }
 
 function within(ms: number, done: Promise<void>): Promise<void> {

@@ -42,8 +42,8 @@ export async function runWorkers(
     }, restartPauseMs);
   };
 
-  // The first worker starts alone: it migrates the database, and if the port is 0 it picks the one that the
-  // others share.
+  // The first worker starts alone. It migrates the database. If the port is 0, it picks the port that all
+  // workers share.
   const address = await fork();
   await Promise.all(Array.from({ length: config.workers - 1 }, fork));
   return {

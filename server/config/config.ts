@@ -1,5 +1,5 @@
 // The configuration: the values of the settings from flags and environment, checked one by one and together.
-// A bad flag or value is one sentence.
+// A bad flag or value gives an error of one sentence.
 import { Command, CommanderError, Option } from "commander";
 import { BadValue, type Setting } from "./setting.js";
 import { settings } from "./settings.js";

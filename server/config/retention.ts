@@ -1,7 +1,7 @@
 // Retention: how many versions of a record are kept, a setting of the server.
 import { BadValue, type Parse } from "./setting.js";
 
-/** Numbers of versions, the current one included; -1: all. */
+/** Numbers of versions that are kept, the current one included; -1 keeps all. */
 export class Retention {
   constructor(
     readonly defaultVersions: number,

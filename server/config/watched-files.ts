@@ -1,5 +1,5 @@
-// Files that are read again when they change, at most a second later. If the new content cannot be used, that
-// is logged and the content before stays.
+// Files that are read again when they change, at most a second later. If the new content cannot be used, this
+// is logged, and the previous content stays in use.
 import { unwatchFile, watchFile } from "node:fs";
 import type { Logger } from "pino";
 

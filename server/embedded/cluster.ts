@@ -39,7 +39,7 @@ export interface Embedded {
 
 const ownerLock = 0x6f776e; // "own"
 const recoverySecondsMax = 60; // after a crash Postgres first replays its write-ahead log
-const retrySecondsMax = 10; // a Postgres that was killed leaves files behind that block a new one for a second
+const retrySecondsMax = 10; // a killed Postgres leaves files behind that block a new one for a second
 const ownerGoneSecondsMax = 1; // the connection of a killed server outlives it for a moment
 
 const postgresSettings = {
@@ -57,7 +57,7 @@ const postgresSettings = {
   log_checkpoints: "off",
 };
 
-/** Starts the Postgres of the data directory, for so many connections. */
+/** Starts the Postgres of the data directory, which then accepts `connections` connections. */
 export async function startEmbedded(
   dataDir: string,
   log: Log,
@@ -131,7 +131,7 @@ class Postgres {
     if (ours) await this.#control("stop", "--mode=fast", "--wait", "--timeout=30");
   }
 
-  /** Connects, and takes the owner's lock. */
+  /** Connects and tries to take the owner's lock. Tells who has it. */
   async #own(): Promise<"us" | "another" | "nobody"> {
     const sql = connect(this.url, {
       max: 1,
@@ -174,7 +174,7 @@ class Postgres {
     }
   }
 
-  /** Starts Postgres, unless it runs already. Gives the problem if it did not come up. */
+  /** Starts Postgres. Gives the problem if it did not start. */
   async #launch(): Promise<string | undefined> {
     await this.#removeStaleLock();
     const settings = Object.entries({ ...postgresSettings, max_connections: this.connections });
@@ -244,7 +244,8 @@ async function dataDirectory(
   const made = await initialise(base, binaries, user);
   const target = join(base, "postgres");
   await rename(made, target).catch((error) => {
-    if (codeOf(error) !== "ENOTEMPTY" && codeOf(error) !== "EEXIST") throw error; // otherwise another server was first
+    // These two codes mean that another server was first: its data directory is used.
+    if (codeOf(error) !== "ENOTEMPTY" && codeOf(error) !== "EEXIST") throw error;
   });
   if (target !== link) await symlink(target, link);
   return target;
@@ -279,7 +280,7 @@ async function initialise(base: string, binaries: Binaries, user: User | undefin
   }
 }
 
-/** Removes what first starts that were killed have left. */
+/** Removes the staging directories of processes that were killed while they initialised a data directory. */
 async function removeRemains(base: string): Promise<void> {
   for (const name of await readdir(base)) {
     const pid =

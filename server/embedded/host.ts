@@ -44,8 +44,8 @@ const socketPathBytesMax = 100; // sockaddr_un takes 104 to 108
 const sharedDirectory = "/var/lib/cortex-store";
 
 /**
- * The user to run Postgres as: undefined for the process's own; for root `postgres`, created if it is
- * missing.
+ * The user to run Postgres as; undefined stands for the user of this process. For root it is the user
+ * `postgres`, which is created if it is missing.
  */
 export async function userFor(): Promise<User | undefined> {
   if (platform() === "win32")
@@ -81,7 +81,8 @@ async function lookUp(): Promise<User | undefined> {
 }
 
 /**
- * The binaries of the npm package, with their symbolic links (npm ships none), where the user can run them.
+ * Finds the binaries of the npm package, and restores their symbolic links, which npm does not ship. Copies
+ * the binaries to another directory if the user cannot run them where they are.
  */
 export async function findBinaries(user: User | undefined, log: Log): Promise<Binaries> {
   const directory = await packageDirectory();
@@ -141,7 +142,8 @@ async function restoreLinks(directory: string): Promise<void> {
   const list = await readFile(join(directory, "pg-symlinks.json"), "utf8").catch(() => "[]");
   for (const { source, target } of JSON.parse(list) as { source: string; target: string }[]) {
     const link = join(directory, "..", target);
-    await symlink(relative(dirname(target), source), link).catch(() => {}); // it exists, or the directory is not ours
+    // A failure is ignored: the link exists, or the directory is not ours.
+    await symlink(relative(dirname(target), source), link).catch(() => {});
   }
 }
 
@@ -160,7 +162,8 @@ async function copyWhole(from: string, to: string): Promise<void> {
 }
 
 /**
- * For root: a directory for the data that the user can reach: the one asked for, or else a new one elsewhere.
+ * Gives a directory for the data that `user` can reach, when root runs the server. This is `home` if possible,
+ * else a new directory elsewhere.
  */
 export async function reachableDirectory(home: string, user: User, log: Log): Promise<string> {
   try {

@@ -24,8 +24,8 @@ const badField = (d: Details) =>
     d.got ? `${d.limit ? ", " : " ("}got ${d.got})` : d.limit ? ")" : ""
   }`;
 const keyOf = (d: Details) => `${quote(d.namespace)} / ${quote(d.key)}`;
-// The sentence travels percent-encoded in a header, so it shows long text shortened; the metadata has all of
-// it.
+// The sentence travels percent-encoded in a header, so long text is shortened in it. The details of the error
+// hold the whole text.
 const quote = (text = "") =>
   JSON.stringify(text.length > 100 ? `${text.slice(0, 100).toWellFormed()}…` : text);
 

@@ -73,8 +73,8 @@ export function unexpected(error: unknown): CortexError {
 }
 
 /**
- * The reason of whatever a handler threw. A lost connection stays one, even if the call was cancelled too: it
- * may have written.
+ * The reason for whatever a handler threw. A lost connection is reported as such, even if the call was also
+ * cancelled, because its statement may have been committed.
  */
 export const reasonOf = (error: unknown): CortexError =>
   error instanceof CortexError ? error : (fromDatabase(error) ?? unexpected(error));

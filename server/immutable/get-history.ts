@@ -23,7 +23,7 @@ export async function* getHistory(request: GetHistoryRequest, { caller, db }: Ca
     fetch: ({ after, limit }) =>
       db.scans(
         (sql) => sql`
-          with page as materialized (
+          with page as (
             select v.*, ${sizedRow(sql, wireSize(sql))} from immutable h join immutable_version v on ${retained(sql)}
             where ${isRecord(sql, name)} and v.version > ${Number(after?.[0])}
             ${inOrder(sql, sql`v.version`)} order by v.version limit ${limit}

@@ -96,7 +96,7 @@ function fetchPage(
           ${by ? by.position(sql) : sql`0::bigint`} as position
         from ${matching} ${after ? following : sql``}
         order by ${order} limit ${limit} offset ${skip}
-      ), page as materialized (
+      ), page as (
         select h.first_version, h.first_created_at, h.position, v.*, ${sizedRow(sql, wireSize(sql))}
         from h join immutable_version v on ${current(sql)}
         ${inOrder(sql, order)}

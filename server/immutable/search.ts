@@ -60,7 +60,7 @@ export async function search(request: SearchRequest, { caller, db, server }: Cal
         select * from h
         ${lastScore === undefined ? sql`` : sql`where score < ${lastScore}::float8 or (score = ${lastScore}::float8 and (type, id) > (${type}, ${id}))`}
         order by score desc, type, id limit ${limit + 1} offset ${skip}
-      ), page as materialized (
+      ), page as (
         select h.first_version, h.first_created_at, h.score, v.*, ${sizedRow(sql, wireSize(sql))}
         from best h join immutable_version v on ${current(sql)}
         ${inOrder(sql, sql`h.score desc, h.type, h.id`)}

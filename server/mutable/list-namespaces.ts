@@ -27,7 +27,7 @@ export async function listNamespaces(request: ListNamespacesRequest, { caller, d
     fetch: ({ after, limit }) =>
       db.scans(
         (sql) => sql`
-          with page as materialized (
+          with page as (
             select m.namespace, count(*) as keys, sum(m.bytes) as bytes,
               ${sizedRow(sql, sql`(octet_length(m.namespace) + 32)`)}
             from mutable m

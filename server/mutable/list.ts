@@ -74,7 +74,7 @@ function fetchPage(
       ? sql`and (${by.column(sql)}, m.key) ${beyond} (${by.bound(sql, Number(position))}, ${key})`
       : sql`and m.key ${beyond} ${key}`;
     return sql`
-      with page as materialized (
+      with page as (
         select m.*, ${by ? by.position(sql) : sql`0::bigint`} as position, ${sizedRow(sql, wireSize(sql))}
         from mutable m ${by ? joinAccess(sql) : sql``}
         where ${matches(sql, filter)} ${after ? following : sql``}

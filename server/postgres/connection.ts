@@ -1,4 +1,4 @@
-// How a connection to Postgres is opened, and the SQL fragments that every room uses.
+// How a connection to Postgres is opened, and the SQL fragments that all folders use.
 import postgres from "postgres";
 
 export type Sql = postgres.Sql;
@@ -56,8 +56,8 @@ export const viewSchema = "tenant_view";
 export const tenantViews = { search_path: `${viewSchema}, "$user", public` };
 
 /**
- * The database's time in whole milliseconds when this expression is evaluated, which may be long after the
- * statement began: if a row was waited for before, that wait is included.
+ * The database's time, in whole milliseconds, at the moment when this expression is evaluated. That may be
+ * long after the statement began, for example if the statement first waited for a row lock.
  */
 export const now = (sql: Sql): Fragment => sql`date_trunc('milliseconds', clock_timestamp())`;
 

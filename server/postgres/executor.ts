@@ -6,12 +6,13 @@ import { codeOf } from "../errors/sqlstate.js";
 import { connect, type Fragment, type Sql } from "./connection.js";
 
 const cancelGraceMs = 50; // a statement whose call has ended may take this long to finish by itself: most do
-const cancelMsMax = 500; // a cancel request that cannot be sent is not waited for
+const cancelMsMax = 500; // longest wait for the answer to a cancel request
 const statementAttemptsMax = 4;
 
 /**
- * Sends a statement. Gives the running query, and whether its connection was told the tenant: if not, the
- * views showed the statement nothing, so it did nothing.
+ * Sends a statement. Gives the running query, and a promise that tells whether its connection was set to the
+ * tenants of the statement. If it was not, the statement could reach no row of these tenants, so it did
+ * nothing.
  */
 export type StartStatement = () => Promise<[Fragment, Promise<boolean>]>;
 
@@ -62,8 +63,8 @@ export class Executor {
       } catch (error) {
         const code = codeOf(error);
         if (code === "57014") signal.throwIfAborted(); // cancelled by us: rolled back
-        // In each of these cases the statement was rolled back, so it can run again. A 57014 that is neither
-        // ours nor statement_timeout is a cancel that was meant for the connection's statement before.
+        // In each case that `again` lists, the statement was rolled back, so it can run again. A 57014 that is
+        // neither our cancel nor statement_timeout was meant for the previous statement of the connection.
         const timedOut = performance.now() - startedAt > this.statementSeconds * 900;
         const again =
           code === "40P01" ||

@@ -87,8 +87,8 @@ export class TenantPool {
   }
 
   /**
-   * Closes a connection for good. A lost one too: between the error of a socket and its close, the driver
-   * (3.4.9) takes statements that it never answers.
+   * Closes a connection for good, also one that was lost: between the error and the close of its socket, the
+   * driver (3.4.9) would accept statements and never answer them.
    */
   #discard(connection: TenantConnection): void {
     this.#all.delete(connection);

@@ -9,9 +9,10 @@ const batchesSize = 4; // two batches of reads and two of writes
 const lockWaitingSize = 4;
 const purgesSize = 2;
 const housekeepingSize = 2;
-const spare = 1; // in pools whose connections may be held for long: for tenants other than the one that holds most
+// For pools whose connections may be held for long: a tenant that holds all it may leaves one to the others.
+const spare = 1;
 
-/** How many connections to Postgres all workers together may open, with some more for people. */
+/** How many connections to Postgres all workers together may open, plus a reserve, for example for psql. */
 export const connectionsNeeded = ({
   workers,
   poolSize,
@@ -42,7 +43,7 @@ export interface PoolsOptions {
   queueMax: number;
 }
 
-/** Session parameters for batches. None waits long for a lock: all calls of the batch would wait with it. */
+/** Session parameters for batches. A batch waits at most 100 ms for a lock, because all its calls wait with it. */
 export const batchParameters = { ...indexPlans, lock_timeout: 100 };
 
 const idleGraceMs = 10_000;
@@ -81,9 +82,10 @@ export class Pools {
     this.scans = pool(scansSize);
     this.searches = pool(searchesSize, { plan_cache_mode: "force_custom_plan" });
     this.lockWaiting = pool(lockWaitingSize, indexPlans, { spare });
-    // Postgres plans the deletes of foreign keys once a connection, perhaps while the tables are still small.
+    // Postgres plans the deletes of foreign keys only once for each connection, perhaps while the tables are
+    // small. The plan must not be a scan, which would stay when they have grown.
     this.purges = pool(purgesSize, { enable_seqscan: "off" }, { spare });
-    // Ends the transaction of a server whose machine is gone.
+    // This timeout ends the transaction of a server whose machine is gone.
     const idleMsMax = Math.round(transactionSeconds * 1000) + idleGraceMs;
     const parameters = { ...indexPlans, idle_in_transaction_session_timeout: idleMsMax };
     this.transactions = pool(transactionsMax, parameters, { spare });

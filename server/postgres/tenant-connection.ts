@@ -43,11 +43,10 @@ export class TenantConnection {
   }
 
   /**
-   * Starts a statement for these tenants. If the connection is not set to exactly these tenants,
-   * `set_config` goes first. If the old and the new tenants have none in common, its answer is not awaited:
-   * if it fails, the statement still runs for the old tenants, so it finds no row or is refused, and is run
-   * again. In all other cases it is awaited: if there is no connection, it fails before the statement is
-   * sent.
+   * Starts a statement for these tenants. If the connection is not set to exactly these tenants, `set_config`
+   * is sent first. Its answer is not awaited if the old and the new tenants have none in common. Should it
+   * fail then, the statement runs for the old tenants: it finds no row or is refused, and the executor runs it
+   * again. In all other cases the answer is awaited, so a failure comes before the statement is sent.
    */
   start(scope: string, build: (sql: Sql) => Fragment): StartStatement {
     return async () => {
@@ -96,13 +95,13 @@ export class TenantConnection {
 const isSet = Promise.resolve(true);
 
 /**
- * Joins the tenants with newlines, one before and one behind. The views look for a tenant between two
- * newlines.
+ * Joins the tenants with newlines, and adds a newline before the first and after the last. The views look for
+ * a tenant between two newlines.
  */
 export const scopeText = (tenants: readonly string[]): string => `\n${tenants.join("\n")}\n`;
 
 const areDisjoint = (one: string, other: string): boolean =>
   !one.split("\n").some((tenant, i, { length }) => {
-    const isTenant = i > 0 && i < length - 1; // the first and the last part lie outside of the lines
+    const isTenant = i > 0 && i < length - 1; // the parts at the ends are empty, and not the tenant ""
     return isTenant && other.includes(`\n${tenant}\n`);
   });

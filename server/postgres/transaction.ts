@@ -15,7 +15,7 @@ const neverAborts = new AbortController().signal;
 export class DatabaseTransaction {
   readonly #losses: number;
   #ended = false;
-  /** True if a statement found the connection lost, which the driver may report later. */
+  /** True if a statement failed because the connection was lost. `losses` may count this loss only later. */
   #broken = false;
   /** Resolves when the statement before has ended. */
   #previous: Promise<unknown> = Promise.resolve();

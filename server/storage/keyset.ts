@@ -97,12 +97,14 @@ export const inOrder = (sql: Sql, order: Fragment): Fragment =>
 
 /**
  * Selects rows of the common table expression `page`, as many as begin within `bytesMax` bytes: so the first
- * row always fits. Adds `found`, how many rows `page` has.
+ * row always fits. Adds `found`, how many rows `page` has. Window functions count: with an aggregate joined to
+ * the page, Postgres planned the statement anew for every call (0.84 ms instead of 0.40).
  */
 export const byteWindow = (sql: Sql, bytesMax: number): Fragment => sql`
-  select page.*, whole.found
-  from page cross join (select count(*) as found, min(bytes_before) as bytes_skipped from page) as whole
-  where page.bytes_before - whole.bytes_skipped < ${bytesMax}`;
+  select * from (
+    select page.*, count(*) over () as found, bytes_before - min(bytes_before) over () as bytes_shown_before from page
+  ) as page
+  where bytes_shown_before < ${bytesMax}`;
 
 export interface Sort {
   name: string;

@@ -42,7 +42,7 @@ export async function* exportUser(request: ExportRequest, { caller: { tenant }, 
         const position: Position = [first, second, Number(third)];
         return db.scans(
           (sql) => sql`
-            with page as materialized (${table.rows(sql, tenant, id, position)} limit ${limit}),
+            with page as (${table.rows(sql, tenant, id, position)} limit ${limit}),
             r as (${byteWindow(sql, pageBytesMax)})
             select ${table.line(sql)}::text as line, found, first, second, third from r order by place`,
         );

@@ -27,7 +27,7 @@ export async function list(request: ListRequest, { caller, db }: Call) {
     fetch: ({ after, skip, limit }) =>
       db.scans(
         (sql) => sql`
-          with page as materialized (
+          with page as (
             select u.*, ${sizedRow(sql, sql`(octet_length(u.profile::text) + octet_length(u.id))`)} from users u
             where ${matches(sql)} ${after === undefined ? sql`` : sql`and u.id > ${after[0] ?? ""}`}
             ${inOrder(sql, sql`u.id`)} order by u.id limit ${limit} offset ${skip}

@@ -63,7 +63,7 @@ export function agentId(values: readonly (string | Buffer)[]): string | undefine
   return value;
 }
 
-/** The tenant of a call, from the values of its header; none is the tenant "". */
+/** The tenant of a call, from the values of its header. A call without the header is of the tenant "". */
 export function tenant(values: readonly (string | Buffer)[]): string {
   const id = `${values[0] ?? ""}`;
   const refuse = (problem: string, details: Details = {}) =>
@@ -175,8 +175,8 @@ export const earliest = Date.parse("0001-01-01T00:00:00.000Z");
 const latest = Date.parse("9999-12-31T23:59:59.999Z");
 
 /**
- * A time in whole milliseconds, as stored times are. The caller rounds so that comparisons with stored times
- * stay exact.
+ * A time in whole milliseconds, like the stored times. `round` is floor or ceil, whichever keeps the
+ * comparison with stored times exact.
  */
 export function time(
   timestamp: { seconds: bigint; nanos: number },

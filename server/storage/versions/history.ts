@@ -17,7 +17,7 @@ export async function previousVersions(
 ): Promise<VersionRow[][]> {
   const rows = await run<VersionRow & { number: string }>(
     (sql) => sql`
-      with page as materialized (
+      with page as (
         select v.*, asked.number, ${sizedRow(sql, wireSize(sql))}
         from unnest(
           ${records.map((r) => r.type)}::text[], ${records.map((r) => r.id)}::text[], ${records.map((r) => r.version)}::int[]
