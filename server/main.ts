@@ -1,5 +1,5 @@
 #!/usr/bin/env -S node --max-semi-space-size=64
-// The command: parses flags and environment, and starts the server. With --workers 2 or more, N worker
+// The command: parses flags and environment, and starts the server. With --workers N (2 or more), N worker
 // processes serve. This process then only starts them, and the embedded Postgres if one is needed.
 import cluster from "node:cluster";
 import { createRequire } from "node:module";
@@ -59,7 +59,7 @@ async function serve(config: Config, log: Logger): Promise<void> {
   process.exit(0);
 }
 
-/** Starts the embedded Postgres. Its code is imported only here, so a server with a DATABASE_URL never loads it. */
+/** Starts the embedded Postgres. Its code is imported only here: with a DATABASE_URL it is never loaded. */
 async function startPostgres(config: Config, log: Logger) {
   const { startEmbedded } = await import("./embedded/cluster.js");
   return startEmbedded(config.dataDir, log, connectionsNeeded(config));

@@ -36,7 +36,7 @@ export interface Running {
   stop(): Promise<void>;
 }
 
-/** Serves on config.listen, with the Postgres at `databaseUrl`. The schema is up to date when this resolves. */
+/** Serves on config.listen, on the Postgres at `databaseUrl`. Its schema is up to date when this resolves. */
 export async function start(config: Config, databaseUrl: string, log: Logger): Promise<Running> {
   consistent(config);
   const cleanups: (() => unknown)[] = [];
@@ -110,7 +110,7 @@ async function open(
   };
 }
 
-/** Deletes what is no longer kept: expired entries, versions beyond retention, old replies, old audit records. */
+/** Deletes expired entries, versions beyond retention, old stored replies and old audit records. */
 async function sweep(run: Run, config: Config, log: Logger): Promise<void> {
   const entries = await sweepEntries(run);
   const versions = await sweepVersions(run, config.retention);

@@ -15,8 +15,8 @@ export type IncomingCall = Pick<ServerUnaryCall<unknown, unknown>, "metadata" | 
 
 export interface Authenticator {
   /**
-   * The credentials of a call; throws UNAUTHENTICATED if it has none. A promise only where keys must be
-   * fetched.
+   * The credentials of a call; throws UNAUTHENTICATED if it has none. A promise only for a token that is not
+   * in the cache of verified tokens.
    */
   authenticate(call: IncomingCall): Credentials | Promise<Credentials>;
   stop(): void;
@@ -46,7 +46,9 @@ function byCertificate(): Authenticator {
       try {
         return unlimited(principalOf(Array.isArray(name) ? name.join(" ") : name));
       } catch (error) {
-        throw error instanceof BadGrant ? refused(`of its certificate, ${error.message}`) : error;
+        throw error instanceof BadGrant
+          ? refused(`the name of its certificate is not valid: ${error.message}`)
+          : error;
       }
     },
     stop: () => {},

@@ -66,7 +66,8 @@ export function authorize(credentials: Credentials, endpoint: Endpoint, request:
     throw denied(`${method.name} needs the permission ${permission}`, { permission });
   const { reach } = credentials;
   if (!reach) return;
-  if (breadth === "all") throw denied(`${method.name} is for who reaches all namespaces and types`);
+  if (breadth === "all")
+    throw denied(`${method.name} needs credentials that reach all namespaces and types`);
   if (request === undefined || request instanceof CortexError) return;
   const named = authorizeNames(reach, method, request as Message);
   if (breadth === "named" && named === 0) {

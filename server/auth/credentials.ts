@@ -77,9 +77,7 @@ function tenantOf(id: string): string {
   try {
     return check.tenant([id]);
   } catch {
-    throw new BadGrant(
-      `it names a tenant that there cannot be: ${JSON.stringify(id.slice(0, 100))}`,
-    );
+    throw new BadGrant(`it names an invalid tenant id: ${JSON.stringify(id.slice(0, 100))}`);
   }
 }
 

@@ -9,8 +9,8 @@ interface Key {
 }
 
 /**
- * Parses a file of keys: `{ "keys": [{ "principal", "sha256": hex or list of hex, "tenants", "permissions", …
- * }] }`.
+ * Parses a file of keys:
+ * `{ "keys": [{ "principal", "sha256": hex or list of hex, "tenants", "permissions", … }] }`.
  */
 export function parseKeys(text: string): Key[] {
   let file: unknown;

@@ -87,7 +87,7 @@ export class Verifier {
 function granted({ sub, cortex }: JWTPayload): Credentials {
   try {
     if (typeof cortex !== "object" || cortex === null)
-      throw new BadGrant("it is not there: it says what the token allows");
+      throw new BadGrant("it is missing, and it says what the token allows");
     return credentialsOf(sub, cortex as Record<string, unknown>);
   } catch (error) {
     if (!(error instanceof BadGrant)) throw error;

@@ -12,10 +12,15 @@ export type Config = {
 };
 
 /** Settings whose values no message shows. */
-const secrets = new Set<keyof typeof settings>(["databaseUrl", "jwtSecret"]);
+const secrets = new Set<keyof Settings>(["databaseUrl", "jwtSecret"]);
 
-const names = Object.keys(settings) as (keyof typeof settings)[];
-const flagOf = (key: string) => `--${key.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)}`;
+type Key = keyof Settings;
+const names = Object.keys(settings) as Key[];
+const snakeCase = (key: Key) => key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+const flagOf = (key: Key) => `--${snakeCase(key).replaceAll("_", "-")}`;
+/** The name under which a setting was set. */
+const nameOf = (key: Key, fromEnvironment: ReadonlySet<Key>) =>
+  fromEnvironment.has(key) ? settings[key].env : flagOf(key);
 
 /** The default of every setting, for starting a server from code. */
 export const defaults = Object.fromEntries(names.map((key) => [key, settings[key].default])) as {
@@ -28,68 +33,133 @@ export class UsageError extends Error {}
 /** --help or --version was printed, so there is no configuration. */
 export class Printed extends Error {}
 
-/** Parses flags and environment. A flag wins over its environment variable. */
+/**
+ * Parses flags and environment. A flag wins over its environment variable; an empty variable is as good as
+ * none.
+ */
 export function parseConfig(argv: string[], env: NodeJS.ProcessEnv, version: string): Config {
-  const command = program(version);
-  try {
-    command.parse(argv, { from: "user" });
-  } catch (error) {
-    if (!(error instanceof CommanderError)) throw error;
-    if (error.exitCode === 0) throw new Printed();
-    throw new UsageError(error.message.replace(/^error: /, ""));
-  }
-  const given = command.opts<Record<string, string | boolean>>();
+  refuseFlagsOfNpm(env);
+  const flags = parseFlags(argv, version);
   const config: Record<string, unknown> = { ...defaults };
+  const fromEnvironment = new Set<Key>();
   for (const key of names) {
     const { env: variable, parse } = settings[key];
-    const [source, value] =
-      given[key] !== undefined ? [flagOf(key), String(given[key])] : [variable, env[variable]];
-    if (value === undefined || (value === "" && source === variable)) continue;
+    const value = flags[key] === undefined ? env[variable] || undefined : String(flags[key]);
+    if (value === undefined) continue;
+    if (flags[key] === undefined) fromEnvironment.add(key);
     try {
       config[key] = parse(value);
     } catch (error) {
       if (!(error instanceof BadValue)) throw error;
       const shown = secrets.has(key) ? "what it was given" : JSON.stringify(value);
-      throw new UsageError(`${source} ${error.message}, not ${shown}`);
+      throw new UsageError(`${nameOf(key, fromEnvironment)} ${error.message}, not ${shown}`);
     }
   }
-  return consistent(config as Config);
+  return consistent(config as Config, fromEnvironment);
 }
 
-/** Gives the configuration; throws UsageError if settings do not go together. */
-export function consistent(config: Config): Config {
-  checkAuth(config);
+function parseFlags(argv: string[], version: string): Record<string, string | boolean> {
+  const command = program(version);
+  try {
+    return command.parse(argv, { from: "user" }).opts();
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode === 0) throw new Printed();
+    throw new UsageError(error.message.replace(/^error: /, "").replaceAll("\n", " "));
+  }
+}
+
+/** `npm start --flag value` gives the flag to npm, which passes it on as an environment variable only. */
+function refuseFlagsOfNpm(env: NodeJS.ProcessEnv): void {
+  const { npm_lifecycle_event: script } = env;
+  if (script === undefined) return;
+  const key = names.find((key) => env[`npm_config_${snakeCase(key)}`] !== undefined);
+  if (key === undefined) return;
+  const { arg } = settings[key] as Setting<unknown>;
+  const command = script === "start" ? "npm start" : `npm run ${script}`;
+  const flag = `${flagOf(key)}${arg ? ` <${arg}>` : ""}`;
+  throw new UsageError(`npm kept ${flagOf(key)} for itself: write ${command} -- ${flag}`);
+}
+
+/** A sentence for each environment variable that looks like a setting and is none. */
+export function unknownVariables(env: NodeJS.ProcessEnv, version: string): string[] {
+  const known = new Set<string>(names.map((key) => settings[key].env));
+  return Object.keys(env)
+    .filter((name) => name.startsWith("CORTEX_") && !known.has(name) && !ofKubernetes.test(name))
+    .map((name) => {
+      const asFlag = `--${name.slice("CORTEX_".length).toLowerCase().replaceAll("_", "-")}`;
+      const key = names.find((key) => nearestFlag(asFlag, version) === flagOf(key));
+      const hint = key ? ` (did you mean ${settings[key].env}?)` : "";
+      return `the environment variable ${name} is no setting of this server${hint}`;
+    });
+}
+
+// Kubernetes gives every container such variables of each service, here of one named `cortex` or `cortex-…`.
+const ofKubernetes = /_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)$/;
+
+/** The flag that the library finds most similar to an unknown one. */
+function nearestFlag(unknown: string, version: string): string | undefined {
+  try {
+    program(version).parse([unknown], { from: "user" });
+  } catch (error) {
+    return /\(Did you mean (--[a-z-]+)\?\)/.exec((error as Error).message)?.[1];
+  }
+  return unknown;
+}
+
+/**
+ * Gives the configuration; throws UsageError if settings do not go together. The error names each setting as
+ * it was set: by its environment variable, or else by its flag.
+ */
+export function consistent(config: Config, fromEnvironment: ReadonlySet<Key> = new Set()): Config {
+  const named = (key: Key, value?: unknown) => {
+    const name = nameOf(key, fromEnvironment);
+    return value === undefined ? name : `${name}${fromEnvironment.has(key) ? "=" : " "}${value}`;
+  };
+  checkAuth(config, named);
   if (config.rateBurst > 0 && config.ratePerSecond === 0)
-    throw new UsageError("--rate-burst means nothing without --rate-per-second");
+    throw new UsageError(`${named("rateBurst")} means nothing without --rate-per-second`);
   if (config.valueBytesMax * 2 > config.messageBytesMax)
     throw new UsageError(
-      `--value-bytes-max ${config.valueBytesMax} is more than half of --message-bytes-max ${config.messageBytesMax}`,
+      `${named("valueBytesMax", config.valueBytesMax)} is more than half of ${named("messageBytesMax", config.messageBytesMax)}`,
     );
   return config;
 }
 
-function checkAuth(config: Config): void {
+/** Names a setting in an error, with its value if one is given. */
+type Named = (key: Key, value?: unknown) => string;
+
+function checkAuth(config: Config, named: Named): void {
   const { auth, authKeysFile, jwtIssuer, jwtAudience, tlsCert, tlsKey, tlsClientCa } = config;
   const refuse = (problem: string) => new UsageError(problem);
-  const sources = (["jwtSecret", "jwtJwksFile", "jwtJwksUrl"] as const).filter(
+  const keySources = (["jwtSecret", "jwtJwksFile", "jwtJwksUrl"] as const).filter(
     (key) => config[key],
   );
   if (auth === "keys" && !authKeysFile)
-    throw refuse("--auth keys needs --auth-keys-file, which says which keys count");
+    throw refuse(`${named("auth", auth)} needs --auth-keys-file, which says which keys count`);
   if (auth !== "keys" && authKeysFile)
-    throw refuse("--auth-keys-file means nothing without --auth keys");
-  const oneOfThese = "--jwt-secret, --jwt-jwks-file and --jwt-jwks-url";
+    throw refuse(`${named("authKeysFile")} means nothing without --auth keys`);
   if (auth === "jwt" && (!jwtIssuer || !jwtAudience))
-    throw refuse(`--auth jwt needs ${jwtIssuer ? "--jwt-audience" : "--jwt-issuer"}`);
-  if (auth === "jwt" && sources.length !== 1)
-    throw refuse(`--auth jwt needs ${sources.length > 1 ? "only " : ""}one of ${oneOfThese}`);
-  if (auth !== "jwt" && (sources.length > 0 || jwtIssuer || jwtAudience))
-    throw refuse("the settings --jwt-… mean nothing without --auth jwt");
-  if (!tlsCert !== !tlsKey) throw refuse("--tls-cert and --tls-key go together");
-  if (tlsClientCa && !tlsCert) throw refuse("--tls-client-ca needs --tls-cert and --tls-key");
+    throw refuse(`${named("auth", auth)} needs ${jwtIssuer ? "--jwt-audience" : "--jwt-issuer"}`);
+  if (auth === "jwt" && keySources.length === 0)
+    throw refuse(
+      `${named("auth", auth)} needs one of --jwt-secret, --jwt-jwks-file and --jwt-jwks-url`,
+    );
+  if (auth === "jwt" && keySources.length > 1)
+    throw refuse(
+      `${named("auth", auth)} needs only one of ${keySources.map((key) => named(key)).join(" and ")}`,
+    );
+  const [useless] = ([...keySources, "jwtIssuer", "jwtAudience"] as const).filter(
+    (key) => config[key],
+  );
+  if (auth !== "jwt" && useless) throw refuse(`${named(useless)} means nothing without --auth jwt`);
+  if (tlsCert && !tlsKey) throw refuse(`${named("tlsCert")} needs --tls-key`);
+  if (tlsKey && !tlsCert) throw refuse(`${named("tlsKey")} needs --tls-cert`);
+  if (tlsClientCa && !tlsCert)
+    throw refuse(`${named("tlsClientCa")} needs --tls-cert and --tls-key`);
   if (auth === "none" && !tlsClientCa && !config.insecure && !isLoopback(config.listen))
     throw refuse(
-      `--listen ${config.listen} can be reached from other machines, and nothing says who may call: choose --auth keys, --auth jwt or --tls-client-ca (docs/security.md), or --insecure if everybody who can reach it may do everything`,
+      `${named("listen", config.listen)} can be reached from other machines, and nothing says who may call: choose --auth keys, --auth jwt or --tls-client-ca (docs/security.md), or --insecure if everybody who can reach it may do everything`,
     );
 }
 
@@ -112,7 +182,6 @@ function program(version: string): Command {
     )
     .version(version)
     .allowExcessArguments(false)
-    .showSuggestionAfterError(false)
     .configureOutput({ writeErr: () => {}, outputError: () => {} })
     .exitOverride();
   for (const key of names) {

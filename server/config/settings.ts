@@ -38,6 +38,13 @@ export const settings = {
     parse: text,
     doc: "Directory of the embedded Postgres. One server at a time may use it.",
   }),
+  databaseWaitSeconds: setting({
+    env: "CORTEX_DATABASE_WAIT_SECONDS",
+    default: 30,
+    arg: "seconds",
+    parse: seconds(0, 86400),
+    doc: "How long the server waits at its start for a Postgres that does not answer yet, or has no connection free.",
+  }),
   poolSize: setting({
     env: "CORTEX_POOL_SIZE",
     default: 10,

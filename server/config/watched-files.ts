@@ -1,6 +1,6 @@
 // Files that are read again when they change, at most a second later. If the new content cannot be used, this
 // is logged, and the previous content stays in use.
-import { unwatchFile, watchFile } from "node:fs";
+import { type Stats, unwatchFile, watchFile } from "node:fs";
 import type { Logger } from "pino";
 
 export interface WatchedFiles<T> {
@@ -21,14 +21,20 @@ export async function watchFiles<T>(
     `${what} in ${paths.join(", ")} cannot be used: ${error instanceof Error ? error.message : error}`;
   let current: T;
   let reading = Promise.resolve();
-  const again = () => {
+  const again = (now: Stats, before: Stats) => {
+    // Node also calls this once for a file that is not there.
+    if (now.mtimeMs === before.mtimeMs && now.ino === before.ino && now.size === before.size)
+      return;
     reading = reading.then(async () => {
       try {
         current = await read();
         changed(current);
         log.info({ paths }, `${what} changed`);
       } catch (error) {
-        log.error({ paths, problem: explain(error) }, `${what} changed, but stay as they were`);
+        log.error(
+          { paths, problem: explain(error) },
+          `${what} changed but cannot be used: the previous ones stay`,
+        );
       }
     });
   };

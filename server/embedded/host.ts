@@ -162,8 +162,8 @@ async function copyWhole(from: string, to: string): Promise<void> {
 }
 
 /**
- * Gives a directory for the data that `user` can reach, when root runs the server. This is `home` if possible,
- * else a new directory elsewhere.
+ * Gives a directory for the data that `user` can reach. Used when root runs the server. The directory is
+ * `home` if possible, else a new one elsewhere.
  */
 export async function reachableDirectory(home: string, user: User, log: Log): Promise<string> {
   try {

@@ -60,7 +60,7 @@ export interface CallDatabase {
   searches: Run;
   /** Runs one statement that may wait for locks, or is large. */
   lockWaiting: Run;
-  /** Runs one statement of a purge that changes nothing. */
+  /** Runs the statement of a purge that only counts (a dry run). */
   purges: Run;
   /** Runs an item in a statement that other calls share. */
   submit<Item extends { tenant: string }, Reply>(
@@ -83,8 +83,8 @@ export interface SharedState {
 
 export interface ServerContext extends SharedState {
   /**
-   * The credentials of every call where the server asks for none; undefined: the interceptor has checked each
-   * call's.
+   * The credentials of every call if the server asks for none. undefined if it asks: then the interceptor has
+   * checked the credentials of each call.
    */
   anonymous: Credentials | undefined;
   listener: Listener;
@@ -153,7 +153,7 @@ export class ServerCall implements Caller {
   readonly startedAt = performance.now();
   readonly #cancellation: CallCancellation;
   #credentials: Credentials | undefined;
-  /** Called when grpc-js has done with the call: the bytes of its reply no longer count as unsent. */
+  /** Called when grpc-js is done with the call. Then the bytes of the reply no longer count as unsent. */
   #releaseReply: (() => void) | undefined;
   /** True once grpc-js is done with the call: its end was sent, or the caller has gone. */
   isOver = false;
@@ -172,7 +172,8 @@ export class ServerCall implements Caller {
       this.isOver = true;
       this.#releaseReply?.();
     };
-    (grpc as ServerUnaryCall<unknown, Init>).once("cancelled", onEnd); // the event exists on every kind of call
+    // The event exists on every kind of call.
+    (grpc as ServerUnaryCall<unknown, Init>).once("cancelled", onEnd);
     if (grpc.cancelled) onEnd();
   }
 
@@ -189,7 +190,8 @@ export class ServerCall implements Caller {
     this.requestId = requestIdOf(request);
     this.dryRun = (request as { dryRun?: unknown } | undefined)?.dryRun === true;
     this.agent = check.agentId(headerValues(metadata, agentHeader));
-    this.tenant = check.tenant(headerValues(metadata, tenantHeader)); // set first: the log shows it if it is refused
+    // The tenant is set before it is authorized, so that the log shows it if it is refused.
+    this.tenant = check.tenant(headerValues(metadata, tenantHeader));
     this.tenant = tenantOf(credentials, this.tenant);
     authorize(credentials, this.endpoint, request);
     this.context.rateLimiter.take(this.tenant);

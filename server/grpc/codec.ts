@@ -18,12 +18,13 @@ const decodeUtf8 = (bytes: Uint8Array, strict?: boolean) =>
   (strict ? utf8Strict : utf8).decode(bytes);
 
 type TextEncoding = ReturnType<typeof getTextEncoding>;
-/** The encoding that was found last, and the same with our decoder. */
+/** `base` is the encoding that the library had last. `ours` is `base` with our text decoder. */
 let base: TextEncoding | undefined;
 let ours: TextEncoding | undefined;
 
 /**
- * Decodes with our text decoder. The library knows only one for the whole process: it is put back at once.
+ * Decodes with our text decoder. The library has one text encoding for the whole process, so the one that was
+ * set before is put back at once.
  */
 function fromBinary<S extends DescMessage>(schema: S, bytes: Uint8Array): MessageShape<S> {
   const others = getTextEncoding();
@@ -45,8 +46,8 @@ export const encoder = (schema: DescMessage) => (init: MessageInitShape<DescMess
 };
 
 /**
- * Decodes a request. Gives the reason as its result where it cannot: grpc-js would answer INTERNAL to an
- * error thrown here, so the reason travels to the handler in place of the message.
+ * Decodes a request. If it cannot, it returns the reason and does not throw it, because grpc-js would answer
+ * INTERNAL to an error thrown here. So the handler gets the reason in place of the message.
  */
 export function decode(schema: DescMessage, bytes: Buffer, bytesMax: number): unknown {
   if (bytes.length > bytesMax)

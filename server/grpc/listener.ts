@@ -1,6 +1,6 @@
 // The connections of callers. Our own listener bounds their number and hands them to grpc-js. It counts the
-// bytes of replies that each connection has not taken: a connection that takes nothing for too long is
-// closed, and one with much to take gets no further replies meanwhile.
+// bytes of replies that each connection has not taken. A connection that takes nothing for too long is
+// closed. A connection with too many such bytes gets no further replies until it takes some.
 import { createServer, type Server as Listening, type Socket } from "node:net";
 import type { Server, ServerCredentials } from "@grpc/grpc-js";
 import type { Logger } from "pino";
@@ -18,7 +18,7 @@ export class ListenError extends Error {}
 const unsentBytesMax = 64 * 1024 * 1024; // for each connection
 const largeBytes = 16 * 1024;
 const warnMs = 10_000;
-const prefaceBytes = 24; // every HTTP/2 connection begins with so many
+const prefaceBytes = 24; // size of the preface with which every HTTP/2 connection begins
 const prefaceMsMax = 10_000;
 
 /** The part of a call that says which connection it is on. */
@@ -80,8 +80,8 @@ export class Listener {
     const { listen } = this.options;
     const [, host = "", port] = /^\[?(.*?)\]?:(\d+)$/.exec(listen) ?? [];
     return new Promise((resolve, reject) => {
-      // The listener stays for later errors, when the system cannot give a connection: without one, an error
-      // would end the process.
+      // This error handler stays: later the system may fail to accept a connection, and an error without a
+      // handler would end the process.
       this.#listening.on("error", (error: NodeJS.ErrnoException) => {
         reject(new ListenError(`cannot listen on ${listen}: ${error.code}`));
         if (this.#listening.listening) this.#warn({ err: error }, "a connection cannot be taken");
@@ -97,7 +97,7 @@ export class Listener {
     this.#listening.close();
   }
 
-  /** Throws OVERLOADED for a call, or a reply of so many bytes, on a connection with too much to take. */
+  /** Throws OVERLOADED for a call, or a reply of `bytes`, if its connection has too many unsent bytes. */
   admit(caller: Peer, bytes = 0): void {
     if (this.#unsent === 0) return; // nearly always; getPeer() is not free
     const unsent = this.#connected.get(caller.getPeer())?.unsent ?? 0;
@@ -120,7 +120,8 @@ export class Listener {
    * that takes nothing.
    */
   sending(caller: Peer, bytes: number): (() => void) | undefined {
-    if (bytes < largeBytes) return undefined; // a connection cannot carry so many small ones that they need much memory
+    // Small replies are not counted: one connection cannot have so many that they need much memory.
+    if (bytes < largeBytes) return undefined;
     const peer = caller.getPeer();
     const connected = this.#connected.get(peer);
     if (!connected) return undefined;
@@ -139,8 +140,8 @@ export class Listener {
   }
 
   /**
-   * Looks at intervals while replies wait. Closes the connection at the second look without a byte taken: its
-   * streams end with SLOW_READER before.
+   * Checks the connection every `stallSeconds` while replies wait. Closes it when two checks in a row find no
+   * byte taken. Its streams end with SLOW_READER before.
    */
   #watch(peer: string, connected: Connected, idle: number): NodeJS.Timeout {
     const { socket } = connected;

@@ -1,5 +1,5 @@
-// The places where the gRPC libraries bend what was sent or misname what was wrong with it, and offer no
-// public way to change that: here their insides are changed, and nowhere else.
+// Patches to the internals of the gRPC libraries; no other file changes them. Each is for a place where a
+// library alters or misreports what a caller sent, or what we serve, and offers no public way to change that.
 import { status as Code, Metadata } from "@grpc/grpc-js";
 import { BaseServerInterceptingCall } from "@grpc/grpc-js/build/src/server-interceptors.js";
 import type { ReflectionService } from "@grpc/reflection";
@@ -9,8 +9,8 @@ import { toStatus } from "../errors/status.js";
 export const tenantHeader = "x-tenant-id";
 export const agentHeader = "x-agent-id";
 
-// grpc-js drops a header that is not printable ASCII. A call that names such a tenant would then be one of
-// the tenant "". So the dropped header leaves a binary one, which is refused.
+// grpc-js drops a header that is not printable ASCII. A call that names such a tenant would then count as a
+// call of the tenant "". So a binary header takes the place of the dropped one, and the call is refused.
 const fromHttp2Headers = Metadata.fromHttp2Headers;
 Metadata.fromHttp2Headers = (headers) => {
   const metadata = fromHttp2Headers(headers);
@@ -26,8 +26,8 @@ export const headerValues = (metadata: Metadata, header: string) => [
   ...metadata.get(`${header}-bin`),
 ];
 
-// For a malformed timeout, compression or frame grpc-js answers INTERNAL before any handler. It is the
-// caller's mistake.
+// For a malformed timeout, compression or frame, grpc-js answers INTERNAL before any handler runs. But this
+// is the caller's mistake, so the answer becomes MALFORMED_REQUEST.
 const callersMistake = /^(Invalid grpc-timeout|Failed to decompress|Error deserializing request)/;
 const { sendStatus } = BaseServerInterceptingCall.prototype;
 BaseServerInterceptingCall.prototype.sendStatus = function (status) {

@@ -53,7 +53,7 @@ async function send(
       await previous;
       if (call.isOver) throw call.signal.reason;
       previous = write(grpc, encode(message), call);
-      previous.catch(() => {}); // the handler may fail before it is awaited
+      previous.catch(() => {}); // nobody awaits it if the handler fails first
     }
     await previous;
     grpc.end();

@@ -27,7 +27,8 @@ export async function transport(
   const read = async (): Promise<Files> => {
     const [certificate, privateKey] = await Promise.all([readFile(tlsCert), readFile(tlsKey)]);
     const caCertificate = tlsClientCa ? await readFile(tlsClientCa) : undefined;
-    createSecureContext({ cert: certificate, key: privateKey, ca: caCertificate }); // throws if they do not belong together
+    // Throws if the certificate and the key do not belong together.
+    createSecureContext({ cert: certificate, key: privateKey, ca: caCertificate });
     return { certificate, privateKey, caCertificate };
   };
   const listeners = new Map<unknown, (files: Files) => void>();

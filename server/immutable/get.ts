@@ -33,7 +33,7 @@ export async function get(request: GetRequest, { caller, db }: Call) {
   return row?.data ? { record: toRecord(row) } : findWithHistory(db.short, name, 0);
 }
 
-/** The current version and at most so many before it, in one statement. */
+/** The current version and at most `previousMax` versions before it, in one statement. */
 async function findWithHistory(run: Run, name: RecordName, previousMax: number) {
   const rows = await run<RecordRow & { is_current: boolean }>(
     (sql) => sql`

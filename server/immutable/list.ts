@@ -81,8 +81,8 @@ function fetchPage(
     const following = by
       ? sql`and (${by.column(sql)}, h.type, h.id) ${beyond} (${by.bound(sql, Number(position))}, ${type}, ${id})`
       : sql`and (h.type, h.id) ${beyond} (${type}, ${id})`;
-    // With a filter by metadata all that match are found first. Going by the order and looking at each record
-    // would read all of them to find a rare one.
+    // With a filter by metadata, all records that match are found first, and then sorted. To read the records
+    // in order and test each would read nearly all of them to find a rare match.
     const matchFirst = filtersMetadata(filter);
     const matching = matchFirst
       ? sql`matched h where true`

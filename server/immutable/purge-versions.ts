@@ -27,10 +27,10 @@ export async function purgeVersions(request: PurgeVersionsRequest, call: Call) {
   if (keepLatest !== undefined && keepLatest < 1) throw refuse("keep_latest", "is below 1");
   const olderThan =
     request.olderThan && check.time(request.olderThan, "older_than", Math.ceil, "INVALID_TIME");
-  // Times are whole milliseconds, so what is older than a time is of the millisecond before at the latest.
+  // Stored times are whole milliseconds, so a version older than a time was stored at least 1 ms before it.
   const until = olderThan && new Date(Math.max(olderThan.getTime() - 1, check.earliest));
   if (keepLatest === undefined && !until)
-    throw refuse("keep_latest", "is missing, and older_than too: one of both says what goes");
+    throw refuse("keep_latest", "and older_than are both missing: one of them says what goes");
   const identity = [type, id, keepLatest, olderThan];
   const key = idempotencyKey(request.requestId, "Immutable/PurgeVersions", identity);
   const lockName = recordLockName(tenant, type, id);
@@ -59,8 +59,8 @@ export async function purgeVersions(request: PurgeVersionsRequest, call: Call) {
 }
 
 /**
- * Gives no reply where others stored while the record was waited for: only the next statement sees their
- * versions.
+ * Gives no reply if others stored while the statement waited for the lock of the record: only the next
+ * statement sees their versions.
  */
 const deletion = (
   sql: Sql,

@@ -20,7 +20,7 @@ export async function purge(request: PurgeRequest, call: Call) {
   const purged = await purgeOnce<Purged>(call, {
     key: idempotencyKey(request.requestId, "Immutable/Purge", [type, id]),
     work: (sql) => ({
-      steps: sql`deleted as materialized ( -- its versions go with it, also those stored meanwhile
+      steps: sql`deleted as materialized ( -- its versions are deleted with it, also those stored meanwhile
         delete from immutable h where ${isRecord(sql, name)} returning h.type, h.id, h.version - h.first_version + 1 as versions
       ), ${ownersOf(sql, tenant, sql`deleted`)}`,
       reply: sql`

@@ -31,7 +31,7 @@ const resultsBytesMax = 1024 * 1024;
 
 interface Row extends RecordRow, PageRow {
   score: number;
-  /** Of each term, whether it was left out because it is a word that says nothing. */
+  /** For each term, true if it was ignored because it has only stop words. */
   ignored: boolean[];
   data_lines: MarkedLine[] | null;
   metadata_lines: MarkedLine[] | null;

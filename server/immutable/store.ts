@@ -12,7 +12,7 @@ export async function store(request: StoreRequest, call: Call) {
   const row = await writeOnce(call, versionWrites, version);
   const showsHistory =
     (request.includeHistory ?? true) && caller.may("read") && row.first_version < row.version;
-  // The version is stored by now. If the versions before cannot be read, the reply says so without them.
+  // The version is stored by now. If the previous versions cannot be read, the reply is sent without them.
   const [previous] = showsHistory
     ? await previousVersions(db.short, caller.tenant, [row], historyBytesMax).catch(() => [])
     : [];

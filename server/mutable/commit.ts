@@ -26,7 +26,7 @@ export async function commit(request: CommitRequest, call: Call) {
   const identity = steps.map((step) => (step.kind === "store" ? identityOf(step) : step));
   const key = idempotencyKey(requestId, "Commit", identity);
   const onEntries = steps.filter((step) => step.kind !== "store");
-  // Entries alone are one statement; with versions it takes a transaction.
+  // A commit of entries alone is one statement. With versions, it takes a database transaction.
   const results =
     onEntries.length === steps.length
       ? await writeOnce(call, entryWrites, atomicWrite(call, onEntries, key, used))

@@ -98,8 +98,8 @@ export async function* transact(requests: AsyncIterator<TransactRequest>, call: 
 }
 
 /**
- * The request id comes before the operations, so the fingerprint is of the caller: another caller gets
- * REQUEST_ID_REUSED.
+ * The key of the transaction. Its request id comes before its operations, so the fingerprint cannot cover
+ * them. It covers the caller: another caller with the same request id gets REQUEST_ID_REUSED.
  */
 const keyOf = (requestId: string | undefined, { caller: { principal, reach } }: Call) =>
   idempotencyKey(requestId, "Transact", [principal, reach]);
@@ -112,8 +112,8 @@ const timeout = (problem: string, seconds: number) =>
   new CortexError("TRANSACTION_TIMEOUT", { problem, limit: `${seconds}` });
 
 /**
- * The caller's next message; undefined at the end of its side. Throws TRANSACTION_TIMEOUT if none comes in
- * time.
+ * The caller's next message; undefined if the caller has ended its side of the stream. Throws
+ * TRANSACTION_TIMEOUT if no message comes in time.
  */
 function next(
   requests: AsyncIterator<TransactRequest>,

@@ -9,7 +9,8 @@ const batchesSize = 4; // two batches of reads and two of writes
 const lockWaitingSize = 4;
 const purgesSize = 2;
 const housekeepingSize = 2;
-// For pools whose connections may be held for long: a tenant that holds all it may leaves one to the others.
+// For pools whose connections may be held for long. One tenant may hold `size` connections, so this one stays
+// free for other tenants.
 const spare = 1;
 
 /** How many connections to Postgres all workers together may open, plus a reserve, for example for psql. */
@@ -43,7 +44,7 @@ export interface PoolsOptions {
   queueMax: number;
 }
 
-/** Session parameters for batches. A batch waits at most 100 ms for a lock, because all its calls wait with it. */
+/** Session parameters for batches. All calls of a batch wait for its locks, so it waits at most 100 ms. */
 export const batchParameters = { ...indexPlans, lock_timeout: 100 };
 
 const idleGraceMs = 10_000;

@@ -44,8 +44,8 @@ export class TenantConnection {
 
   /**
    * Starts a statement for these tenants. If the connection is not set to exactly these tenants, `set_config`
-   * is sent first. Its answer is not awaited if the old and the new tenants have none in common. Should it
-   * fail then, the statement runs for the old tenants: it finds no row or is refused, and the executor runs it
+   * is sent first. Its answer is not awaited if the old and the new tenants have none in common. If it then
+   * fails, the statement runs for the old tenants: it finds no row or is refused, and the executor runs it
    * again. In all other cases the answer is awaited, so a failure comes before the statement is sent.
    */
   start(scope: string, build: (sql: Sql) => Fragment): StartStatement {

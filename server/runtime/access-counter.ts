@@ -83,7 +83,8 @@ export class AccessCounter {
     }
     if (this.#pending.size > 0 && this.#pending.size < entriesMax * 4)
       this.#timer ??= setTimeout(() => void this.flush(), flushMs).unref();
-    else if (this.#pending.size >= entriesMax * 4) this.#pending.clear(); // the database has been away for long: memory stays bounded
+    // The database has been away for long. The counts are dropped, so that memory stays bounded.
+    else if (this.#pending.size >= entriesMax * 4) this.#pending.clear();
   }
 
   /**

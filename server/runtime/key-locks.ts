@@ -53,7 +53,7 @@ export class KeyLocks {
     }
   }
 
-  /** Waits in order to become the owner of the key. For an owner that holds nothing yet. */
+  /** Waits its turn, then becomes the owner of the key. Only for owners with no lock in the database yet. */
   async acquire(key: string, owner: Owner, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     const queue = this.#queues.get(key);

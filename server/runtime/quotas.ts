@@ -1,7 +1,7 @@
-// How much a tenant may store. While a tenant writes, its rows are measured every few seconds, and what this
-// process wrote since is added. Near a limit they are measured before each write; an entry's write then runs
-// alone, and its own statement decides whether it would create too much. So a quota is exact for somebody who
-// writes one call after the other, and can be passed by the calls that are in flight when it is reached.
+// Limits how much a tenant may store. While a tenant writes, its rows are measured every ten seconds, and the
+// writes of this process since then are added. Near a limit, the rows are measured before each write. A write
+// of entries then runs in a statement of its own, which checks the quota itself. So a quota is exact for a
+// tenant that makes one write after the other. Calls in flight when a limit is reached can exceed it.
 import { CortexError } from "../errors/reasons.js";
 import type { Run } from "../postgres/connection.js";
 import { reservedTypePrefix } from "../validation/fields.js";
@@ -36,7 +36,10 @@ export function quotaExceeded(kind: QuotaKind, room: Room): CortexError {
   });
 }
 
-/** The error for a write of `adds`, if that is more than the room. What adds nothing always may. */
+/**
+ * The error for a write that adds more than there is room for; undefined if there is room. A kind of which it
+ * adds nothing is not checked. `taken` is room that was used and not measured yet.
+ */
 export function quotaRefusal(room: Room, adds: Amounts, taken = none): CortexError | undefined {
   const kind = kinds.find((kind) => adds[kind] > 0 && adds[kind] > room[kind] - taken[kind]);
   return kind && quotaExceeded(kind, room);

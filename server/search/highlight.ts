@@ -1,5 +1,6 @@
-// The fields of a record that a query found, and their text with the matches marked. The database marks
-// words, whose forms it knows, line by line of the folded text, one line a field. Fragments are marked here.
+// Finds the fields of a record that match a query, and marks the matches in their text. The database marks
+// words, because it knows their forms. It does so in the folded text of the record, which has one line for
+// each field. Terms that stand in the text as they were written in the query are marked here.
 import type { Fragment, Sql } from "../postgres/connection.js";
 import type { Term, TermConditions } from "./query.js";
 import { beginning, fieldsOf, fold, originOf } from "./text.js";
@@ -10,7 +11,7 @@ export type SearchedField = "data" | "metadata";
 const matchesMax = 100;
 const highlightsMax = 10;
 const pathCharsMax = 1024;
-const lineCharsMax = 20_000; // words are marked in so much of a field
+const lineCharsMax = 20_000; // words are marked only in this first part of a field
 const around = 60; // characters shown before and after the first match
 
 // No folded text holds these characters.
@@ -90,7 +91,7 @@ function wordsIn(line: string | undefined, whole: string): Span[] {
   return spans;
 }
 
-/** The first position of each term as it is written; of a short term, the first at which a word begins. */
+/** The first position of each term as it is written. A short term counts only where a word begins with it. */
 const fragmentsIn = (text: string, terms: Term[]): Span[] =>
   terms.flatMap((term): Span[] => {
     const at = term.short ? beginning(text, term.text) : text.indexOf(term.text);
@@ -101,7 +102,8 @@ const fragmentsIn = (text: string, terms: Term[]): Span[] =>
  * The original text around the first match, with the matches marked; its beginning where no match is known.
  */
 function shown(text: string, whole: string, spans: Span[]): string {
-  if (text.length === whole.length && text.toLowerCase() === whole) return excerpt(text, spans); // folding changed only letters' case, as nearly always
+  // The usual case: folding changed only the case of letters.
+  if (text.length === whole.length && text.toLowerCase() === whole) return excerpt(text, spans);
   const origin = originOf(text, whole);
   if (!origin) return excerpt(whole, spans);
   return excerpt(

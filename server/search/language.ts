@@ -3,7 +3,10 @@ import type { Run } from "../postgres/connection.js";
 
 export interface Language {
   name: string;
-  /** Its id in Postgres: a constant, so that words are made while a statement is planned. */
+  /**
+   * Its id in Postgres. Statements name the language by it, so that Postgres can compute the words of a query
+   * while it plans.
+   */
   oid: number;
 }
 

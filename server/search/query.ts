@@ -1,6 +1,6 @@
-// A search query: its terms, and the SQL conditions that find them. The database makes the words of a term
-// from constants while it plans the statement: so it knows which words say nothing, and which index finds the
-// others.
+// A search query: its terms, and the SQL conditions that find them. Terms and language are constants, so
+// Postgres turns a term into words while it plans the statement. So it knows then which terms are only stop
+// words, and which index finds the other terms.
 import { CortexError } from "../errors/reasons.js";
 import { type Fragment, joinFragments, type Sql } from "../postgres/connection.js";
 import { control } from "../validation/fields.js";
@@ -14,12 +14,16 @@ export interface Term {
   /** The text of the term, folded. */
   text: string;
   quoted: boolean;
-  /** Letters and digits only: found as words in all their forms. Another term is found as it is written. */
+  /**
+   * True for letters, digits, spaces, apostrophes and hyphens, in a script that has spaces between words.
+   * Such a term is found as words, in all their forms. Any other term is found only as it is written.
+   */
   plain: boolean;
   /** One or two letters: found where words begin with them. */
   short: boolean;
   /**
-   * For a term without three letters together, which the trigram index cannot find: a tsquery of its letters.
+   * A tsquery of the letters of a term that the trigram index cannot find: it has no three letters in a row,
+   * or its script has no spaces. undefined for other terms.
    */
   letters: string | undefined;
 }
@@ -44,7 +48,8 @@ export function parseQuery(query: string): Term[] {
     piece.quoted ? piece : { ...piece, text: bare(piece.text) },
   );
   const hasText = ({ text }: { text: string }) => text !== "";
-  const pieces = (bared.some(hasText) ? bared : written).filter(hasText); // a query of marks alone looks for the marks
+  // A query of punctuation alone looks for the punctuation.
+  const pieces = (bared.some(hasText) ? bared : written).filter(hasText);
   if (pieces.length === 0) throw refuse("has no terms");
   if (pieces.length > termsMax)
     throw refuse("has too many terms", `${termsMax}`, `${pieces.length}`);
@@ -131,9 +136,7 @@ export class TermConditions {
     return words.length === 0 ? sql`''::tsquery` : sql`(${joinFragments(sql, words, sql`||`)})`;
   }
 
-  /**
-   * True if the term is left out: a word that says nothing (`the`), beside another term that says something.
-   */
+  /** True if the term is ignored: it has only stop words (`the`), and some other term has more than that. */
   isIgnored(term: Term): Fragment {
     const { sql } = this;
     if (!term.plain || term.quoted) return sql`false`;
@@ -149,8 +152,8 @@ export class TermConditions {
   }
 
   /**
-   * True if the columns hold the term. A term that the trigram index cannot find must not ask it: that would
-   * read all of the index.
+   * True if the columns hold the term. A term that the trigram index cannot find must not use `like`: that
+   * would read the whole index.
    */
   #isFound({ words, text }: SearchColumns, term: Term): Fragment {
     const { sql } = this;

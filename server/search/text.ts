@@ -37,7 +37,7 @@ export const fold = (text: string): string =>
     .toWellFormed()
     .normalize("NFKC")
     .toLowerCase()
-    .replaceAll("ς", "σ") // lower case of Σ, which depends on what follows
+    .replaceAll("ς", "σ") // both are lower case of Σ: toLowerCase() gives ς at the end of a word
     .replace(/[\s\p{Cc}]+/gu, " ");
 
 /**
@@ -88,14 +88,15 @@ function kindOf(code: number | undefined): number {
 
 export const isUnspaced = (text: string): boolean => unspaced.test(text);
 
+/** Letters of a text. A sign is a character that is no letter, digit, mark or space. */
 interface Letters {
-  /** Two neighbours of which one is a sign or of an unspaced script. */
+  /** Two neighbours of which at least one is a sign, a mark or of an unspaced script. */
   pairs: string[];
-  /** Signs and letters of unspaced scripts that nothing follows. */
+  /** Signs, marks and letters of unspaced scripts that a space or the end of the text follows. */
   last: string[];
   /** The first letter and the first two letters of each run of letters. */
   begins: string[];
-  /** The first two letters of each run of letters but one at the start of the text. */
+  /** The first two letters of each run of letters, except a run at the start of the text. */
   later: string[];
 }
 
@@ -118,7 +119,7 @@ export function lettersOf(text: string): Letters {
     if (is !== kind.space && follows !== kind.space && Math.max(is, follows) >= kind.unspaced)
       pairs.add(code, next);
     if (is !== kind.mark) before = is;
-    else if (before === kind.space) before = kind.letter; // a mark belongs to the letter before it, even if that is not there
+    else if (before === kind.space) before = kind.letter; // a mark without a letter before it counts as one
     i = after;
     code = next;
   }

@@ -81,7 +81,8 @@ const onceAttemptsMax = 10;
 
 interface Attempt<Reply> {
   /**
-   * Makes the reply, and stores it under the key in the same transaction; undefined: the request was refused.
+   * Does the work and stores its reply under the key, in one transaction. undefined if the request was
+   * refused.
    */
   attempt(): Promise<Reply | undefined>;
   /** Reads a stored reply. */
@@ -125,7 +126,7 @@ const lostToRival = (error: unknown): boolean =>
     ? error.reason === "CONFLICT"
     : conflictCodes.has(codeOf(error) ?? "");
 
-/** True if the request was refused for what is stored, so that nothing was done. */
+/** True if the request was refused because of the stored data, so that nothing was done. */
 function isRefusal(error: unknown): boolean {
   if (!(error instanceof CortexError)) return false;
   const { repeatable, ambiguous, beforeLookup, timedOut } = traitsOf(error.reason);
@@ -141,8 +142,8 @@ export interface Work {
 }
 
 /**
- * Runs the work in one statement, and stores its reply under the key. Fails with 23505 if there is one
- * already.
+ * Runs the work in one statement, and stores its reply under the key. Fails with 23505 (unique_violation) if
+ * a reply is stored already.
  */
 export async function runWork<Reply extends object>(
   run: Run,

@@ -1,10 +1,11 @@
-// The one write path, for entries and for versions. A write joins a batch. If a key is locked, it waits for the
-// key and tries again. A repeat (same request id) gets the stored reply of the attempt that was applied:
-//   - if that attempt has committed, the statement finds its reply;
-//   - if it is still on its way on this server, the repeat waits for its batch, since the request id is a
-//     conflict key;
-//   - if it is on its way on another server, the repeat waits for its row lock, or fails with unique_violation
-//     (23505) and runs again, and then finds the reply.
+// The one write path, for entries and for versions. A write joins a batch. If a key is locked, the write
+// waits for the key and tries again. A repeat (same request id) gets the stored reply of the attempt that was
+// applied:
+//   - If that attempt has committed, the statement of the repeat finds the reply.
+//   - If that attempt still runs on this server, the repeat waits until the batch of the attempt has ended,
+//     because the request id is a conflict key.
+//   - If that attempt still runs on another server, the repeat waits for the row lock of the attempt, or
+//     fails with unique_violation (23505) and runs again. Then it finds the reply.
 import { setTimeout as pause } from "node:timers/promises";
 import type { CortexError } from "../errors/reasons.js";
 import { codeOf } from "../errors/sqlstate.js";
@@ -77,7 +78,7 @@ export class WriteKind<W extends Write, Row extends object, Result>
     return write.conflictKeys;
   }
 
-  /** Makes the writes in one statement, again where a rival was faster. */
+  /** Makes the writes in one statement, and runs it again if a rival was faster. */
   async run(
     run: Run,
     writes: W[],

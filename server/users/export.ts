@@ -1,5 +1,5 @@
-// Everything that is linked to a user, as lines of JSON. What was stored is given to the letter, but for line
-// breaks between its tokens.
+// Everything that is linked to a user, as lines of JSON. Stored JSON is given unchanged, except that line
+// breaks between its tokens become spaces.
 import type { ExportRequest } from "../../gen/cortex/users/v1/users_pb.js";
 import { CortexError } from "../errors/reasons.js";
 import type { Call } from "../grpc/call.js";

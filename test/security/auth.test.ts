@@ -395,10 +395,7 @@ describe("with keys", () => {
         { keys: [{ ...key, tenants: "acme" }] },
         'keys[0]: its tenants are not a list of texts, nor "*"',
       ],
-      [
-        { keys: [{ ...key, tenants: ["a\nb"] }] },
-        "keys[0]: it names a tenant that there cannot be",
-      ],
+      [{ keys: [{ ...key, tenants: ["a\nb"] }] }, "keys[0]: it names an invalid tenant id"],
       [{ keys: [{ ...key, principal: "" }] }, "its principal is not a text, is empty"],
       [
         { keys: [{ ...key, namespace: ["x"] }] },

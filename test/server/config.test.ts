@@ -62,10 +62,10 @@ describe("a setting", () => {
     [["--auth", "jwt"], "--auth jwt needs --jwt-issuer"],
     [["--auth", "jwt", "--jwt-issuer", "i", "--jwt-audience", "a"], "needs one of --jwt-secret"],
     [["--rate-burst", "5"], "--rate-burst means nothing without --rate-per-second"],
-    [["--jwt-audience", "a"], "mean nothing without --auth jwt"],
+    [["--jwt-audience", "a"], "means nothing without --auth jwt"],
     [["--jwt-jwks-url", "ftp://x"], "--jwt-jwks-url takes a URL"],
     [["--jwt-jwks-url", "https://u:secret@h/k"], "without a user and password"],
-    [["--tls-cert", "c"], "--tls-cert and --tls-key go together"],
+    [["--tls-cert", "c"], "--tls-cert needs --tls-key"],
     [["--tls-client-ca", "c"], "--tls-client-ca needs --tls-cert"],
     [
       ["--listen", "0.0.0.0:1"],

@@ -1,6 +1,6 @@
 -- The audit trail moves from the users' type `audit-log` to the server's own type `$cortex/audit`. A record of it names users by a
--- digest, belongs to no user, and stays when a user is erased. Records are named by a random id, so each has one version, whose digest
--- follows from nothing.
+-- digest, belongs to no user, and stays when a user is erased. Each record has a random id and one version, so its digest has no previous
+-- digest.
 create function pg_temp.audit_digest(tenant text, content text) returns text language sql immutable as $$
   select encode(sha256(convert_to(tenant, 'UTF8') || '\x00'::bytea || convert_to(content, 'UTF8')), 'hex')
 $$;
@@ -51,8 +51,8 @@ delete from immutable h using moved where h.tenant = moved.tenant and h.type = '
 -- The sweep finds old records of all tenants.
 create index immutable_audit_by_age on immutable (created_at) where type = '$cortex/audit';
 
--- A server of the release before would still write records of the type `audit-log`. So the views move to another schema, and what it
--- finds under the old names fails each of its statements, as if the database were starting up: 57P03, which it knows as "not applied".
+-- A server of the release before would still write records of the type `audit-log`. So the views move to another schema. The views that
+-- it finds under the old names make each of its statements fail with 57P03 (the database is starting up), which it reports as not applied.
 create schema tenant_view;
 do $$
 declare

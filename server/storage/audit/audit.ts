@@ -12,7 +12,7 @@ import { versionWrites } from "../versions/write.js";
 
 export const auditType = `${reservedTypePrefix}audit`;
 
-/** Names a user, or a text that holds a user's id, to whoever knows it already, and to nobody else. */
+/** The digest of a user's id, or of a text that holds it. It tells nothing to who does not know the text. */
 export const auditDigest = (tenant: string, text: string): string =>
   createHash("sha256").update(`${tenant}\0${text}`).digest("hex");
 

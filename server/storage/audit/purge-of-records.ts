@@ -1,5 +1,5 @@
-// What Purge, PurgeMany and PurgeVersions of records share: the users whose versions they delete, and the
-// entry for the audit trail.
+// Shared by Purge, PurgeMany and PurgeVersions of records: finds the users whose versions they delete, and
+// makes the entry for the audit trail.
 import type { Fragment, Sql } from "../../postgres/connection.js";
 import type { AuditEntry } from "./audit.js";
 
@@ -16,8 +16,8 @@ export const recordPurgeEntry = (
 });
 
 /**
- * Two steps of a statement: `owner`, the users whose versions the records have, and `only_user`, if it is one
- * user.
+ * Two steps of a statement. `owner` gives the users whose versions the records have. `only_user` gives the
+ * user if there is just one, else null.
  */
 export const ownersOf = (sql: Sql, tenant: string, records: Fragment): Fragment => sql`
   owner as materialized (

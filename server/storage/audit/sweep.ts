@@ -6,7 +6,7 @@ import { auditType } from "./audit.js";
 const sweepLock = 0x61756469; // "audi"
 const batchMax = 1000;
 
-/** Deletes what is older than so many days; 0 keeps everything. Returns how many records it deleted. */
+/** Deletes records older than `days` days; 0 keeps all. Returns how many records it deleted. */
 export async function sweepAudit(run: Run, days: number): Promise<number> {
   if (days === 0) return 0;
   for (let total = 0; ; ) {

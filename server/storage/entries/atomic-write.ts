@@ -13,7 +13,10 @@ export interface AtomicWrite extends Write {
   /** Largest value that it may leave, and largest reply, in bytes of UTF-8. */
   valueBytesMax: number;
   replyBytesMax: number;
-  /** Of a transaction: how many of the operations are preconditions. Its refusals are TRANSACTION_FAILED. */
+  /**
+   * For a transaction, how many of the operations are preconditions; a refusal is then TRANSACTION_FAILED.
+   * undefined for any other write.
+   */
   preconditions: number | undefined;
 }
 
@@ -24,8 +27,8 @@ export function atomicWrite(
   preconditions?: number,
 ): AtomicWrite {
   const keys = operations.map(entryName);
-  // Writes of one operation each may share a key in a batch. A write of several operations has its keys
-  // alone.
+  // A write of one operation may share its key with other such writes in a batch. A write of several
+  // operations shares none of its keys.
   const batchable = operations.length === 1;
   const conflictKeys = (batchable ? keys : [...new Set(keys)]).map((name) => ({ name, batchable }));
   if (idempotencyKey)

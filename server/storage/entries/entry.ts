@@ -1,5 +1,5 @@
-// An entry: its name, its row, its message, and when it is there at all. Every statement names the table
-// `mutable` as `m`.
+// An entry: its name, its row, its message, and the condition that it has not expired. Every statement names
+// the table `mutable` as `m`.
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Record as RecordMessage } from "../../../gen/cortex/mutable/v1/mutable_pb.js";
 import type { Fragment, Sql } from "../../postgres/connection.js";
@@ -27,7 +27,7 @@ export function parseKey(
 export const entryName = ({ tenant, namespace, key }: EntryKey): string =>
   `${tenant}\0${namespace}\0${key}`;
 
-/** The name in KeyLocks of a namespace that a transaction keeps without new keys. */
+/** The name in KeyLocks of a namespace. A transaction that owns it lets nobody else create keys there. */
 export const namespaceName = (tenant: string, namespace: string): string =>
   `${tenant}\0${namespace}`;
 
@@ -54,8 +54,8 @@ export const columns = (sql: Sql): Fragment => sql`
   coalesce(a.count, 0) as access_count, a.accessed_at`;
 
 /**
- * The access statistics `a` of `m`. They are of this life of the key, not of one before it was deleted or
- * expired.
+ * The access statistics `a` of `m`, counted since the entry was created. Those of an earlier entry under the
+ * same key do not match.
  */
 export const accessOf = (sql: Sql): Fragment => sql`
   a.tenant = m.tenant and a.namespace = m.namespace and a.key = m.key and a.created_revision = m.created_revision`;

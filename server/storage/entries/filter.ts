@@ -1,4 +1,4 @@
-// Which entries of a namespace match: the same in List, Count, PurgeMany and the lists of transactions.
+// The filter of entries in a namespace, which List, Count, PurgeMany and the lists of transactions share.
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Filter } from "../../../gen/cortex/mutable/v1/mutable_pb.js";
 import type { Fragment, Sql } from "../../postgres/connection.js";

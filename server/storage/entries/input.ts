@@ -39,7 +39,7 @@ type InputOperation = InputRow<typeof operationColumns>;
 interface Input {
   keys: InputKey[];
   operations: InputOperation[];
-  /** True if there are writes of several operations, deletes, request ids. */
+  /** These are true if any write has several operations, a delete, or a request id. */
   hasAtomic: boolean;
   hasDeletes: boolean;
   hasRequests: boolean;

@@ -17,7 +17,7 @@ export interface Operation extends EntryKey {
   userId?: string | null | undefined;
   metadata?: string | null | undefined;
   ttlSeconds?: number | undefined;
-  /** Refuses the operation unless the entry is there, or is not. */
+  /** The operation is refused unless the entry is present, or unless it is absent. */
   expects?: "present" | "absent" | undefined;
   ifRevision?: string | undefined;
 }

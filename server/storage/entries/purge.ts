@@ -11,7 +11,7 @@ const keysShownMax = 1000;
 interface Purged {
   deleted: number;
   keys: string[];
-  /** The user of the entries, if all of one user's. */
+  /** The user whose entries were deleted; null if there were several users or none. */
   user: string | null;
 }
 

@@ -7,7 +7,7 @@ import { columns, type EntryKey, type EntryRow, joinAccess, live, toRecord } fro
 // The most that names, times and numbers of a record take on the wire.
 const overheadBytes = check.namespaceBytesMax + check.keyBytesMax + check.userIdBytesMax + 256;
 
-/** The entries of the keys, which are of one tenant, in their order. */
+/** Reads the entries of the keys, in the order of the keys. All keys are of one tenant. */
 export async function readEntries(run: Run, keys: EntryKey[], bytesMax: number) {
   const { tenant = "" } = keys[0] ?? {};
   // The statement sums the sizes first. If the reply would be too large, it returns only the sum, and reads

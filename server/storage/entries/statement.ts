@@ -15,7 +15,10 @@ import { cells } from "./reply.js";
 const keyRows = recordset("asked", keyColumns);
 const operationRows = recordset("op", operationColumns);
 
-/** The lock that keeps a namespace without new keys. Whoever creates a key takes it shared. */
+/**
+ * The advisory lock on the creation of keys in a namespace. Whoever creates a key takes it shared. A
+ * transaction that lists the namespace takes it exclusively, so that nobody else creates keys meanwhile.
+ */
 export const creationLock = (sql: Sql, tenant: Fragment, namespace: Fragment): Fragment =>
   sql`creation_lock(${tenant}, ${namespace})`;
 
@@ -25,7 +28,8 @@ export function statement(sql: Sql, writes: AtomicWrite[], wait: boolean): Fragm
   return sql`
     with recursive locked_key as materialized (
       select asked.*, held.*, found.present,
-        -- The row is there and locked; or it was deleted while it was waited for, and only the next statement sees what came after.
+        -- True if the row exists but we could not lock it. Either somebody else has locked it, or it was
+        -- deleted while we waited for its lock: only the next statement sees what was stored after that.
         held.revision is null and (
           select m.revision from mutable m
           where m.tenant = asked.tenant and m.namespace = asked.namespace and m.key = asked.key) is not null as locked,
@@ -38,7 +42,7 @@ export function statement(sql: Sql, writes: AtomicWrite[], wait: boolean): Fragm
         where m.tenant = asked.tenant and m.namespace = asked.namespace and m.key = asked.key
         for no key update ${wait ? sql`` : sql`skip locked`}
       ) as held on true
-      cross join lateral ( -- once the row is locked
+      cross join lateral ( -- evaluated once the row is locked
         select held.revision is not null and (held.expire_at is null or held.expire_at > clock_timestamp()) as present offset 0
       ) as found
     ), operation as materialized (
@@ -88,7 +92,7 @@ export function statement(sql: Sql, writes: AtomicWrite[], wait: boolean): Fragm
         select judged.refusal, judged.refusal is null and op.kind <> 'check' and (op.kind <> 'delete' or was.present) as changes
         from (select ${refusal(sql, valueBytesMax, replyBytesMax)} as refusal offset 0) as judged
       ) as verdict
-    ), too_large as materialized ( -- writes whose replies are
+    ), too_large as materialized ( -- writes whose replies are too large
       ${
         hasAtomic
           ? sql`select write from states where atomic is not null and ${isComputed(sql)} group by write having sum(bytes) > ${replyBytesMax}`
@@ -102,8 +106,8 @@ export function statement(sql: Sql, writes: AtomicWrite[], wait: boolean): Fragm
           when stored is not null then 'delete' else 'hold' end as change
       from states as final
       where last and case when present then revision is distinct from stored
-          when stored is not null then revision is not null -- it was there
-          else atomic is not null end -- absent, and to stay so: see inserted
+          when stored is not null then revision is not null -- a live entry was deleted
+          else atomic is not null end -- it was absent: see the placeholder in inserted
         ${room ? sql`and (select refusal from quota) is null` : sql``} ${
           hasAtomic
             ? sql`and (atomic is null
@@ -116,7 +120,8 @@ export function statement(sql: Sql, writes: AtomicWrite[], wait: boolean): Fragm
       select tenant, namespace, key, value, user_id, metadata, agent_id, principal, created_at, updated_at, expire_at, revision, created_revision
       from changed where change = 'insert'
       ${
-        // A key that a transaction found absent stays absent until it ends: an expired entry holds its place.
+        // A key that a write of several operations found absent must stay absent until the write commits. So
+        // an expired entry is inserted as a placeholder: whoever wants to create the key waits for its row.
         hasAtomic
           ? sql`union all
               select tenant, namespace, key, 'null', null, '{}', null, null, at, at, '-infinity', nextval('revision'), 0
@@ -125,7 +130,8 @@ export function statement(sql: Sql, writes: AtomicWrite[], wait: boolean): Fragm
       }
       order by 1, 2, 3
     ), updated as (
-      -- An insert that always conflicts, with rows that we have locked: an update needs a join, whose plan might scan the table.
+      -- An insert that always conflicts, since we have locked these rows. It replaces an update, which would
+      -- need a join, whose plan might scan the table.
       insert into mutable as m
         (tenant, namespace, key, value, user_id, metadata, agent_id, principal, created_at, updated_at, expire_at, revision, created_revision)
       select tenant, namespace, key, value, user_id, metadata, agent_id, principal, created_at, updated_at, expire_at, revision, created_revision
@@ -170,7 +176,7 @@ export function statement(sql: Sql, writes: AtomicWrite[], wait: boolean): Fragm
     from result order by number`;
 }
 
-/** True if the key may be created: false while a transaction keeps the namespace without new keys. */
+/** True if the key may be created: false while another transaction that has listed the namespace is open. */
 function creatable(sql: Sql, wait: boolean): Fragment {
   const lock = creationLock(sql, sql`asked.tenant`, sql`asked.namespace`);
   return wait
@@ -229,7 +235,7 @@ const refusal = (sql: Sql, valueBytesMax: number, replyBytesMax: number): Fragme
     when not was.present and was.creatable is false and op.kind not in ('check', 'delete') then 'LOCKED'
   end`;
 
-/** True if the only write of the statement adds more than there is room for. What adds nothing always may. */
+/** Selects which quota the only write of the statement exceeds; null if none. Adding nothing exceeds none. */
 const overQuota = (sql: Sql, room: Room): Fragment => sql`
   select case
       when keys > greatest(0, ${room.keys}::bigint) then 'QUOTA_KEYS'

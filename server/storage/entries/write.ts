@@ -25,7 +25,7 @@ export const entryWrites = new WriteKind<AtomicWrite, OperationRow, Result[]>({
   statement,
   outcomes,
   parseReply: (reply, { operations }) => resultsOf(JSON.parse(reply) as Cells[], operations),
-  addsExactly: false, // whether a key is new only the statement knows
+  addsExactly: false, // only the statement knows whether a key is new
 });
 
 function outcomes(writes: AtomicWrite[], rows: OperationRow[]): Outcome<Result[]>[] {

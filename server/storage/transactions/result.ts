@@ -17,7 +17,7 @@ interface StoredRecord {
   };
 }
 
-/** The results as a reply to store, whole: it is read without the request. */
+/** The results as a reply to store. It holds whole values, because it is read without the request. */
 export const toReply = (results: StepResult[]): string =>
   JSON.stringify(
     results.map((result): Cells | StoredRecord => {

@@ -36,7 +36,7 @@ export class Session {
   steps = 0;
   readonly results: StepResult[] = [];
   readonly #call: Call;
-  /** The names that it owns in KeyLocks: keys, and namespaces that it keeps without new keys. */
+  /** The names that it owns in KeyLocks: keys, and namespaces where it lets nobody else create keys. */
   readonly #names = new Set<string>();
   /** The keys whose rows it has locked. */
   readonly #locked = new Set<string>();
@@ -56,7 +56,7 @@ export class Session {
     return this.#locking(keys, (run) => readEntries(run, keys, messageBytesMax));
   }
 
-  /** Lists and locks the entries that match. Nobody creates a key in the namespace meanwhile. */
+  /** Lists and locks the entries that match. Nobody else creates a key there until the transaction ends. */
   async list(filter: EntryFilter, limit: number): Promise<EntryRow[]> {
     const { tenant, namespace } = filter;
     const { config } = this.#call.server;
@@ -85,7 +85,7 @@ export class Session {
     );
   }
 
-  /** Takes steps, the first of which are preconditions. */
+  /** Takes steps. The first `preconditions` of them are preconditions. */
   async write(steps: TransactionStep[], preconditions = 0): Promise<StepResult[]> {
     await this.#wait(steps.map(stepName));
     const before = this.steps;
@@ -228,7 +228,8 @@ export class Session {
           ${sorted.map((k) => k.tenant)}::text[], ${sorted.map((k) => k.namespace)}::text[], ${sorted.map((k) => k.key)}::text[]
         ) with ordinality as asked (tenant, namespace, key, number)
         order by number
-        on conflict (tenant, namespace, key) do update set revision = m.revision where false -- which still locks the row
+        -- On a conflict, nothing is updated (where false), but the row is locked.
+        on conflict (tenant, namespace, key) do update set revision = m.revision where false
         returning m.tenant, m.namespace, m.key`,
     );
     this.#placeholders.push(...created);
@@ -287,7 +288,7 @@ function checkReplySize(bytes: number, bytesMax: number): void {
     throw new CortexError("REPLY_TOO_LARGE", { limit: `${bytesMax}`, got: `${bytes}` });
 }
 
-/** A constraint that a rival's commit violates (class 23) rolled the transaction back: it can run again. */
+/** A constraint failed (class 23) as a rival committed first. All is rolled back, so it can run again. */
 function toConflict(error: unknown): never {
   if (codeOf(error)?.startsWith("23")) throw new CortexError("CONFLICT", {}, { cause: error });
   throw error;

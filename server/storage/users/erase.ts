@@ -1,5 +1,5 @@
 // Counts and erases the data that is linked to a user, table by table. A new table that names users belongs
-// in both.
+// both in `countLinked` and in `erase`.
 import type { Run } from "../../postgres/connection.js";
 
 /** Numbers of rows by table. */
@@ -40,7 +40,7 @@ export async function countLinked(run: Run, tenant: string, id: string): Promise
 
 /**
  * Locks the user; false if there is none. From then on nobody can link anything to the user, and earlier
- * writes that do are done.
+ * writes that linked something have ended.
  */
 export async function lockUser(run: Run, tenant: string, id: string): Promise<boolean> {
   const rows = await run(
@@ -50,9 +50,10 @@ export async function lockUser(run: Run, tenant: string, id: string): Promise<bo
 }
 
 /**
- * Erases the user, who is locked, and everything linked. In several statements, because each sees only what
- * was there when it began: entries are deleted before the stored replies that name their users are looked
- * for, and records are locked before their versions are read.
+ * Erases the user, who is locked, and everything linked. It takes several statements, because each sees only
+ * what was committed when it began. Entries are deleted first, which waits for writes to them. Only then does
+ * a later statement see the replies that these writes have stored. In the same way, records are locked before
+ * their versions are read.
  */
 export async function erase(run: Run, tenant: string, id: string): Promise<Counts> {
   const [entries] = await run<Pick<Row, "mutable" | "mutable_access">>(

@@ -1,4 +1,4 @@
-// Which records match, by their current version: the same in List, Count, Search and PurgeMany.
+// The filter of records by their current version, which List, Count, Search and PurgeMany share.
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Filter } from "../../../gen/cortex/immutable/v1/immutable_pb.js";
 import { CortexError } from "../../errors/reasons.js";

@@ -1,5 +1,5 @@
-// The versions before the current one, as a record carries them: at most the last 100, and as many of them as
-// fit.
+// The previous versions that a record carries in a reply: at most the last 100 before its current version,
+// and only as many as fit a limit of bytes.
 import type { Run } from "../../postgres/connection.js";
 import { byteWindow, inOrder, sizedRow } from "../keyset.js";
 import { columns, type RecordRow, retained, type VersionRow, wireSize } from "./version.js";
@@ -8,7 +8,7 @@ export const versionsMax = 100;
 export const historyBytesMax = 1024 * 1024;
 export const listHistoryBytesMax = 512 * 1024; // so that a message with its records stays below 4 MiB
 
-/** The versions before those of the records, record by record. All together they take about `bytesMax`. */
+/** The versions before `version` of each record, oldest first. All together take at most about `bytesMax`. */
 export async function previousVersions(
   run: Run,
   tenant: string,

@@ -26,6 +26,6 @@ export function checkReserved(caller: Caller, type: string, field: string): void
   throw new CortexError("PERMISSION_DENIED", { problem, permission: "admin", field });
 }
 
-/** The record's name in KeyLocks. Its second part is empty, which no entry's is. */
+/** The record's name in KeyLocks. Its second part is empty, so it never equals the name of an entry. */
 export const recordLockName = (tenant: string, type: string, id: string): string =>
   `${tenant}\0\0${type}\0${id}`;

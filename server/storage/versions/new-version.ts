@@ -112,7 +112,7 @@ export function newVersion(
   };
 }
 
-/** The same version, whose reply is stored under its request id. */
+/** Adds the idempotency key under which the reply is stored; no change if there is no request id. */
 export function withIdempotencyKey(version: NewVersion): NewVersion {
   const { tenant, requestId, conflictKeys } = version;
   const key = idempotencyKey(requestId, "Immutable/Store", identityOf(version));

@@ -83,7 +83,8 @@ export function statement(sql: Sql, versions: NewVersion[], wait: boolean): Frag
       select asked.*, r.fingerprint as repeats, h.version, h.first_version, h.created_at, h.first_created_at, h.user_id,
         h.metadata, h.digest,
         h.tenant <> asked.tenant as "foreign",
-        -- The record is locked; or others stored while it was waited for, and only the next statement sees their versions.
+        -- True if we could not lock the record, or if others stored while we waited for its lock: only the
+        -- next statement sees their versions.
         h.digest is distinct from seen.digest as locked,
         moment.at
       from ${versionRows(sql, versions.map(inputOf))}
@@ -97,7 +98,7 @@ export function statement(sql: Sql, versions: NewVersion[], wait: boolean): Frag
       left join lateral (
         select r.fingerprint from request r where r.tenant = asked.tenant and r.id = asked.request_key offset 0
       ) as r on ${requests}::boolean and asked.fingerprint is not null
-      cross join lateral ( -- once the record is locked
+      cross join lateral ( -- evaluated once the record is locked
         select greatest(${now(sql)}, h.created_at + interval '1 millisecond')::timestamptz as at offset 0
       ) as moment
     ), judged as materialized (
@@ -118,8 +119,8 @@ export function statement(sql: Sql, versions: NewVersion[], wait: boolean): Frag
       from judged
       cross join lateral (
         select coalesce(judged.version, 0) + 1 as version,
-          -- Times are whole milliseconds that increase: a second version within a millisecond waits for the next millisecond, but not
-          -- for long where the clock was set back.
+          -- The times of the versions of a record are whole milliseconds and increase. So a second version
+          -- within a millisecond waits for the next one, but at most 50 ms, as the clock may be set back.
           case when at > clock_timestamp() and refusal is null
             then pg_sleep(least(extract(epoch from at - clock_timestamp()), 0.05)::float8)::text end as slept
         offset 0
@@ -142,7 +143,8 @@ export function statement(sql: Sql, versions: NewVersion[], wait: boolean): Frag
       from changed where version is null
       order by tenant, type, id
     ), updated as (
-      -- An insert that always conflicts, with rows that we have locked: an update needs a join, whose plan might scan the table.
+      -- An insert that always conflicts, since we have locked these rows. It replaces an update, which would
+      -- need a join, whose plan might scan the table.
       insert into immutable as h (tenant, type, id, version, first_version, created_at, first_created_at, user_id, metadata, agent_id, principal, digest,
         labels, data_text, data_words, metadata_text, metadata_words)
       select tenant, type, id, new_version, new_first, at, first_created_at, said_user, said_metadata::json, agent, principal, new_digest,

@@ -1,12 +1,12 @@
-// Enforces retention on records that nobody stores again, after it was made shorter. In bounded statements,
-// one server at a time.
+// Deletes the versions beyond retention of records that nobody stores again after retention was shortened.
+// Runs in bounded statements, on one server at a time.
 
 import type { Retention } from "../../config/retention.js";
 import type { Run } from "../../postgres/connection.js";
 
 const sweepLock = 0x72657461; // "reta"
 const recordsMax = 100;
-const versionsMax = 100; // of each
+const versionsMax = 100; // of each record
 
 /** Deletes versions beyond what retention keeps. Returns how many. */
 export async function sweepVersions(
@@ -16,7 +16,7 @@ export async function sweepVersions(
   for (let total = 0; ; ) {
     const [row] = await run<{ records: string; versions: string }>(
       (sql) => sql`
-        with recursive type as ( -- the types that have a record of several versions, by one lookup in the index each
+        with recursive type as ( -- the types with a record of several versions; each takes one index lookup
           (select type from immutable where version > first_version order by type limit 1)
           union all
           select next.type from type
@@ -38,7 +38,7 @@ export async function sweepVersions(
             for no key update skip locked
           ) as h
           where retention.keep > 0
-            -- not where others stored meanwhile: only the next statement sees their versions
+            -- skips records that others stored meanwhile: only the next statement sees their versions
             and h.digest = (select s.digest from immutable s where s.tenant = h.tenant and s.type = h.type and s.id = h.id)
           limit ${recordsMax}
         ), moved as (

@@ -42,7 +42,7 @@ export const wireSize = (sql: Sql): Fragment =>
 export const isRecord = (sql: Sql, { tenant, type, id }: RecordName): Fragment =>
   sql`h.tenant = ${tenant} and h.type = ${type} and h.id = ${id}`;
 
-/** The versions `v` of the record `h` that retention left, those erased with a user aside. */
+/** The versions `v` of the record `h` that are kept, without those erased with a user. */
 export const retained = (sql: Sql): Fragment => sql`
   v.tenant = h.tenant and v.type = h.type and v.id = h.id and v.version >= h.first_version and v.data is not null`;
 
@@ -51,9 +51,10 @@ export const current = (sql: Sql): Fragment => sql`
   v.tenant = h.tenant and v.type = h.type and v.id = h.id and v.version = h.version and v.data is not null`;
 
 /**
- * The last version of `h` stored at the time or before, also if it was erased; where none is kept, the number
- * before the first that is. Versions have no gaps and their times increase, so a binary search finds it: 14
- * lookups among 10 000 versions, without a second index that each store would have to write.
+ * The number of the last version of `h` that was stored at `time` or before, also if it was erased. If no
+ * such version is kept, the number before the first kept version. Versions have no gaps and their times
+ * increase, so a binary search finds it: 14 lookups among 10 000 versions, without a second index that each
+ * store would have to write.
  */
 export const versionAt = (sql: Sql, time: Date): Fragment => sql`(
   with recursive bound (low, high) as (
@@ -82,7 +83,7 @@ export function toVersion(row: VersionRow): VersionMessage {
   };
 }
 
-/** A record with the versions before that it is to show, ascending. */
+/** A record with the previous versions to show, oldest first. */
 export function toRecord(row: RecordRow, previous: VersionRow[] = []): RecordMessage {
   return {
     $typeName: "cortex.immutable.v1.Record",

@@ -39,7 +39,7 @@ const versionMismatch = ({ type, id, ifVersion }: NewVersion, current: number) =
     current_version: `${current}`,
   });
 
-/** The record in a stored reply. What the request itself says is not stored twice. */
+/** The record in a stored reply. The reply leaves out what the request has, such as the data. */
 function recordOf(reply: string, { type, id, data, requestId }: NewVersion): RecordRow {
   const stored = JSON.parse(reply) as {
     version: number;
