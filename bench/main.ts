@@ -7,11 +7,12 @@ import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { create, type DescMethodUnary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import pino from "pino";
 import { Cortex } from "../client/index.js";
 import { MutableStore } from "../gen/cortex/mutable/v1/mutable_pb.js";
 import { startEmbedded } from "../server/embedded/cluster.js";
 import { connect, type Sql } from "../server/postgres/connection.js";
-import { migrate } from "../server/postgres/migrate.js";
+import { prepareDatabase } from "../server/postgres/prepare.js";
 import { barrier } from "./barrier.js";
 import { immutables } from "./immutable.js";
 import { Load } from "./load.js";
@@ -24,7 +25,7 @@ const directory = await mkdtemp(join(tmpdir(), "cortex-bench-"));
 await chmod(directory, 0o711);
 const log = { info: () => {}, warn: () => {} };
 const postgres = await startEmbedded(directory, log);
-await migrate(postgres.url);
+await prepareDatabase(postgres.url, { waitSeconds: 30, connections: 0 }, pino({ level: "silent" }));
 const sql = connect(postgres.url, { max: 10, max_pipeline: 0 });
 const transactions = connect(postgres.url, { max: 10 }); // the driver's begin() needs pipelining
 const [server, address] = await started([

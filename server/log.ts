@@ -13,7 +13,10 @@ export function createLog({ logLevel, logFormat }: Config): Logger {
   };
   const readable = logFormat === "pretty" || (logFormat === "auto" && process.stderr.isTTY);
   return readable
-    ? pino(options, pretty({ destination: 2, sync: true, ignore: "pid,hostname" }))
+    ? pino(
+        options,
+        pretty({ destination: 2, sync: true, singleLine: true, ignore: "pid,hostname" }),
+      )
     : pino(options, pino.destination({ fd: 2, sync: true }));
 }
 

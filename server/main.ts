@@ -1,20 +1,24 @@
 #!/usr/bin/env -S node --max-semi-space-size=64
-// The command: parses flags and environment, and starts the server. With --workers N (2 or more), N worker
-// processes serve. This process then only starts them, and the embedded Postgres if one is needed.
+// The command: parses flags and environment, and starts the server. With --workers N this process owns the
+// embedded Postgres, and N others serve.
 import cluster from "node:cluster";
-import { createRequire } from "node:module";
+import { resolve } from "node:path";
 import type { Logger } from "pino";
-import { type Config, Printed, parseConfig, UsageError } from "./config/config.js";
-import { CortexError } from "./errors/reasons.js";
-import { codeOf } from "./errors/sqlstate.js";
+import {
+  type Config,
+  Printed,
+  parseConfig,
+  UsageError,
+  unknownVariables,
+} from "./config/config.js";
+import { version } from "./config/version.js";
+import type { Embedded } from "./embedded/cluster.js";
 import { createLog } from "./log.js";
+import { placeOf } from "./postgres/explain.js";
 import { connectionsNeeded } from "./postgres/pools.js";
-import { start } from "./start.js";
+import { type Running, start } from "./start.js";
+import { type StopSignal, stopSignal } from "./stop-signal.js";
 import { runWorkers } from "./workers.js";
-
-const { version } = createRequire(import.meta.url)("cortex-store/package.json") as {
-  version: string;
-};
 
 async function main(): Promise<void> {
   const config = configure();
@@ -24,7 +28,7 @@ async function main(): Promise<void> {
     if (cluster.isWorker) await serveAsWorker(config, log);
     else await serve(config, log);
   } catch (error) {
-    console.error(`cortex-store: ${explain(error)}`);
+    console.error(`cortex-store: ${error instanceof Error ? error.message : error}`);
     log.debug({ err: error }, "start failed");
     process.exit(1);
   }
@@ -43,55 +47,89 @@ function configure(): Config | undefined {
 }
 
 async function serve(config: Config, log: Logger): Promise<void> {
-  const stopped = stopSignal();
-  const embedded = config.databaseUrl ? undefined : await startPostgres(config, log);
+  log.info({}, `cortex-store ${version} starts, on Node ${process.versions.node}`);
+  for (const problem of unknownVariables(process.env, version)) log.warn({}, problem);
+  let embedded: Embedded | undefined;
+  const stop = stopSignal(() => embedded?.stop("immediate"));
   try {
+    embedded = config.databaseUrl ? undefined : await startPostgres(config, log);
     const url = embedded?.url ?? config.databaseUrl ?? "";
-    const running =
-      config.workers > 1 ? await runWorkers(config, url, log) : await start(config, url, log);
-    console.log(`cortex-store listening on ${running.address}`);
-    await stopped;
-    log.info({}, "stopping");
-    await running.stop();
+    const run = config.workers > 1 ? runWorkers : start;
+    const running = await unlessStopped(stop, () => run(config, url, log, stop.asked));
+    if (running) {
+      describe(config, running, log);
+      console.log(`cortex-store listening on ${running.address}`);
+      await stop.stopped;
+      log.info({}, "stopping");
+      await running.stop();
+    }
   } finally {
-    await embedded?.stop();
+    await embedded?.stop("fast");
   }
   process.exit(0);
 }
 
-/** Starts the embedded Postgres. Its code is imported only here: with a DATABASE_URL it is never loaded. */
-async function startPostgres(config: Config, log: Logger) {
+/** Runs a start; gives undefined if the server was asked to stop before it served. */
+async function unlessStopped(
+  { asked }: StopSignal,
+  starting: () => Promise<Running>,
+): Promise<Running | undefined> {
+  if (asked.aborted) return undefined;
+  try {
+    return await starting();
+  } catch (error) {
+    if (asked.aborted) return undefined;
+    throw error;
+  }
+}
+
+/** The embedded Postgres is imported only where it is used: with DATABASE_URL its npm package is not needed. */
+async function startPostgres(config: Config, log: Logger): Promise<Embedded> {
   const { startEmbedded } = await import("./embedded/cluster.js");
-  return startEmbedded(config.dataDir, log, connectionsNeeded(config));
+  return startEmbedded(config.dataDir, log, connectionsNeeded(config) + reservedConnections);
+}
+
+const reservedConnections = 20; // for psql and the like
+
+/** Logs what a person wants to know of a server that has started. */
+function describe(config: Config, { database }: Running, log: Logger): void {
+  const { auth, databaseUrl, tlsCert, tlsClientCa } = config;
+  const place = placeOf(databaseUrl ?? "postgres://embedded");
+  log.info(
+    {},
+    databaseUrl
+      ? `the data is in Postgres ${database.postgres} at ${place.address}, database ${place.database}, role ${place.role}`
+      : `the data is in ${resolve(config.dataDir)}, in an embedded Postgres ${database.postgres}`,
+  );
+  const { migrations, applied } = database;
+  log.info(
+    {},
+    `the schema is up to date: ${migrations} migrations, ${applied} of them applied now`,
+  );
+  const callers = {
+    none: tlsClientCa
+      ? "callers need a client certificate (--tls-client-ca), and may do everything in every tenant"
+      : "callers need no credentials, and may do everything in every tenant (--auth none)",
+    keys: `callers need a key of ${config.authKeysFile}, which says their tenants (--auth keys)`,
+    jwt: `callers need a token of ${config.jwtIssuer}, which says their tenants (--auth jwt)`,
+  };
+  log.info({}, `${callers[auth]}; ${tlsCert ? "TLS" : "no TLS"}`);
 }
 
 async function serveAsWorker(config: Config, log: Logger): Promise<void> {
-  const stopped = stopSignal();
-  process.once("disconnect", () => process.kill(process.pid, "SIGTERM")); // the primary process is gone
-  const running = await start(config, config.databaseUrl ?? "", log);
-  process.send?.({ address: running.address });
-  await stopped;
-  await running.stop();
-  process.exit(0);
-}
-
-/** Resolves at the first SIGTERM or Ctrl-C. A second Ctrl-C ends the process at once. */
-function stopSignal(): Promise<void> {
-  return new Promise((resolve) => {
-    let asked = false;
-    for (const signal of ["SIGTERM", "SIGINT"] as const)
-      process.on(signal, () => {
-        if (asked && signal === "SIGINT") process.exit(130);
-        asked = true;
-        resolve();
-      });
+  const stop = stopSignal(() => undefined);
+  process.once("disconnect", () => {
+    if (stop.asked.aborted) process.exit(130); // the primary process stopped at once
+    process.kill(process.pid, "SIGTERM"); // the primary process is gone
   });
-}
-
-function explain(error: unknown): string {
-  if (error instanceof CortexError && error.reason === "DATABASE_UNAVAILABLE")
-    return `the database of --database-url (DATABASE_URL) does not answer: ${codeOf(error.cause)}`;
-  return error instanceof Error ? error.message : String(error);
+  const url = config.databaseUrl ?? "";
+  const running = await unlessStopped(stop, () => start(config, url, log, stop.asked));
+  if (running) {
+    process.send?.({ address: running.address, database: running.database });
+    await stop.stopped;
+    await running.stop();
+  }
+  process.exit(0);
 }
 
 await main();

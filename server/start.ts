@@ -11,8 +11,9 @@ import { Listener } from "./grpc/listener.js";
 import { createServer } from "./grpc/server.js";
 import { transport } from "./grpc/tls.js";
 import type { Run } from "./postgres/connection.js";
-import { migrate } from "./postgres/migrate.js";
-import { Pools } from "./postgres/pools.js";
+import { DatabaseMonitor } from "./postgres/monitor.js";
+import { connectionsNeeded, Pools } from "./postgres/pools.js";
+import { type Prepared, prepareDatabase } from "./postgres/prepare.js";
 import { AccessCounter } from "./runtime/access-counter.js";
 import { GroupCommits } from "./runtime/group-commit.js";
 import { InFlight } from "./runtime/in-flight.js";
@@ -26,9 +27,12 @@ import { sweepEntries } from "./storage/entries/sweep.js";
 import { deleteOldReplies } from "./storage/idempotency.js";
 import { sweepVersions } from "./storage/versions/sweep.js";
 
+const sweepWork = "delete what has expired";
+
 export interface Running {
   /** The HOST:PORT that is served. */
   address: string;
+  database: Prepared;
   /**
    * Takes no new calls, lets calls in flight finish within the drain time, writes the accesses that were
    * counted, and closes everything.
@@ -37,11 +41,16 @@ export interface Running {
 }
 
 /** Serves on config.listen, on the Postgres at `databaseUrl`. Its schema is up to date when this resolves. */
-export async function start(config: Config, databaseUrl: string, log: Logger): Promise<Running> {
+export async function start(
+  config: Config,
+  databaseUrl: string,
+  log: Logger,
+  signal?: AbortSignal,
+): Promise<Running> {
   consistent(config);
   const cleanups: (() => unknown)[] = [];
   try {
-    return await open(config, databaseUrl, log, cleanups);
+    return await open(config, databaseUrl, log, cleanups, signal);
   } catch (error) {
     for (const cleanup of cleanups.reverse()) await cleanup();
     throw error;
@@ -54,14 +63,25 @@ async function open(
   databaseUrl: string,
   log: Logger,
   cleanups: (() => unknown)[],
+  signal: AbortSignal | undefined,
 ): Promise<Running> {
   const auth = await authenticator(config, log);
   cleanups.push(() => auth?.stop());
   const { credentials, stop: stopTransport } = await transport(config, log);
   cleanups.push(stopTransport);
   warnOfRisks(config, log);
-  await migrate(databaseUrl);
-  const pools = new Pools(databaseUrl, config);
+  const prepared = await prepareDatabase(
+    databaseUrl,
+    {
+      waitSeconds: config.databaseWaitSeconds,
+      connections: connectionsNeeded(config),
+      signal,
+    },
+    log,
+  );
+  const monitor = new DatabaseMonitor(databaseUrl, log);
+  cleanups.push(() => monitor.close());
+  const pools = new Pools(databaseUrl, config, monitor);
   cleanups.push(() => pools.close());
   const housekeeping = pools.housekeeping.run([], new AbortController().signal);
   const listener = new Listener(config, log);
@@ -76,11 +96,12 @@ async function open(
     pools,
     groupCommits: new GroupCommits(pools.batches, config.queueMax),
     locks: new KeyLocks(config.queueMax),
-    access: new AccessCounter(housekeeping, log),
+    access: new AccessCounter(housekeeping, monitor),
     config,
     language: await languageOf(housekeeping, config.searchLanguage),
     log,
     inFlight: new InFlight(),
+    monitor,
   };
   const interceptors = auth ? [authInterceptor(auth, logRefused(config, log))] : [];
   const { server, setHealth } = createServer(services, context, interceptors);
@@ -90,13 +111,15 @@ async function open(
   const sweeping = every(config.sweepSeconds * 1000, async (signal) => {
     try {
       await sweep(pools.housekeeping.run([], signal), config, log);
+      monitor.did(sweepWork);
     } catch (error) {
-      if (!signal.aborted) log.warn({ err: error }, "the sweep failed and will be tried again");
+      if (!signal.aborted) monitor.cannot(sweepWork, error);
     }
   });
 
   return {
     address: config.listen.replace(/:\d+$/, `:${port}`),
+    database: prepared,
     async stop() {
       setHealth("NOT_SERVING");
       listener.close();
@@ -105,6 +128,7 @@ async function open(
       stopTransport();
       await sweeping.stop();
       await context.access.flush();
+      await monitor.close();
       await pools.close();
     },
   };

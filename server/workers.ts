@@ -7,10 +7,14 @@ import type { Running } from "./start.js";
 
 const restartPauseMs = 1000;
 
+/** What a worker tells once it serves. */
+type Started = Pick<Running, "address" | "database">;
+
 export async function runWorkers(
   config: Config,
   databaseUrl: string,
   log: Logger,
+  asked: AbortSignal,
 ): Promise<Running> {
   let stopping = false;
   const workers = new Set<Worker>();
@@ -18,14 +22,14 @@ export async function runWorkers(
   cluster.setupPrimary({ args: [] });
 
   /** Starts a worker, and another one if it dies. Resolves with its address once it serves. */
-  const fork = (): Promise<string> =>
+  const fork = (): Promise<Started> =>
     new Promise((resolve, reject) => {
       const worker = cluster.fork(env);
       workers.add(worker);
       let serves = false;
-      worker.once("message", ({ address }: { address: string }) => {
+      worker.once("message", (started: Started) => {
         serves = true;
-        resolve(address);
+        resolve(started);
       });
       worker.once("exit", (code, signal) => {
         workers.delete(worker);
@@ -44,15 +48,18 @@ export async function runWorkers(
 
   // The first worker starts alone. It migrates the database. If the port is 0, it picks the port that all
   // workers share.
-  const address = await fork();
-  await Promise.all(Array.from({ length: config.workers - 1 }, fork));
-  return {
-    address,
-    async stop() {
-      stopping = true;
-      await Promise.all([...workers].map(ended));
-    },
+  const stop = async () => {
+    stopping = true;
+    await Promise.all([...workers].map(ended));
   };
+  try {
+    const started = await fork();
+    await Promise.all(Array.from({ length: config.workers - 1 }, fork));
+    return { ...started, stop };
+  } catch (error) {
+    if (asked.aborted) await stop();
+    throw error;
+  }
 }
 
 function ended(worker: Worker): Promise<void> {

@@ -3,22 +3,12 @@
 //
 // One server at a time uses a data directory: it holds an advisory lock in the database. A Postgres that
 // outlived its server (kill -9) is taken over. A Postgres that dies under a living server is restarted.
-import {
-  chmod,
-  chown,
-  mkdir,
-  mkdtemp,
-  readdir,
-  readFile,
-  realpath,
-  rename,
-  rm,
-  symlink,
-} from "node:fs/promises";
+import { readFile, rm } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { codeOf } from "../errors/sqlstate.js";
 import { connect, type Sql } from "../postgres/connection.js";
+import { dataDirectory } from "./data-directory.js";
 import {
   type Binaries,
   EmbeddedError,
@@ -26,7 +16,6 @@ import {
   findBinaries,
   type Log,
   problemIn,
-  reachableDirectory,
   socketDirectory,
   type User,
   userFor,
@@ -34,12 +23,17 @@ import {
 
 export interface Embedded {
   url: string;
-  stop(): Promise<void>;
+  /**
+   * Stops Postgres. `fast` ends its sessions and writes everything to the data files. `immediate` does not, so
+   * the next start recovers from the write-ahead log, as after a crash.
+   */
+  stop(mode?: "fast" | "immediate"): Promise<void>;
 }
 
 const ownerLock = 0x6f776e; // "own"
 const recoverySecondsMax = 60; // after a crash Postgres first replays its write-ahead log
 const retrySecondsMax = 10; // a killed Postgres leaves files behind that block a new one for a second
+const reportMs = 5000;
 const ownerGoneSecondsMax = 1; // the connection of a killed server outlives it for a moment
 
 const postgresSettings = {
@@ -72,14 +66,14 @@ export async function startEmbedded(
   try {
     await postgres.ensure();
   } catch (error) {
-    await postgres.stop();
+    await postgres.stop("fast");
     await socket.remove();
     throw error;
   }
   return {
     url,
-    async stop() {
-      await postgres.stop();
+    async stop(mode = "fast") {
+      await postgres.stop(mode);
       await socket.remove();
     },
   };
@@ -123,12 +117,12 @@ class Postgres {
     }
   }
 
-  async stop(): Promise<void> {
+  async stop(mode: "fast" | "immediate"): Promise<void> {
     this.#stopping = true;
-    await this.#recovering;
+    if (mode === "fast") await this.#recovering;
     const ours = this.#owner !== undefined || this.#launched;
     await this.#owner?.end({ timeout: 1 });
-    if (ours) await this.#control("stop", "--mode=fast", "--wait", "--timeout=30");
+    if (ours) await this.#control("stop", `--mode=${mode}`, "--wait", "--timeout=30");
   }
 
   /** Connects and tries to take the owner's lock. Tells who has it. */
@@ -179,13 +173,18 @@ class Postgres {
     await this.#removeStaleLock();
     const settings = Object.entries({ ...postgresSettings, max_connections: this.connections });
     const log = join(this.data, "server.log");
+    const startedAt = performance.now();
+    const report = setInterval(() => {
+      const seconds = Math.round((performance.now() - startedAt) / 1000);
+      this.log.info({ seconds }, "Postgres is still starting: after a crash it first recovers");
+    }, reportMs);
     const { code, output } = await this.#control(
       "start",
       "--wait",
       `--timeout=${recoverySecondsMax}`,
       `--log=${log}`,
       `--options=${settings.map(([name, value]) => `-c ${name}=${value}`).join(" ")}`,
-    );
+    ).finally(() => clearInterval(report));
     if (code === 0) {
       this.#launched = true;
       return undefined;
@@ -209,90 +208,5 @@ class Postgres {
       [`--pgdata=${this.data}`, ...args],
       this.user,
     );
-  }
-}
-
-/** The data directory of Postgres, initialised if there is none. It appears complete or not at all. */
-async function dataDirectory(
-  home: string,
-  binaries: Binaries,
-  user: User | undefined,
-  log: Log,
-): Promise<string> {
-  const link = join(home, "postgres");
-  try {
-    await mkdir(dirname(home), { recursive: true });
-    await mkdir(home, { mode: 0o700 }).catch((error) => {
-      if (codeOf(error) !== "EEXIST") throw error;
-    });
-  } catch (error) {
-    throw new EmbeddedError(`the data directory ${home} cannot be made (${codeOf(error)})`);
-  }
-  const existing = await realpath(link).catch(() => undefined);
-  const version =
-    existing && (await readFile(join(existing, "PG_VERSION"), "utf8").catch(() => ""));
-  if (existing !== undefined && version !== undefined) {
-    if (version.trim() === binaries.major) return existing;
-    throw new EmbeddedError(
-      version === ""
-        ? `${existing} is not a data directory of Postgres: move it away, or give another --data-dir`
-        : `${existing} was written by Postgres ${version.trim()}, and this is Postgres ${binaries.major}: dump it with the former and load it with this one (docs/operations.md)`,
-    );
-  }
-  const base = user ? await reachableDirectory(home, user, log) : home;
-  await removeRemains(base);
-  const made = await initialise(base, binaries, user);
-  const target = join(base, "postgres");
-  await rename(made, target).catch((error) => {
-    // These two codes mean that another server was first: its data directory is used.
-    if (codeOf(error) !== "ENOTEMPTY" && codeOf(error) !== "EEXIST") throw error;
-  });
-  if (target !== link) await symlink(target, link);
-  return target;
-}
-
-const stagingPrefix = "postgres.new-";
-
-async function initialise(base: string, binaries: Binaries, user: User | undefined) {
-  try {
-    const staging = await mkdtemp(join(base, `${stagingPrefix}${process.pid}-`));
-    await chmod(staging, 0o700);
-    if (user) await chown(staging, user.uid, user.gid);
-    const { code, output } = await execute(
-      join(binaries.directory, "bin", "initdb"),
-      [
-        `--pgdata=${staging}`,
-        "--username=cortex",
-        "--auth=trust", // only the owner of the directory can reach the socket in it
-        "--encoding=UTF8",
-        "--locale=C",
-        "--locale-provider=builtin",
-        "--builtin-locale=C.UTF-8",
-      ],
-      user,
-    );
-    if (code === 0) return staging;
-    await rm(staging, { recursive: true, force: true });
-    throw new EmbeddedError(`no database can be made in ${base}: ${problemIn(output)}`);
-  } catch (error) {
-    if (error instanceof EmbeddedError) throw error;
-    throw new EmbeddedError(`the data directory ${base} cannot be written (${codeOf(error)})`);
-  }
-}
-
-/** Removes the staging directories of processes that were killed while they initialised a data directory. */
-async function removeRemains(base: string): Promise<void> {
-  for (const name of await readdir(base)) {
-    const pid =
-      name.startsWith(stagingPrefix) && Number.parseInt(name.slice(stagingPrefix.length), 10);
-    if (pid && !isAlive(pid)) await rm(join(base, name), { recursive: true, force: true });
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch (error) {
-    return codeOf(error) === "EPERM";
   }
 }

@@ -1,11 +1,10 @@
-// Prepares the machine for the embedded Postgres: binaries that run and, for root, a user and a directory
-// that the user can reach. (Postgres refuses to run as root, and other users cannot reach anything under a
-// home of mode 0700.)
+// Prepares the machine for the embedded Postgres: binaries that run, a path for its socket and, for root, a
+// user to run it as. (Postgres refuses to run as root, and other users cannot reach anything under a home of
+// mode 0700.)
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
   chmod,
-  chown,
   cp,
   mkdir,
   mkdtemp,
@@ -17,7 +16,7 @@ import {
 } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { arch, platform, tmpdir } from "node:os";
-import { basename, dirname, join, relative } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { codeOf } from "../errors/sqlstate.js";
 
 export interface Log {
@@ -41,7 +40,7 @@ export interface Binaries {
 const socketPathBytesMax = 100; // sockaddr_un takes 104 to 108
 
 /** The directory for what the user `postgres` must reach when root runs the server. */
-const sharedDirectory = "/var/lib/cortex-store";
+export const sharedDirectory = "/var/lib/cortex-store";
 
 /**
  * The user to run Postgres as; undefined stands for the user of this process. For root it is the user
@@ -158,28 +157,6 @@ async function copyWhole(from: string, to: string): Promise<void> {
     await rename(staging, to);
   } catch (error) {
     throw new EmbeddedError(`Postgres cannot be copied to ${to} (${codeOf(error)})`);
-  }
-}
-
-/**
- * Gives a directory for the data that `user` can reach. Used when root runs the server. The directory is
- * `home` if possible, else a new one elsewhere.
- */
-export async function reachableDirectory(home: string, user: User, log: Log): Promise<string> {
-  try {
-    await chown(home, user.uid, user.gid);
-    const { code } = await execute("test", ["-x", home], user);
-    if (code === 0) return home;
-    await mkdir(sharedDirectory, { recursive: true, mode: 0o755 });
-    const place = await mkdtemp(join(sharedDirectory, `${basename(home).replace(/^\./, "")}-`));
-    await chown(place, user.uid, user.gid);
-    log.warn(
-      { asked: home, used: place },
-      "the data is kept elsewhere: the user postgres, as whom root runs Postgres, cannot reach the directory asked for",
-    );
-    return place;
-  } catch (error) {
-    throw new EmbeddedError(`the data directory ${home} cannot be written (${codeOf(error)})`);
   }
 }
 

@@ -48,6 +48,10 @@ export const isConnectionLost = (error: unknown): boolean => {
   return code !== undefined && (lost.has(code) || code.startsWith("08"));
 };
 
+/** True if there was no connection, or it was lost. */
+export const isDatabaseLost = (error: unknown): boolean =>
+  notSent.has(codeOf(error) ?? "") || isConnectionLost(error);
+
 /** The reason for an error of the database; undefined for an error that is not expected. */
 export function fromDatabase(error: unknown): CortexError | undefined {
   const code = codeOf(error);

@@ -9,6 +9,7 @@ import { credentialsOfCall } from "../auth/interceptor.js";
 import type { Config } from "../config/config.js";
 import { CortexError } from "../errors/reasons.js";
 import type { Run } from "../postgres/connection.js";
+import type { DatabaseMonitor } from "../postgres/monitor.js";
 import type { Pools } from "../postgres/pools.js";
 import type { DatabaseTransaction } from "../postgres/transaction.js";
 import type { AccessCounter } from "../runtime/access-counter.js";
@@ -93,6 +94,7 @@ export interface ServerContext extends SharedState {
   groupCommits: GroupCommits;
   log: Logger;
   inFlight: InFlight;
+  monitor: DatabaseMonitor;
 }
 
 class Connections implements CallDatabase {
@@ -245,6 +247,7 @@ export class ServerCall implements Caller {
 
   finish(error?: CortexError): void {
     this.context.inFlight.close(this.#cancellation);
+    if (error?.cause !== undefined) this.context.monitor.failed(error.cause);
     logCall(this, error);
   }
 }

@@ -21,6 +21,8 @@ export class FairSemaphore {
     /** How many places one holder may have. */
     readonly perHolderMax: number,
     readonly waitersMax: number,
+    /** Told how long a caller waited. */
+    readonly onWaited: (ms: number) => void = () => {},
   ) {
     this.#free = places;
   }
@@ -33,6 +35,7 @@ export class FairSemaphore {
     signal.throwIfAborted();
     if (this.#free > 0 && this.#mayHold(holder)) return this.#take(holder);
     if (this.#waiters.size >= this.waitersMax) throw overloaded(this.waitersMax);
+    const startedAt = performance.now();
     await new Promise<void>((resolve, reject) => {
       const waiter = {
         holder,
@@ -47,7 +50,7 @@ export class FairSemaphore {
       };
       signal.addEventListener("abort", leave, { once: true });
       this.#waiters.add(waiter);
-    });
+    }).finally(() => this.onWaited(performance.now() - startedAt));
   }
 
   release(holder: string): void {

@@ -1,32 +1,93 @@
 // Brings the schema up to date when a server starts.
 import { readdir, readFile } from "node:fs/promises";
-import { fromDatabase } from "../errors/sqlstate.js";
-import { connect } from "./connection.js";
+import { setTimeout as pause } from "node:timers/promises";
+import type { Logger } from "pino";
+import { version } from "../config/version.js";
+import type { Sql } from "./connection.js";
 
 const migrationsLock = 0x636f7274; // "cort"
+const turnPauseMs = 200;
+const reportMs = 5000;
+const directory = new URL("./migrations/", import.meta.url);
+
+/** The database has a schema that this server cannot use; the message says why. */
+export class SchemaError extends Error {}
+
+export interface Migrated {
+  /** The number of migrations that the schema has now. */
+  migrations: number;
+  /** How many of them this call applied. */
+  applied: number;
+}
 
 /**
  * Applies the files of `migrations/` that the database does not have yet, in order, each in one transaction
  * with its record. Servers that start together take turns: an advisory lock sees to it.
  */
-export async function migrate(url: string): Promise<void> {
-  const directory = new URL("./migrations/", import.meta.url);
+export async function migrate(sql: Sql, log: Logger, signal?: AbortSignal): Promise<Migrated> {
   const files = (await readdir(directory)).filter((file) => file.endsWith(".sql")).sort();
-  const sql = connect(url, { max: 1 });
-  try {
-    await sql`select pg_advisory_lock(${migrationsLock})`;
-    await sql`create table if not exists migration (name text primary key, applied_at timestamptz not null default now())`;
-    const applied = new Set((await sql`select name from migration`).map((row) => row.name));
-    for (const file of files.filter((file) => !applied.has(file))) {
-      const text = await readFile(new URL(file, directory), "utf8");
-      await sql.begin(async (tx) => {
-        await tx.unsafe(text);
-        await tx`insert into migration (name) values (${file})`;
-      });
-    }
-  } catch (error) {
-    throw fromDatabase(error) ?? error;
-  } finally {
-    await sql.end({ timeout: 1 });
+  await takeTurn(sql, log, signal);
+  await createTable(sql);
+  const rows = await sql`select name, server_version from migration order by name`;
+  const applied = new Set(rows.map((row) => row.name));
+  const unknown = rows.filter(({ name }) => !files.includes(name)).at(-1);
+  if (unknown)
+    throw new SchemaError(
+      `the schema of the database is newer than this server: it has ${nameOf(unknown.name)} of cortex-store ${unknown.server_version ?? "of a later release"}, and cortex-store ${version} knows it up to ${nameOf(files.at(-1) ?? "")}: start that release or a later one`,
+    );
+  const missing = files.filter((file) => !applied.has(file));
+  const isUpgrade = applied.size > 0;
+  if (isUpgrade && missing.length > 0)
+    log.info(
+      {},
+      `upgrading the schema from ${nameOf(rows.at(-1)?.name)} to ${nameOf(files.at(-1) ?? "")}`,
+    );
+  for (const file of missing) {
+    const seconds = await apply(sql, file, log);
+    if (isUpgrade) log.info({ seconds }, `applied the migration ${nameOf(file)}`);
   }
+  return { migrations: files.length, applied: missing.length };
+}
+
+const nameOf = (file: string) => file.replace(/\.sql$/, "");
+
+/** Waits while another server migrates. */
+async function takeTurn(sql: Sql, log: Logger, signal?: AbortSignal): Promise<void> {
+  for (let waited = 0; ; waited += turnPauseMs) {
+    const [row] = await sql`select pg_try_advisory_lock(${migrationsLock}) as ours`;
+    if (row?.ours) return;
+    if (waited % reportMs === 0)
+      log.info({}, "another server brings the schema up to date: waiting for it");
+    await pause(turnPauseMs, undefined, { signal });
+  }
+}
+
+/** A role that may create nothing can still start a server on a schema that is up to date. */
+async function createTable(sql: Sql): Promise<void> {
+  const [row] = await sql`
+    select exists (select from pg_attribute where attrelid = to_regclass('migration') and attname = 'server_version') as current`;
+  if (row?.current) return;
+  await sql`create table if not exists migration (name text primary key, applied_at timestamptz not null default now())`;
+  await sql`alter table migration add column if not exists server_version text`;
+}
+
+/** Gives how many seconds it took. */
+async function apply(sql: Sql, file: string, log: Logger): Promise<number> {
+  const text = await readFile(new URL(file, directory), "utf8");
+  const startedAt = performance.now();
+  const seconds = () => Math.round((performance.now() - startedAt) / 100) / 10;
+  const report = setInterval(
+    () =>
+      log.info({ migration: nameOf(file), seconds: seconds() }, "the migration is still running"),
+    reportMs,
+  );
+  try {
+    await sql.begin(async (tx) => {
+      await tx.unsafe(text);
+      await tx`insert into migration (name, server_version) values (${file}, ${version})`;
+    });
+  } finally {
+    clearInterval(report);
+  }
+  return seconds();
 }

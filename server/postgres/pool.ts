@@ -5,6 +5,7 @@ import { isConnectionLost } from "../errors/sqlstate.js";
 import type { Fragment, Run, Sql } from "./connection.js";
 import type { Executor } from "./executor.js";
 import { FairSemaphore } from "./fair-semaphore.js";
+import { slowMs } from "./monitor.js";
 import { type ConnectionOptions, scopeText, TenantConnection } from "./tenant-connection.js";
 import { DatabaseTransaction } from "./transaction.js";
 
@@ -15,6 +16,8 @@ export interface TenantPoolOptions extends ConnectionOptions {
   queueMax: number;
   /** Connections beyond `size`: they stay free for other tenants when one tenant holds all it may. */
   spare?: number;
+  /** Told how long a caller waited for a connection, if that was longer than `slowMs`. */
+  onSlow?: (ms: number) => void;
 }
 
 export class TenantPool {
@@ -27,8 +30,10 @@ export class TenantPool {
     readonly executor: Executor,
     readonly options: TenantPoolOptions,
   ) {
-    const { size, spare = 0, queueMax } = options;
-    this.#places = new FairSemaphore(size + spare, size, queueMax);
+    const { size, spare = 0, queueMax, onSlow } = options;
+    this.#places = new FairSemaphore(size + spare, size, queueMax, (ms) => {
+      if (ms > slowMs) onSlow?.(ms);
+    });
   }
 
   /**

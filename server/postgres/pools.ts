@@ -1,6 +1,7 @@
 // The connection pools of a server process: one for each kind of load, so that no kind starves another.
 import { indexPlans } from "./connection.js";
 import { Executor } from "./executor.js";
+import type { DatabaseMonitor } from "./monitor.js";
 import { TenantPool, type TenantPoolOptions } from "./pool.js";
 
 const scansSize = 2;
@@ -13,7 +14,7 @@ const housekeepingSize = 2;
 // free for other tenants.
 const spare = 1;
 
-/** How many connections to Postgres all workers together may open, plus a reserve, for example for psql. */
+/** How many connections to Postgres all workers together may open. */
 export const connectionsNeeded = ({
   workers,
   poolSize,
@@ -24,17 +25,16 @@ export const connectionsNeeded = ({
   transactionsMax: number;
 }) =>
   workers *
-    (poolSize +
-      transactionsMax +
-      scansSize +
-      searchesSize +
-      batchesSize +
-      lockWaitingSize +
-      purgesSize +
-      housekeepingSize +
-      3 * spare +
-      1) + // the connection that sends cancels
-  20;
+  (poolSize +
+    transactionsMax +
+    scansSize +
+    searchesSize +
+    batchesSize +
+    lockWaitingSize +
+    purgesSize +
+    housekeepingSize +
+    3 * spare +
+    2); // the connection that sends cancels, and that of the monitor
 
 export interface PoolsOptions {
   poolSize: number;
@@ -69,28 +69,39 @@ export class Pools {
   readonly #executor: Executor;
   readonly #all: TenantPool[] = [];
 
-  constructor(url: string, options: PoolsOptions) {
+  constructor(url: string, options: PoolsOptions, monitor: DatabaseMonitor) {
     const { poolSize, transactionsMax, transactionSeconds, statementSeconds, queueMax } = options;
     this.#executor = new Executor(url, statementSeconds);
-    const pool = (size: number, parameters = {}, more: Partial<TenantPoolOptions> = {}) => {
+    const pool = (
+      name: string,
+      size: number,
+      parameters = {},
+      more: Partial<TenantPoolOptions> = {},
+    ) => {
       const limits = { size, queueMax, statementSeconds };
-      const pool = new TenantPool(url, this.#executor, { ...limits, parameters, ...more });
+      const onSlow = (ms: number) => monitor.slow(name, size, ms);
+      const pool = new TenantPool(url, this.#executor, { ...limits, parameters, onSlow, ...more });
       this.#all.push(pool);
       return pool;
     };
-    this.batches = pool(batchesSize, batchParameters);
-    this.short = pool(poolSize);
-    this.scans = pool(scansSize);
-    this.searches = pool(searchesSize, { plan_cache_mode: "force_custom_plan" });
-    this.lockWaiting = pool(lockWaitingSize, indexPlans, { spare });
+    this.batches = pool("batches", batchesSize, batchParameters);
+    this.short = pool("short", poolSize);
+    this.scans = pool("scans", scansSize);
+    this.searches = pool("searches", searchesSize, { plan_cache_mode: "force_custom_plan" });
+    this.lockWaiting = pool("lockWaiting", lockWaitingSize, indexPlans, { spare });
     // Postgres plans the deletes of foreign keys only once for each connection, perhaps while the tables are
     // small. The plan must not be a scan, which would stay when they have grown.
-    this.purges = pool(purgesSize, { enable_seqscan: "off" }, { spare });
+    this.purges = pool("purges", purgesSize, { enable_seqscan: "off" }, { spare });
     // This timeout ends the transaction of a server whose machine is gone.
     const idleMsMax = Math.round(transactionSeconds * 1000) + idleGraceMs;
     const parameters = { ...indexPlans, idle_in_transaction_session_timeout: idleMsMax };
-    this.transactions = pool(transactionsMax, parameters, { spare });
-    this.housekeeping = pool(housekeepingSize, { enable_seqscan: "off" }, { allTenants: true });
+    this.transactions = pool("transactions", transactionsMax, parameters, { spare });
+    this.housekeeping = pool(
+      "housekeeping",
+      housekeepingSize,
+      { enable_seqscan: "off" },
+      { allTenants: true },
+    );
   }
 
   async close(): Promise<void> {

@@ -2,6 +2,7 @@
 // writes what is left; a crash loses at most the last second. An entry whose row is locked is skipped and
 // tried again: counting never waits for a lock.
 import type { Run } from "../postgres/connection.js";
+import type { DatabaseMonitor } from "../postgres/monitor.js";
 
 interface Access {
   tenant: string;
@@ -12,10 +13,7 @@ interface Access {
   at: number; // performance.now(): only its age is sent to the database, whose clock decides
 }
 
-export interface Log {
-  warn(details: object, message: string): void;
-}
-
+const work = "count the accesses of entries";
 const flushMs = 500;
 const entriesMax = 5000; // with this many waiting, they are written at once
 
@@ -26,7 +24,7 @@ export class AccessCounter {
 
   constructor(
     readonly run: Run,
-    readonly log: Log,
+    readonly monitor: Pick<DatabaseMonitor, "cannot" | "did">,
   ) {}
 
   count(tenant: string, namespace: string, key: string, createdRevision: string): void {
@@ -76,9 +74,10 @@ export class AccessCounter {
     this.#pending = new Map();
     try {
       const locked = await this.#insert(batch);
+      this.monitor.did(work);
       for (const a of locked) this.#restore(a);
     } catch (error) {
-      this.log.warn({ err: error }, "accesses could not be written yet");
+      this.monitor.cannot(work, error);
       for (const a of batch) this.#restore(a);
     }
     if (this.#pending.size > 0 && this.#pending.size < entriesMax * 4)

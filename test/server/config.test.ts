@@ -9,6 +9,7 @@ import {
   parseConfig,
   settingsTable,
   UsageError,
+  unknownVariables,
 } from "../../server/config/config.js";
 import { settings } from "../../server/config/settings.js";
 import { root, runServer } from "../support/process.js";
@@ -120,6 +121,50 @@ describe("a setting", () => {
     );
   });
 
+  it.each([
+    [{ CORTEX_AUTH: "keys" }, "CORTEX_AUTH=keys needs --auth-keys-file"],
+    [{ CORTEX_AUTH_KEYS_FILE: "k" }, "CORTEX_AUTH_KEYS_FILE means nothing without --auth keys"],
+    [{ CORTEX_JWT_ISSUER: "i" }, "CORTEX_JWT_ISSUER means nothing without --auth jwt"],
+    [{ CORTEX_RATE_BURST: "5" }, "CORTEX_RATE_BURST means nothing without --rate-per-second"],
+    [{ CORTEX_TLS_KEY: "k" }, "CORTEX_TLS_KEY needs --tls-cert"],
+    [{ CORTEX_LISTEN: "0.0.0.0:1" }, "CORTEX_LISTEN=0.0.0.0:1 can be reached from other machines"],
+    [
+      { CORTEX_VALUE_BYTES_MAX: "3000000" },
+      "CORTEX_VALUE_BYTES_MAX=3000000 is more than half of --message-bytes-max 4194304",
+    ],
+  ])("that goes together with no other is named as it was set: %j", (env, sentence) => {
+    expect(() => parse([], env)).toThrow(UsageError);
+    expect(() => parse([], env)).toThrow(sentence);
+  });
+
+  it("that is misspelt is named with the nearest one", () => {
+    expect(() => parse(["--pol-size", "5"])).toThrow(
+      "unknown option '--pol-size' (Did you mean --pool-size?)",
+    );
+    const env = {
+      CORTEX_POOL_SZIE: "5",
+      CORTEX_XYZZY: "1",
+      CORTEX_POOL_SIZE: "5",
+      CORTEX_STORE_SERVICE_HOST: "10.0.0.1",
+      CORTEX_PORT_50051_TCP_ADDR: "10.0.0.1",
+    };
+    expect(unknownVariables(env, "0.0.0")).toEqual([
+      "the environment variable CORTEX_POOL_SZIE is no setting of this server (did you mean CORTEX_POOL_SIZE?)",
+      "the environment variable CORTEX_XYZZY is no setting of this server",
+    ]);
+  });
+
+  it("that npm kept for itself is said, with how to write it", () => {
+    const npm = { npm_lifecycle_event: "start" };
+    expect(() => parse(["5"], { ...npm, npm_config_pool_size: "true" })).toThrow(
+      "npm kept --pool-size for itself: write npm start -- --pool-size <n>",
+    );
+    expect(() => parse([], { npm_lifecycle_event: "dev", npm_config_insecure: "true" })).toThrow(
+      "npm kept --insecure for itself: write npm run dev -- --insecure",
+    );
+    expect(parse([], { ...npm, npm_config_loglevel: "warn" })).toEqual(defaults);
+  });
+
   it("lets an address be reached by others where callers are asked who they are, or the network is trusted", () => {
     const jwt = [
       "--auth",
@@ -170,6 +215,23 @@ describe("the command", () => {
     expect((await runServer(["--version"])).out).toMatch(/^\d+\.\d+\.\d+\n$/);
   });
 
+  it("warns of an environment variable that is no setting", async () => {
+    const { err } = await runServer(["--database-url", "postgres://u@127.0.0.1:1/d"], {
+      CORTEX_DATABASE_WAIT_SECONDS: "0",
+      CORTEX_POOLSIZE: "3",
+    });
+    expect(err).toContain(
+      "CORTEX_POOLSIZE is no setting of this server (did you mean CORTEX_POOL_SIZE?)",
+    );
+  });
+
+  it("says in one sentence that a certificate is not there, and nothing of a change", async () => {
+    const missing = join(root, "no-such.pem");
+    const { code, err } = await runServer(["--tls-cert", missing, "--tls-key", missing]);
+    expect(code).toBe(1);
+    expect(err).toMatch(/^cortex-store: the certificates in .* cannot be used: ENOENT.*\n$/);
+  });
+
   it("says in one sentence that its address is taken", async () => {
     const squatter = createServer();
     await new Promise<void>((resolve) => squatter.listen(0, "127.0.0.1", resolve));
@@ -198,11 +260,11 @@ describe("the command", () => {
 
   it("says in one sentence that its database does not answer", async () => {
     const url = "postgres://u:secret@127.0.0.1:1/d";
-    const gone = await runServer(["--database-url", url]);
+    const gone = await runServer(["--database-url", url, "--database-wait-seconds", "0"]);
     expect(gone).toEqual({
       code: 1,
       out: "",
-      err: "cortex-store: the database of --database-url (DATABASE_URL) does not answer: ECONNREFUSED\n",
+      err: "cortex-store: no Postgres answers at 127.0.0.1:1 (ECONNREFUSED): check that it runs and listens there\n",
     });
   });
 

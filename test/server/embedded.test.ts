@@ -1,5 +1,5 @@
 // Tests the problems that users of the embedded Postgres can run into.
-import { chmod, mkdir, readFile, realpath, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdir, readFile, realpath, rm, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -133,12 +133,50 @@ describe("the data directory", () => {
     expect(err).toMatch(sentence);
   });
 
+  it("that is a file is said in one sentence, and nothing is made elsewhere", async () => {
+    await writeFile(place("a-file"), "");
+    const elsewhere = async () => (await run("ls", ["/var/lib/cortex-store"])).out;
+    const before = await elsewhere();
+    const { code, err } = await runServer(["--data-dir", place("a-file")]);
+    expect(code).toBe(1);
+    expect(err).toBe(
+      `cortex-store: the data directory ${place("a-file")} cannot be used: it is a file; move it away, or give another --data-dir\n`,
+    );
+    expect(await elsewhere()).toBe(before);
+  });
+
+  it("that belongs to another user is said in one sentence at once, by whomever it is", async () => {
+    if (!root) return expect(process.getuid?.()).not.toBe(0);
+    const asNobody = { uid: 65534, gid: 65534 };
+    const say = async (path: string, user = {}) => {
+      const { code, err } = await runServer(["--data-dir", path], {}, user);
+      expect(code).toBe(1);
+      return err;
+    };
+    await mkdir(place("of-root"), { mode: 0o700 });
+    expect(await say(place("of-root"), asNobody)).toBe(
+      `cortex-store: the data directory ${place("of-root")} cannot be used: it belongs to the user root, and the user nobody may not write there; run the server as the user root, or give another --data-dir\n`,
+    );
+    const server = await launch("of-postgres");
+    await server.end();
+    await chmod(place("of-postgres"), 0o777);
+    expect(await say(place("of-postgres"), asNobody)).toMatch(
+      /^cortex-store: the data in .* belongs to the user postgres, and this server runs Postgres as the user nobody: run the server as the user postgres, or give another --data-dir\n$/,
+    );
+    await mkdir(place("of-nobody"));
+    await writeFile(place("of-nobody/file"), "");
+    await chown(place("of-nobody"), 65534, 65534);
+    expect(await say(place("of-nobody"))).toMatch(
+      /^cortex-store: the data directory .* holds files of the user nobody, and root runs Postgres as the user postgres: .*\n$/,
+    );
+  });
+
   it("that cannot be made is said in one sentence", async () => {
     await writeFile(place("file"), "");
     const { code, err } = await runServer(["--data-dir", place("file/.cortex")]);
     expect(code).toBe(1);
     expect(err).toMatch(
-      /^cortex-store: the data directory .* cannot be made \((ENOTDIR|EEXIST)\)\n$/,
+      /^cortex-store: the data directory .* cannot be used: a part of its path is a file; give another --data-dir\n$/,
     );
   });
 });
@@ -166,7 +204,7 @@ describe("a disk", () => {
     const { code, err } = await runServer(["--data-dir", place("ro/.cortex")]);
     expect(code).toBe(1);
     expect(err).toMatch(
-      /^cortex-store: the data directory .* cannot be (made|written) \((EROFS|EACCES)\)\n$/,
+      /^cortex-store: the data directory .* cannot be used: (the file system is read-only|the user \S+ may not make it).*\n$/,
     );
     await unmount("ro");
   });

@@ -1,9 +1,10 @@
 // Starts one Postgres for all test files: the one at TEST_DATABASE_URL if that is set, else a Testcontainer
 // if a Docker engine answers, else the embedded Postgres. A template database is migrated once, and each test
 // file clones it.
+import pino from "pino";
 import type { TestProject } from "vitest/node";
 import { connect } from "../../server/postgres/connection.js";
-import { migrate } from "../../server/postgres/migrate.js";
+import { prepareDatabase } from "../../server/postgres/prepare.js";
 import { temporaryDirectory } from "./directory.js";
 
 declare module "vitest" {
@@ -15,13 +16,19 @@ declare module "vitest" {
 const connections = 500; // a file starts several servers, and several files run at a time
 export const templateName = "cortex_template";
 
+const silent = pino({ level: "silent" });
+
 export default async function setup(project: TestProject) {
   const postgres = (await given()) ?? (await container()) ?? (await embedded());
   const sql = connect(postgres.url, { max: 1 });
   await sql.unsafe(`drop database if exists ${templateName}`);
   await sql.unsafe(`create database ${templateName} template template0`);
   await sql.end();
-  await migrate(databaseUrl(postgres.url, templateName));
+  await prepareDatabase(
+    databaseUrl(postgres.url, templateName),
+    { waitSeconds: 30, connections: 0 },
+    silent,
+  );
   project.provide("postgresUrl", postgres.url);
   return postgres.stop;
 }

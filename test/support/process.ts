@@ -58,7 +58,7 @@ export async function spawnServer(
 /** Runs the server command to its end. */
 export function runServer(args: string[], env: NodeJS.ProcessEnv = {}, options: SpawnOptions = {}) {
   return run(process.execPath, [serverMain, ...args], {
-    env: { ...cleanEnvironment(), ...env },
+    env: { ...cleanEnvironment(), CORTEX_LOG_LEVEL: "warn", ...env },
     ...options,
   });
 }

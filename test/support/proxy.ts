@@ -10,6 +10,8 @@ export interface Proxy {
   cut(): void;
   /** Accepts no more connections, and cuts the open ones. */
   close(): void;
+  /** Accepts connections again after `close`, on the same port. */
+  open(): Promise<void>;
   /** Called with the data that a client sends. If it returns true, the data is dropped. */
   onSend: ((data: Buffer) => boolean) | undefined;
 }
@@ -51,6 +53,7 @@ export async function proxyTo(target: { path: string } | { host: string; port: n
       server.close();
       proxy.cut();
     },
+    open: () => new Promise<void>((resolve) => server.listen(proxy.port, "127.0.0.1", resolve)),
     onSend: undefined,
   };
   return proxy;
