@@ -14,5 +14,5 @@ COPY --from=build /app/dist dist
 USER node
 EXPOSE 50051
 ENV CORTEX_LISTEN=0.0.0.0:50051
-HEALTHCHECK --interval=5s --timeout=3s --start-period=20s CMD ["node", "dist/server/healthcheck.js"]
+HEALTHCHECK --interval=5s --timeout=3s --start-period=20s CMD ["node", "dist/server/main.js", "health"]
 ENTRYPOINT ["node", "--max-semi-space-size=64", "dist/server/main.js"]

@@ -33,11 +33,17 @@ export class UsageError extends Error {}
 /** --help or --version was printed, so there is no configuration. */
 export class Printed extends Error {}
 
+/** Parses flags and environment, and checks that the settings go together. */
+export function parseConfig(argv: string[], env: NodeJS.ProcessEnv, version: string): Config {
+  const { config, fromEnvironment } = readSettings(argv, env, version);
+  return consistent(config, fromEnvironment);
+}
+
 /**
  * Parses flags and environment. A flag wins over its environment variable; an empty variable is as good as
  * none.
  */
-export function parseConfig(argv: string[], env: NodeJS.ProcessEnv, version: string): Config {
+export function readSettings(argv: string[], env: NodeJS.ProcessEnv, version: string) {
   refuseFlagsOfNpm(env);
   const flags = parseFlags(argv, version);
   const config: Record<string, unknown> = { ...defaults };
@@ -55,7 +61,7 @@ export function parseConfig(argv: string[], env: NodeJS.ProcessEnv, version: str
       throw new UsageError(`${nameOf(key, fromEnvironment)} ${error.message}, not ${shown}`);
     }
   }
-  return consistent(config as Config, fromEnvironment);
+  return { config: config as Config, fromEnvironment };
 }
 
 function parseFlags(argv: string[], version: string): Record<string, string | boolean> {
@@ -178,7 +184,7 @@ export function environmentOf(config: Config): Record<string, string> {
 function program(version: string): Command {
   const command = new Command("cortex-store")
     .description(
-      "Serves the Cortex Store over gRPC. Each flag has an environment variable; the flag wins.",
+      "Serves the Cortex Store over gRPC. Each flag has an environment variable; the flag wins. `cortex-store health` asks a running server for its health: exit code 0 if it serves.",
     )
     .version(version)
     .allowExcessArguments(false)

@@ -69,7 +69,7 @@ const serverRooms = [
   ["storage/entries"],
   ["storage/users", "storage/transactions"],
   services.map(({ descriptor }) => roomOf(descriptor)),
-  ["."], // main, start, workers, log, healthcheck, services
+  ["."], // main, serve, start, workers, log, health, services
 ];
 const clientRooms = [["core"], ["immutable"], ["mutable", "users"], ["."]];
 
@@ -233,7 +233,11 @@ describe("what a request names is declared in the proto", () => {
 describe("the code", () => {
   it("of the server logs through pino, not the console (main.ts prints the ready line and what is wrong)", async () => {
     expect(
-      await where(/\bconsole\./, ["server"], ["server/main.ts", "server/config/print-settings.ts"]),
+      await where(
+        /\bconsole\./,
+        ["server"],
+        ["server/serve.ts", "server/health.ts", "server/config/print-settings.ts"],
+      ),
     ).toEqual([]);
   });
 
@@ -242,7 +246,7 @@ describe("the code", () => {
       await where(
         /Date\.now\(|new Date\(\)/,
         ["server"],
-        ["server/healthcheck.ts", "server/auth/tokens.ts"],
+        ["server/health.ts", "server/auth/tokens.ts"],
       ),
     ).toEqual([]);
   });

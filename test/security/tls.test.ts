@@ -6,7 +6,7 @@ import { connect } from "node:tls";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { certificate, certificatePath, replaceFile } from "../support/credentials.js";
 import { temporaryDirectory } from "../support/directory.js";
-import { cleanEnvironment, root, run } from "../support/process.js";
+import { runServer } from "../support/process.js";
 import { serve } from "../support/server.js";
 
 const s = serve();
@@ -105,14 +105,13 @@ it("certificates are replaced under load without a call that fails; a pair that 
 it("the health check of containers works over TLS, also where callers must have a certificate", async () => {
   for (const more of [{}, { tlsClientCa: certificatePath("ca.crt") }]) {
     const { address } = await s.another({ ...served(), ...more });
-    const env = {
-      ...cleanEnvironment(),
-      CORTEX_LISTEN: address,
-      CORTEX_TLS_CERT: served().tlsCert,
-      CORTEX_TLS_KEY: served().tlsKey,
-    };
-    const health = join(root, "dist/server/healthcheck.js");
-    expect(await run(process.execPath, [health], { env })).toMatchObject({ code: 0, err: "" });
+    const { tlsCert, tlsKey } = served();
+    const env = { CORTEX_LISTEN: address, CORTEX_TLS_CERT: tlsCert, CORTEX_TLS_KEY: tlsKey };
+    expect(await runServer(["health"], env)).toEqual({
+      code: 0,
+      out: `SERVING ${address}\n`,
+      err: "",
+    });
   }
 });
 

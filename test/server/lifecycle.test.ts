@@ -13,6 +13,7 @@ import {
   cleanEnvironment,
   root,
   run,
+  runServer,
   type ServerProcess,
   spawnServer,
 } from "../support/process.js";
@@ -108,16 +109,45 @@ describe("the embedded database", () => {
   });
 });
 
+describe("cortex-store health", () => {
+  it("finds the server however its address was given, and says which address it has", async () => {
+    const temporaryFiles = { TMPDIR: directory };
+    const health = (args: string[] = [], env = {}) =>
+      runServer(["health", ...args], { ...temporaryFiles, ...env });
+    const nowhere = await health(["--listen", "127.0.0.1:1"]);
+    expect(nowhere).toMatchObject({ code: 1, out: "" });
+    expect(nowhere.err).toMatch(/^cortex-store: no server answers at 127\.0\.0\.1:1 \(.*\)\n$/);
+    const server = await spawnServer(external(), temporaryFiles); // --listen 127.0.0.1:0
+    const serving = { code: 0, out: `SERVING ${server.address}\n`, err: "" };
+    expect(await health()).toEqual(serving);
+    expect(await health(["--listen", server.address])).toEqual(serving);
+    expect(await health([], { CORTEX_LISTEN: server.address })).toEqual(serving);
+    const second = await spawnServer(external(), temporaryFiles);
+    const both = await health();
+    expect(both.code).toBe(2);
+    expect(both.err).toMatch(
+      /^cortex-store: several servers run here \(.*\): say which with --listen\n$/,
+    );
+    await second.end("SIGKILL"); // its note stays, and is not taken for a server
+    expect(await health()).toEqual(serving);
+    await server.end();
+  });
+
+  it("takes no setting that there is not", async () => {
+    expect(await runServer(["health", "--lsten", "x"])).toEqual({
+      code: 2,
+      out: "",
+      err: "cortex-store: unknown option '--lsten' (Did you mean --listen?)\n",
+    });
+  });
+});
+
 describe("a drain", () => {
   it("says NOT_SERVING, lets calls in flight finish, and exits 0", async () => {
     const { server, cortex } = await launch([...external(), "--drain-seconds", "20"]);
     expect(await health(server.address)).toBe("SERVING");
     const containerCheck = async () =>
-      (
-        await run(process.execPath, [join(root, "dist/server/healthcheck.js")], {
-          env: { ...cleanEnvironment(), CORTEX_LISTEN: server.address },
-        })
-      ).code;
+      (await runServer(["health"], { CORTEX_LISTEN: server.address })).code;
     expect(await containerCheck()).toBe(0);
     expect(await health(server.address, "cortex.mutable.v1.MutableStore")).toBe("SERVING");
     expect(await health(server.address, "nobody.knows.This")).toBe("code 5");

@@ -1,0 +1,52 @@
+// A server notes its address in a file, so that `cortex-store health` finds it however the address was given. The
+// files are in a directory of the user's own, under the directory for temporary files.
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir, userInfo } from "node:os";
+import { join, resolve } from "node:path";
+
+export interface ServerNote {
+  /** The HOST:PORT that is served. */
+  address: string;
+  /** The paths of its certificate and key; undefined without TLS. */
+  tlsCert?: string | undefined;
+  tlsKey?: string | undefined;
+}
+
+const directory = () => join(tmpdir(), `cortex-store-${userInfo().uid}`);
+
+/** Writes the note of this process; `remove` removes it. Where nothing can be written, there is no note. */
+export async function writeNote({ address, tlsCert, tlsKey }: ServerNote) {
+  const path = join(directory(), `${process.pid}.json`);
+  const absolute = (file?: string) => file && resolve(file);
+  const note: ServerNote = { address, tlsCert: absolute(tlsCert), tlsKey: absolute(tlsKey) };
+  try {
+    await mkdir(directory(), { recursive: true, mode: 0o700 });
+    await writeFile(path, JSON.stringify(note));
+  } catch {
+    return { remove: async () => {} };
+  }
+  return { remove: () => rm(path, { force: true }) };
+}
+
+/** The notes of the servers that run, of this user. */
+export async function runningServers(): Promise<ServerNote[]> {
+  const files = await readdir(directory()).catch(() => []);
+  const notes = await Promise.all(
+    files.map(async (file) => {
+      const path = join(directory(), file);
+      if (isAlive(Number.parseInt(file, 10)))
+        return JSON.parse(await readFile(path, "utf8")) as ServerNote;
+      await rm(path, { force: true }); // its server was killed
+      return undefined;
+    }),
+  );
+  return notes.filter((note) => note !== undefined);
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
