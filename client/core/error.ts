@@ -56,6 +56,17 @@ export class CortexError extends Error {
   }
 }
 
+/**
+ * The same error with the stack of this moment. An error of gRPC is created in a callback, where the stack
+ * does not lead to the caller. Thrown again by an async function that the caller awaits, it does. The cost
+ * arises only where something fails.
+ */
+export function withCallerStack(error: unknown): unknown {
+  if (!(error instanceof CortexError)) return error;
+  const { code, message, details } = error;
+  return new CortexError(code, message, details, "cause" in error ? { cause: error.cause } : {});
+}
+
 /** The message of anything that was thrown. */
 export function messageOf(thrown: unknown): string {
   try {

@@ -2,7 +2,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { MethodOptions_IdempotencyLevel as Idempotency } from "@bufbuild/protobuf/wkt";
 import type { ServiceError } from "@grpc/grpc-js";
-import { CortexError, fromGrpc, traitsOf } from "./error.js";
+import { CortexError, fromGrpc, traitsOf, withCallerStack } from "./error.js";
 
 const callAttemptsMax = 5;
 const backoffMs = 50;
@@ -58,7 +58,7 @@ export async function backOff(
   // The pause that the server asks for.
   const asked = last instanceof CortexError ? Number(last.details.retry_after_ms ?? 0) : 0;
   const wait = asked + Math.random() * Math.min(backoffMs * 2 ** failures, backoffMsMax); // full jitter
-  if (!again || Date.now() + wait >= deadline.getTime()) throw error;
+  if (!again || Date.now() + wait >= deadline.getTime()) throw withCallerStack(error);
   await pause(wait, undefined, { signal }).catch(() => {
     throw cancelled(signal);
   });

@@ -260,6 +260,13 @@ export class Transport {
     }
   }
 
+  /** The error UNAVAILABLE if there is no connection; undefined if there is one. */
+  async missingServer(): Promise<CortexError | undefined> {
+    if (this.#closed) return undefined;
+    const state = this.#client.getChannel().getConnectivityState(false);
+    return state === connectivityState.READY ? undefined : unreachable(this.#client, this.address);
+  }
+
   /** Waits for a connection. So if there is none, the call has certainly not reached the server. */
   async #connected(deadline: Date, signal: AbortSignal | undefined): Promise<void> {
     checkSignal(signal);
@@ -269,9 +276,7 @@ export class Transport {
     ) {
       if (this.#closed) break;
       const now = Date.now();
-      if (now >= deadline.getTime()) {
-        throw await unreachable(this.#client, this.address);
-      }
+      if (now >= deadline.getTime()) throw await unreachable(this.#client, this.address);
       // Waits in short slices, so that no timer stays for long after a cancel or close().
       const slice = new Date(Math.min(now + waitMs, deadline.getTime()));
       await abortable<void>(signal, ignore, (resolve) =>

@@ -4,7 +4,7 @@
 // has its own revision and record.
 import { setTimeout as pause } from "node:timers/promises";
 import { MutableStore, type OperationResult } from "../../gen/cortex/mutable/v1/mutable_pb.js";
-import { CortexError, type ErrorCode } from "../core/error.js";
+import { CortexError, type ErrorCode, withCallerStack } from "../core/error.js";
 import { abortable, certainlyNot, checkSignal, checkTimeout } from "../core/retry.js";
 import type { Transport } from "../core/transport.js";
 import type { Contention } from "./contention.js";
@@ -58,7 +58,10 @@ export class Updates {
           onSettled: undefined,
         };
         update = pending;
-        const onTimeout = () => settle(pending, () => reject(tooLate(pending, timeoutMs)));
+        const onTimeout = async () => {
+          const missing = pending.sent ? undefined : await this.transport.missingServer();
+          settle(pending, () => reject(missing ?? tooLate(pending, timeoutMs)));
+        };
         timer = setTimeout(onTimeout, timeoutMs);
         const queue = this.#queues.get(id);
         if (queue) queue.waiting.push(pending);
@@ -68,7 +71,13 @@ export class Updates {
         }
       },
     );
-    return done.finally(() => clearTimeout(timer));
+    try {
+      return await done;
+    } catch (error) {
+      throw withCallerStack(error);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** Works off the queue in rounds, until it is empty. */

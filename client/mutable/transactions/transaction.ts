@@ -2,7 +2,7 @@
 // fetched and it runs again. Its writes go out in one commit, on the condition that nothing that it read has
 // changed. If others write first twice, it locks the keys that it reads.
 import { MutableStore, type OperationResult } from "../../../gen/cortex/mutable/v1/mutable_pb.js";
-import { CortexError } from "../../core/error.js";
+import { CortexError, withCallerStack } from "../../core/error.js";
 import { checkSignal, checkTimeout } from "../../core/retry.js";
 import type { Transport, WriteOptions } from "../../core/transport.js";
 import { rejectUnknown, writeNames } from "../../core/validate.js";
@@ -64,21 +64,24 @@ export class Transactions {
       signal,
       maxAttempts,
     );
-    const results = await attempts.run().catch((error: unknown) => {
-      throw transactionError(error, timeoutMs, attempts.sent);
-    });
-    return toResult(results);
+    try {
+      return toResult(await attempts.run());
+    } catch (error) {
+      throw withCallerStack(transactionError(error, timeoutMs, attempts.sent));
+    }
   }
 
   async #list(list: readonly Operation[], options: TransactionOptions): Promise<TransactionResult> {
     const operations = toOperations(list);
     const { timeoutMs = this.transport.timeoutMs, signal, requestId } = options;
-    const { results } = await this.transport
-      .write(MutableStore.method.commit, { operations }, { timeoutMs, signal, requestId })
-      .catch((error: unknown) => {
-        throw transactionError(error, timeoutMs, true);
-      });
-    return toResult(results);
+    const commitOptions = { timeoutMs, signal, requestId };
+    try {
+      const { commit } = MutableStore.method;
+      const { results } = await this.transport.write(commit, { operations }, commitOptions);
+      return toResult(results);
+    } catch (error) {
+      throw withCallerStack(transactionError(error, timeoutMs, true));
+    }
   }
 }
 
