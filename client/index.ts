@@ -56,7 +56,10 @@ export type { MutableRecord } from "./mutable/records.js";
 export type {
   Operation,
   Transaction,
+  TransactionEntry,
+  TransactionListOptions,
   TransactionOptions,
+  TransactionOutcome,
   TransactionResult,
 } from "./mutable/transactions/transaction.js";
 export type {

@@ -47,6 +47,7 @@ import {
   type Operation,
   type Transaction,
   type TransactionOptions,
+  type TransactionOutcome,
   type TransactionResult,
   Transactions,
 } from "./transactions/transaction.js";
@@ -290,8 +291,9 @@ export class Mutable {
    * Changes several keys atomically: all of them or none. It is serializable: nobody sees a part of it, and
    * nothing that it read has changed when it is committed.
    *
-   * The callback reads with `tx.get` and writes with `tx.set`, `tx.update`, `tx.delete` and `tx.store`,
-   * without waiting. It sees its own writes. Its rules:
+   * The callback reads with `tx.get`, `tx.getMany` and `tx.list`, and writes with `tx.set`, `tx.update`,
+   * `tx.increment`, `tx.decrement`, `tx.append`, `tx.merge`, `tx.delete` and `tx.store`, without waiting. It
+   * sees its own writes. Its rules:
    * - It may run several times: again when the values that it reads have arrived, and again if somebody else
    *   wrote a key that it has read (after two such losses, with locks). So it must have no side effects and
    *   must read the same keys again.
@@ -302,9 +304,10 @@ export class Mutable {
    * @param work The callback; or a list of operations `{ op, namespace, key, … }`, each of which sees those
    * before it.
    * @param options `timeoutMs` for the whole transaction, `maxAttempts` (default 10), `requestId` (only for a
-   * list), `signal`.
-   * @returns `{ success, operationsExecuted, results }`. `results` has for each write its record, or
-   * `{ deleted, namespace, key }`.
+   * list), `signal`, `withResults`.
+   * @returns The value that the callback returns. If it returns nothing, and for a list:
+   * `{ success, operationsExecuted, results }`, where `results` has for each write its record, or
+   * `{ deleted, namespace, key }`. With `withResults: true`, both: `{ success, operationsExecuted, results, value }`.
    * @throws TRANSACTION_FAILED: the callback threw (its error is the `cause`), or an operation failed
    * (`details.operationIndex`, from 0, and `details.reason`), or others wrote first in every attempt.
    * TRANSACTION_TIMEOUT. INVALID_OPERATIONS: the list is empty or malformed.
@@ -318,9 +321,21 @@ export class Mutable {
    * ```
    */
   async transaction(
+    work: readonly Operation[],
+    options?: TransactionOptions,
+  ): Promise<TransactionResult>;
+  async transaction<T>(
+    work: (tx: Transaction) => T | Promise<T>,
+    options: TransactionOptions & { withResults: true },
+  ): Promise<TransactionResult & { value: T }>;
+  async transaction<T>(
+    work: (tx: Transaction) => T | Promise<T>,
+    options?: TransactionOptions,
+  ): Promise<TransactionOutcome<T>>;
+  async transaction(
     work: ((tx: Transaction) => unknown) | readonly Operation[],
     options: TransactionOptions = {},
-  ): Promise<TransactionResult> {
+  ): Promise<unknown> {
     return this.#transactions.run(work, options);
   }
 

@@ -230,7 +230,7 @@ describe("transaction(callback)", () => {
       [(tx) => tx.update("refused", "k", (async (n: number) => n) as never), "INVALID_UPDATER"],
       [(tx) => tx.update("refused", "k", 5 as never), "INVALID_UPDATER"],
       [(tx) => tx.set("refused", "k", 1, { ttl: 5 } as never), "INVALID_OPTIONS"],
-    ] as [Parameters<typeof mutable.transaction>[0], string][])
+    ] as [(tx: Transaction) => void, string][])
       expect(await failure(mutable.transaction(work))).toMatchObject({
         code: "TRANSACTION_FAILED",
         details: { reason },

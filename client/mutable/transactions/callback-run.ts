@@ -2,36 +2,38 @@
 
 import { CortexError, messageOf } from "../../core/error.js";
 import { toJson } from "../../core/json.js";
-import { flag, keyText, namespaceText, rejectUnknown } from "../../core/validate.js";
+import {
+  amountText,
+  flag,
+  keyText,
+  listed,
+  namespaceText,
+  rejectUnknown,
+  text,
+  whole,
+} from "../../core/validate.js";
 import { type ImmutableEntry, storeInit } from "../../immutable/versions.js";
 import { entryNames, setInit } from "../entries.js";
 import type { EntryOptions } from "../options.js";
 import { isPromise } from "../updater.js";
-import type { EntryKey, OperationInit, ReadState } from "./locked.js";
+import type {
+  CreateOption,
+  Transaction,
+  TransactionEntry,
+  TransactionListOptions,
+} from "./callback.js";
+import { type Change, changed } from "./changes.js";
+import type { EntryKey, ListRequest, OperationInit, ReadState } from "./locked.js";
 
-/**
- * The methods for the callback of a transaction. None of them waits, so `await` may be written or left out.
- */
-export interface Transaction {
-  /** The value, as this transaction sees it; null if the key does not exist. */
-  get<T = any>(namespace: string, key: string): T | null;
-  /** Stores a value: see `mutable.set`. */
-  set(namespace: string, key: string, value: unknown, options?: string | null | EntryOptions): void;
-  /**
-   * Changes a value by a function, which must not be async. A missing key fails the transaction with
-   * KEY_NOT_FOUND, unless `createIfMissing`, which calls the function with null.
-   */
-  update<T = any>(
-    namespace: string,
-    key: string,
-    updater: (current: T) => T,
-    options?: { createIfMissing?: boolean | undefined },
-  ): void;
-  /** Deletes a key. A missing key fails the transaction with KEY_NOT_FOUND. */
-  delete(namespace: string, key: string): void;
-  /** Stores a version of an immutable record, together with the rest or not at all: see `immutable.store`. */
-  store(entry: ImmutableEntry, options?: { ifVersion?: number | undefined }): void;
+/** What a callback can see: the keys and lists that were read so far. */
+export interface Seen {
+  keys: ReadonlyMap<string, ReadState>;
+  /** The keys of each list, by `listName`. */
+  lists: ReadonlyMap<string, readonly string[]>;
 }
+
+export const listName = ({ namespace, keyPrefix = "", limit }: ListRequest): string =>
+  `${namespace}\0${limit}\0${keyPrefix}`;
 
 export const keyName = ({ namespace, key }: EntryKey): string => `${namespace}\0${key}`;
 
@@ -44,15 +46,26 @@ export class CallbackRun {
   readonly operations: OperationInit[] = [];
   /** The error that the callback threw. It counts only if no key was missing. */
   error: CortexError | undefined;
+  /** The value that the callback returned. */
+  value: unknown;
   readonly #missing = new Map<string, EntryKey>();
+  readonly #missingLists = new Map<string, ListRequest>();
+  /** Changes that the server computes. They are computed here too once the callback reads their key. */
+  readonly #changes = new Map<string, Change[]>();
   /** The writes so far: JSON text; undefined for a delete; null for an update whose key was not read yet. */
   readonly #written = new Map<string, string | undefined | null>();
+  /** The names of the keys that it has written. */
+  readonly #entries = new Map<string, EntryKey>();
   #over = false;
 
-  constructor(readonly seen: ReadonlyMap<string, ReadState>) {}
+  constructor(readonly seen: Seen) {}
 
   get missing(): EntryKey[] {
     return [...this.#missing.values()];
+  }
+
+  get missingLists(): ListRequest[] {
+    return [...this.#missingLists.values()];
   }
 
   async take(callback: (tx: Transaction) => unknown): Promise<void> {
@@ -61,11 +74,33 @@ export class CallbackRun {
       get: (namespace, key) => this.#withIndex(() => this.get(namespace, key)),
       set: (...args) => this.#withIndex(() => this.set(...args)),
       update: (...args) => this.#withIndex(() => this.update(...args)),
+      getMany: (namespace, keys) => this.#withIndex(() => this.getMany(namespace, keys)),
+      list: (namespace, options) => this.#withIndex(() => this.list(namespace, options)),
+      increment: (namespace, key, amount = 1, options) =>
+        this.#withIndex(() => {
+          const value = { amount: amountText(amount) };
+          this.#change("increment", namespace, key, { case: "increment", value }, options);
+        }),
+      decrement: (namespace, key, amount = 1, options) =>
+        this.#withIndex(() => {
+          const value = { amount: amountText(amount) };
+          this.#change("decrement", namespace, key, { case: "decrement", value }, options);
+        }),
+      append: (namespace, key, element, options) =>
+        this.#withIndex(() => {
+          const value = { valueJson: toJson(element, "element") };
+          this.#change("append", namespace, key, { case: "append", value }, options);
+        }),
+      merge: (namespace, key, patch, options) =>
+        this.#withIndex(() => {
+          const value = { patchJson: toJson(patch, "patch") };
+          this.#change("merge", namespace, key, { case: "merge", value }, options);
+        }),
       delete: (...args) => this.#withIndex(() => this.delete(...args)),
       store: (...args) => this.#withIndex(() => this.store(...args)),
     };
     try {
-      await callback(tx);
+      this.value = await callback(tx);
     } catch (error) {
       const own = error instanceof CortexError ? failed.get(error) : undefined;
       const reason = error instanceof CortexError ? error.code : undefined;
@@ -97,6 +132,56 @@ export class CallbackRun {
   get<T>(namespace: string, key: string): T | null {
     const json = this.#read(this.#parse(namespace, key));
     return json === undefined ? null : (JSON.parse(json) as T);
+  }
+
+  getMany<T>(namespace: string, keys: readonly string[]): (T | null)[] {
+    const entries = listed(keys, "keys").map((key) => this.#parse(namespace, key));
+    for (const entry of entries) this.#find(entry); // so that all that are missing are read together
+    return entries.map((entry) => {
+      const json = this.#read(entry);
+      return json === undefined ? null : (JSON.parse(json) as T);
+    });
+  }
+
+  list<T>(namespace: string, options: TransactionListOptions = {}): TransactionEntry<T>[] {
+    this.#checkNotOver();
+    rejectUnknown(options, ["keyPrefix", "limit"], "INVALID_OPTIONS", "list");
+    const { keyPrefix, limit = 100 } = options;
+    const request: ListRequest = {
+      namespace: namespaceText(namespace),
+      ...(keyPrefix !== undefined && { keyPrefix: text(keyPrefix, "keyPrefix", "INVALID_FILTER") }),
+      limit: whole(limit, "limit", "INVALID_LIMIT"),
+    };
+    const stored = this.seen.lists.get(listName(request));
+    if (!stored) {
+      this.#missingLists.set(listName(request), request);
+      throw new Missing("the transaction runs again once this is listed");
+    }
+    const written = [...this.#entries.values()].filter(
+      (entry) => entry.namespace === namespace && entry.key.startsWith(keyPrefix ?? ""),
+    );
+    const keys = [...new Set([...stored, ...written.map(({ key }) => key)])].sort(bytewise);
+    const found = keys.map((key) => ({ key, json: this.#find({ namespace, key }) }));
+    if (found.some(({ json }) => json === null)) throw new Missing("a written key must be read");
+    return found.flatMap(({ key, json }) => (json ? { key, value: JSON.parse(json) as T } : []));
+  }
+
+  #change(
+    what: string,
+    namespace: string,
+    key: string,
+    change: Change,
+    options: CreateOption = {},
+  ): void {
+    rejectUnknown(options, ["createIfMissing"], "INVALID_OPTIONS", what);
+    const createIfMissing = flag(options.createIfMissing ?? false, "createIfMissing");
+    const entry = this.#parse(namespace, key);
+    const id = keyName(entry);
+    const known = this.#written.get(id);
+    if (known !== undefined && known !== null) this.#written.set(id, changed(change, known));
+    else this.#changes.set(id, [...(this.#changes.get(id) ?? []), change]);
+    this.#entries.set(id, entry);
+    this.operations.push({ ...entry, operation: change, createIfMissing });
   }
 
   set(
@@ -174,8 +259,17 @@ export class CallbackRun {
   /** The JSON under a key; undefined if nothing is stored; null if the key was not read yet. */
   #find(entry: EntryKey): string | undefined | null {
     const id = keyName(entry);
-    if (this.#written.has(id)) return this.#written.get(id);
-    const seen = this.seen.get(id);
+    const before = this.#written.has(id) ? this.#written.get(id) : this.#stored(id, entry);
+    const changes = this.#changes.get(id);
+    if (!changes || before === null) return before;
+    const json = changes.reduce<string | undefined>((json, one) => changed(one, json), before);
+    this.#changes.delete(id);
+    this.#written.set(id, json);
+    return json;
+  }
+
+  #stored(id: string, entry: EntryKey): string | undefined | null {
+    const seen = this.seen.keys.get(id);
     if (seen) return seen.json;
     this.#missing.set(id, entry);
     return null;
@@ -188,13 +282,19 @@ export class CallbackRun {
   }
 
   #write(entry: EntryKey, operation: OperationInit["operation"], json: string | undefined): void {
-    this.#written.set(keyName(entry), json);
+    const id = keyName(entry);
+    this.#written.set(id, json);
+    this.#changes.delete(id);
+    this.#entries.set(id, entry);
     this.operations.push({ ...entry, operation: operation as never });
   }
 }
 
 /** The details that TRANSACTION_FAILED adds for the error of an operation. */
 const failed = new WeakMap<CortexError, { reason: string; operationIndex: number }>();
+
+/** The order of keys in the database. */
+const bytewise = (a: string, b: string) => Buffer.compare(Buffer.from(a), Buffer.from(b));
 
 const keyNotFound = (message: string, { namespace, key }: EntryKey) =>
   new CortexError("KEY_NOT_FOUND", message, { namespace, key });

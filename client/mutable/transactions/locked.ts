@@ -24,6 +24,13 @@ export interface ReadState {
   revision: string;
 }
 
+/** A list of the entries of a prefix. */
+export interface ListRequest {
+  namespace: string;
+  keyPrefix?: string;
+  limit: number;
+}
+
 export type OperationInit = MessageInitShape<typeof OperationSchema>;
 
 type Messages = Conversation<
@@ -63,6 +70,20 @@ export class LockedTransaction<Context> {
     return message.value.results.map(({ record }) => ({
       json: record?.valueJson,
       revision: record?.revision ?? "0",
+    }));
+  }
+
+  /** Lists entries and locks them; nobody can create a key in the namespace until the transaction ends. */
+  async list(list: ListRequest): Promise<(ReadState & EntryKey)[]> {
+    this.#messages.send({ message: { case: "list", value: list } });
+    const { message } = await answer(this.#messages, "list");
+    await this.#onLocked();
+    if (message.case !== "list") return [];
+    return message.value.records.map(({ namespace, key, valueJson, revision }) => ({
+      namespace,
+      key,
+      json: valueJson,
+      revision,
     }));
   }
 

@@ -6,9 +6,11 @@ import { CortexError } from "../../core/error.js";
 import { abortable } from "../../core/retry.js";
 import type { Transport } from "../../core/transport.js";
 import type { Contention } from "../contention.js";
-import { CallbackRun, keyName, type Transaction } from "./callback-run.js";
+import type { Transaction } from "./callback.js";
+import { CallbackRun, keyName, listName } from "./callback-run.js";
 import {
   type EntryKey,
+  type ListRequest,
   type LockedTransaction,
   type OperationInit,
   type ReadState,
@@ -25,9 +27,16 @@ const readsMax = 2000;
 const conflictPauseMs = 4;
 
 /** The states that were read, and the number of reads. All states from one read are from one snapshot. */
-interface Known {
-  seen: Map<string, ReadState & EntryKey>;
-  reads: number;
+class Known {
+  readonly keys = new Map<string, ReadState & EntryKey>();
+  readonly lists = new Map<string, string[]>();
+  reads = 0;
+}
+
+/** A transaction that is committed: the results of its operations, and the value of its callback. */
+export interface Committed {
+  results: OperationResult[];
+  value: unknown;
 }
 
 /** One transaction, until it is committed or fails. */
@@ -53,11 +62,11 @@ export class TransactionRunner {
     return this.#sent;
   }
 
-  async run(): Promise<OperationResult[]> {
+  async run(): Promise<Committed> {
     for (let attempt = 1; ; attempt++) {
-      const results =
+      const committed =
         this.#losses < lossesMax ? await this.#optimistic() : await this.#underLocks();
-      if (results) return results;
+      if (committed) return committed;
       if (attempt === this.maxAttempts) {
         const message = `others were first in each of ${attempt} attempts; nothing was written`;
         throw new CortexError("TRANSACTION_FAILED", message, {
@@ -71,43 +80,48 @@ export class TransactionRunner {
     }
   }
 
-  /** Returns the results; undefined if somebody else wrote first. */
-  async #optimistic(): Promise<OperationResult[] | undefined> {
-    const known: Known = { seen: new Map(), reads: 0 };
+  /** Returns undefined if somebody else wrote first. */
+  async #optimistic(): Promise<Committed | undefined> {
+    const known = new Known();
     await this.#fetch(known, [...this.#reads.values()]);
-    const run = await this.#settled(known, async (keys) => {
-      if (keys.some((entry) => this.contention.isOn(keyName(entry)))) throw new Contended();
+    const run = await this.#settled(known, async (keys, lists) => {
+      const isContended = keys.some((entry) => this.contention.isOn(keyName(entry)));
+      if (isContended || lists.length > 0) throw new NeedsLocks();
       await this.#fetch(known, keys);
-    }).catch(contended);
-    if (!run || run.operations.length + known.seen.size > operationsMax) return this.#underLocks();
+    }).catch(needsLocks);
+    if (!run || run.operations.length + known.keys.size > operationsMax) return this.#underLocks();
     const { operations } = run;
     if (run.error || operations.length === 0) {
       // One read is one snapshot, so its states need no second check.
       const current = known.reads <= 1 || (await this.#commit(known, []));
       if (!current) return undefined;
       if (run.error) throw run.error;
-      return [];
+      return { results: [], value: run.value };
     }
-    return this.#commit(known, operations);
+    const results = await this.#commit(known, operations);
+    return results && { results, value: run.value };
   }
 
-  async #underLocks(): Promise<OperationResult[] | undefined> {
+  async #underLocks(): Promise<Committed | undefined> {
     const { transport, deadline, signal } = this;
     try {
-      const { results } = await underLock<undefined>(
+      const { results, context } = await underLock<unknown>(
         transport,
         deadline,
         signal,
         async (locked) => {
-          const known: Known = { seen: new Map(), reads: 0 };
+          const known = new Known();
           await this.#lock(known, locked, [...this.#reads.values()]);
-          const run = await this.#settled(known, (keys) => this.#lock(known, locked, keys));
+          const run = await this.#settled(known, async (keys, lists) => {
+            for (const list of lists) await this.#list(known, locked, list);
+            await this.#lock(known, locked, keys);
+          });
           if (run.error) throw run.error;
           this.#sent = true;
-          return locked.commit(run.operations, undefined);
+          return locked.commit(run.operations, run.value);
         },
       );
-      return results;
+      return { results, value: context };
     } catch (error) {
       if (!(error instanceof CortexError)) throw error;
       switch (error.code) {
@@ -126,12 +140,16 @@ export class TransactionRunner {
     }
   }
 
-  /** Runs the callback until every key that it reads is known. */
-  async #settled(known: Known, fetch: (keys: EntryKey[]) => Promise<void>): Promise<CallbackRun> {
+  /** Runs the callback until all keys and lists that it reads are known. */
+  async #settled(
+    known: Known,
+    fetch: (keys: EntryKey[], lists: ListRequest[]) => Promise<void>,
+  ): Promise<CallbackRun> {
     for (let runs = 1; ; runs++) {
-      const run = new CallbackRun(known.seen);
+      const run = new CallbackRun(known);
       await this.#inTime(run.take(this.callback));
-      if (run.missing.length === 0) return run;
+      const { missing, missingLists } = run;
+      if (missing.length === 0 && missingLists.length === 0) return run;
       if (runs === runsMax)
         throw new CortexError(
           "TRANSACTION_FAILED",
@@ -139,8 +157,8 @@ export class TransactionRunner {
           { reason: "INVALID_OPERATIONS" },
         );
       if (this.#reads.size < readsMax)
-        for (const entry of run.missing) this.#reads.set(keyName(entry), entry);
-      await fetch(run.missing);
+        for (const entry of missing) this.#reads.set(keyName(entry), entry);
+      await fetch(missing, missingLists);
     }
   }
 
@@ -168,7 +186,7 @@ export class TransactionRunner {
       results.forEach(({ record }, i) => {
         const entry = { namespace, key: keys[i] ?? "" };
         const { valueJson, revision = "0" } = record ?? {};
-        known.seen.set(keyName(entry), { ...entry, json: valueJson, revision });
+        known.keys.set(keyName(entry), { ...entry, json: valueJson, revision });
       });
     } catch (error) {
       const large = error instanceof CortexError && error.code === "REPLY_TOO_LARGE";
@@ -181,20 +199,30 @@ export class TransactionRunner {
    * Locks and reads keys in sorted order (the order of every transaction), as many at a time as a message
    * takes.
    */
-  async #lock(known: Known, locked: LockedTransaction<undefined>, keys: EntryKey[]): Promise<void> {
+  async #lock(known: Known, locked: LockedTransaction<unknown>, keys: EntryKey[]): Promise<void> {
     const sorted = [...keys].sort((a, b) => (keyName(a) < keyName(b) ? -1 : 1));
     const size = this.#singly ? 1 : operationsMax;
     for (let i = 0; i < sorted.length; i += size) {
       const some = sorted.slice(i, i + size);
       const seen = await locked.read(some);
       some.forEach((entry, n) => {
-        known.seen.set(keyName(entry), { ...entry, ...(seen[n] as ReadState) });
+        known.keys.set(keyName(entry), { ...entry, ...(seen[n] as ReadState) });
       });
     }
   }
 
+  /** Lists entries; their states are then known too. */
+  async #list(known: Known, locked: LockedTransaction<unknown>, list: ListRequest): Promise<void> {
+    const entries = await locked.list(list);
+    known.lists.set(
+      listName(list),
+      entries.map(({ key }) => key),
+    );
+    for (const entry of entries) known.keys.set(keyName(entry), entry);
+  }
+
   async #commit(known: Known, operations: OperationInit[]): Promise<OperationResult[] | undefined> {
-    const preconditions = [...known.seen.values()].map(({ namespace, key, json, revision }) => ({
+    const preconditions = [...known.keys.values()].map(({ namespace, key, json, revision }) => ({
       namespace,
       key,
       condition:
@@ -237,9 +265,9 @@ export class TransactionRunner {
   }
 }
 
-/** Ends an attempt without locks, because others recently wrote a key that it reads. */
-class Contended extends Error {}
+/** Ends an attempt without locks: others recently wrote a key that it reads, or it lists. */
+class NeedsLocks extends Error {}
 
-function contended(error: unknown): undefined {
-  if (!(error instanceof Contended)) throw error;
+function needsLocks(error: unknown): undefined {
+  if (!(error instanceof NeedsLocks)) throw error;
 }

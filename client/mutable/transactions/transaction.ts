@@ -5,20 +5,35 @@ import { MutableStore, type OperationResult } from "../../../gen/cortex/mutable/
 import { CortexError, withCallerStack } from "../../core/error.js";
 import { checkSignal, checkTimeout } from "../../core/retry.js";
 import type { Transport, WriteOptions } from "../../core/transport.js";
-import { rejectUnknown, writeNames } from "../../core/validate.js";
+import { flag, rejectUnknown, writeNames } from "../../core/validate.js";
 import { type ImmutableRecord, toImmutableRecord } from "../../immutable/versions.js";
 import type { Contention } from "../contention.js";
 import { type MutableRecord, toRecord } from "../records.js";
 import { type Operation, toOperations } from "./operations.js";
 import { type Callback, TransactionRunner } from "./transaction-runner.js";
 
-export type { Transaction } from "./callback-run.js";
+export type {
+  Transaction,
+  TransactionEntry,
+  TransactionListOptions,
+} from "./callback.js";
 export type { Operation } from "./operations.js";
 
 export interface TransactionOptions extends WriteOptions {
   /** How many attempts it makes before it fails because others wrote first each time. Default: 10. */
   maxAttempts?: number | undefined;
+  /**
+   * True to get the results of the writes beside the value of the callback. Default: a callback that returns a
+   * value gives only that value.
+   */
+  withResults?: boolean | undefined;
 }
+
+/**
+ * The outcome of a transaction whose callback returns T: the value, or the results of its writes if it returns
+ * nothing.
+ */
+export type TransactionOutcome<T> = T extends void ? TransactionResult : T;
 
 export interface TransactionResult {
   success: true;
@@ -38,12 +53,15 @@ export class Transactions {
     readonly contention: Contention,
   ) {}
 
-  async run(
-    work: Callback | readonly Operation[],
-    options: TransactionOptions,
-  ): Promise<TransactionResult> {
-    rejectUnknown(options, [...writeNames, "maxAttempts"], "INVALID_OPTIONS", "transaction");
+  async run(work: Callback | readonly Operation[], options: TransactionOptions): Promise<unknown> {
+    rejectUnknown(
+      options,
+      [...writeNames, "maxAttempts", "withResults"],
+      "INVALID_OPTIONS",
+      "transaction",
+    );
     const { maxAttempts = 10, timeoutMs = this.transport.timeoutMs } = options;
+    const withResults = flag(options.withResults ?? false, "withResults");
     if (!Number.isInteger(maxAttempts) || maxAttempts < 1)
       throw invalid("INVALID_OPTIONS", "maxAttempts", "is not a whole number above 0");
     if (Array.isArray(work)) return this.#list(work as readonly Operation[], options);
@@ -65,7 +83,9 @@ export class Transactions {
       maxAttempts,
     );
     try {
-      return toResult(await attempts.run());
+      const { results, value } = await attempts.run();
+      if (withResults) return { ...toResult(results), value };
+      return value === undefined ? toResult(results) : value;
     } catch (error) {
       throw withCallerStack(transactionError(error, timeoutMs, attempts.sent));
     }
