@@ -1,5 +1,5 @@
-// Measures the cost of the views between tenants in the database alone: a select and an upsert by key,
-// through the views and on the tables themselves.
+// Measures the cost of the views that separate tenants, in the database alone: a select and an upsert by key,
+// both through the views and on the tables themselves.
 import { connect, indexPlans, tenantViews } from "../server/postgres/connection.js";
 import { scopeText } from "../server/postgres/tenant-connection.js";
 import { compare } from "./measure.js";

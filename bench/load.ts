@@ -1,6 +1,6 @@
 // Generates load of unary gRPC calls at little cost. A gRPC client in Node costs three times as much as the
-// server, so it would measure itself. This one writes HTTP/2 frames itself, and of a reply it reads only the
-// end and the trailers.
+// server, so a benchmark with it would measure the client. This class writes HTTP/2 frames itself. Of a reply
+// it reads only the end and the trailers.
 import { connect, type Socket } from "node:net";
 
 const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");

@@ -1,5 +1,5 @@
-// Runs all benchmarks: npm run bench. Machines are noisy, so each speed is a ratio to a baseline that
-// alternates with it in the same run.
+// Runs all benchmarks: npm run bench. Machines are noisy, so each speed is given as a ratio to a baseline. In
+// one run, the baseline and the measured work alternate.
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
@@ -73,8 +73,8 @@ async function started(args: string[]): Promise<[ChildProcess, string]> {
 }
 
 /**
- * Compares a list of a prefix of 100 keys in a namespace of a million keys with one in a namespace of a
- * thousand keys.
+ * Lists a prefix of 100 keys, in a namespace of a million keys and in a namespace of a thousand keys, and
+ * compares the speeds.
  */
 async function lists() {
   for (const [namespace, keys] of [
@@ -230,7 +230,7 @@ async function calls() {
   await Promise.all(clients.map((client) => client.close()));
 }
 
-/** The same comparison through the TypeScript client, which causes most of the cost. */
+/** Compares set and increment through the TypeScript client with SQL. Most of the cost is in the client. */
 async function throughTheClient() {
   const value = { text: "x".repeat(195) };
   const text = JSON.stringify(value);

@@ -24,7 +24,7 @@ const thinkMs = 20; // the pause of a caller between two calls
 const seconds = 4;
 const rounds = 5;
 const stormEach = 5; // calls in one burst
-const stormMs = 5; // between two bursts: 1000 calls/s
+const stormMs = 5; // the pause between two bursts, so about 1000 calls/s
 
 const path = (method: string) => `/${MutableStore.typeName}/${method}`;
 

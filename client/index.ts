@@ -157,7 +157,7 @@ function tlsOf(tls: boolean | TlsOptions | undefined): boolean | TlsOptions | un
       throw invalid(`tls.${field}`, "is neither PEM text nor a Buffer of it");
   for (const field of ["ca", "cert", "key"] as const)
     if (tls[field] !== undefined && !tls[field].includes("-----BEGIN"))
-      throw invalid(`tls.${field}`, "holds no PEM: it is what the file says, not its path");
+      throw invalid(`tls.${field}`, "is not PEM: give the content of the file, not its path");
   if ((tls.cert === undefined) !== (tls.key === undefined))
     throw invalid("tls.cert", "and tls.key go together");
   header("tls.serverName", tls.serverName);

@@ -1,4 +1,4 @@
-// A change and the record of who made it, together or not at all: npx tsx examples/audited-change.ts
+// Writes a change and the record of who made it, both or neither: npx tsx examples/audited-change.ts
 import { Cortex, CortexError } from "../client/index.js";
 
 await using cortex = new Cortex({ tenantId: "examples", agentId: "billing-agent" });

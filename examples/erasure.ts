@@ -1,4 +1,4 @@
-// A user leaves, and takes all data along: npx tsx examples/erasure.ts
+// Erases a user with all data that belongs to the user: npx tsx examples/erasure.ts
 import { Cortex } from "../client/index.js";
 
 await using cortex = new Cortex({ tenantId: "examples", agentId: "privacy-agent" });
@@ -8,7 +8,7 @@ await users.upsert("user-42", { email: "sam@example.com" });
 await mutable.set("sessions", "s-1", { page: "pricing" }, { userId: "user-42" });
 await immutable.store({ type: "chat", id: "c-1", data: { text: "Hi" }, userId: "user-42" });
 
-// First what would be erased, then a copy for the user, then the erasure.
+// First count what would be erased, then export a copy for the user, then erase.
 const { counts } = await users.delete("user-42", { cascade: true, dryRun: true });
 console.log(`would erase: ${counts.mutable} entry, ${counts.immutable_version} version`); // would erase: 1 entry, 1 version
 

@@ -164,9 +164,7 @@ async function demo() {
     );
 }
 
-/**
- * Stores a snapshot of a whole namespace as a record. It uses a scan, because a list would stop at its limit.
- */
+/** Stores all entries of a namespace as one record. It uses a scan, because a list stops at its limit. */
 async function backup(namespace: string): Promise<string> {
   const data: Record<string, unknown> = {};
   for await (const { key, value } of mutable.scan(namespace)) data[key] = value;

@@ -1,4 +1,4 @@
-// Which policy was in force on a day: npx tsx examples/policy-as-of.ts
+// Finds the policy that was in force at a time in the past: npx tsx examples/policy-as-of.ts
 import { Cortex } from "../client/index.js";
 
 await using cortex = new Cortex({ tenantId: "examples" });
@@ -9,7 +9,7 @@ await immutable.purge(policy.type, policy.id);
 const first = await immutable.store({ ...policy, data: { maxRefund: 50 } });
 const second = await immutable.store({ ...policy, data: { maxRefund: 200 } });
 
-// An order of the time before the policy changed is judged by the policy of that time.
+// An order that came before the policy changed is judged by the earlier policy.
 const orderedAt = new Date(second.createdAt.getTime() - 1);
 const then = await immutable.getAtTimestamp(policy.type, policy.id, orderedAt);
 const now = await immutable.get(policy.type, policy.id);

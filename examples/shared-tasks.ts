@@ -1,4 +1,4 @@
-// A task list that several agents work through, each task done by one of them: npx tsx examples/shared-tasks.ts
+// A list of tasks that several agents share. One agent does each task: npx tsx examples/shared-tasks.ts
 import { Cortex } from "../client/index.js";
 
 interface Task {
@@ -21,7 +21,7 @@ await mutable.setMany(
   ),
 );
 
-/** Takes an open task for the agent, or null if none is left. Two agents never take the same one. */
+/** Takes an open task for the agent. Returns its key; null if none is left. No task is taken twice. */
 async function take(agent: string): Promise<string | null> {
   for await (const { key, value, revision } of mutable.scan<Task>("tasks")) {
     if (value.status !== "open") continue;

@@ -1,4 +1,3 @@
-#!/usr/bin/env -S node --max-semi-space-size=64
 // The command `cortex-store`: serves, or with the argument `health` asks a running server for its health. Each is
 // imported only when it is needed, because a container asks every few seconds.
 const [command, ...rest] = process.argv.slice(2);

@@ -9,15 +9,18 @@ import {
 import { configureTextEncoding, getTextEncoding } from "@bufbuild/protobuf/wire";
 import { type Timestamp, timestampDate } from "@bufbuild/protobuf/wkt";
 
-// A byte order mark is text like any other. The library's text decoder drops it, so two keys would become
-// one.
+// These decoders keep a byte order mark. The library's text decoder drops it, so two keys that differ only in
+// the mark would become one.
 const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 const utf8Strict = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
 const decodeUtf8 = (bytes: Uint8Array, strict?: boolean) =>
   (strict ? utf8Strict : utf8).decode(bytes);
 
 type TextEncoding = ReturnType<typeof getTextEncoding>;
-/** A cache for `decode`: `base` is the host's encoding as last seen, `ours` its copy with our text decoder. */
+/**
+ * A cache for `decode`: `base` is the text encoding of the host application as last seen, `ours` is a copy of
+ * it with our text decoder.
+ */
 let base: TextEncoding | undefined;
 let ours: TextEncoding | undefined;
 

@@ -13,7 +13,7 @@ import { StatusSchema } from "../../gen/google/rpc/status_pb.js";
 /** Why a call failed: the names of `cortex.error.v1.ErrorReason`, each documented there. */
 export type ErrorCode = Exclude<keyof typeof ErrorReason, "UNSPECIFIED">;
 
-/** Text under the names that are documented with each reason. */
+/** The details of an error as text, by name. `cortex.error.v1.ErrorReason` documents the names. */
 export interface ErrorDetails {
   readonly [name: string]: any;
   /** The index of the operation that failed, from 0 (of TRANSACTION_FAILED). */
@@ -33,7 +33,8 @@ export class CortexError extends Error {
   /** The reason, for a program: `KEY_NOT_FOUND`, `REVISION_MISMATCH`, … */
   readonly code: ErrorCode;
   /**
-   * Such as the invalid field, the limit and the value received: the keys are documented with each reason.
+   * The details of the failure, such as the invalid field, the limit and the value received. Their names are
+   * documented with each reason.
    */
   readonly details: ErrorDetails;
   /**
@@ -57,9 +58,9 @@ export class CortexError extends Error {
 }
 
 /**
- * The same error with the stack of this moment. An error of gRPC is created in a callback, where the stack
- * does not lead to the caller. Thrown again by an async function that the caller awaits, it does. The cost
- * arises only where something fails.
+ * Copies an error, so that its stack leads to the caller. gRPC creates an error in a callback, whose stack
+ * does not. A copy that is created in an async function that the caller awaits has a stack that does. It
+ * costs something only if a call fails.
  */
 export function withCallerStack(error: unknown): unknown {
   if (!(error instanceof CortexError)) return error;
@@ -118,6 +119,6 @@ function infoOf(error: ServiceError): ErrorInfo | undefined {
     const [any] = Buffer.isBuffer(bytes) ? fromBinary(StatusSchema, bytes).details : [];
     return any && anyUnpack(any, ErrorInfoSchema);
   } catch {
-    return undefined; // the trailer is of something else, a proxy for example
+    return undefined; // the trailer is not ours: a proxy set it, for example
   }
 }

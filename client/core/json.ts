@@ -27,7 +27,7 @@ export function objectToJson(
     if (!(error instanceof CortexError) || error.code !== "INVALID_VALUE") throw error;
     throw new CortexError(code, error.message, { ...error.details, field });
   }
-  if (!json.startsWith("{")) throw refuse("becomes no object as JSON");
+  if (!json.startsWith("{")) throw refuse("does not become an object as JSON");
   return json;
 }
 
@@ -57,7 +57,7 @@ function checkObject(value: object, path: string, depth: number, above: Set<obje
   if (above.has(value)) refuse(path, "is a cycle: it holds itself");
   if ("toJSON" in value && typeof value.toJSON === "function") {
     if (value instanceof Date && Number.isNaN(value.getTime())) refuse(path, "is an invalid Date");
-    if (depth > depthMax + 1) tooDeep(path, depth); // a toJSON without end
+    if (depth > depthMax + 1) tooDeep(path, depth); // each toJSON gives another object with toJSON
     above.add(value);
     check(toJsonOf(value, path), path, depth + 1, above);
     above.delete(value);

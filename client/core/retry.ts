@@ -29,9 +29,9 @@ export const certainlyNot = (error: unknown): boolean =>
     (!traitsOf(error.code).ambiguous && error.details.applied !== "unknown"));
 
 /**
- * Corrects the error of a retry when an earlier attempt may have been applied. If the server refused the
- * retry before it looked up the stored reply, nobody knows whether the earlier attempt was applied, so
- * `applied` becomes `unknown`.
+ * Corrects the error of a retry after an attempt that may have been applied. If the retry changed nothing, or
+ * was refused before the server looked up the stored reply, its error says nothing about the earlier attempt.
+ * So `applied` becomes `unknown`.
  */
 export function unsure(error: unknown): unknown {
   if (!(error instanceof CortexError)) return error;
@@ -41,9 +41,11 @@ export function unsure(error: unknown): unknown {
 }
 
 /**
- * Waits before the next attempt. There is none if `last`, the error of the latest attempt, must not be
- * retried, after too many failures, or if the deadline comes before the wait ends: then throws `error`, the
- * error that the caller is to see.
+ * Waits before the next attempt. `last` is the error of the latest attempt. Throws `error`, the error that
+ * the caller is to see, if there is no next attempt:
+ * - `last` must not be retried.
+ * - There were too many failures.
+ * - The deadline comes before the wait ends.
  */
 export async function backOff(
   error: unknown,
@@ -65,16 +67,16 @@ export async function backOff(
 }
 
 /**
- * True if the call may be repeated: its reason is repeatable, and it was certainly not applied or does no
- * harm when it is applied twice.
+ * True if the failed call may be repeated. The reason of its error must be repeatable. And the call must be
+ * one that certainly was not applied, or one that does no harm when it is applied twice.
  */
 const mayRepeat = (error: CortexError, idempotency: Idempotency): boolean =>
   traitsOf(error.code).repeatable &&
   (certainlyNot(error) || idempotency !== Idempotency.IDEMPOTENCY_UNKNOWN);
 
 /**
- * Waits for the next message of a stream. Fails with DEADLINE_EXCEEDED at the deadline, and with CANCELLED
- * when the signal aborts.
+ * Waits for a promise, such as the next message of a stream. Fails with DEADLINE_EXCEEDED at the deadline,
+ * and with CANCELLED when the signal aborts.
  */
 export function within<T>(
   deadline: Date,

@@ -47,9 +47,8 @@ export interface CallOptions {
 /** The options of every write. */
 export interface WriteOptions extends CallOptions {
   /**
-   * The request id, 1 to 128 bytes. The server applies a write once per request id, however often and from
-   * however many processes it is sent, for 24 hours. Default: a new id for each call. The retries of the call
-   * use the same id.
+   * The request id, 1 to 128 bytes. For 24 hours, the server applies a write once per request id, however
+   * often it is sent, also from other processes. Default: a new id for each call, which its retries share.
    */
   requestId?: string | undefined;
 }
@@ -157,8 +156,8 @@ export class Transport {
 
   /**
    * Gives the messages of a server-streaming RPC one by one, in bounded memory: the server sends more only
-   * when the caller takes them. `timeoutMs` bounds the wait for each message. After a failure that may be
-   * repeated, it sends the request that `next` returns.
+   * when the caller takes them. `timeoutMs` bounds the wait for each message. `next` returns the request to
+   * send: the first one, and after a failure that may be retried, the one that continues the stream.
    */
   async *messages<I extends DescMessage, O extends DescMessage>(
     method: DescMethodServerStreaming<I, O>,
@@ -172,7 +171,7 @@ export class Transport {
       try {
         await this.#connected(deadline, signal);
         const metadata = await within(deadline, signal, this.#headers());
-        // An error may come when nobody reads any more.
+        // An error may come when nobody reads any more. Without a listener it would end the process.
         grpc = this.#open(method, next(), metadata, {}).on("error", () => {});
         const reading: AsyncIterator<MessageShape<O>> = grpc[Symbol.asyncIterator]();
         for (;;) {
@@ -205,7 +204,7 @@ export class Transport {
       metadata,
       { deadline },
     );
-    grpc.on("error", ignore); // an error may come when nobody reads any more
+    grpc.on("error", ignore); // see `messages`: without a listener, a late error would end the process
     const reading: AsyncIterator<MessageShape<O>> = grpc[Symbol.asyncIterator]();
     return {
       send: (message) => grpc.write(create(method.input, message)),
@@ -260,14 +259,14 @@ export class Transport {
     }
   }
 
-  /** The error UNAVAILABLE if there is no connection; undefined if there is one. */
+  /** The error UNAVAILABLE if there is no connection; undefined if there is one or the client is closed. */
   async missingServer(): Promise<CortexError | undefined> {
     if (this.#closed) return undefined;
     const state = this.#client.getChannel().getConnectivityState(false);
     return state === connectivityState.READY ? undefined : unreachable(this.#client, this.address);
   }
 
-  /** Waits for a connection. So if there is none, the call has certainly not reached the server. */
+  /** Waits for a connection before a call is sent. If it fails, the call has not reached the server. */
   async #connected(deadline: Date, signal: AbortSignal | undefined): Promise<void> {
     checkSignal(signal);
     if (signal?.aborted) throw cancelled(signal);

@@ -1,5 +1,5 @@
-// Finds out why there is no connection: it makes a call that does not wait for one, and reports how it
-// failed.
+// Finds out why there is no connection. It makes a call that does not wait for a connection, and reports how
+// that call failed.
 import { type Client, Metadata, status } from "@grpc/grpc-js";
 import { CortexError } from "./error.js";
 

@@ -5,7 +5,7 @@ import { CortexError, type ErrorCode } from "./error.js";
 const fail = (code: ErrorCode, field: string, problem: string) =>
   new CortexError(code, `${field} ${problem}`, { field, problem });
 
-/** Checks that it is text that protobuf can carry: no half of a surrogate pair. */
+/** Checks that a value is a string that protobuf can carry: it must not hold half of a surrogate pair. */
 export function text(value: unknown, field: string, code: ErrorCode): string {
   if (typeof value !== "string") throw fail(code, field, `is not a string but ${typeof value}`);
   if (!value.isWellFormed()) throw fail(code, field, "holds half of a surrogate pair");
@@ -60,14 +60,14 @@ export const callNames = ["timeoutMs", "signal"];
 
 export const writeNames = [...callNames, "requestId"];
 
-/** Checks the options of a write, which may have `more` besides those of every write. */
+/** Checks the options of a write: those of every write, and those named in `more`. */
 export const writeOptions = <T extends object>(
   given: T,
   what: string,
   more: readonly string[] = [],
 ): T => rejectUnknown(given, [...writeNames, ...more], "INVALID_OPTIONS", what);
 
-/** Checks the options of a call that takes only those of every call. */
+/** Checks the options of a call that has no options of its own, only `CallOptions`. */
 export const callOptions = <T extends object>(given: T, what: string): T =>
   rejectUnknown(given, callNames, "INVALID_OPTIONS", what);
 
@@ -87,13 +87,13 @@ export function amountText(value: unknown): string {
   throw fail("INVALID_AMOUNT", "amount", `is not a number: ${String(value)}`);
 }
 
-/** Checks that it is text that an HTTP header can carry. */
+/** Checks that a value, unless it is undefined, is text that an HTTP header can carry. */
 export function header<T extends string | undefined>(field: string, value: T): T {
   if (
     value === undefined ||
     (typeof value === "string" && /^([\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?)?$/.test(value))
   )
-    return value; // HTTP drops spaces at the ends of a header, so it would name another tenant
+    return value; // HTTP drops spaces at the ends, so a tenant id with such spaces would become another id
   throw fail("INVALID_CONFIG", field, "is not printable ASCII text without spaces at its ends");
 }
 

@@ -1,4 +1,4 @@
-// The filters, the order and the page of a list or search of records, checked and as messages.
+// Checks the filters, the order and the page of a list or search of records, and converts them to messages.
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import {
   type FilterSchema,
@@ -16,14 +16,17 @@ import { typeText } from "./versions.js";
 /** Selects records by their current version: those that match every filter that is given. */
 export interface ImmutableFilters {
   /**
-   * Records of this type; together with `types`: of any of these types. Neither: all types that do not begin
-   * with `$cortex/`.
+   * Records of this type. If `types` is given too, records of this type or of any of those. If neither is
+   * given, records of all types that do not begin with `$cortex/`.
    */
   type?: string | undefined;
   types?: readonly string[] | undefined;
   /** Records of this user. */
   userId?: string | undefined;
-  /** Records whose metadata contains this. */
+  /**
+   * Records whose metadata contains this object. An object contains an object with the same or fewer members.
+   * A list contains a list with some of its elements, in any order.
+   */
   metadata?: Record<string, any> | undefined;
   /** Records that carry all of these tags. */
   tags?: readonly string[] | undefined;
@@ -42,7 +45,7 @@ export interface ImmutableFilters {
 }
 
 export interface ImmutableOrder {
-  /** Default: `"createdAt"`. Ties go by type and id. */
+  /** Default: `"createdAt"`. Records with equal fields are sorted by type and id, in the same direction. */
   sortBy?: "createdAt" | "version" | "type" | undefined;
   /** Default: `"desc"`. */
   sortOrder?: "asc" | "desc" | undefined;
@@ -55,13 +58,16 @@ export interface ImmutablePage {
   /** How many matches to skip. Default: 0. Not together with pageToken. */
   offset?: number | undefined;
   /**
-   * `nextPageToken` of an earlier result of the same list. Every page costs the same; an offset costs what it
-   * skips.
+   * `nextPageToken` of an earlier result of the same list. Every page costs the same. With `offset`, the
+   * server also reads the matches that it skips.
    */
   pageToken?: string | undefined;
 }
 
-/** If true, the records carry the versions before the current one (`previousVersions`). */
+/**
+ * If true, the records carry the versions before the current one (`previousVersions`). Default: true for
+ * `get`, false for `list`, `scan` and `search`.
+ */
 export interface ImmutableHistory {
   includeHistory?: boolean | undefined;
 }
@@ -71,7 +77,7 @@ export interface ImmutableListFilters
     ImmutableOrder,
     ImmutablePage,
     ImmutableHistory {
-  /** If true, all matches are counted, exactly; this costs a count. Default: true. */
+  /** If true, the result has `total`, the exact number of matches. Counting has a cost. Default: true. */
   total?: boolean | undefined;
 }
 
@@ -79,7 +85,7 @@ export interface ImmutableSearchFilters
   extends ImmutableFilters,
     Omit<ImmutablePage, "pageToken">,
     ImmutableHistory {
-  /** Where to search. Default: `"data"`. In `"both"` a term may be in either. */
+  /** Where to search. Default: `"data"`. With `"both"`, each term may be in the data or in the metadata. */
   searchIn?: "data" | "metadata" | "both" | undefined;
 }
 

@@ -44,7 +44,7 @@ const scanPage = 1000;
 const purgeTimeoutMs = 60_000;
 
 export interface StoreOptions extends WriteOptions {
-  /** Store only if this is the current version, else VERSION_MISMATCH; 0: only if there is no record. */
+  /** Store only if this is the current version; with 0, only if there is no record. Else VERSION_MISMATCH. */
   ifVersion?: number | undefined;
   /** If true, the returned record carries the versions before the current one. Default: true. */
   includeHistory?: boolean | undefined;
@@ -69,7 +69,8 @@ export interface ImmutableSearchResult<T = any> {
   /** The fields that hold any of the terms, such as `data.title` or `metadata.tags[0]`. */
   matches: string[];
   /**
-   * The matching text of the first 10 of them, with `<mark>` around each match. It is not escaped for HTML.
+   * The matching text of the first 10 of these fields, with `<mark>` around each match. It is not escaped for
+   * HTML.
    */
   highlights: { path: string; text: string }[];
 }
@@ -89,19 +90,20 @@ export interface ImmutablePurgeManyOptions extends WriteOptions {
   /** If true and no `confirmationToken` is given, nothing is deleted, and the result has a token. */
   requireConfirmation?: boolean | undefined;
   /**
-   * The token of an earlier call with the same filters. If other versions match by now, CONFIRMATION_STALE.
+   * The token of an earlier call with the same filters. If other versions match by now, the call fails with
+   * CONFIRMATION_STALE.
    */
   confirmationToken?: string | undefined;
 }
 
 export interface ImmutablePurgeManyResult {
-  /** How many records were deleted; if nothing was deleted: would be deleted. */
+  /** How many records were deleted. If the call only counts or gives a token: how many it would delete. */
   recordsAffected: number;
-  /** How many versions they have together. */
+  /** How many versions these records have together. */
   versionsDeleted: number;
-  /** The first 1000 of them, by type and id. */
+  /** These records, by type and id: the first 1000. */
   records: { type: string; id: string }[];
-  /** With requireConfirmation and without a token: the token that deletes exactly these versions. */
+  /** The token that deletes exactly these versions, if the call asks for one with requireConfirmation. */
   confirmationToken?: string;
   dryRun: boolean;
 }
@@ -139,9 +141,10 @@ export interface Retention {
 /**
  * Versioned records under type + id, with their history: knowledge, policies, audit logs.
  *
- * Every method takes `{ timeoutMs, signal }` as its last options. Every method throws CortexError, with the
- * codes that it names or with one of INVALID_TYPE, INVALID_ID, INVALID_OPTIONS, UNAVAILABLE,
- * DATABASE_UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED.
+ * Every method takes `{ timeoutMs, signal }` as its last options. Every method throws CortexError. Each
+ * method names its own codes. Codes that any method may throw are INVALID_TYPE, INVALID_ID, INVALID_OPTIONS,
+ * UNAVAILABLE, DATABASE_UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, and others that the proto of
+ * ImmutableStore names for every RPC, such as RATE_LIMITED.
  *
  * Types that begin with `$cortex/` are reserved for the server, such as `$cortex/audit`, its records of
  * purges and erasures. A call that names such a type needs the permission `admin`, else it throws
@@ -191,7 +194,7 @@ export class Immutable {
   /**
    * Reads the current version of a record, with the versions before it (the last 100 at most).
    *
-   * @param options `{ includeHistory: false }` leaves out the versions before.
+   * @param options `{ includeHistory: false }` leaves out the earlier versions.
    * @returns The record; null if there is none.
    */
   async get<T = any>(
@@ -320,8 +323,8 @@ export class Immutable {
   }
 
   /**
-   * Gives every record that matches, page by page, in constant memory. A record that is stored again
-   * meanwhile may move in the order, and so come twice or not at all. Sorted by type, no record moves.
+   * Gives every record that matches, page by page, in constant memory. A record that is stored again during
+   * the scan may move in the order. Then it may come twice or not at all. Sorted by type, no record moves.
    */
   async *scan<T = any>(
     filters: ImmutableFilters & ImmutableOrder & ImmutableHistory = {},
@@ -382,7 +385,7 @@ export class Immutable {
 
   /**
    * Deletes a record with all its versions. A missing record is `deleted: false`, no error. A later `store`
-   * begins again at 1. `timeoutMs` is 60 seconds by default.
+   * begins again at version 1. `timeoutMs` is 60 seconds by default.
    *
    * @throws REQUEST_ID_REUSED.
    */
@@ -437,11 +440,11 @@ export class Immutable {
   }
 
   /**
-   * Deletes old versions of a record, never the current one. With both bounds it deletes only versions that
-   * each of them would delete.
+   * Deletes old versions of a record, never the current one. `keepLatest` and `olderThan` say which versions
+   * to keep. If both are given, it keeps every version that either of them keeps. `timeoutMs` is 60 seconds
+   * by default.
    *
-   * @throws INVALID_OPTIONS (neither bound, keepLatest below 1), INVALID_TIME, REQUEST_ID_REUSED. `timeoutMs`
-   * is 60 seconds by default.
+   * @throws INVALID_OPTIONS (neither of the two, keepLatest below 1), INVALID_TIME, REQUEST_ID_REUSED.
    *
    * ```ts
    * await cortex.immutable.purgeVersions("kb-article", "guide-123", { keepLatest: 20 });

@@ -1,5 +1,5 @@
-// Remembers keys on which others wrote first. For one second, updates and transactions of such a key lock it
-// at once.
+// Remembers keys for which updates or transactions failed because others wrote first. For one second, updates
+// and transactions of such a key take a lock at once, without an attempt without locks.
 const rememberMs = 1000;
 const keysMax = 10_000;
 

@@ -1,4 +1,4 @@
-// The filters, the order and the page of a list of entries, checked and as messages.
+// Checks the filters, the order and the page of a list of entries, and converts them to messages.
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import {
   type FilterSchema,
@@ -31,7 +31,7 @@ export interface MutableFilters {
 
 /** The order of a list or a scan. */
 export interface MutableOrder {
-  /** Default: `"key"`, bytewise. Ties go by key. */
+  /** Default: `"key"`, bytewise. Entries with equal fields are sorted by key, in the same direction. */
   sortBy?: "key" | "updatedAt" | "accessCount" | undefined;
   /** Default: `"asc"`. */
   sortOrder?: "asc" | "desc" | undefined;
@@ -44,11 +44,11 @@ export interface MutablePage {
   /** How many matches to skip. Default: 0. Not together with pageToken. */
   offset?: number | undefined;
   /**
-   * `nextPageToken` of an earlier result of the same list. Every page costs the same; an offset costs what it
-   * skips.
+   * `nextPageToken` of an earlier result of the same list. Every page costs the same. With `offset`, the
+   * server also reads the matches that it skips.
    */
   pageToken?: string | undefined;
-  /** If true, all matches are counted, exactly; this costs a count. Default: true. */
+  /** If true, the result has `total`, the exact number of matches. Counting has a cost. Default: true. */
   total?: boolean | undefined;
 }
 

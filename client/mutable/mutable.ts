@@ -61,9 +61,10 @@ const purgeTimeoutMs = 60_000;
 /**
  * Live shared JSON under namespace + key.
  *
- * Every method takes `{ timeoutMs, signal }` as its last options. Every method throws CortexError, with the
- * codes that it names or with one of INVALID_NAMESPACE, INVALID_KEY, INVALID_OPTIONS, UNAVAILABLE,
- * DATABASE_UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED.
+ * Every method takes `{ timeoutMs, signal }` as its last options. Every method throws CortexError. Each
+ * method names its own codes. Codes that any method may throw are INVALID_NAMESPACE, INVALID_KEY,
+ * INVALID_OPTIONS, UNAVAILABLE, DATABASE_UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, and others that the proto
+ * of MutableStore names for every RPC, such as PERMISSION_DENIED and RATE_LIMITED.
  */
 export class Mutable {
   readonly #transport: Transport;
@@ -79,7 +80,7 @@ export class Mutable {
 
   /**
    * Stores a value, whether or not the key exists. If `userId` or `metadata` is not given, it stays as it
-   * was. If `ttlSeconds` is not given, an earlier expiry ends.
+   * was. If `ttlSeconds` is not given, an earlier expiry is removed.
    *
    * @param value Any JSON value up to 1 MiB; a `Date` is stored as its ISO string.
    * @param options The user's id, or `{ userId, metadata, ttlSeconds, ifRevision, ifAbsent }`.
@@ -161,13 +162,14 @@ export class Mutable {
 
   /**
    * Changes a value by a function, atomically. The result is stored only if nobody else wrote in between.
-   * Else the function runs again on the new value, and after two such losses under a lock. So the function
-   * may run several times and must have no side effects. User, metadata and expiry stay. Concurrent updates
-   * of one client to one key are sent together, in order; each has its own revision and record.
+   * Otherwise the function runs again on the new value. If others write first twice, it runs under a lock. So
+   * the function may run several times and must have no side effects. User, metadata and expiry stay.
+   * Concurrent updates of one client to one key are sent together, in order; each has its own revision and
+   * record.
    *
    * @param updater Gets the current value and returns the new one; may be async.
    * @returns The record as stored.
-   * @throws KEY_NOT_FOUND (unless createIfMissing, which calls the updater with null), UPDATE_FAILED (the
+   * @throws KEY_NOT_FOUND (with createIfMissing the updater is called with null instead), UPDATE_FAILED (the
    * updater threw: its error is the `cause`, and nothing was written), INVALID_UPDATER, INVALID_VALUE,
    * VALUE_TOO_LARGE, VALUE_TOO_DEEP.
    *
@@ -241,8 +243,8 @@ export class Mutable {
   }
 
   /**
-   * Merges a patch into an object in the database, as JSON merge patch does (RFC 7396): members of the patch
-   * replace members of the object, also within nested objects; null removes a member.
+   * Merges a patch into an object in the database, as JSON merge patch does (RFC 7396). Members of the patch
+   * replace members of the object, also within nested objects. A null in the patch removes the member.
    *
    * @returns The record as stored.
    * @throws KEY_NOT_FOUND (unless createIfMissing, which starts from `{}`), INVALID_VALUE, VALUE_TOO_LARGE,
@@ -279,7 +281,7 @@ export class Mutable {
     return { deleted, namespace, key, deletedAt: toDate(deleteTime) };
   }
 
-  /** Deletes a key, as `delete` does. The result has the counts that the other purges give too. */
+  /** Deletes a key, as `delete` does. The result has the fields of the other purges too (`keysDeleted`). */
   async purge(namespace: string, key: string, options: WriteOptions = {}): Promise<PurgeKeyResult> {
     writeOptions(options, "purge");
     const { deleted, deletedAt } = await this.delete(namespace, key, options);
@@ -295,8 +297,8 @@ export class Mutable {
    * `tx.increment`, `tx.decrement`, `tx.append`, `tx.merge`, `tx.delete` and `tx.store`, without waiting. It
    * sees its own writes. Its rules:
    * - It may run several times: again when the values that it reads have arrived, and again if somebody else
-   *   wrote a key that it has read (after two such losses, with locks). So it must have no side effects and
-   *   must read the same keys again.
+   *   wrote a key that it has read. If others write first twice, it runs with locks. So it must have no side
+   *   effects and must read the same keys again.
    * - Nothing is written before it returns. If it throws, nothing is written.
    * - It must await everything that it starts.
    * - It writes at most 500 times.
@@ -305,9 +307,10 @@ export class Mutable {
    * before it.
    * @param options `timeoutMs` for the whole transaction, `maxAttempts` (default 10), `requestId` (only for a
    * list), `signal`, `withResults`.
-   * @returns The value that the callback returns. If it returns nothing, and for a list:
-   * `{ success, operationsExecuted, results }`, where `results` has for each write its record, or
-   * `{ deleted, namespace, key }`. With `withResults: true`, both: `{ success, operationsExecuted, results, value }`.
+   * @returns The value that the callback returns. If it returns nothing, or if `work` is a list:
+   * `{ success, operationsExecuted, results }`. `results` has the record of each write, or
+   * `{ deleted, namespace, key }` for a delete. With `withResults: true`, a callback gives both:
+   * `{ success, operationsExecuted, results, value }`.
    * @throws TRANSACTION_FAILED: the callback threw (its error is the `cause`), or an operation failed
    * (`details.operationIndex`, from 0, and `details.reason`), or others wrote first in every attempt.
    * TRANSACTION_TIMEOUT. INVALID_OPERATIONS: the list is empty or malformed.
@@ -378,11 +381,11 @@ export class Mutable {
   }
 
   /**
-   * Gives every record that matches, page by page, in constant memory. It is not one snapshot: sorted by key,
-   * it gives every record that nobody writes meanwhile exactly once; a record that is written meanwhile may
-   * or may not come. In another order, a record that a write moves may come twice or not at all. `timeoutMs`
-   * bounds the wait for each message of about 100 records. If the connection breaks, the scan goes on where
-   * it was.
+   * Gives every record that matches, page by page, in constant memory. It is not one snapshot. Sorted by key,
+   * a record that nobody writes during the scan comes exactly once. A record that is written during the scan
+   * may or may not come. In another order, a record that a write moves may come twice or not at all.
+   * `timeoutMs` bounds the wait for each message of about 100 records. If the connection breaks, the scan
+   * goes on where it was.
    *
    * ```ts
    * for await (const record of cortex.mutable.scan("inventory", { keyPrefix: "store-15:" })) …
@@ -504,7 +507,7 @@ export class Mutable {
   /**
    * Deletes the entries that match, all of them or none. `timeoutMs` is 60 seconds by default.
    *
-   * @throws INVALID_FILTER, also if no filter is given: `purgeNamespace` deletes all.
+   * @throws INVALID_FILTER, also if no filter is given. Use `purgeNamespace` to delete all entries.
    */
   async purgeMany(
     namespace: string,

@@ -46,7 +46,7 @@ export interface DeleteResult {
   deleted: boolean;
   namespace: string;
   key: string;
-  /** When the database decided that. */
+  /** The database's time of the delete, also if there was nothing to delete. */
   deletedAt: Date;
 }
 
@@ -56,7 +56,7 @@ export interface PurgeResult {
   /** The same number as `deleted`. */
   keysDeleted: number;
   namespace: string;
-  /** The first 1000 of the keys, by key. */
+  /** These keys, in bytewise order: the first 1000. */
   keys: string[];
   dryRun: boolean;
 }

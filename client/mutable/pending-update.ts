@@ -24,7 +24,7 @@ export interface PendingUpdate extends UpdateRequest {
   deadline: number;
   /** How often somebody else wrote first. */
   losses: number;
-  /** True once its new value was sent: from then on it may have been written. */
+  /** True while a new value that was sent may have been written. */
   sent: boolean;
   /** True once its caller has an answer. */
   settled: boolean;

@@ -1,7 +1,7 @@
-// Runs update(fn). The new value is stored only if the entry still has the value that the function got. After
-// two losses it takes a lock. Updates that one client makes to one key at the same time form a queue: those
-// that wait go together in one commit, each on the value of the one before. So they do not conflict, and each
-// has its own revision and record.
+// Runs update(fn). The new value is stored only if the entry still has the revision that the function got. If
+// others write first twice, it takes a lock. Updates that one client makes to one key at the same time form a
+// queue. All that wait go together in one commit, where each works on the value of the update before it. So
+// they do not conflict, and each has its own revision and record.
 import { setTimeout as pause } from "node:timers/promises";
 import { MutableStore, type OperationResult } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import { CortexError, type ErrorCode, withCallerStack } from "../core/error.js";
@@ -80,7 +80,7 @@ export class Updates {
     }
   }
 
-  /** Works off the queue in rounds, until it is empty. */
+  /** Processes the queue in rounds, until it is empty. */
   async #work(id: string, queue: UpdateQueue): Promise<void> {
     this.#queues.set(id, queue);
     await Promise.resolve(); // updates of the same turn of the event loop go together
@@ -102,7 +102,7 @@ export class Updates {
   async #optimistic(id: string, queue: UpdateQueue, first: PendingUpdate): Promise<void> {
     const { known } = queue;
     const read = known ?? (await this.#read(queue, first));
-    queue.known = undefined; // unless this round sets it
+    queue.known = undefined; // it stays undefined unless this round commits
     const computed = await compute(nextRound(queue), read.json);
     if (computed.every((one) => "error" in one)) {
       // An error counts only if the updater had the current state.
@@ -143,7 +143,8 @@ export class Updates {
       );
       queue.known = finish(context, results.map(recordOf));
     } catch (error) {
-      // An updater that is too slow to hold a lock is tried without one again.
+      // The server ended the transaction because the updater is too slow to hold a lock. The next round tries
+      // without a lock.
       if (error instanceof CortexError && error.code === "TRANSACTION_TIMEOUT") queue.losses = 0;
       else if (last.length > 0) commitFailed(queue, last, error);
       else throw error;
@@ -158,8 +159,8 @@ export class Updates {
   }
 
   /**
-   * Returns the records as committed; undefined if somebody else wrote first. Each update also keeps its own
-   * deadline.
+   * Returns the records as committed; undefined if somebody else wrote first. The commit may take until the
+   * latest deadline of its updates. Each update still fails at its own deadline (see `update`).
    */
   async #commit(computed: Computed[], read: ReadState): Promise<MutableRecord[] | undefined> {
     const { set, update, commit } = MutableStore.method;
@@ -246,9 +247,9 @@ function finish(computed: Computed[], records: MutableRecord[]): ReadState | und
 }
 
 /**
- * Handles a commit that failed. If it may have been applied, all its updates fail: none may run again. If it
- * was refused, the update that the server names fails. If the server names none, the updates are sent one by
- * one.
+ * Handles a commit that failed. If it may have been applied, all its updates fail, because none may run
+ * again. If it was refused, only the update that the server names fails. If the server names none, a single
+ * update fails, and several updates are sent again one by one.
  */
 function commitFailed(queue: UpdateQueue, computed: Computed[], error: unknown): void {
   const writing = computed.flatMap((one) => ("json" in one ? one.update : []));

@@ -1,5 +1,5 @@
-// Runs the updaters of update(fn). Each returns a new value as JSON text, or the error with which its update
-// fails.
+// Runs the updaters of update(fn). The outcome of each is a new value as JSON text, or the error with which
+// its update fails.
 import { CortexError, messageOf } from "../core/error.js";
 import { toJson } from "../core/json.js";
 import type { Computed, PendingUpdate } from "./pending-update.js";

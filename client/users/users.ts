@@ -37,7 +37,7 @@ export interface UserFilters {
 }
 
 export interface UserListResult {
-  /** By id, bytewise. */
+  /** The users, in bytewise order of their ids. */
   records: User[];
   total: number;
   limit: number;
@@ -57,8 +57,10 @@ export interface DeleteUserOptions extends WriteOptions {
 }
 
 export interface DeleteUserResult {
-  /** True if the user was (with dryRun: would be) erased. False: no user has the id. */
+  /** True if the user was erased. False: no user has the id, or it was a dryRun. */
   deleted: boolean;
+  /** Only with dryRun: true if the user would be erased. */
+  wouldDelete?: boolean;
   userId: string;
   /**
    * How many rows were (with dryRun: would be) erased, by table: `users`, `mutable`, `mutable_access`,
@@ -74,7 +76,11 @@ export interface DeleteUserResult {
 
 const rpc = UsersService.method;
 
-/** The users of the tenant. Every method throws CortexError: INVALID_USER_ID and the codes it names. */
+/**
+ * The users of the tenant. Every method throws CortexError. Each method names its own codes. Codes that any
+ * method may throw are INVALID_USER_ID, INVALID_OPTIONS, UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, and
+ * others that the proto of Users names for every RPC.
+ */
 export class Users {
   readonly #transport: Transport;
 
@@ -128,8 +134,8 @@ export class Users {
   /**
    * Erases a user. With `cascade` it also erases everything that is linked to the user, in one transaction:
    * entries, versions (old ones too), access statistics, stored replies. If a record also has versions of
-   * others, those stay and can still be verified. Until it ends, nobody can link anything to the user. It
-   * needs the permission `admin` if the server asks for credentials.
+   * others, those stay and can still be verified. Until the erasure ends, nobody can link anything to the
+   * user. The call needs the permission `admin` if the server asks for credentials.
    *
    * ```ts
    * await cortex.users.delete("user-123", { cascade: true });
@@ -150,7 +156,8 @@ export class Users {
     const reply = await this.#transport.write(rpc.delete, request, rest);
     const counts = Object.entries(reply.counts).map(([table, n]) => [table, Number(n)]);
     return {
-      deleted: reply.deleted,
+      deleted: reply.deleted && !reply.dryRun,
+      ...(reply.dryRun && { wouldDelete: reply.deleted }),
       userId: reply.userId,
       counts: Object.fromEntries(counts) as Record<string, number>,
       totalDeleted: Number(reply.totalDeleted),
@@ -160,10 +167,10 @@ export class Users {
   }
 
   /**
-   * Gives everything that is linked to a user, to answer a data access request: one line of JSON each, in
-   * constant memory. In each line `kind` is `user`, `mutable` (an entry) or `immutable` (a version). It needs
-   * the permission `admin` if the server asks for credentials. If the export breaks off, it fails; begin it
-   * again.
+   * Gives everything that is linked to a user, to answer a data access request, in constant memory. Each item
+   * is one line of JSON. Its member `kind` is `user`, `mutable` (an entry) or `immutable` (a version). The
+   * call needs the permission `admin` if the server asks for credentials. If the stream breaks after its
+   * first line, the export fails; begin it again.
    *
    * ```ts
    * for await (const line of cortex.users.export("user-123")) …

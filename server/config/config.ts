@@ -87,9 +87,9 @@ function refuseFlagsOfNpm(env: NodeJS.ProcessEnv): void {
   throw new UsageError(`npm kept ${flagOf(key)} for itself: write ${command} -- ${flag}`);
 }
 
-/** A sentence for each environment variable that looks like a setting and is none. */
+/** A sentence for each environment variable that looks like a setting and is none. CORTEX_TOKEN is the client's. */
 export function unknownVariables(env: NodeJS.ProcessEnv, version: string): string[] {
-  const known = new Set<string>(names.map((key) => settings[key].env));
+  const known = new Set<string>(["CORTEX_TOKEN", ...names.map((key) => settings[key].env)]);
   return Object.keys(env)
     .filter((name) => name.startsWith("CORTEX_") && !known.has(name) && !ofKubernetes.test(name))
     .map((name) => {

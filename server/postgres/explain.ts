@@ -1,5 +1,5 @@
 // Says in one sentence why Postgres cannot be used, where it is, and what to do. No sentence shows a password.
-import { codeOf } from "../errors/sqlstate.js";
+import { codeOf, isDatabaseLost } from "../errors/sqlstate.js";
 
 /** Where a database is, from its URL. */
 interface Place {
@@ -92,26 +92,8 @@ export function explain(error: unknown, url: string): string | undefined {
 }
 
 /** True for an error that may pass by itself: Postgres is not up yet, or has no connection free. */
-export function mayPass(error: unknown): boolean {
-  const code = codeOf(error);
-  return code !== undefined && (passing.has(code) || code.startsWith("08"));
-}
+export const mayPass = (error: unknown): boolean =>
+  isDatabaseLost(error) && !lasting.has(codeOf(error) ?? "");
 
-const passing = new Set([
-  "ECONNREFUSED",
-  "ENOENT",
-  "ENOTFOUND",
-  "EAI_AGAIN",
-  "EHOSTUNREACH",
-  "ENETUNREACH",
-  "ETIMEDOUT",
-  "CONNECT_TIMEOUT",
-  "ECONNRESET",
-  "EPIPE",
-  "CONNECTION_CLOSED",
-  "CONNECTION_DESTROYED",
-  "53300",
-  "57P01",
-  "57P02",
-  "57P03",
-]);
+// The login is refused, the database does not exist, or its socket may not be opened.
+const lasting = new Set(["28000", "28P01", "3D000", "EACCES"]);

@@ -64,8 +64,8 @@ describe("a server that cannot be reached", () => {
 
 describe("a lost reply", () => {
   /**
-   * A proxy to the server. It passes on `pass` calls, then cuts the connection in place of the reply for
-   * `cuts` calls.
+   * Starts a proxy to the server. It forwards the first `pass` calls with their replies. For each of the next
+   * `cuts` calls it cuts the connection instead of sending the reply.
    */
   async function cuttingProxy(cuts: number, pass = 0) {
     const [host = "", port = ""] = s.address.split(":");
@@ -77,7 +77,7 @@ describe("a lost reply", () => {
       for (const socket of [client, server]) socket.on("error", () => {});
       client.on("data", (data) => {
         server.write(data);
-        if (hasHeadersFrame(data)) calls++; // opens a call
+        if (hasHeadersFrame(data)) calls++; // headers begin a call
       });
       server.on("data", (data) => {
         if (hasHeadersFrame(data) && calls > pass && calls <= pass + cuts) client.destroy();
@@ -105,7 +105,7 @@ describe("a lost reply", () => {
   };
   const hasHeadersFrame = (data: Buffer) => frames(data).includes(1);
 
-  it("is made up for where repeating is safe", async () => {
+  it("of a read is not noticed: the client repeats the call", async () => {
     await s.cortex.mutable.set("lost", "k", 1);
     const proxy = await cuttingProxy(2);
     await using cortex = new Cortex({ address: proxy.address, timeoutMs: 10_000 });
@@ -114,7 +114,7 @@ describe("a lost reply", () => {
     proxy.close();
   });
 
-  it("is made up for where the write was made: it is made once", async () => {
+  it("of a write is not noticed: the client repeats it, and it is applied once", async () => {
     await s.cortex.mutable.set("lost", "n", 0);
     const proxy = await cuttingProxy(2);
     await using cortex = new Cortex({ address: proxy.address, timeoutMs: 10_000 });
@@ -145,7 +145,7 @@ describe("calls", () => {
     expect(error).toMatchObject({ code: "CANCELLED", cause: reason });
   });
 
-  it("refuse a timeout that is none", async () => {
+  it("refuse an invalid timeout", async () => {
     for (const timeoutMs of [0, -1, Number.NaN])
       await expect(s.cortex.mutable.get("ns", "k", { timeoutMs })).toFailWith("INVALID_CONFIG");
   });

@@ -1,4 +1,5 @@
-// The stack of an error leads to the line of the caller, also if the server answered it or nobody answered.
+// Checks that an error's stack has the line of the caller, both if the server refused the call and if no
+// server answered.
 import { expect, it } from "vitest";
 import { Cortex, CortexError } from "../../client/index.js";
 import { serve } from "../support/server.js";
@@ -66,7 +67,7 @@ const calls: [name: string, call: Call][] = [
   ["users.list", (c) => c.users.list()],
 ];
 
-it("is tried with every method", () => {
+it("every method is tried", () => {
   const cortex = s.client();
   const methods = (["mutable", "immutable", "users"] as const).flatMap((store) =>
     Object.getOwnPropertyNames(Object.getPrototypeOf(cortex[store]))
@@ -76,7 +77,7 @@ it("is tried with every method", () => {
   expect(methods.filter((method) => !calls.some(([name]) => name === method))).toEqual([]);
 });
 
-/** The frame of this function stands for the line of the caller. */
+/** Makes the call and returns its error. The stack of the error must show this function as the caller. */
 async function lineOfTheCaller(call: Call, cortex: Cortex): Promise<unknown> {
   try {
     await call(cortex);
@@ -86,16 +87,16 @@ async function lineOfTheCaller(call: Call, cortex: Cortex): Promise<unknown> {
   return undefined;
 }
 
-it.each(calls)("of %s, which the server refused", async (_, call) => {
+it.each(calls)("the stack of %s leads to the caller if the server refused", async (_, call) => {
   await using cortex = new Cortex({ address: s.address, timeoutMs: 300 });
-  // The first calls may use up the rate.
+  // The first calls may succeed. Then the rate limit refuses one.
   let error: unknown;
   while (error === undefined) error = await lineOfTheCaller(call, cortex);
   expect(error).toBeInstanceOf(CortexError);
   expect((error as CortexError).stack).toContain("lineOfTheCaller");
 });
 
-it.each(calls)("of %s, for which there was no server", async (_, call) => {
+it.each(calls)("the stack of %s leads to the caller if there is no server", async (_, call) => {
   await using cortex = new Cortex({ address: "127.0.0.1:1", timeoutMs: 100 });
   const error = await lineOfTheCaller(call, cortex);
   expect(error).toBeInstanceOf(CortexError);

@@ -1,4 +1,4 @@
-// What a transaction's callback can do, and what its caller gets.
+// Tests what the callback of a transaction can do, and what transaction() returns to its caller.
 import fc from "fast-check";
 import { describe, expect, expectTypeOf, it } from "vitest";
 import type { TransactionResult } from "../../client/index.js";
@@ -91,6 +91,12 @@ describe("a callback", () => {
 
   it("sees its own changes, before and after it has read the key", async () => {
     const { mutable } = s.cortex;
+    await mutable.set("own", "null", null);
+    await mutable.transaction((tx) => {
+      tx.increment("own", "null", 3);
+      expect(tx.get("own", "null")).toBe(3);
+    });
+    expect(await mutable.get("own", "null")).toBe(3);
     await mutable.setMany("own", { n: 0.1, list: [1], object: { a: { b: 1, c: 2 } } });
     const seen = await mutable.transaction((tx) => {
       tx.increment("own", "n", 0.2);
@@ -113,7 +119,7 @@ describe("a callback", () => {
     ["increment", (tx) => tx.increment("bad", "text"), "VALUE_NOT_NUMERIC"],
     ["append", (tx) => tx.append("bad", "text", 1), "VALUE_NOT_ARRAY"],
     ["increment of a missing key", (tx) => tx.increment("bad", "none"), "KEY_NOT_FOUND"],
-    ["an amount that is none", (tx) => tx.increment("bad", "n", Number.NaN), "INVALID_AMOUNT"],
+    ["an amount of NaN", (tx) => tx.increment("bad", "n", Number.NaN), "INVALID_AMOUNT"],
     ["an amount that is no decimal", (tx) => tx.increment("bad", "n", "ten"), "INVALID_AMOUNT"],
     ["an unknown option", (tx) => tx.append("bad", "n", 1, { ttl: 1 } as never), "INVALID_OPTIONS"],
   ] as [string, (tx: import("../../client/index.js").Transaction) => void, string][])(
@@ -162,7 +168,7 @@ describe("a callback", () => {
     expect(await mutable.count("seats")).toBe(5);
   });
 
-  it("that lists more than the limit fails, and so does a limit that is none", async () => {
+  it("fails if it lists more than the limit, or gives an invalid limit", async () => {
     const { mutable } = s.cortex;
     await mutable.setMany("many", { a: 1, b: 2, c: 3 });
     await expect(mutable.transaction((tx) => tx.list("many", { limit: 2 }))).toFailWith(
@@ -181,7 +187,7 @@ describe("a callback", () => {
   });
 });
 
-it("a change is computed as the server computes it", async () => {
+it("the client computes a change exactly as the server does", async () => {
   const { mutable } = s.cortex;
   const number = fc.oneof(
     fc.integer(),

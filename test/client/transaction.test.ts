@@ -151,7 +151,7 @@ describe("transaction(callback)", () => {
     expect([runs, await mutable.get("rival", "seen")]).toEqual([2, "theirs"]);
   });
 
-  it("does not believe a callback that threw on a state that never was", async () => {
+  it("runs again if the callback threw after it read values of different moments", async () => {
     const { mutable } = s.cortex;
     await mutable.setMany("torn", { a: 50 });
     await mutable.set("torn-2", "b", 50);
@@ -172,7 +172,7 @@ describe("transaction(callback)", () => {
     expect(await mutable.get("torn", "sum")).toBe(100);
   });
 
-  it("goes on under locks when it keeps losing, and so gets through", async () => {
+  it("takes locks when it keeps losing to rivals, and then succeeds", async () => {
     const { mutable } = s.cortex;
     await mutable.set("losing", "n", 0);
     let runs = 0;
@@ -250,7 +250,7 @@ describe("transaction(callback)", () => {
     expect(await mutable.get("refused", "k")).toBe(1);
   });
 
-  it("that writes nothing checks that what it read was of one moment", async () => {
+  it("without writes succeeds with no operations", async () => {
     const { mutable } = s.cortex;
     await mutable.set("sums", "a", 1);
     expect(
@@ -284,7 +284,7 @@ describe("transaction(operations)", () => {
     expect(results[0]).toMatchObject({ namespace: "list", key: "n", metadata: { m: 1 } });
   });
 
-  it("does none where one cannot be, and says which and why", async () => {
+  it("applies none if one fails, and says which and why", async () => {
     const { mutable } = s.cortex;
     const error = await failure(
       mutable.transaction([

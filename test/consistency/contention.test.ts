@@ -129,7 +129,7 @@ it("through a proxy that cuts 5 % of the replies: each increment is done once", 
   await Promise.all(
     all.map(async ({ mutable }, c) => {
       for (let i = 0; i < rounds; i++) {
-        // A caller that gives up repeats the request under the same id.
+        // If the client's own retries fail, the caller sends the request again under the same id.
         const requestId = `cut-${c}-${i}`;
         for (let done = false; !done; )
           done = await mutable.increment("cut", "n", 1, { requestId }).then(
@@ -145,7 +145,7 @@ it("through a proxy that cuts 5 % of the replies: each increment is done once", 
   proxy.close();
 }, 1_800_000);
 
-it("a thousand who wait for one key hold no connections, and the other keys do not notice", async () => {
+it("a thousand calls that wait for one key hold no connections, and do not slow down other keys", async () => {
   const { mutable } = s.cortex;
   await mutable.setMany("crowd", { held: 0, free: 0 });
   const p50 = async () => {
@@ -179,7 +179,7 @@ it("a thousand who wait for one key hold no connections, and the other keys do n
   const among = await p50();
   const connections = await s.sql`
     select from pg_stat_activity where datname = current_database() and application_name = 'cortex-store' and state <> 'idle'`;
-  // The connection of `holder`, and perhaps one that is running a statement.
+  // One connection is that of `holder`. Another one may be running a statement.
   expect(connections.length).toBeLessThanOrEqual(2);
   if (campaign) {
     console.log(`p50 alone ${alone.toFixed(2)} ms, beside 1000 who wait ${among.toFixed(2)} ms`);

@@ -1,5 +1,5 @@
-// Checks that every write with a request id is applied once, however often it is sent, and to whichever
-// server.
+// Checks that every write with a request id is applied once, even if it is sent several times and to several
+// servers.
 import type { DescMethodUnary, MessageInitShape } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { MutableStore } from "../../gen/cortex/mutable/v1/mutable_pb.js";
@@ -157,7 +157,7 @@ describe.each(Object.entries(cases))("%s", (name, { method, request, another }) 
   });
 });
 
-it("a request that failed leaves its id free, and is done when it can be", async () => {
+it("a failed request leaves its id free, and can be sent again under it", async () => {
   await seed();
   const request = { ...place("later"), operation: increment, requestId: "failed-first" };
   expect(await raw.call(rpc.update, request)).toMatchObject({ reason: "KEY_NOT_FOUND" });

@@ -13,9 +13,10 @@ const store = (id: string, data: object, more = {}) =>
   s.cortex.immutable.store({ type: "t", id, data, ...more });
 
 describe("a Commit that stores", () => {
-  it("is done once, also if its repeat comes while it is on its way, and would be refused by what it has done", async () => {
+  it("is done once, also if it is repeated while it is still running", async () => {
     const servers = [s.address, (await s.another()).address].map((address) => new Raw(address));
     for (let round = 0; round < 10; round++) {
+      // Once one attempt is committed, the precondition and ifVersion would refuse the others.
       const id = `round-${round}`;
       const replies = await Promise.all(
         Array.from({ length: 4 }, (_, i) =>
@@ -64,7 +65,7 @@ it("a repeat is told which agent stored it, not which asks", async () => {
     expect(await client.immutable.store(entry, { requestId: "agent" })).toEqual(first);
 });
 
-it("a store whose look at the versions before fails is acknowledged all the same", async () => {
+it("a store is acknowledged all the same if reading the versions before it fails", async () => {
   const { proxy, url } = await proxyToPostgres(s.databaseUrl);
   const config = { ...defaults, listen: "127.0.0.1:0", drainSeconds: 1 };
   const running = await start(config, url, testLog);
@@ -213,7 +214,7 @@ describe("highlights", () => {
     ["refund", "İİİİ refund policy", "İİİİ <mark>refund</mark> policy"],
     ["office", "the oﬃce", "the <mark>oﬃce</mark>"],
     ["ΟΔΥΣΣΕΥΣ", "ο ΟΔΥΣΣΕΥΣ", "ο <mark>ΟΔΥΣΣΕΥΣ</mark>"],
-  ])("of %s in %j are where it stands, as it is stored", async (query, text, expected) => {
+  ])("of %s in %j mark the right place in the stored text", async (query, text, expected) => {
     expect(await shown(query, text)).toBe(expected);
   });
 
@@ -222,7 +223,7 @@ describe("highlights", () => {
     expect(text).not.toMatch(/<mark>x/);
   });
 
-  it("name a field whose match is far in it", async () => {
+  it("name the field even if the match is far from its start", async () => {
     await shown("refunds", `${"pad ".repeat(6000)}refunding`);
   });
 
@@ -239,8 +240,8 @@ describe("highlights", () => {
   });
 });
 
-describe("what was once an unexpected failure", () => {
-  it("is no version older than the first year", async () => {
+describe("input that was once an unexpected failure:", () => {
+  it("an olderThan in the first year deletes nothing", async () => {
     await store("old", {});
     const raw = new Raw(s.address);
     expect(
@@ -253,7 +254,7 @@ describe("what was once an unexpected failure", () => {
     raw.close();
   });
 
-  it("is a stale confirmation, or a page token that was not given", async () => {
+  it("a confirmation token with U+0000, and forged scores in page tokens, are refused", async () => {
     await expect(
       s.cortex.immutable.purgeMany({ type: "t" }, { confirmationToken: "\0" }),
     ).toFailWith("CONFIRMATION_STALE");
@@ -273,7 +274,7 @@ describe("what was once an unexpected failure", () => {
     raw.close();
   });
 
-  it("is a record whose current version is gone: it can still be stored, purged, and verified", async () => {
+  it("a record whose current version is gone can still be stored, purged and verified", async () => {
     for (const n of [1, 2]) await store("damaged", { n });
     await s.sql`delete from immutable_version where id = 'damaged' and version = 2`;
     expect((await store("damaged", { n: 3 })).version).toBe(3);
@@ -317,7 +318,7 @@ it("a purge of many reads no table as a whole for each record, also after small 
         await s.sql`select seq_scan, n_tup_del from pg_stat_user_tables where relname = 'immutable_version'`
       )[0]?.seq_scan,
     );
-  // So the cascading deletes are planned while the tables are small.
+  // These small purges make Postgres plan the cascading deletes while the tables are small.
   for (let i = 0; i < 12; i++) await many(2);
   const before = await scans();
   expect((await many(1000)).recordsAffected).toBe(1000);

@@ -25,7 +25,7 @@ interface Version {
 interface ModelRecord {
   type: string;
   id: string;
-  /** The number of the last version; `versions` are those that are kept. */
+  /** The number of the last version. `versions` has only the versions that are kept. */
   last: number;
   versions: Version[];
   firstAt: number;

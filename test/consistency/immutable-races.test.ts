@@ -20,7 +20,7 @@ const operation = (type: string, id: string, data: object) => ({
 });
 
 /**
- * Begins a transaction on another server that stores a version. It keeps the record locked until `commit`.
+ * Begins a transaction on another server and stores a version in it. The record stays locked until `commit`.
  */
 async function rival(type: string, id: string) {
   const { address } = await s.another();
@@ -55,7 +55,7 @@ const rows = async (id: string) =>
     ({ version }) => version,
   );
 
-it("a store that waited follows what was stored meanwhile, and retention leaves nothing of that behind", async () => {
+it("a store that waited follows the version stored meanwhile, and retention deletes that version", async () => {
   for (let n = 0; n < 2; n++) await immutable.store({ type: "one", id: "a", data: { n } });
   const first = await rival("one", "a");
   const stored = immutable.store({ type: "one", id: "a", data: { by: "me" } });
@@ -74,7 +74,7 @@ it("a store of a record that another creates meanwhile is its second version", a
   expect(await stored).toMatchObject({ version: 2, previousVersions: [{ data: { by: "rival" } }] });
 });
 
-it("with ifVersion it is refused by what was stored meanwhile", async () => {
+it("a store with ifVersion that waited is refused if a version was stored meanwhile", async () => {
   await immutable.store({ type: "t", id: "if", data: {} });
   const first = await rival("t", "if");
   const stored = immutable.store({ type: "t", id: "if", data: {} }, { ifVersion: 1 });
@@ -84,7 +84,7 @@ it("with ifVersion it is refused by what was stored meanwhile", async () => {
   await refused;
 });
 
-it("purgeVersions that waited deletes what was stored meanwhile too", async () => {
+it("purgeVersions that waited counts the version that was stored meanwhile", async () => {
   for (let n = 0; n < 3; n++) await immutable.store({ type: "t", id: "purged", data: { n } });
   const first = await rival("t", "purged");
   const purged = immutable.purgeVersions("t", "purged", { keepLatest: 1 });
@@ -110,7 +110,7 @@ it("a confirmed purge that waited finds its token stale", async () => {
   expect(await rows("c")).toEqual([1, 2]);
 });
 
-it("a purge that waited takes the version that was stored meanwhile along", async () => {
+it("a purge that waited also deletes the version that was stored meanwhile", async () => {
   await immutable.store({ type: "t", id: "gone", data: {} });
   const first = await rival("t", "gone");
   const purged = immutable.purge("t", "gone");
@@ -120,7 +120,7 @@ it("a purge that waited takes the version that was stored meanwhile along", asyn
   expect(await rows("gone")).toEqual([]);
 });
 
-it("a store in a transaction that waited goes on, and is not asked to begin anew", async () => {
+it("a store in a transaction succeeds after it waited; the transaction need not begin anew", async () => {
   await immutable.store({ type: "t", id: "tx", data: {} });
   const first = await rival("t", "tx");
   const transaction = new RawTransaction(s.address);
@@ -139,7 +139,7 @@ it("a store in a transaction that waited goes on, and is not asked to begin anew
   expect(await rows("tx")).toEqual([1, 2, 3]);
 });
 
-it("a Commit that stores a record which another creates meanwhile is made all the same", async () => {
+it("a Commit that stores a new record succeeds even if another call creates the record meanwhile", async () => {
   const first = await rival("t", "commit");
   const done = s.cortex.mutable.transaction([
     { op: "store", type: "t", id: "commit", data: {} },
@@ -151,7 +151,7 @@ it("a Commit that stores a record which another creates meanwhile is made all th
   expect(await s.cortex.mutable.get("ns", "commit")).toBe(1);
 });
 
-it("times increase also where the database's clock was set back, and are never ahead of it by long", async () => {
+it("times increase even if the database's clock was set back; a store waits for the clock only briefly", async () => {
   const ahead = async (interval: string) => {
     await s.sql`update immutable set created_at = clock_timestamp() + ${interval}::text::interval where id = 'clock'`;
     const [row] = await s.sql`
@@ -164,7 +164,7 @@ it("times increase also where the database's clock was set back, and are never a
   const { createdAt } = await immutable.store({ type: "t", id: "clock", data: {} });
   expect(createdAt.getTime()).toBeGreaterThan(soon);
   const [clock] = await s.sql`select clock_timestamp() as now`;
-  // The store waited until the clock reached its time.
+  // The store waited until the database's clock reached the time of the version.
   expect(Number(clock?.now)).toBeGreaterThanOrEqual(createdAt.getTime());
   const late = await ahead("1 hour");
   expect((await immutable.store({ type: "t", id: "clock", data: {} })).createdAt.getTime()).toBe(

@@ -1,5 +1,5 @@
-// Versions that Commit and Transact store: they are stored together with the change of entries, or not at
-// all.
+// Checks that versions stored by Commit and Transact are committed together with the changes of entries, or
+// not at all.
 import { describe, expect, it } from "vitest";
 import type { ImmutableRecord } from "../../client/index.js";
 import { MutableStore } from "../../gen/cortex/mutable/v1/mutable_pb.js";
@@ -59,7 +59,7 @@ describe("transaction(operations)", () => {
   it.each<[string, object, string]>([
     ["a version that is not current", audit("f", {}, { ifVersion: 7 }), "VERSION_MISMATCH"],
     ["a user nobody knows", audit("f", {}, { userId: "nobody" }), "USER_NOT_FOUND"],
-  ])("does nothing where a store cannot be: %s", async (_, store, reason) => {
+  ])("changes nothing if a store fails: %s", async (_, store, reason) => {
     await expect(
       s.cortex.mutable.transaction([
         { op: "set", namespace: "ns", key: "f", value: 1 },
@@ -71,7 +71,7 @@ describe("transaction(operations)", () => {
     expect(await versions("f")).toEqual([]);
   });
 
-  it("does nothing where an entry cannot be, and says which operation that was", async () => {
+  it("changes nothing if an operation on an entry fails, and names that operation", async () => {
     await expect(
       s.cortex.mutable.transaction([
         audit("g", {}),
@@ -82,7 +82,7 @@ describe("transaction(operations)", () => {
     expect(await versions("g")).toEqual([]);
   });
 
-  it("refuses what is no store", async () => {
+  it("refuses an invalid store", async () => {
     const fails = async (store: object, reason: string) =>
       expect(
         s.cortex.mutable.transaction([
@@ -147,7 +147,7 @@ describe("transaction(operations)", () => {
     expect(await versions("once")).toHaveLength(6);
   });
 
-  it("preconditions hold for the whole of it", async () => {
+  it("a failed precondition refuses the stores too", async () => {
     const raw = new Raw(s.address);
     const operations = [
       {
@@ -193,7 +193,7 @@ describe("transaction(callback)", () => {
     expect(await versions("cb")).toEqual([{ from: 50 }, { to: 51 }]);
   });
 
-  it("stores nothing where the callback throws, or a store cannot be", async () => {
+  it("stores nothing if the callback throws or a store fails", async () => {
     await expect(
       s.cortex.mutable.transaction((tx) => {
         tx.store({ type: "audit", id: "no", data: {} });
@@ -215,7 +215,7 @@ describe("transaction(callback)", () => {
     expect(await s.cortex.mutable.exists("ns", "no")).toBe(false);
   });
 
-  it("32 of them on one counter and one record: as many versions as increments, each of its own value", async () => {
+  it("32 at once on one counter and one record store one version for each increment", async () => {
     await s.cortex.mutable.set("ns", "hot", 0);
     const another = s.client({ address: (await s.another()).address });
     await Promise.all(
@@ -234,7 +234,7 @@ describe("transaction(callback)", () => {
     expect(await versions("hot")).toEqual(Array.from({ length: 32 }, (_, i) => ({ n: i + 1 })));
   });
 
-  it("stores of new records, together: none is lost, none is twice", async () => {
+  it("stores of new records at the same time: none is lost and none is made twice", async () => {
     const another = s.client({ address: (await s.another()).address });
     await Promise.all(
       Array.from({ length: 24 }, (_, i) =>
@@ -319,7 +319,7 @@ describe("Transact", () => {
     }
   });
 
-  it("names the operation that cannot be, among all of the transaction", async () => {
+  it("names the operation that fails by its index in the whole transaction", async () => {
     const transaction = await begun();
     await transaction.ask({ case: "write", value: { operations: [store("idx", "{}")] } });
     await expect(

@@ -1,6 +1,6 @@
-// Checks linearizability: what 16 clients see of 8 keys has one order that agrees with the clock. Every
-// operation, and every transaction, takes effect at one moment between its call and its answer. The first
-// tests show that the checkers find errors.
+// Checks linearizability: every operation, and every transaction, takes effect at one moment between its call
+// and its answer. 16 clients work on 8 keys, and the test looks for an order of their calls that explains all
+// answers and agrees with the clock. The first tests show that the checkers find errors.
 import { describe, expect, it } from "vitest";
 import { type Cortex, CortexError, type MutableRecord } from "../../client/index.js";
 import {
@@ -124,8 +124,8 @@ async function registers(clients: readonly Client[], seed: number): Promise<bool
 }
 
 /**
- * Runs transactions that read some lists and append to some. Returns why they have no order; undefined if
- * they have one.
+ * Runs transactions that read some lists and append to some. If they have no valid order, returns the reason,
+ * else undefined.
  */
 async function lists(clients: readonly Client[], seed: number): Promise<string | undefined> {
   const namespace = `lists-${seed}-${clients.length}-${performance.now()}`;

@@ -1,4 +1,4 @@
-// Connections are lost at the worst moments: between the server and Postgres, and between a client and the
+// Cuts connections at the worst moments, both between the server and Postgres and between a client and the
 // server.
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, describe, expect, it } from "vitest";
@@ -99,7 +99,7 @@ describe("a transaction whose connection to Postgres is lost", () => {
     expect(await s.cortex.mutable.getMany("ns", ["between-1", "between-2"])).toEqual([null, null]);
   });
 
-  it("before its reply is kept is not said to be committed", async () => {
+  it("before the reply is stored is not reported as committed", async () => {
     const { proxy, transaction } = await behindProxy();
     const t = transaction();
     await t.ask(begin);
@@ -120,7 +120,7 @@ describe("a transaction whose connection to Postgres is lost", () => {
     expect(await s.cortex.mutable.exists("ns", "phantom")).toBe(false);
   });
 
-  it("never was because of its age: what is acknowledged is there", async () => {
+  it("never loses it because of max_lifetime: every acknowledged write is there", async () => {
     const { transaction } = await behindProxy("?max_lifetime=1");
     const acknowledged: string[] = [];
     const end = performance.now() + 4000;
@@ -138,7 +138,7 @@ describe("a transaction whose connection to Postgres is lost", () => {
   });
 });
 
-it("a commit that takes longer than the transaction may last, or than the server, is told as it was", async () => {
+it("a commit that takes longer than the transaction's timeout, or that a stop of the server cuts off, is never reported as not applied", async () => {
   const fast = await slowCommits("slow-commit", 0.3);
   for (const [timeoutSeconds, stop] of [
     [0.25, false],
@@ -181,7 +181,7 @@ describe("beside a transaction on another server", () => {
     t.close();
   });
 
-  it("a write that waits for a lock takes no place of a transaction, and a purge that waits none of a list", async () => {
+  it("a write that waits for a lock takes no connection of transactions, and a purge that waits takes none of lists", async () => {
     await s.cortex.mutable.setMany("ns", { "held-1": 1, "held-2": 1, free: 1 });
     await s.cortex.mutable.set("purged", "k", 1);
     await s.sql.begin(async (tx) => {
@@ -258,7 +258,7 @@ describe("updates of one client to one key", () => {
       (error: CortexError) => error.code,
     );
 
-  it("whose commit may have been made are not made again: one's short patience is not another's", async () => {
+  it("whose commit may have been made are not made again; the short timeout of one does not end the others", async () => {
     await s.cortex.mutable.set("line", "n", 0);
     const proxy = await proxyToServer(s.address);
     await using cortex = new Cortex({ address: `127.0.0.1:${proxy.port}`, timeoutMs: 5000 });
@@ -284,7 +284,7 @@ describe("updates of one client to one key", () => {
     proxy.close();
   });
 
-  it("do not suffer from one whose value is too large, or that throws what says nothing", async () => {
+  it("do not suffer from one whose value is too large, or whose updater throws an object without a message", async () => {
     const large = "x".repeat(1024 * 1024 + 1);
     await s.cortex.mutable.set("line", "mixed", 0);
     const { mutable } = s.cortex;
@@ -298,13 +298,13 @@ describe("updates of one client to one key", () => {
           throw Object.create(null);
         }),
         update((n) => n + 1),
-        // biome-ignore lint/suspicious/noThenProperty: anything that can be awaited is
+        // biome-ignore lint/suspicious/noThenProperty: the client awaits any object that has a `then`
         update(() => ({ then: (resolve: (n: number) => void) => resolve(10) })),
       ]),
     ).toEqual([1, "VALUE_TOO_LARGE", "UPDATE_FAILED", 2, 10]);
   });
 
-  it("fail together where no server answers, each in its own time", async () => {
+  it("all fail within their own timeout if no server answers", async () => {
     const proxy = await proxyToServer(s.address);
     const cortex = new Cortex({ address: `127.0.0.1:${proxy.port}`, timeoutMs: 400 });
     proxy.close();
@@ -320,7 +320,7 @@ describe("updates of one client to one key", () => {
 });
 
 describe("under locks, where the connection is lost while the commit is on its way", () => {
-  it("an update and a transaction are made once, and told so", async () => {
+  it("an update and a transaction are made once, and reported as made", async () => {
     const fast = await slowCommits("slow-lock", 0.8);
     const proxy = await proxyToServer(s.address);
     const cortex = new Cortex({ address: `127.0.0.1:${proxy.port}`, timeoutMs: 20_000 });
@@ -345,13 +345,13 @@ describe("under locks, where the connection is lost while the commit is on its w
       let runs = 0;
       const taken = work((n) => {
         if (n < 10) throw new Error(`Insufficient: ${n}`);
-        // It loses twice to a rival, so then it takes locks.
+        // The first two attempts lose to this rival write. After that the client takes locks.
         if (runs++ < 2)
           void s.sql`
             update mutable set revision = nextval('revision'), value = '15' where namespace = 'slow-lock' and key = ${name}`.execute();
         return n - 10;
       });
-      await pause(600); // by now it has its locks and has sent its commit
+      await pause(600); // by now the client has its locks and has sent its commit
       proxy.cut();
       expect(await taken).toBe(5);
       expect(await rival.mutable.get("slow-lock", name)).toBe(5);
@@ -361,7 +361,7 @@ describe("under locks, where the connection is lost while the commit is on its w
     await fast();
   }, 60_000);
 
-  it("and cannot be waited for, a transaction says that it may have been made, and does not begin anew", async () => {
+  it("a transaction whose outcome cannot be learned in time says so, and does not begin anew", async () => {
     const fast = await slowCommits("slow-unknown", 2.5);
     const server = await s.another({ transactionSeconds: 1 });
     const proxy = await proxyToServer(server.address);
@@ -374,7 +374,7 @@ describe("under locks, where the connection is lost while the commit is on its w
       .transaction(async (tx) => {
         const seen = tx.get("slow-unknown", "k");
         if (seen !== "seed") throw new Error("somebody has taken it");
-        // It loses twice to a rival, so then it takes locks.
+        // The first two attempts lose to this rival write. After that the client takes locks.
         if (runs++ < 2)
           await s.sql`update mutable set revision = nextval('revision') where namespace = 'slow-unknown'`;
         tx.set("slow-unknown", "k", "taken");
@@ -384,7 +384,7 @@ describe("under locks, where the connection is lost while the commit is on its w
         (error: CortexError) => error,
       );
     while (runs < 3) await pause(5);
-    await pause(200); // by now it has sent its commit
+    await pause(200); // by now the client has sent its commit
     proxy.cut();
     expect(await taken).toMatchObject({ code: "UNAVAILABLE", details: { applied: "unknown" } });
     await pause(2500);
@@ -394,7 +394,7 @@ describe("under locks, where the connection is lost while the commit is on its w
     await fast();
   }, 60_000);
 
-  it("a write that may have been made is never said not to have been", async () => {
+  it("a write that may have been made is never reported as not applied", async () => {
     await s.cortex.mutable.set("line", "unsure", 0);
     const proxy = await proxyToServer(s.address);
     const cortex = new Cortex({ address: `127.0.0.1:${proxy.port}`, timeoutMs: 1500 });
@@ -422,8 +422,8 @@ it("close() ends what waits for a connection at once", async () => {
   expect(performance.now() - start).toBeLessThan(2000);
 });
 
-describe("a write whose reply is lost, and whose repeat is refused before anybody looks whether it was made", () => {
-  it("is not said to be undone, nor done again", async () => {
+describe("a write whose reply is lost, and whose repeat is refused before the server looks for the first attempt,", () => {
+  it("is reported as perhaps applied, and is not done again", async () => {
     const proxy = await proxyToServer(s.address);
     cleanups.push(() => proxy.close());
     let withdrawn = false;

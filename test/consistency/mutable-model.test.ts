@@ -88,7 +88,7 @@ function applies(model: Model, { op, key: at, value: v, createIfMissing }: Opera
 const inOneCommit = async ({ cortex, namespace }: Real, operations: Operation[]) =>
   (await cortex.mutable.transaction(operations.map((o) => ({ ...o, namespace })) as never)).results;
 
-/** The same through Transact, with one message for each operation. */
+/** Runs the operations through Transact, with one message for each. */
 async function underLocks({ namespace }: Real, operations: Operation[]) {
   const transaction = new RawTransaction(s.address);
   try {

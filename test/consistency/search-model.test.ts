@@ -34,7 +34,7 @@ const text = fc
 const part = fc.tuple(fc.nat(), fc.integer({ min: 3, max: 12 }));
 const searched = (query: string) => !/["\p{Cc}]/u.test(query) && query.trim() !== "";
 
-it("finds what stands in a field by any part of it, and shows it", async () => {
+it("finds the text of a field by any part of it, and highlights that part", async () => {
   let number = 0;
   await fc.assert(
     fc.asyncProperty(

@@ -8,8 +8,8 @@ describe("an expired key", () => {
   const s = serve({ sweepSeconds: 3600 });
 
   /**
-   * Moves the expiry into the past directly in the database. This works because reads check it; no timer is
-   * involved.
+   * Moves the expiry into the past directly in the database. This works because every read checks the expiry.
+   * No timer is involved.
    */
   const expire = (namespace: string) =>
     s.sql`update mutable set expire_at = now() - interval '1 second' where namespace = ${namespace} and expire_at is not null`;
@@ -168,7 +168,7 @@ describe("the sweep", () => {
     expect(await left()).toEqual(["alive"]);
   });
 
-  it("passes over an entry that someone has locked, and over all where another sweeps", async () => {
+  it("deletes nothing while another server sweeps", async () => {
     const other = connect(s.databaseUrl, { max: 1 });
     await other`select pg_advisory_lock(0x73776570)`;
     await s.cortex.mutable.set("blocked", "k", 1, { ttlSeconds: 0.01 });

@@ -35,7 +35,7 @@ it("counts what list with the same filters lists", async () => {
   expect(await count({ createdAfter: new Date(), createdBefore: new Date(0) })).toBe(0);
 });
 
-it("refuses what has no meaning for a count, and filters that say nothing", async () => {
+it("refuses options that have no meaning for a count, and empty or invalid filters", async () => {
   for (const filters of [
     { limit: 5 },
     { sortBy: "type" },

@@ -24,7 +24,7 @@ it("gives the version that was current, its own instant included; null before th
   expect(await at("none", Date.now())).toBeNull();
 });
 
-it("is null where retention took the version, never a neighbour", async () => {
+it("is null if retention deleted the version, never a neighbour of it", async () => {
   const times: number[] = [];
   for (let n = 1; n <= 4; n++)
     times.push(
@@ -50,7 +50,7 @@ it("a fraction of a millisecond after belongs to the version of that millisecond
   raw.close();
 });
 
-it("refuses what is no time", async () => {
+it("refuses an invalid time", async () => {
   for (const time of [new Date(Number.NaN), "2025-01-01", undefined, 5])
     await expect(s.cortex.immutable.getAtTimestamp("t", "a", time as Date)).toFailWith(
       "INVALID_TIME",

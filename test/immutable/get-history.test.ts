@@ -55,10 +55,10 @@ it("sends large versions in messages of about 1 MiB", async () => {
   raw.close();
 });
 
-it("can be left early, and goes on after a version where the connection breaks", async () => {
+it("can be left early, and continues after the last version received if the connection breaks", async () => {
   for await (const { version } of s.cortex.immutable.historyStream("t", "a"))
     if (version === 5) break;
-  // Type "t", id "a", after version 249.
+  // The encoded request: type "t", id "a", after version 249.
   const after = Buffer.from([0x0a, 1, 0x74, 0x12, 1, 0x61, 0x18, 0xf9, 0x01]);
   const raw = new Raw(s.address);
   const last = await raw.bytes(ImmutableStore.method.getHistory, after);
@@ -71,7 +71,7 @@ it("can be left early, and goes on after a version where the connection breaks",
   expect(seen).toEqual(upTo(250));
 });
 
-it("begins where retention does", async () => {
+it("begins with the oldest version that retention keeps", async () => {
   for (let n = 1; n <= 5; n++)
     await s.cortex.immutable.store({ type: "few", id: "a", data: { n } });
   expect(numbers(await s.cortex.immutable.getHistory("few", "a"))).toEqual([4, 5]);

@@ -11,7 +11,7 @@ it("says how many versions the server keeps", async () => {
   });
 });
 
-it("a retention that was made shorter holds soon for records that nobody stores again", async () => {
+it("a shorter retention is soon applied, also to records that nobody stores again", async () => {
   const count = async () =>
     Object.fromEntries(
       (

@@ -22,7 +22,7 @@ it("gives the current version with those before; null where there is no record",
   expect(await s.cortex.immutable.get("T", "a")).toBeNull();
 });
 
-it("gives the same alone and together with many others, large ones among them", async () => {
+it("gives the same record alone and in a batch with many others, large ones among them", async () => {
   const names = Array.from({ length: 60 }, (_, i) => `g${i}`);
   const stored = await Promise.all(
     names.map((id, i) =>

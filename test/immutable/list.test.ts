@@ -88,7 +88,7 @@ describe("list", () => {
     expect(ids(scanned)).toEqual([...all].sort());
   });
 
-  it("leaves the versions before out, unless they are asked for", async () => {
+  it("gives no earlier versions unless they are asked for", async () => {
     const [plain] = (await s.cortex.immutable.list({ minVersion: 2 })).records;
     expect(plain).toMatchObject({ version: 4, previousVersions: [], hasMoreVersions: true });
     const [whole] = (await s.cortex.immutable.list({ minVersion: 2, includeHistory: true }))
@@ -98,7 +98,7 @@ describe("list", () => {
       expect(record).toEqual(await s.cortex.immutable.get("policy", record.id));
   });
 
-  it("refuses what it does not know or cannot be", async () => {
+  it("refuses unknown and invalid filters and options", async () => {
     const list = (filters: object) => s.cortex.immutable.list(filters);
     for (const limit of [0, -1, 1001]) await expect(list({ limit })).toFailWith("INVALID_LIMIT");
     await expect(list({ offset: -1 })).toFailWith("INVALID_OFFSET");

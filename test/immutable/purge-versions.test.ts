@@ -37,7 +37,7 @@ it("keeps what is not older than a time, and always the current version", async 
   expect(await kept("older")).toEqual([4]);
 });
 
-it("with both deletes only what both would", async () => {
+it("with both bounds deletes only the versions that each of them would delete", async () => {
   const times = await versions("both", 6);
   const purge = (keepLatest: number, olderThan: Date | undefined) =>
     s.cortex.immutable.purgeVersions("t", "both", { keepLatest, olderThan });
@@ -66,7 +66,7 @@ it("is done once under a request id", async () => {
   expect(await kept("once")).toEqual([3, 4, 5, 6]);
 });
 
-it("leaves a whole chain while others store", async () => {
+it("leaves an unbroken chain of digests while others store", async () => {
   await versions("race", 3);
   await Promise.all([
     ...Array.from({ length: 40 }, (_, i) =>
@@ -89,7 +89,7 @@ it("leaves a whole chain while others store", async () => {
   });
 });
 
-it("refuses bounds that say nothing", async () => {
+it("refuses missing and invalid bounds", async () => {
   const purge = (options: object) => s.cortex.immutable.purgeVersions("t", "latest", options);
   await expect(purge({})).toFailWith("INVALID_OPTIONS");
   for (const keepLatest of [0, -1])

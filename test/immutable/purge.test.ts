@@ -40,7 +40,7 @@ it("is done once under a request id", async () => {
   );
 });
 
-it("takes the versions with it that others store while it waits, and leaves none behind", async () => {
+it("also deletes the versions that others store while it waits", async () => {
   for (let round = 0; round < 20; round++) {
     await Promise.all([
       ...Array.from({ length: 6 }, () =>

@@ -98,7 +98,7 @@ describe("store", () => {
     ]);
     const history = await s.cortex.immutable.getHistory("t", "inherits");
     expect(history.map(({ userId, metadata }) => [userId, metadata])).toEqual(seen);
-    // The fields that filters use change with the metadata.
+    // Filters see the metadata and the user of the current version only.
     expect(await s.cortex.immutable.count({ type: "t", metadata: { b: 2 } })).toBe(0);
     await store({ metadata: { b: 2 } });
     await store({});
@@ -371,7 +371,7 @@ describe("many writers of one record", () => {
     expect(row?.count).toBe(3);
   });
 
-  it("wait for one that is locked elsewhere, and hold up nobody else", async () => {
+  it("wait if the record is locked elsewhere, and do not delay stores of other records", async () => {
     await s.cortex.immutable.store({ type: "all", id: "held", data: {} });
     const holder = await s.sql.reserve();
     await holder`begin`;
@@ -395,7 +395,7 @@ describe("many writers of one record", () => {
     );
   });
 
-  it("one that cannot be does not fail its neighbours", async () => {
+  it("a store that fails does not fail the stores that are sent with it", async () => {
     const replies = await Promise.allSettled(
       Array.from({ length: 20 }, (_, i) =>
         s.cortex.immutable.store(

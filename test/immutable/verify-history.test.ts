@@ -20,7 +20,7 @@ beforeEach(async () => {
     });
 });
 
-it("holds for what was stored, and says up to where", async () => {
+it("finds no problem in stored versions, and says which ones it checked", async () => {
   const { digest } = (await s.cortex.immutable.getVersion("t", "a", 5)) as ImmutableVersion;
   const whole = {
     valid: true,
@@ -43,7 +43,7 @@ it("holds for what was stored, and says up to where", async () => {
   });
 });
 
-it("is what anybody can compute from the versions: docs/history.md", async () => {
+it("checks digests that anybody can compute from the versions: docs/history.md", async () => {
   let previous = Buffer.alloc(0);
   for (const v of await s.cortex.immutable.getHistory("t", "a")) {
     const content = [
@@ -86,7 +86,7 @@ describe("finds what was changed behind the server's back:", () => {
     });
   });
 
-  it("a version with a digest to match: the next one does not follow", async () => {
+  it("a version changed together with its digest: the next one no longer follows from it", async () => {
     await s.sql`
       update immutable_version v set data = '{}', digest = version_digest(previous_digest, array[tenant, type, id, version::text,
         (extract(epoch from created_at) * 1000)::bigint::text, '{}', metadata::text, user_id, agent_id, principal, request_id, salt])
@@ -110,7 +110,7 @@ describe("finds what was changed behind the server's back:", () => {
     ]);
   });
 
-  it("a current version that is gone, and one too many", async () => {
+  it("a current version that is gone, and a version that the record does not know", async () => {
     await s.sql`delete from immutable_version where version = 5`;
     expect((await verify()).problems).toEqual([{ version: 5, kind: "missing" }]);
     await s.sql`update immutable set version = 3`;
@@ -119,7 +119,7 @@ describe("finds what was changed behind the server's back:", () => {
     );
   });
 
-  it("a first version that follows from another", async () => {
+  it("a first version that names a digest before it", async () => {
     await s.sql`
       update immutable_version set previous_digest = 'x', digest = version_digest('x', array[tenant, type, id, version::text,
         (extract(epoch from created_at) * 1000)::bigint::text, data::text, metadata::text, user_id, agent_id, principal, request_id, salt])
@@ -130,17 +130,17 @@ describe("finds what was changed behind the server's back:", () => {
     ]);
   });
 
-  it("when the record began", async () => {
+  it("the time of the first version in the record", async () => {
     await s.sql`update immutable set first_created_at = first_created_at - interval '1 day'`;
     expect((await verify()).problems).toEqual([{ version: 1, kind: "altered" }]);
   });
 
-  it("content that was taken away, and not by an erasure", async () => {
+  it("content that was removed, but not by an erasure", async () => {
     await at3("data = null");
     expect((await verify()).problems).toEqual([{ version: 3, kind: "altered" }]);
   });
 
-  it("a record that says other things than its current version", async () => {
+  it("a record that differs from its current version", async () => {
     await s.sql`update immutable set metadata = '{}'`;
     expect((await verify()).problems).toEqual([{ version: 5, kind: "altered" }]);
   });
@@ -152,7 +152,7 @@ describe("finds what was changed behind the server's back:", () => {
   });
 });
 
-it("knows a version whose content was erased by its digest", async () => {
+it("takes a version without content and salt for erased, and the history is still valid", async () => {
   await s.sql`update immutable_version set data = null, metadata = '{}', user_id = null, agent_id = null, request_id = null, salt = '' where version = 3`;
   expect(await verify()).toMatchObject({ valid: true, versions: 5, erased: 1 });
   expect(await s.cortex.immutable.getVersion("t", "a", 3)).toBeNull();

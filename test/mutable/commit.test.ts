@@ -87,7 +87,7 @@ describe("Commit", () => {
     expect(last?.expiresAt?.getTime()).toBe((last?.updatedAt.getTime() ?? 0) + 60_000);
   });
 
-  it("does nothing at all where one operation cannot be, and says which and why", async () => {
+  it("changes nothing if one operation fails, and says which and why", async () => {
     await s.cortex.mutable.setMany("ns", { n: 1, text: "t", list: [], left: 1 });
     const big = `"${"x".repeat(1024 * 1024 - 10)}"`;
     await s.cortex.mutable.set("ns", "big", [big]);
@@ -124,7 +124,7 @@ describe("Commit", () => {
     }
   });
 
-  it("names the first of several that cannot be", async () => {
+  it("names the first of several operations that fail", async () => {
     const failure = await failed({
       operations: [set("first", "1"), drop("gone-1"), drop("gone-2")],
     });
@@ -177,7 +177,7 @@ describe("Commit", () => {
     expect(values(good)).toEqual([2, 1]);
   });
 
-  it("takes preconditions alone: they held, all at one moment", async () => {
+  it("takes preconditions without operations, and checks all at one moment", async () => {
     await s.cortex.mutable.set("ns", "there", 1);
     const exists = (key: string, value: boolean) => ({
       namespace: "ns",
@@ -261,7 +261,7 @@ describe("Commit", () => {
     );
   });
 
-  it("refuses what would give back more than 4 MiB, and does none of it", async () => {
+  it("refuses operations whose reply would exceed 4 MiB, and applies none of them", async () => {
     await s.cortex.mutable.set("ns", "grows", ["x".repeat(1_000_000)]);
     const append = on("grows", { case: "append", value: { valueJson: "1" } });
     expect(await failed({ operations: Array.from({ length: 5 }, () => append) })).toMatchObject({
@@ -272,7 +272,7 @@ describe("Commit", () => {
     expect((await sent({ operations: [append, append] })).results).toHaveLength(2);
   });
 
-  it("lets one of two win that each want what the other writes: no write skew, also on two servers", async () => {
+  it("lets only one of two win if each requires that the other's key is absent: no write skew, also on two servers", async () => {
     const other = new Raw((await s.another()).address);
     const absent = (key: string) => ({
       namespace: "ns",

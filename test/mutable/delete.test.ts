@@ -47,7 +47,7 @@ it("deletes with ifRevision only on that revision", async () => {
   ).toFailWith("KEY_NOT_FOUND");
 });
 
-it("is found deleted by one of many rivals", async () => {
+it("tells exactly one of many rivals that it deleted the key", async () => {
   await s.cortex.mutable.set("ns", "rivals", 1);
   const results = await Promise.all(
     Array.from({ length: 32 }, () => s.cortex.mutable.delete("ns", "rivals")),

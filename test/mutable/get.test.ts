@@ -34,7 +34,7 @@ it("is alone in counting: getRecord, exists, list, count, getMany and update do 
   expect(record?.lastAccessed).toBeUndefined();
 });
 
-it("starts to count anew with a new life of the key", async () => {
+it("counts from 0 again after the key is deleted and created", async () => {
   await s.cortex.mutable.set("lives", "k", 1);
   await s.cortex.mutable.get("lives", "k");
   await s.cortex.mutable.delete("lives", "k");
@@ -52,7 +52,7 @@ it("leaves no statistics of a key that was deleted before they were written", as
   expect(await s.sql`select from mutable_access where namespace = 'gone'`).toHaveLength(0);
 });
 
-it("does not wait for a lock on the key, nor does its count, which is not lost", async () => {
+it("does not wait for a lock on the key; the access is counted later and not lost", async () => {
   await s.cortex.mutable.set("locked", "k", 1);
   await s.sql.begin(async (tx) => {
     await tx`select from mutable where namespace = 'locked' for update`;

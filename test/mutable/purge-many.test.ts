@@ -51,7 +51,7 @@ it("refuses an empty filter, and one that it cannot honour", async () => {
   expect(await s.cortex.mutable.count("kept")).toBe(1);
 });
 
-it("spares what a rival made not to match while it waited", async () => {
+it("spares an entry that a rival changed meanwhile so that it no longer matches", async () => {
   await s.cortex.mutable.set("raced", "k", 1);
   const before = new Date(Date.now() + 1);
   let purging: Promise<unknown> = Promise.resolve();
@@ -63,7 +63,7 @@ it("spares what a rival made not to match while it waited", async () => {
   expect(await purging).toMatchObject({ deleted: 0 });
 });
 
-it("takes also what a rival changed while it waited, where it still matches", async () => {
+it("also deletes an entry that a rival changed meanwhile if it still matches", async () => {
   await s.cortex.mutable.set("changed", "k", 1);
   let purging: Promise<unknown> = Promise.resolve();
   await s.sql.begin(async (tx) => {

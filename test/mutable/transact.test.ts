@@ -65,7 +65,7 @@ const failing = (answer: Promise<unknown>): Promise<Failure> =>
     },
     (failure: Failure) => failure,
   );
-/** Whether a promise is still pending after a while. */
+/** Returns whether the promise is still pending after `ms` milliseconds. */
 const pending = async (work: Promise<unknown>, ms = 150) =>
   (await Promise.race([work.then(() => "done"), pause(ms, "pending")])) === "pending";
 const connections = async () =>
@@ -106,7 +106,7 @@ describe("a transaction", () => {
     expect((await s.cortex.mutable.set("ns", "rolled", 2)).value).toBe(2);
   });
 
-  it("fails whole where a write cannot be, naming the operation among all of it", async () => {
+  it("fails as a whole if a write fails, and names its index among all operations", async () => {
     await s.cortex.mutable.set("ns", "text", "t");
     const t = await begun();
     await t.ask(write(put("partly", 1), put("partly-2", 1)));
@@ -214,7 +214,7 @@ describe("what a transaction has listed", () => {
     ]);
   });
 
-  it("is all there is: more than the limit is an error, not a part of it", async () => {
+  it("is complete: if there are more entries than the limit, the list fails", async () => {
     await s.cortex.mutable.setMany("full", { a: 1, b: 2, c: 3 });
     const t = await begun();
     expect(await listed(t, "full", undefined, 3)).toEqual(["a", "b", "c"]);
@@ -375,7 +375,7 @@ describe("waiting", () => {
     expect(await s.cortex.mutable.get("ns", "queue")).toBe(10);
   });
 
-  it("for each other in a circle is broken fast, and one may begin again", async () => {
+  it("for each other in a circle ends fast: one fails with CONFLICT, the other commits", async () => {
     const [a, b] = [await begun(), await begun()];
     await seen(a, "circle-1");
     await seen(b, "circle-2");
@@ -388,7 +388,7 @@ describe("waiting", () => {
     expect((await winner.ask(commit)).case).toBe("committed");
   });
 
-  it("of more transactions than may be open is for a place, and none is refused", async () => {
+  it("for a connection happens if there are more transactions than connections: none is refused", async () => {
     const transactions = await Promise.all(Array.from({ length: 12 }, () => begun()));
     await Promise.all(
       transactions.map(async (t, i) => {
@@ -431,7 +431,7 @@ describe("a request id", () => {
     expect(await s.cortex.mutable.get("ns", "once")).toBe(1);
   });
 
-  it("nobody committed under begins a new transaction", async () => {
+  it("under which nothing was committed begins a new transaction", async () => {
     const t = await begun({ requestId: "tx-new" });
     expect((await t.ask(commit)).case).toBe("committed");
   });

@@ -112,7 +112,7 @@ describe("update(fn)", () => {
     ).toFailWith("KEY_NOT_FOUND");
   });
 
-  it("does not believe an updater that threw on a state another client has changed", async () => {
+  it("runs again if the updater threw on a value that another client had already replaced", async () => {
     const rival = s.client();
     await s.cortex.mutable.set(ns, "stale", 1);
     // The second update starts from the value that the first one committed (0), but the rival has replaced
@@ -137,7 +137,7 @@ describe("update(fn)", () => {
     expect(await s.cortex.mutable.get(ns, "hot")).toBe(10_000);
   }, 120_000);
 
-  it("is bounded where its updater is not: it fails in time, and the next goes on", async () => {
+  it("fails in time although its updater never ends, and the next update goes on", async () => {
     await s.cortex.mutable.set(ns, "endless", 0);
     const endless = s.cortex.mutable.update(ns, "endless", () => new Promise(() => {}), {
       timeoutMs: 200,
@@ -154,7 +154,7 @@ describe("update(fn)", () => {
     await expect(nested).toFailWith("DEADLINE_EXCEEDED");
   });
 
-  it("leaves the line at once when its signal aborts while it waits", async () => {
+  it("leaves the queue at once when its signal aborts while it waits", async () => {
     await s.cortex.mutable.set(ns, "queue", 0);
     let release = () => {};
     const first = s.cortex.mutable.update(
@@ -182,7 +182,7 @@ describe("update(fn)", () => {
     expect(ran).toBe(false);
   });
 
-  it("stops when its signal aborts, and leaves the line to the next", async () => {
+  it("stops when its signal aborts, and the next update goes on", async () => {
     await s.cortex.mutable.set(ns, "line", 0);
     const controller = new AbortController();
     const stuck = s.cortex.mutable.update(

@@ -1,5 +1,5 @@
-// Checks that each frequent statement finds its rows by an index in a large namespace, by the plan of the
-// actual statement of the handler.
+// Checks that each frequent statement finds its rows by an index in a large namespace. The tests explain the
+// very statements that the handlers run.
 
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -155,7 +155,7 @@ describe("a list reads its own range of the key", () => {
     }
   });
 
-  it("and Count and PurgeMany of a prefix likewise", async () => {
+  it("and so do Count and PurgeMany of a prefix", async () => {
     const filter = { keyPrefix: "store-0500:" };
     expect(
       found(await rpc(mutableStore.handlers.count, method.count.input, { namespace, filter })),

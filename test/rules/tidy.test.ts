@@ -37,7 +37,7 @@ async function where(
     );
 }
 
-/** The imports between the TypeScript files of a directory, or of files given as path -> text. */
+/** The imports between the TypeScript files of a directory. */
 async function importsIn(directory: string): Promise<Import[]> {
   return importsOf((await sources(directory)).filter(({ path }) => path.endsWith(".ts")));
 }
@@ -55,8 +55,8 @@ const importsOf = (files: { path: string; text: string }[]): Import[] =>
     })),
   );
 
-// The order of rooms. A file imports its own room or an earlier line; rooms of one line do not import each
-// other.
+// The order of rooms. A file may import its own room and the rooms of earlier lines. Rooms on one line must
+// not import each other.
 const serverRooms = [
   ["errors", "config"],
   ["validation"],
@@ -69,7 +69,7 @@ const serverRooms = [
   ["storage/entries"],
   ["storage/users", "storage/transactions"],
   services.map(({ descriptor }) => roomOf(descriptor)),
-  ["."], // main, serve, start, workers, log, health, services
+  ["."], // the files directly in server/, such as main.ts and services.ts
 ];
 const clientRooms = [["core"], ["immutable"], ["mutable", "users"], ["."]];
 
@@ -134,7 +134,7 @@ describe("imports run one way", () => {
     expect(circles(await importsIn("client"))).toEqual([]);
   });
 
-  it("which is seen to be checked: planted imports are found", () => {
+  it("and the checks find planted imports", () => {
     const planted = importsOf([
       { path: "server/postgres/pool.ts", text: 'import { call } from "../grpc/call.js";' },
       { path: "server/users/get.ts", text: 'import { set } from "../mutable/set.js";' },
@@ -188,7 +188,7 @@ describe("what a request names is declared in the proto", () => {
     ].flatMap((line) => line.split(" ")),
   );
 
-  /** The text fields of requests that neither declare what they name nor are known to name nothing. */
+  /** The text fields of requests that have no `reach` option and are not in `namesNothing`. */
   const undeclared = (messages: readonly DescMessage[]): string[] => {
     const found = new Set<string>();
     const seen = new Set<DescMessage>();
@@ -222,7 +222,7 @@ describe("what a request names is declared in the proto", () => {
         if (field.name === "id") expect(reachOf(field)).toBe(Reach.USER);
   });
 
-  it("which is seen to be checked: a field without the option is found", () => {
+  it("and the check finds a field without the option", () => {
     expect(undeclared([ErrorInfoSchema])).toEqual([
       "ErrorInfo.reason needs the option (cortex.options.v1.reach)",
       "ErrorInfo.domain needs the option (cortex.options.v1.reach)",
@@ -251,7 +251,7 @@ describe("the code", () => {
     ).toEqual([]);
   });
 
-  it("builds no SQL from strings: parameters and sql`…` fragments (migrations, and column names that the code itself has, aside)", async () => {
+  it("builds no SQL from strings but from parameters and sql`…` fragments (except migrations, and column names of the code)", async () => {
     expect(
       await where(
         /\.unsafe\(/,

@@ -23,7 +23,7 @@ describe("each purge leaves a record of the type $cortex/audit, in its transacti
     return records.map(({ data }) => data);
   };
 
-  it("which says what was asked for and how much went, by whom; users only by their digest", async () => {
+  it("which says what was asked for, how much was deleted and by whom, and names users only by their digest", async () => {
     const { mutable, immutable, users } = s.client({ tenantId, agentId: "cleaner" });
     await users.create("u");
     for (const namespace of ["a", "b", "c"])
@@ -98,7 +98,7 @@ describe("each purge leaves a record of the type $cortex/audit, in its transacti
     expect(rows.filter((row) => /secret|profile-of-u/.test(row))).toEqual([]);
   });
 
-  it("which names no agent that is the user", async () => {
+  it("which leaves out an agent that is the user itself", async () => {
     const self = s.client({ tenantId: "self", agentId: "user-7" });
     await self.users.create("user-7");
     await self.mutable.set("notes", "n", 1, "user-7");
@@ -107,7 +107,7 @@ describe("each purge leaves a record of the type $cortex/audit, in its transacti
     expect(records.map(({ agentId }) => agentId)).toEqual([undefined]);
   });
 
-  it("or neither: a purge whose record cannot be written did nothing", async () => {
+  it("and deletes nothing if that record cannot be written", async () => {
     const { mutable } = s.client({ tenantId: "atomic" });
     await mutable.setMany("ns", { a: 1, b: 2 });
     await s.sql`alter table immutable add constraint no_audit check (type <> '$cortex/audit' or tenant <> 'atomic')`;
@@ -122,7 +122,7 @@ describe("the types that begin with $cortex/", () => {
   const tenantId = "reserved";
   const store = { type: "$cortex/audit", id: "forged", data: {} };
 
-  it("are nobody's to store; other types with $ are the users'", async () => {
+  it("cannot be stored by anybody; other types with $ can", async () => {
     const { immutable, mutable } = s.client({ tenantId });
     await expect(immutable.store(store)).toFailWith("INVALID_TYPE", { field: "type" });
     await expect(immutable.store({ ...store, type: "$cortex/mine" })).toFailWith("INVALID_TYPE");
@@ -255,7 +255,7 @@ describe("the log of the server", () => {
     request_id: "request-2",
   };
 
-  it("names purges and refused credentials unless it is told otherwise; writes too, all, or none", async () => {
+  it("names purges and refused credentials by default; with --audit-log also writes, or all calls, or none", async () => {
     expect(await lines([], work)).toMatchObject([refused, purge]);
     expect(await lines(["--audit-log", "writes"], work)).toMatchObject([set, refused, purge]);
     const get = { ...set, rpc: "cortex.mutable.v1.MutableStore/Get", request_id: undefined };

@@ -97,7 +97,7 @@ describe("with keys", () => {
     await expect(server.client(undefined).mutable.get("ns", "k")).toFailWith("UNAUTHENTICATED");
   });
 
-  it("the tenant must be among those of the key; who has one only need not name it", async () => {
+  it("the tenant must be among those of the key; a call with a key of one tenant need not name it", async () => {
     for (const tenant of ["acme", "globex"])
       await server.client(keys.agent, { tenantId: tenant }).mutable.set("ns", "k", tenant);
     expect(await server.get({ "x-tenant-id": "initech", ...bearer(keys.agent) })).toMatchObject(
@@ -207,7 +207,7 @@ describe("with keys", () => {
     transaction.close();
   });
 
-  it("write alone does not read: not by Transact, whose replies under request ids are each principal's own", async () => {
+  it("write alone does not read, and a request id of Transact gives its reply only to the same principal and reach", async () => {
     const writer = newKey();
     await replaceFile(
       path,
@@ -277,7 +277,7 @@ describe("with keys", () => {
     await replaceFile(path, content());
   });
 
-  it("who has no key is refused before anything of a message is taken in", async () => {
+  it("a call without a key is refused before anything of a message is taken in", async () => {
     const session = connect(`http://${server.running.address}`);
     session.on("error", () => {});
     const stream = session.request({
@@ -296,7 +296,7 @@ describe("with keys", () => {
     session.destroy();
   });
 
-  it("the principal is recorded with what is written, and can be asked for", async () => {
+  it("the principal is recorded with each write, and lists and counts can filter by it", async () => {
     const agent = server.client(keys.agent, { tenantId: "acme", agentId: "seven" });
     expect(await agent.mutable.set("who", "k", 1)).toMatchObject({
       principal: "agents",
@@ -336,7 +336,7 @@ describe("with keys", () => {
     client.close();
   });
 
-  it("keys are replaced under load without a call that fails; one that is gone is refused", async () => {
+  it("keys are replaced under load and no call fails; a removed key is refused", async () => {
     const next = newKey();
     let current = keys.agent;
     const agent = server.client(() => current, { tenantId: "acme" });
@@ -378,7 +378,7 @@ describe("with keys", () => {
     await replaceFile(path, content());
   });
 
-  it("a key file is refused where it is not what it should be", () => {
+  it("a key file is refused if its content is invalid, and the error says why", () => {
     const key = { principal: "p", sha256: "0".repeat(64), tenants: ["t"], permissions: ["read"] };
     expect(parseKeys(JSON.stringify({ keys: [key] }))).toHaveLength(1);
     for (const [file, problem] of [
@@ -414,7 +414,7 @@ describe("with tokens", () => {
   const now = () => Math.floor(Date.now() / 1000);
   const tenant = { "x-tenant-id": "acme" };
 
-  it("signed with the secret, one that counts is believed, and no other", async () => {
+  it("a valid one that is signed with the secret is accepted, and no other", async () => {
     const server = await guarded({ ...jwt, jwtSecret: secret });
     const { sign } = secretSigner(secret);
     const good = await sign();
@@ -432,7 +432,7 @@ describe("with tokens", () => {
       ["without subject", await sign({ sub: undefined as never })],
       ["that allows nothing", await sign({ cortex: undefined })],
       [
-        "that allows what there is not",
+        "that has an unknown permission",
         await sign({ cortex: { tenants: "*", permissions: ["fly"] } }),
       ],
       ["with another secret", await secretSigner(`${secret}x`).sign()],
@@ -500,7 +500,7 @@ describe("with tokens", () => {
     await Promise.all(load);
   });
 
-  it("of a key set at a URL, asked again for keys that are new; UNAVAILABLE while it does not answer", async () => {
+  it("of a key set at a URL, which is loaded again for an unknown key; UNAVAILABLE while it does not answer", async () => {
     const [one, two] = await Promise.all([signer("RS256", "one"), signer("RS256", "two")]);
     let keys = [one.jwk];
     let broken = true;

@@ -1,5 +1,5 @@
-// Tests the views that isolate tenants. Here every statement of the server has lost its tenant condition, and
-// still finds nothing of another tenant.
+// Tests the views that isolate tenants. The test removes the tenant condition from every statement of the
+// server. The statements must still find nothing of another tenant.
 import { expect, it, vi } from "vitest";
 import type { Sql } from "../../server/postgres/connection.js";
 import { dump } from "../support/dump.js";
@@ -38,7 +38,7 @@ vi.mock("../../server/postgres/connection.js", async (original) => {
 
 const s = serve({ allowPurgeAll: true });
 
-it("a tenant finds nothing of another, whatever is called, and moves nothing of it", async () => {
+it("a tenant finds nothing of another tenant, and changes nothing of it, with any RPC", async () => {
   await seed(s.client({ tenantId: "owner" }));
   const rows = async () =>
     (await dump(s.sql)).split("\n").filter((line) => /^\w+ \(owner,/.test(line));
@@ -102,7 +102,7 @@ it("every table of tenants has its view, which takes no row of another tenant", 
   await close();
 });
 
-it("which is the barrier's doing: where it lets everything through, nearly everything is found", async () => {
+it("the views prevent this: if they let every row through, the other tenant's data is found", async () => {
   await seed(s.client({ tenantId: "exposed" }));
   await s.sql`create or replace function works_for(tenant text) returns boolean language sql stable as 'select true'`;
   const raw = new Raw(s.address);

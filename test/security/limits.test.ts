@@ -34,7 +34,7 @@ async function limited(settings: Partial<Config>) {
 }
 
 describe("a tenant's calls a second", () => {
-  it("are as many as it may make; another's do not count; who is refused is told when to come again", async () => {
+  it("are limited; calls of another tenant do not count; a refused caller is told when to try again", async () => {
     const { raw, client } = await limited({ ratePerSecond: 2, rateBurst: 5 });
     const call = (tenant: string) =>
       raw.call(get, { namespace: "ns", key: "k" }, { "x-tenant-id": tenant });
@@ -55,7 +55,7 @@ describe("a tenant's calls a second", () => {
     raw.close();
   });
 
-  it("with google.rpc.RetryInfo for whoever knows only the standard", async () => {
+  it("are refused with google.rpc.RetryInfo too, for clients that know only the standard", async () => {
     const { address } = await limited({ ratePerSecond: 1 });
     const client = new Client(address, credentials.createInsecure());
     const same = (bytes: Buffer) => bytes;
@@ -83,7 +83,7 @@ describe("a tenant's calls a second", () => {
 });
 
 describe("what a tenant may store:", () => {
-  it("keys: the last one there is room for, and not one more, by whatever creates it; what is there can change and go", async () => {
+  it("keys: up to the limit and not one more, whatever creates it; existing keys can be changed and deleted", async () => {
     const { client } = await limited({ quotaKeys: 5 });
     const { mutable } = client("keys");
     const refused = { quota: "keys", limit: "5", got: "5" };
@@ -115,7 +115,7 @@ describe("what a tenant may store:", () => {
     await client("others").mutable.setMany("q", { a: 1, b: 2, c: 3, d: 4, e: 5 });
   });
 
-  it("bytes of values and data: what makes it more is refused, what makes it less is not", async () => {
+  it("bytes of values and data: a write that would exceed the limit is refused, one that saves bytes is not", async () => {
     const { client } = await limited({ quotaBytes: 3006 });
     const { mutable, immutable } = client("bytes");
     const text = (n: number) => "x".repeat(n - 2);
@@ -149,8 +149,7 @@ describe("what a tenant may store:", () => {
       "QUOTA_EXCEEDED",
     );
     expect([await mutable.count("q"), await immutable.count()]).toEqual([3, 1]);
-    // A write that was applied while there was room is not refused when it is repeated after the quota is
-    // full.
+    // A write is applied while there is room. When the quota is full, a repeat of this write is not refused.
     const { users } = client("repeats");
     const profile = { text: text(200) };
     const user = await users.create("u", profile, { requestId: "u" });
@@ -159,7 +158,7 @@ describe("what a tenant may store:", () => {
     expect(await users.create("u", profile, { requestId: "u" })).toEqual(user);
   });
 
-  it("keys, however many messages of a transaction create them; what only looks for a key creates none", async () => {
+  it("keys: those of all messages of a transaction count together; a precondition on an absent key counts none", async () => {
     const { address } = await limited({ quotaKeys: 5 });
     const transaction = new RawTransaction(address, { "x-tenant-id": "steps" });
     await transaction.ask({ case: "begin", value: {} });
@@ -187,7 +186,7 @@ describe("what a tenant may store:", () => {
     raw.close();
   });
 
-  it("versions, also those that a transaction stores; a repeat of what was stored is no new one", async () => {
+  it("versions, also those that a transaction stores; a repeated request counts none", async () => {
     const { client } = await limited({ quotaVersions: 3 });
     const { immutable, mutable } = client("versions");
     const store = (options = {}) => immutable.store({ type: "t", id: "i", data: {} }, options);
@@ -209,7 +208,7 @@ describe("what a tenant may store:", () => {
   });
 });
 
-it("a transaction's messages count as calls; and one tenant does not hold all transactions, purges and waiting writes", async () => {
+it("a transaction's messages count as calls, and one tenant cannot hold all connections for transactions", async () => {
   const rated = await limited({ ratePerSecond: 1, rateBurst: 5 });
   const chatty = new RawTransaction(rated.address);
   const read = { case: "read" as const, value: { keys: [{ namespace: "ns", key: "k" }] } };
@@ -259,7 +258,7 @@ it("more calls than may wait are refused at once, and those that wait are served
 });
 
 describe("connections", () => {
-  it("are as many as may be; one that goes makes room for another", async () => {
+  it("are limited; one that closes makes room for another", async () => {
     const { address } = await limited({ connectionsMax: 3 });
     const [host = "", port] = address.split(":");
     const open = () => {
@@ -280,7 +279,7 @@ describe("connections", () => {
     raw.close();
   });
 
-  it("carry as many calls at a time as may be", async () => {
+  it("announce how many calls they carry at a time", async () => {
     const { address } = await limited({ streamsMax: 7 });
     const session = http2(`http://${address}`);
     const settings = await new Promise<{ maxConcurrentStreams?: number | undefined }>((resolve) =>
@@ -292,7 +291,7 @@ describe("connections", () => {
 });
 
 describe("a reader that takes nothing", () => {
-  it("is told so, if it comes back for the end of a stream; else its connection is closed", async () => {
+  it("gets an error if it reads the end of the stream after all; otherwise its connection is closed", async () => {
     const { address } = await limited({ stallSeconds: 0.5 });
     const cortex = s.client({ address });
     const entries = Array.from({ length: 300 }, (_, i) => [`k${i}`, "x".repeat(10_000)]);
@@ -310,7 +309,7 @@ describe("a reader that takes nothing", () => {
     expect(seen).toBe(300);
   });
 
-  it("is not whoever gave up its calls: its connection stays", async () => {
+  it("is not a caller that gave up its calls: its connection stays", async () => {
     const { address } = await limited({ stallSeconds: 0.3 });
     const raw = new Raw(address);
     const value = JSON.stringify("x".repeat(100_000));

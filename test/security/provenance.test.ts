@@ -9,7 +9,7 @@ const s = serve();
 const ns = "who";
 
 describe("an entry says which agent wrote it last,", () => {
-  it("whatever wrote it; a write that does not say leaves nobody", async () => {
+  it("by any kind of write; a write without an agent leaves none", async () => {
     const [one, two] = [s.client({ agentId: "agent-1" }), s.client({ agentId: "agent 2/" })];
     const by = async (key: string) => (await s.cortex.mutable.getRecord(ns, key))?.updatedBy;
     expect((await one.mutable.set(ns, "k", 1)).updatedBy).toBe("agent-1");
@@ -35,7 +35,7 @@ describe("an entry says which agent wrote it last,", () => {
     expect(await by("k")).toBe("agent 2/");
   });
 
-  it("so that lists, counts and purges can go by it", async () => {
+  it("so that lists, counts and purges can filter by it", async () => {
     for (const agentId of ["a", "b"])
       await s
         .client({ agentId })
@@ -56,7 +56,7 @@ describe("an entry says which agent wrote it last,", () => {
   });
 });
 
-it("records can be asked for by who stored their current version", async () => {
+it("records can be filtered by who stored their current version", async () => {
   const [one, two] = [s.client({ agentId: "one" }), s.client({ agentId: "two" })];
   await one.immutable.store({ type: "t", id: "i", data: {} });
   await one.immutable.store({ type: "t", id: "j", data: { text: "found" } });

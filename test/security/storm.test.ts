@@ -1,6 +1,6 @@
-// Many connections, readers that read nothing, and callers who give up after a millisecond. Afterwards no
-// connection of Postgres is busy, no lock is held, and normal calls succeed. (npm run bench measures how fast
-// they are meanwhile.)
+// Opens many connections, with readers that read nothing and callers who give up after 1 to 3 ms. Normal
+// calls still succeed, and afterwards no connection of Postgres is busy and no lock is held. (npm run bench
+// measures how fast calls are during such a storm.)
 import { setTimeout as pause } from "node:timers/promises";
 import { status } from "@grpc/grpc-js";
 import { expect, it } from "vitest";

@@ -19,7 +19,7 @@ const rowsOf = async (tenant: string) =>
     .split("\n")
     .filter((line) => new RegExp(`^\\w+ \\("?${tenant}"?,`).test(line));
 
-it("a tenant is answered as if there were no other, by every RPC of every service; and nothing of the other moves", async () => {
+it("every RPC of every service answers a tenant as if there were no other tenant, and changes nothing of the other", async () => {
   const raw = new Raw(s.address);
   const lonely = new Map<string, unknown>();
   const called: string[] = [];
@@ -53,7 +53,7 @@ it("a tenant is answered as if there were no other, by every RPC of every servic
 });
 
 describe("where credentials are asked for", () => {
-  it("every RPC of every service refuses who has none, and who has them for another tenant; nothing moves", async () => {
+  it("every RPC of every service refuses callers with none or with those of another tenant, and changes nothing", async () => {
     const directory = await temporaryDirectory();
     const path = join(directory.path, "keys.json");
     const key = newKey();

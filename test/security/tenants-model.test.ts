@@ -1,5 +1,5 @@
 // Runs random operations of three tenants, under names that look alike or have a special meaning somewhere.
-// Each tenant sees what a model without the other tenants has.
+// Each tenant has its own model. A tenant must see exactly the data of its model.
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import type { Cortex } from "../../client/index.js";

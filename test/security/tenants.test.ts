@@ -1,5 +1,5 @@
-// Calls every RPC from the wrong tenant: it gives no data and no count, and changes nothing. The list of RPCs
-// comes from the descriptor, so a new RPC cannot be forgotten here.
+// Calls every RPC from the wrong tenant. The call must return no data and no count, and change nothing. The
+// list of RPCs comes from the descriptor, so a new RPC cannot be forgotten here.
 import { connect } from "node:http2";
 import { create, type DescMethodUnary, toBinary } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
@@ -219,7 +219,7 @@ it("a tenant id is printable ASCII up to 256 bytes, given once", async () => {
       reason: "INVALID_TENANT",
       details: { field: "x-tenant-id" },
     });
-  // A header that is not ASCII never becomes the tenant "", although grpc-js drops it.
+  // grpc-js drops a header that is not printable ASCII. The call must be refused, not run for the tenant "".
   for (const header of [
     { "x-tenant-id": "acm\u00e9" },
     { "x-tenant-id": "a\tb" },
@@ -263,7 +263,7 @@ function rawHeaders(headers: Record<string, string>): Promise<string> {
   });
 }
 
-it("the lock of a namespace cannot be computed by who does not know the database's secret", async () => {
+it("the lock of a namespace cannot be computed without the database's secret", async () => {
   const locks = await s.sql`
     select creation_lock('a', 'b') = creation_lock('a', 'b') as same, creation_lock('a', 'b') <> creation_lock('b', 'a') as other,
       creation_lock('a', 'b') <> hashtextextended('a' || E'\\x01' || 'b', 0) as secret, pg_get_functiondef('creation_lock'::regproc) as text`;

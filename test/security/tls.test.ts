@@ -52,7 +52,7 @@ it("a client that trusts the authority gets through; one that does not, or speak
   expect(await named.mutable.get("tls", "k")).toBe(1);
 });
 
-it("where callers must have a certificate, only those whose authority signed get through, as whom it says", async () => {
+it("if callers must have a certificate, only those with one of the authority get through, as the principal that it names", async () => {
   const { address } = await s.another({
     ...served(),
     tlsClientCa: certificatePath("ca.crt"),
@@ -115,7 +115,7 @@ it("the health check of containers works over TLS, also where callers must have 
   }
 });
 
-it("what cannot be used is said at the start, in one sentence", async () => {
+it("certificates and key files that cannot be used are named at the start, in one sentence", async () => {
   for (const [settings, problem] of [
     [{ ...served(), tlsKey: certificatePath("server-2.key") }, "the certificates in"],
     [{ ...served(), tlsCert: "/no/such/file" }, "no such file"],

@@ -17,7 +17,7 @@ import { root, runServer } from "../support/process.js";
 const parse = (argv: string[], env: NodeJS.ProcessEnv = {}) => parseConfig(argv, env, "0.0.0");
 
 describe("a setting", () => {
-  it("has its default, is set by its environment variable, and by its flag before that", () => {
+  it("has a default; its environment variable overrides the default, and its flag overrides both", () => {
     expect(parse([])).toEqual(defaults);
     expect(defaults).toMatchObject({
       listen: "127.0.0.1:50051",
@@ -95,12 +95,12 @@ describe("a setting", () => {
     ],
     [["--no-such-flag"], "unknown option '--no-such-flag'"],
     [["serve"], "too many arguments"],
-  ])("that is wrong is one sentence: %j", (argv, sentence) => {
+  ])("that is wrong fails with one sentence: %j", (argv, sentence) => {
     expect(() => parse(argv)).toThrow(UsageError);
     expect(() => parse(argv)).toThrow(sentence);
   });
 
-  it("the retention is read in either spelling of the specification, and travels to workers whole", () => {
+  it("the retention is read in either spelling of the specification, and reaches the workers unchanged", () => {
     const text = '{"defaultVersions":7,"byType":{"policy":-1,"kb-article":{"versionsToKeep":50}}}';
     const { retention } = parse(["--retention", text]);
     expect([retention.defaultVersions, [...retention.byType]]).toEqual([
@@ -132,7 +132,7 @@ describe("a setting", () => {
       { CORTEX_VALUE_BYTES_MAX: "3000000" },
       "CORTEX_VALUE_BYTES_MAX=3000000 is more than half of --message-bytes-max 4194304",
     ],
-  ])("that goes together with no other is named as it was set: %j", (env, sentence) => {
+  ])("that does not fit the others is named as it was set: %j", (env, sentence) => {
     expect(() => parse([], env)).toThrow(UsageError);
     expect(() => parse([], env)).toThrow(sentence);
   });
@@ -154,7 +154,7 @@ describe("a setting", () => {
     ]);
   });
 
-  it("that npm kept for itself is said, with how to write it", () => {
+  it("that npm took for itself fails, and the error shows the right command", () => {
     const npm = { npm_lifecycle_event: "start" };
     expect(() => parse(["5"], { ...npm, npm_config_pool_size: "true" })).toThrow(
       "npm kept --pool-size for itself: write npm start -- --pool-size <n>",
@@ -165,7 +165,7 @@ describe("a setting", () => {
     expect(parse([], { ...npm, npm_config_loglevel: "warn" })).toEqual(defaults);
   });
 
-  it("lets an address be reached by others where callers are asked who they are, or the network is trusted", () => {
+  it("allows an address that others can reach if callers must authenticate or the network is trusted", () => {
     const jwt = [
       "--auth",
       "jwt",
@@ -225,7 +225,7 @@ describe("the command", () => {
     );
   });
 
-  it("says in one sentence that a certificate is not there, and nothing of a change", async () => {
+  it("says in one sentence that a certificate is missing, and logs nothing else", async () => {
     const missing = join(root, "no-such.pem");
     const { code, err } = await runServer(["--tls-cert", missing, "--tls-key", missing]);
     expect(code).toBe(1);
@@ -245,7 +245,7 @@ describe("the command", () => {
     squatter.close();
   });
 
-  it("says in one sentence that the database does not know its language, and which it knows", async () => {
+  it("says in one sentence that the database does not know the search language, and which ones it knows", async () => {
     const { code, out, err } = await runServer([
       "--database-url",
       inject("postgresUrl"),

@@ -20,7 +20,7 @@ it("a statement that fails after its first rows leaves the next result whole", a
   await pool.close();
 });
 
-it("calls that are cut off while rows come change nothing for the calls after them", async () => {
+it("calls that are cut off while rows arrive do no harm to the calls after them", async () => {
   await s.cortex.mutable.setMany(
     "rows",
     Array.from({ length: 300 }, (_, i) => ({ key: `k${i}`, value: "x".repeat(10_000) })),
@@ -80,12 +80,12 @@ it("a cancel that cannot connect harms nobody", async () => {
   await pause(100);
   proxy.close(); // open connections stay open
   controller.abort();
-  await sleeping.catch(() => {}); // it ends by itself: an unhandled rejection would have failed this file
+  await sleeping.catch(() => {}); // an unhandled rejection would fail this file
   for (const socket of sockets) socket.destroy();
   await pool.close();
 });
 
-it("a statement that follows at once on one whose connection was reset is answered", async () => {
+it("a statement that follows at once after a connection was reset is answered", async () => {
   const { url, sockets, proxy } = await proxyToDatabase();
   const pool = tenantPool(url, 1);
   for (let round = 0; round < 5; round++) {
@@ -95,7 +95,7 @@ it("a statement that follows at once on one whose connection was reset is answer
       .catch(() => pool.run()<{ n: number }>((sql) => sql`select 1 as n`));
     await pause(50);
     for (const socket of sockets) if (socket.remotePort) socket.resetAndDestroy(); // not Unix sockets
-    // The driver (3.4.9) never answers what it is given between the error of a socket and its close.
+    // The driver (3.4.9) never answers a statement that it gets after a socket's error and before its close.
     expect(await Promise.race([next, pause(5000, "no answer")])).toEqual([{ n: 1 }]);
   }
   await pool.close();

@@ -9,7 +9,7 @@ import { serve } from "../support/server.js";
 
 const s = serve({ poolSize: 2 });
 
-/** How many statements of the server are running, without this one. */
+/** Counts the statements of the server that are running. */
 const running = async () =>
   (
     await s.sql`
@@ -25,7 +25,7 @@ describe("a call that waits for a lock", () => {
   it.each([
     ["deadline", { timeoutMs: 150 }, "DEADLINE_EXCEEDED"],
     ["signal", { signal: AbortSignal.timeout(150) }, "CANCELLED"],
-  ] as const)("gives it up at its %s, and is not applied later", async (_, options, code) => {
+  ] as const)("gives up at its %s, and is not applied later", async (_, options, code) => {
     await s.cortex.mutable.set("locks", "k", 1);
     await s.sql.begin(async (tx) => {
       await tx`select from mutable where namespace = 'locks' for update`;
@@ -90,7 +90,7 @@ describe("a list whose reader stalls", () => {
     for (let i = 0; i < 30; i++)
       await s.cortex.mutable.set("stalled", `k${i}`, "x".repeat(500_000));
     const client = new Client(s.address, credentials.createInsecure());
-    // These are far more streams than the pool for lists has connections.
+    // There are far more streams than connections in the pool for lists.
     const streams = Array.from({ length: 10 }, () => open(client));
     await pause(300);
     await until(async () => (await running()) === 0);

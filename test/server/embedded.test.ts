@@ -32,7 +32,7 @@ afterAll(async () => {
 });
 
 describe("the data directory", () => {
-  it("is private to its user, UTF-8, and of no machine's locale", async () => {
+  it("is private to its user, UTF-8, and independent of the machine's locale", async () => {
     const server = await launch("locale", {
       LC_ALL: "xx_YY.ISO-8859-9",
       LANG: "tr_TR",
@@ -69,7 +69,7 @@ describe("the data directory", () => {
     expect(await server.end()).toBe(0);
   });
 
-  it("takes no port: two servers have a database each, and who has 5432 is not disturbed", async () => {
+  it("takes no port: two servers have a database each, and a program on port 5432 is not disturbed", async () => {
     const squatter = createServer().listen(5432, "127.0.0.1");
     const both = await Promise.all([launch("one"), launch("two")]);
     await use(both[0], (cortex) => cortex.mutable.set("ns", "k", 1));
@@ -92,7 +92,7 @@ describe("the data directory", () => {
     if (root) await rm(join(data, ".."), { recursive: true });
   });
 
-  it("that a first start was killed in leaves nothing in the way of the next", async () => {
+  it("that a killed first start left half-made does not stop the next start", async () => {
     await mkdir(place("half/postgres.new-999999999-x"), { recursive: true });
     await writeFile(place("half/postgres.new-999999999-x/PG_VERSION"), "18\n");
     const server = await launch("half");
@@ -100,7 +100,7 @@ describe("the data directory", () => {
     expect(await server.end()).toBe(0);
   });
 
-  it("with a lock file whose process id lives on as another program starts all the same", async () => {
+  it("starts although its lock file has a process id that another program has now", async () => {
     const first = await launch("stale");
     await use(first, (cortex) => cortex.mutable.set("ns", "k", 1));
     const lock = place("stale/postgres/postmaster.pid");
@@ -120,7 +120,7 @@ describe("the data directory", () => {
       /was written by Postgres 12, and this is Postgres 18/,
     ],
     [
-      "that is none",
+      "that Postgres did not make",
       (path) => writeFile(join(path, "postgres/notes.txt"), ""),
       /is not a data directory of Postgres/,
     ],
@@ -145,7 +145,7 @@ describe("the data directory", () => {
     expect(await elsewhere()).toBe(before);
   });
 
-  it("that belongs to another user is said in one sentence at once, by whomever it is", async () => {
+  it("that belongs to another user is said in one sentence at once, whoever starts the server", async () => {
     if (!root) return expect(process.getuid?.()).not.toBe(0);
     const asNobody = { uid: 65534, gid: 65534 };
     const say = async (path: string, user = {}) => {

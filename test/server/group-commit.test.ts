@@ -23,7 +23,8 @@ interface Call {
 const never = new CallCancellation();
 
 /**
- * A group commit whose statement divides 100 by the number of each call, and the batches that it was given.
+ * Makes a group commit whose statement divides 100 by the `divisor` of each call. `batches` lists the
+ * divisors of each batch.
  */
 function divisions() {
   const batches: number[][] = [];
@@ -71,12 +72,12 @@ describe("calls that arrive together", () => {
     ).toEqual([100, 50, "22012", 20, "22012", 10]);
   });
 
-  it("on one key go together where they may, in order, and never in two statements at a time", async () => {
+  it("on one key share a statement unless one must be alone; they run in order, never in two statements at a time", async () => {
     const { submit, batches } = divisions();
     const on = (divisor: number, more: Partial<Call> = {}) =>
       submit({ divisor, conflictKeys: ["k"], seconds: 0.05, ...more }, never);
     const first = on(1);
-    await new Promise(setImmediate); // by now the first batch was sent
+    await new Promise(setImmediate); // by now the first batch has been sent
     await Promise.all([
       first,
       on(2),
@@ -101,7 +102,7 @@ describe("a call that is given up", () => {
     expect(batches).toEqual([[4]]);
   });
 
-  it("later does not disturb those who share its statement; where nobody is left, it is cancelled", async () => {
+  it("later does not disturb the calls that share its statement; once all are given up, the statement is cancelled", async () => {
     const { submit } = divisions();
     const [one, two] = [new CallCancellation(), new CallCancellation()];
     const sleep = (cancellation: CallCancellation, seconds: number) =>

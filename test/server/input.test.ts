@@ -102,7 +102,7 @@ describe("what is past a limit", () => {
     ["an empty user", { userId: "" }, refused("INVALID_USER_ID", { field: "user_id" })],
     ["a long user", { userId: "u".repeat(257) }, refused("INVALID_USER_ID", { got: "257" })],
     [
-      "a user and none",
+      "user_id and clear_user_id",
       { userId: "u", clearUserId: true },
       refused("INVALID_OPTIONS", { field: "clear_user_id" }),
     ],
@@ -122,7 +122,11 @@ describe("what is past a limit", () => {
       { metadataJson: `{"m":${deep(1000)}}` },
       refused("INVALID_METADATA", { got: "1001" }),
     ],
-    ["metadata and none", { metadataJson: "{}", clearMetadata: true }, refused("INVALID_OPTIONS")],
+    [
+      "metadata and clear_metadata",
+      { metadataJson: "{}", clearMetadata: true },
+      refused("INVALID_OPTIONS"),
+    ],
     ["a ttl of 0", { ttlSeconds: 0 }, refused("INVALID_TTL", { field: "ttl_seconds", got: "0" })],
     ["a negative ttl", { ttlSeconds: -1 }, refused("INVALID_TTL")],
     ["a ttl past 100 years", { ttlSeconds: 3_155_760_001 }, refused("INVALID_TTL")],
@@ -133,7 +137,7 @@ describe("what is past a limit", () => {
       refused("INVALID_REVISION", { field: "if_revision", got: "0" }),
     ],
     ["a negative revision", { ifRevision: "-5" }, refused("INVALID_REVISION")],
-    ["a revision and absence", { ifRevision: "5", ifAbsent: true }, refused("INVALID_OPTIONS")],
+    ["if_revision and if_absent", { ifRevision: "5", ifAbsent: true }, refused("INVALID_OPTIONS")],
   ])("is refused: %s", async (_, wrong, failure) => {
     expect(await raw.call(set, { ...sound, ...wrong } as Set)).toEqual(failure);
     expect(await s.sql`select from mutable`).toHaveLength(0);
@@ -226,7 +230,7 @@ describe("an operation", () => {
     ).toEqual(refused("VALUE_TOO_LARGE", { field: "result", limit: `${mib}` }));
   });
 
-  it("merges a patch nested 100 deep, not 101", async () => {
+  it("merges a patch nested 100 deep", async () => {
     const nested = `${'{"a":'.repeat(99)}{}${"}".repeat(99)}`;
     await s.cortex.mutable.set("ops", "k", {});
     expect(await patch({ case: "merge", value: { patchJson: nested } })).not.toHaveProperty(
@@ -238,7 +242,7 @@ describe("an operation", () => {
   });
 });
 
-describe("text that is easily bent", () => {
+describe("text that is easily changed by accident", () => {
   it("with a byte order mark is a name of its own, and no JSON", async () => {
     await s.cortex.mutable.set("bom", "k", "plain");
     await s.cortex.mutable.set("bom", "\ufeffk", "marked");
@@ -260,7 +264,7 @@ describe("text that is easily bent", () => {
     await expect(s.cortex.mutable.increment("ops", key)).toFailWith("KEY_NOT_FOUND", { key });
   });
 
-  it("with a control character, or longer than any name, is no filter and no page token", async () => {
+  it("with a control character, or longer than any name, is refused as a filter and in a page token", async () => {
     for (const text of ["a\0", "a\n", "k".repeat(1025), "k".repeat(1_000_000)]) {
       await expect(s.cortex.mutable.list("ns", { keyPrefix: text })).toFailWith("INVALID_FILTER");
       await expect(s.cortex.mutable.count("ns", { keyPrefix: text })).toFailWith("INVALID_FILTER");
@@ -279,7 +283,7 @@ describe("text that is easily bent", () => {
     await s.cortex.mutable.purgeNamespace("tokens");
   });
 
-  it("a time to the nanosecond parts entries as it says", async () => {
+  it("a time to the nanosecond filters entries exactly", async () => {
     const { count } = MutableStore.method;
     const { updatedAt } = await s.cortex.mutable.set("nanos", "k", 1);
     const time = (nanos: bigint) => {
@@ -443,7 +447,7 @@ describe("the client refuses what JavaScript lets through", () => {
       "INVALID_CONFIG",
     ],
     [
-      "a signal that is none",
+      "a signal that is no AbortSignal",
       () => mutable().get("ns", "k", { signal: {} as never }),
       "INVALID_CONFIG",
     ],

@@ -100,7 +100,7 @@ describe("the embedded database", () => {
   it("recovers by itself after kill -9 of both", async () => {
     const first = await launch(dataDir("both"));
     await first.cortex.mutable.set("ns", "k", 1);
-    // Kills the server and the postmaster, whose children then end.
+    // Kills the server and the postmaster. The child processes of the postmaster then end by themselves.
     await run("pkill", ["-9", "-f", join(directory, "both")]);
     await first.server.end("SIGKILL");
     const second = await launch(dataDir("both"));
@@ -128,12 +128,12 @@ describe("cortex-store health", () => {
     expect(both.err).toMatch(
       /^cortex-store: several servers run here \(.*\): say which with --listen\n$/,
     );
-    await second.end("SIGKILL"); // its note stays, and is not taken for a server
+    await second.end("SIGKILL"); // the file with its address stays, but `health` ignores it
     expect(await health()).toEqual(serving);
     await server.end();
   });
 
-  it("takes no setting that there is not", async () => {
+  it("refuses an unknown setting", async () => {
     expect(await runServer(["health", "--lsten", "x"])).toEqual({
       code: 2,
       out: "",

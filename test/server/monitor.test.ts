@@ -1,4 +1,5 @@
-// One line in the log when something is wrong with the database, and one when it is over: never one per call.
+// Checks that the log gets one line when a problem with the database begins and one when it ends, but never
+// one for each call.
 import { setTimeout as pause } from "node:timers/promises";
 import pino from "pino";
 import { afterAll, beforeAll, expect, inject, it } from "vitest";
@@ -20,7 +21,7 @@ interface Line {
   msMax?: number;
 }
 
-// A role of its own, because limits of connections do not hold for a superuser.
+// The server uses a role of its own, because connection limits do not hold for a superuser.
 const role = "monitored";
 const database = "monitored_by_server";
 let admin: Sql;
@@ -75,7 +76,7 @@ it("says once that the database is lost and why, and once that it is back, with 
   proxy.close();
   for (let i = 0; i < 20; i++) await expect(get()).rejects.toThrow();
   await until(/the database is lost/);
-  await pause(700); // sweeps and accesses fail too
+  await pause(700); // meanwhile sweeps and writes of access statistics fail too
   await proxy.open();
   await until(/the database is back/);
   expect(await cortex.mutable.get("ns", "k")).toBe(0);
@@ -107,9 +108,9 @@ it("notices a database that does not answer any more, though its connections are
   await until(/the database is back/);
 }, 60_000);
 
-it("says once each that connections are left, that it is read-only, and that calls wait long; and once that it is over", async () => {
+it("says once that no connection is left, that the database is read-only, and that calls wait long; and once that each is over", async () => {
   lines.length = 0;
-  // No further connections: calls at once that need more than are open fail.
+  // The role may open no further connections. So parallel calls fail if they need more than are open.
   await admin.unsafe(`alter role ${role} connection limit 1`);
   await failing(() =>
     Promise.all(

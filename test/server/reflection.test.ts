@@ -1,4 +1,5 @@
-// Reflection serves every file that a request or an error needs, as it was compiled: custom options too.
+// Checks that reflection serves every proto file that a request or an error needs, exactly as it was compiled
+// and with its custom options.
 import type { DescFile } from "@bufbuild/protobuf";
 import { toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema, file_google_protobuf_descriptor } from "@bufbuild/protobuf/wkt";

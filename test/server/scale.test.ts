@@ -1,5 +1,6 @@
-// Many keys in one namespace (a million in the campaign), and many versions of one record (10 000). A scan or
-// a history gives each once, and the memory of the server stays constant.
+// Reads many keys of one namespace (20 000; in the campaign a million) and many versions of one record (2000;
+// in the campaign 10 000). A scan gives each key once, a history gives each version once, and the memory of
+// the server stays constant.
 import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { Cortex } from "../../client/index.js";

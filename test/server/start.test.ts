@@ -1,4 +1,4 @@
-// What a server says when it starts: where the data is, what it waits for, and why it cannot.
+// Tests the messages of a server that starts: where the data is, what it waits for, and why it cannot start.
 import { spawn } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
 import { createServer, createConnection as dial, type Server } from "node:net";
@@ -118,7 +118,7 @@ describe("a database that cannot be used is said in one sentence, at once:", () 
     await taken.end();
   });
 
-  it("one that a newer release has written, with both releases", async () => {
+  it("one that a newer release has migrated; the sentence names both releases", async () => {
     const database = await cloneDatabase();
     const admin = connect(database.url, { max: 1 });
     await admin`insert into migration (name, server_version) values ('0999_later.sql', '9.8.7')`;
@@ -141,7 +141,7 @@ describe("a database", () => {
     const url = `postgres://cortex@127.0.0.1:${port}/postgres`;
     let proxy: Server | undefined;
     const starting = launch(["--database-url", url, "--database-wait-seconds", "60"]);
-    await pause(1500); // the server has asked in vain
+    await pause(1500); // meanwhile the server tries to connect in vain
     proxy = createServer((client) => {
       const server = dial(join(socket(), ".s.PGSQL.5432"));
       for (const end of [client, server]) end.on("error", () => {});

@@ -1,4 +1,5 @@
-// Ctrl-C in a real terminal: one key press stops the server cleanly, whatever started it, and nothing stays.
+// Presses Ctrl-C in a real terminal. One press stops the server cleanly, whatever started it, and no process
+// stays.
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { type IPty, spawn } from "@lydell/node-pty";
@@ -36,7 +37,7 @@ async function start(name: string, program: string, args: string[], env: NodeJS.
   return { terminal, ended, output: () => output, dataDir };
 }
 
-/** The processes that have the data directory in their command line: those of its Postgres. */
+/** Finds the processes of Postgres: they have the data directory in their command line. */
 const postgresOf = async (dataDir: string) => (await run("pgrep", ["-f", dataDir])).out;
 
 it.each([
@@ -53,7 +54,7 @@ it.each([
   expect(await postgresOf(dataDir)).toBe("");
 });
 
-it("a Ctrl-C that comes twice at once is one", async () => {
+it("two Ctrl-C at the same moment count as one", async () => {
   const { terminal, ended, dataDir } = await start("twice", process.execPath, [serverMain]);
   terminal.write(ctrlC + ctrlC);
   expect((await ended).exitCode).toBe(0);
@@ -61,7 +62,7 @@ it("a Ctrl-C that comes twice at once is one", async () => {
 });
 
 it.each(["1", "2"])(
-  "a second Ctrl-C after a second stops %s worker(s) at once, and Postgres with them",
+  "another Ctrl-C, more than a second later, stops %s worker(s) at once, and Postgres with them",
   async (workers) => {
     const args = [serverMain, "--drain-seconds", "600", "--workers", workers];
     const { terminal, ended, output, dataDir } = await start(

@@ -27,7 +27,7 @@ let before: ServerProcess;
 let after: Running;
 
 beforeAll(async () => {
-  // Inside the repository, so that the release finds its npm packages.
+  // The release is unpacked inside the repository, so that it finds its npm packages.
   await mkdir(join(root, "dist"), { recursive: true });
   directory = await mkdtemp(join(root, "dist", "release-before-"));
   const archive = join(import.meta.dirname, "../support/release-before.tar.gz");

@@ -1,6 +1,6 @@
 import type { Sql } from "../../server/postgres/connection.js";
 
-/** Every row of every table of the database, as text, as a dump would have it. */
+/** Returns every row of every table as text, like a dump of the database. */
 export async function dump(sql: Sql): Promise<string> {
   const tables = await sql`select tablename from pg_tables where schemaname = 'public' order by 1`;
   const texts = [];

@@ -1,7 +1,7 @@
-// Consistency checkers of timed histories. `linearize` searches an order of one key's operations that agrees
-// with their times and answers (Wing and Gong's search, with memoization). `problem` checks that transactions
-// are serializable in real time: they append to lists and read them, so the final lists show which
-// transaction must come before which, and a cycle means that there is no order.
+// Consistency checkers of timed histories. `linearize` searches for an order of one key's operations that
+// agrees with their times and answers (Wing and Gong's search, with memoization). `problem` checks that
+// transactions are strictly serializable. The transactions append to lists and read them, so the final lists
+// show which transaction must come before which. A cycle means that there is no order.
 
 export interface Timed {
   /** The time of the call; `end` is the time of its answer. */
@@ -10,16 +10,16 @@ export interface Timed {
 }
 
 /**
- * One operation on one key. `apply` gives the next state; undefined if the operation cannot give its answer
- * in that state.
+ * One operation on one key. `apply` gives the next state, or undefined if the operation could not have given
+ * its answer in that state.
  */
 export interface Step<State> extends Timed {
   apply(state: State): State | undefined;
 }
 
 /**
- * Whether the operations have a valid order. `initial` is the state before the first one; `name` tells states
- * apart.
+ * Returns whether the operations have a valid order. `initial` is the state before the first operation.
+ * `name` gives each state a different text.
  */
 export function linearize<State>(
   history: readonly Step<State>[],
@@ -57,8 +57,8 @@ export function linearize<State>(
 }
 
 /**
- * A transaction on lists: what it read of each list, the unique token that it appended, and the lists it
- * appended it to.
+ * A transaction on lists. `reads` has the content of each list that it read. It appended its unique `token`
+ * to each list in `appends`.
  */
 export interface ListTransaction extends Timed {
   token: string;
@@ -67,8 +67,8 @@ export interface ListTransaction extends Timed {
 }
 
 /**
- * Why the transactions have no order; undefined if they have one. `final` has the content of each list at the
- * end.
+ * Returns why the transactions have no valid order, or undefined if they have one. `final` has the content of
+ * each list at the end.
  */
 export function cycle(
   history: readonly ListTransaction[],
@@ -110,7 +110,7 @@ class LostAppend extends Error {
   }
 }
 
-/** As `cycle`, and also reports a lost append. */
+/** Does the same as `cycle`, but returns a lost append as a reason and does not throw it. */
 export function problem(
   history: readonly ListTransaction[],
   final: Record<string, readonly string[]>,
@@ -124,8 +124,8 @@ export function problem(
 }
 
 /**
- * Whether the graph has a cycle. Takes away nodes without predecessors, one by one; nodes that remain are in
- * or behind a cycle.
+ * Returns whether the graph has a cycle. It removes nodes without predecessors one by one. The nodes that
+ * remain are in or behind a cycle.
  */
 function hasCycle(after: readonly ReadonlySet<number>[]): boolean {
   const earlier = after.map(() => 0);

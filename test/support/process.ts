@@ -8,14 +8,14 @@ export const serverMain = join(root, "dist", "server", "main.js");
 export interface ServerProcess {
   child: ChildProcess;
   address: string;
-  /** What it has written to stdout; `err` gives stderr. */
+  /** Returns the text that the server has written to stdout. `err` does this for stderr. */
   out(): string;
   err(): string;
   /** Sends the signal and resolves with the exit code. */
   end(signal?: NodeJS.Signals): Promise<number | null>;
 }
 
-/** Starts the server and waits for its ready line; if it exits first, fails with its output. */
+/** Starts the server and waits for its ready line. If the server exits first, this fails with its output. */
 export async function spawnServer(
   args: string[],
   env: NodeJS.ProcessEnv = {},

@@ -80,8 +80,8 @@ export async function proxyToPostgres(databaseUrl: string) {
 }
 
 /**
- * Starts a proxy that cuts the first streaming call after its messages, before its trailers. Returns the
- * port.
+ * Starts a proxy that cuts the first streaming call between the last message of its reply and the trailers.
+ * Returns the port.
  */
 export async function proxyThatCutsTheEnd(address: string): Promise<number> {
   const [host = "", port = ""] = address.split(":");

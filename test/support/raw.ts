@@ -1,5 +1,5 @@
-// A raw gRPC client, to send what clients in other languages or broken clients send. Requests are protobuf-es
-// inits, or bytes.
+// A raw gRPC client. It can send the requests of broken clients and of clients in other languages. A request
+// is a protobuf-es init or bytes.
 
 import type { DescMessage, DescMethod, MessageShape } from "@bufbuild/protobuf";
 import {

@@ -21,7 +21,7 @@ export const methods: DescMethod[] = services.flatMap(({ descriptor }) => descri
 
 export const marker = "zq-secret-marker";
 
-/** Data of a tenant under every kind of name. */
+/** Stores data for a tenant under every kind of name. */
 export async function seed(cortex: Cortex): Promise<void> {
   await cortex.users.upsert("user-1", { marker });
   await cortex.mutable.set(

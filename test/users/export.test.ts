@@ -128,7 +128,7 @@ it("sends messages that every client takes, however much there is", async () => 
   raw.close();
 });
 
-it("of nobody is USER_NOT_FOUND", async () => {
+it("an export of an unknown user fails with USER_NOT_FOUND", async () => {
   await expect(s.cortex.users.export("nobody").next()).toFailWith("USER_NOT_FOUND", {
     user_id: "nobody",
   });

@@ -3,7 +3,7 @@ import { serve } from "../support/server.js";
 
 const s = serve();
 
-it("replaces the profile of a user, once under a request id; of nobody it is USER_NOT_FOUND", async () => {
+it("replaces the profile of a user, once under a request id; an unknown user is USER_NOT_FOUND", async () => {
   const created = await s.cortex.users.create("alex", { a: 1 });
   const changed = await s.cortex.users.update("alex", { b: 2 }, { requestId: "once" });
   expect(changed).toMatchObject({ id: "alex", profile: { b: 2 }, createdAt: created.createdAt });

@@ -25,7 +25,7 @@ import type {
 import { type Change, changed } from "./changes.js";
 import type { EntryKey, ListRequest, OperationInit, ReadState } from "./locked.js";
 
-/** What a callback can see: the keys and lists that were read so far. */
+/** The keys and lists that were read so far. The callback can see them. */
 export interface Seen {
   keys: ReadonlyMap<string, ReadState>;
   /** The keys of each list, by `listName`. */
@@ -37,9 +37,7 @@ export const listName = ({ namespace, keyPrefix = "", limit }: ListRequest): str
 
 export const keyName = ({ namespace, key }: EntryKey): string => `${namespace}\0${key}`;
 
-/**
- * Ends a run that needs a key that was not read yet. The callback runs again, even if it catches this error.
- */
+/** Ends a run that needs unread keys or lists. The callback runs again, even if it catches this error. */
 class Missing extends Error {}
 
 export class CallbackRun {
@@ -52,9 +50,9 @@ export class CallbackRun {
   readonly #missingLists = new Map<string, ListRequest>();
   /** Changes that the server computes. They are computed here too once the callback reads their key. */
   readonly #changes = new Map<string, Change[]>();
-  /** The writes so far: JSON text; undefined for a delete; null for an update whose key was not read yet. */
+  /** The values written so far: JSON text; undefined for a delete; null for an update of an unread key. */
   readonly #written = new Map<string, string | undefined | null>();
-  /** The names of the keys that it has written. */
+  /** The keys that the callback has written, by `keyName`. */
   readonly #entries = new Map<string, EntryKey>();
   #over = false;
 
@@ -69,7 +67,7 @@ export class CallbackRun {
   }
 
   async take(callback: (tx: Transaction) => unknown): Promise<void> {
-    // Bound functions, so that a callback may destructure it.
+    // The functions are bound, so that a callback may destructure `tx`.
     const tx: Transaction = {
       get: (namespace, key) => this.#withIndex(() => this.get(namespace, key)),
       set: (...args) => this.#withIndex(() => this.set(...args)),

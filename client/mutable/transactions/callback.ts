@@ -29,8 +29,8 @@ export interface Transaction {
   /** The values in the order of the keys, as `get` gives them. */
   getMany<T = any>(namespace: string, keys: readonly string[]): (T | null)[];
   /**
-   * The entries of a namespace by key, as this transaction sees them. Until it ends, nobody else can create a
-   * key in the namespace, so a transaction that lists takes locks from its start.
+   * The entries of a namespace by key, as this transaction sees them. Nobody else can create a key in the
+   * namespace until the transaction ends. For that, a transaction that lists takes locks from its start.
    *
    * @param options `keyPrefix`; `limit`, 1 to 1000, by default 100.
    * @throws REPLY_TOO_LARGE if more entries match than `limit`.
@@ -40,7 +40,7 @@ export interface Transaction {
   set(namespace: string, key: string, value: unknown, options?: string | null | EntryOptions): void;
   /**
    * Changes a value by a function, which must not be async. A missing key fails the transaction with
-   * KEY_NOT_FOUND, unless `createIfMissing`, which calls the function with null.
+   * KEY_NOT_FOUND. With `createIfMissing` the function is called with null instead.
    */
   update<T = any>(
     namespace: string,

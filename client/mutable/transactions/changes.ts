@@ -1,5 +1,5 @@
-// Computes increments, appends and merges in the client, for a callback that reads a key which it has changed.
-// The server computes them too, when it commits: that result is stored.
+// Computes increments, appends and merges in the client, for a callback that reads a key after changing it.
+// The server computes them again when the transaction commits, and stores its own result.
 import { CortexError, type ErrorCode } from "../../core/error.js";
 import type { OperationInit } from "./locked.js";
 
@@ -14,7 +14,7 @@ export function changed(change: Change, json: string | undefined): string {
     case "increment":
     case "decrement": {
       const amount = change.value.amount ?? "1";
-      const number = json ?? "0";
+      const number = json === undefined || json === "null" ? "0" : json; // a stored null counts as 0 too
       if (!decimal.test(number)) throw refuse("VALUE_NOT_NUMERIC", "the value is not a number");
       if (!decimal.test(amount))
         throw refuse("INVALID_AMOUNT", `amount is not a number: ${amount}`);
@@ -49,7 +49,7 @@ function sum(a: string, b: string): string {
   return `${total < 0n ? "-" : ""}${whole}${scale > 0 && fraction ? `.${fraction}` : ""}`;
 }
 
-/** A decimal number as a whole number and how many of its digits are behind the point. */
+/** Splits a decimal number: its digits as a whole number, and how many of them stand after the point. */
 function scaled(text: string): [digits: bigint, scale: number] {
   const [, sign, whole = "0", fraction = "", exponent = "0"] = decimal.exec(text) ?? [];
   const digits = BigInt(`${whole}${fraction}`) * (sign === "-" ? -1n : 1n);

@@ -1,4 +1,4 @@
-// A transaction that is open on the server (Transact). What it has read is locked until it ends.
+// A transaction that is open on the server (Transact). The keys that it has read stay locked until it ends.
 import { randomUUID } from "node:crypto";
 import type { MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { MethodOptions_IdempotencyLevel as Idempotency } from "@bufbuild/protobuf/wkt";

@@ -1,5 +1,5 @@
-// Runs one transaction with a callback until it is committed or fails: first without locks; after two losses
-// to others, it locks the keys that it reads.
+// Runs one transaction with a callback until it is committed or fails. It begins without locks. If others
+// write first twice, it locks the keys that it reads.
 import { setTimeout as pause } from "node:timers/promises";
 import { MutableStore, type OperationResult } from "../../../gen/cortex/mutable/v1/mutable_pb.js";
 import { CortexError } from "../../core/error.js";
@@ -44,7 +44,7 @@ export class TransactionRunner {
   #losses = 0;
   /** The keys that the callback has read. The next attempt fetches them together. */
   readonly #reads = new Map<string, EntryKey>();
-  /** True once a commit was sent: from then on the transaction may have been applied. */
+  /** True while a commit that was sent may have been applied. */
   #sent = false;
   /** True if the values are too large to be read together. */
   #singly = false;
@@ -265,7 +265,7 @@ export class TransactionRunner {
   }
 }
 
-/** Ends an attempt without locks: others recently wrote a key that it reads, or it lists. */
+/** Ends an attempt without locks, because it lists entries or reads a key that others wrote recently. */
 class NeedsLocks extends Error {}
 
 function needsLocks(error: unknown): undefined {

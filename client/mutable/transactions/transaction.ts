@@ -23,15 +23,15 @@ export interface TransactionOptions extends WriteOptions {
   /** How many attempts it makes before it fails because others wrote first each time. Default: 10. */
   maxAttempts?: number | undefined;
   /**
-   * True to get the results of the writes beside the value of the callback. Default: a callback that returns a
-   * value gives only that value.
+   * If true, `transaction` returns the results of the writes together with the value of the callback. If
+   * false, it returns only the value, if the callback returns one. Default: false.
    */
   withResults?: boolean | undefined;
 }
 
 /**
- * The outcome of a transaction whose callback returns T: the value, or the results of its writes if it returns
- * nothing.
+ * The outcome of a transaction whose callback returns T: that value. If the callback returns nothing, the
+ * results of its writes.
  */
 export type TransactionOutcome<T> = T extends void ? TransactionResult : T;
 

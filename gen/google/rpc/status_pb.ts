@@ -38,7 +38,7 @@ export type Status = Message<"google.rpc.Status"> & {
   message: string;
 
   /**
-   * Machine-readable parts: one ErrorInfo.
+   * The parts for a program: one ErrorInfo, and one RetryInfo if the server knows how long to wait.
    *
    * @generated from field: repeated google.protobuf.Any details = 3;
    */

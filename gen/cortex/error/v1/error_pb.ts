@@ -8,7 +8,7 @@
 // - `domain` is `cortex.store`.
 // - `metadata` holds the keys that are named with each reason.
 //
-// The TypeScript client raises the reasons marked (client) itself, before it sends anything.
+// The TypeScript client itself raises the reasons marked (client). The server never sends them.
 
 import type { GenEnum, GenFile } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc } from "@bufbuild/protobuf/codegenv2";
@@ -59,8 +59,9 @@ export enum ErrorReason {
   INVALID_KEY = 3,
 
   /**
-   * INVALID_ARGUMENT. The value is not JSON text. Metadata: `field`, `problem`. (client): the value cannot
-   * be JSON (undefined, a function, NaN, a cycle …); then also `path`.
+   * INVALID_ARGUMENT. The value is not JSON text. Metadata: `field`, `problem`. The TypeScript client also
+   * raises it for a value that cannot be JSON (undefined, a function, NaN, a cycle …), with `path` and
+   * `problem`.
    *
    * @generated from enum value: ERROR_REASON_INVALID_VALUE = 4;
    */
@@ -323,7 +324,8 @@ export enum ErrorReason {
   DATABASE_ERROR = 37,
 
   /**
-   * (client) The server cannot be reached.
+   * (client) The server cannot be reached, or the connection was lost during the call. Details: `applied` is
+   * `no` if the call certainly changed nothing.
    *
    * @generated from enum value: ERROR_REASON_UNAVAILABLE = 38;
    */
@@ -368,8 +370,8 @@ export enum ErrorReason {
   /**
    * FAILED_PRECONDITION. An operation of a transaction failed, or a precondition did not hold, so nothing of
    * the transaction was done. Metadata: `operation_index` or `precondition_index` (from 0), `reason` (of that
-   * operation or precondition, such as KEY_NOT_FOUND), and the metadata of that reason. In the TypeScript
-   * client also if the callback of a transaction threw: the error that it threw is the `cause`.
+   * operation or precondition, such as KEY_NOT_FOUND), and the metadata of that reason. The TypeScript client
+   * also raises it if the callback of a transaction threw: the error that it threw is the `cause`.
    *
    * @generated from enum value: ERROR_REASON_TRANSACTION_FAILED = 44;
    */
@@ -377,7 +379,8 @@ export enum ErrorReason {
 
   /**
    * DEADLINE_EXCEEDED. A transaction lasted too long, or its caller sent no message for too long. It was
-   * rolled back. Metadata: `limit` (seconds), `problem`.
+   * rolled back. Metadata: `limit` (seconds), `problem`. The TypeScript client also raises it if `transaction`
+   * runs out of time. Then `applied` is `unknown` if the transaction may have been committed, else `no`.
    *
    * @generated from enum value: ERROR_REASON_TRANSACTION_TIMEOUT = 45;
    */
@@ -432,7 +435,7 @@ export enum ErrorReason {
   INVALID_ID = 51,
 
   /**
-   * INVALID_ARGUMENT. A version number is below 1; or below 0, if 0 stands for no record. Metadata: `field`,
+   * INVALID_ARGUMENT. A version number is below 1, or below 0 in a field that allows 0. Metadata: `field`,
    * `problem`, `got`.
    *
    * @generated from enum value: ERROR_REASON_INVALID_VERSION = 52;
@@ -440,8 +443,8 @@ export enum ErrorReason {
   INVALID_VERSION = 52,
 
   /**
-   * INVALID_ARGUMENT. The data is not a JSON object. Metadata: `field`, `problem`. (client): the data cannot
-   * be JSON; then also `path`.
+   * INVALID_ARGUMENT. The data is not a JSON object. Metadata: `field`, `problem`. The TypeScript client also
+   * raises it for data that cannot be JSON, then also with `path`.
    *
    * @generated from enum value: ERROR_REASON_INVALID_DATA = 53;
    */
@@ -487,8 +490,8 @@ export enum ErrorReason {
   VERSION_MISMATCH = 58,
 
   /**
-   * FAILED_PRECONDITION. Other versions match than those that the confirmation token was given for. Nothing
-   * was deleted. Metadata: none.
+   * FAILED_PRECONDITION. The versions that match are no longer those that the confirmation token stands for.
+   * Nothing was deleted. Metadata: none.
    *
    * @generated from enum value: ERROR_REASON_CONFIRMATION_STALE = 59;
    */
@@ -496,7 +499,7 @@ export enum ErrorReason {
 
   /**
    * UNAUTHENTICATED. The server asks for credentials, and the call has none or invalid ones. Metadata:
-   * `problem`. Invalid are:
+   * `problem`. These credentials are invalid:
    * - an unknown key
    * - a token that is expired or not yet valid
    * - a token for another audience, or from another issuer

@@ -130,7 +130,7 @@ export type Version = Message<"cortex.immutable.v1.Version"> & {
   principal?: string | undefined;
 
   /**
-   * The `request_id` it was stored under (of Transact: that of `begin`). Unset: none.
+   * The `request_id` it was stored under; in Transact, the `request_id` of `begin`. Unset: none.
    *
    * @generated from field: optional string request_id = 8;
    */
@@ -216,8 +216,8 @@ export type StoreRequest = Message<"cortex.immutable.v1.StoreRequest"> & {
   clearMetadata: boolean;
 
   /**
-   * Store only if this is the current version; 0: only if there is no record. Else VERSION_MISMATCH. Unset:
-   * in any case.
+   * Store only if this is the current version; 0: only if there is no record. Otherwise the call fails with
+   * VERSION_MISMATCH. Unset: store in any case.
    *
    * @generated from field: optional int32 if_version = 8;
    */
@@ -324,8 +324,8 @@ export type StoreOperation = Message<"cortex.immutable.v1.StoreOperation"> & {
   clearMetadata: boolean;
 
   /**
-   * Store only if this is the current version; 0: only if there is no record. Else the transaction fails.
-   * Unset: in any case.
+   * Store only if this is the current version; 0: only if there is no record. Otherwise the transaction fails.
+   * Unset: store in any case.
    *
    * @generated from field: optional int32 if_version = 8;
    */
@@ -528,8 +528,8 @@ export type GetHistoryRequest = Message<"cortex.immutable.v1.GetHistoryRequest">
   id: string;
 
   /**
-   * Only versions after this one: 0 or more. A caller whose stream broke continues with it. Unset: from the
-   * first version that is kept.
+   * Only versions after this one: 0 or more. A caller whose stream broke gives the last version that it
+   * received. Unset: from the first version that is kept.
    *
    * @generated from field: optional int32 after_version = 3;
    */
@@ -657,7 +657,7 @@ export const FilterSchema: GenMessage<Filter> = /*@__PURE__*/
  */
 export type ListRequest = Message<"cortex.immutable.v1.ListRequest"> & {
   /**
-   * The filter. Unset: all records of the tenant.
+   * The filter. Unset: all records of the tenant whose type does not begin with `$cortex/`.
    *
    * @generated from field: cortex.immutable.v1.Filter filter = 1;
    */
@@ -671,8 +671,8 @@ export type ListRequest = Message<"cortex.immutable.v1.ListRequest"> & {
   limit?: number | undefined;
 
   /**
-   * How many matches to skip: 0 or more. Unset: 0. Not together with page_token. A page token is cheaper: an
-   * offset costs what it skips.
+   * How many matches to skip: 0 or more. Unset: 0. Not together with page_token. A page token is cheaper,
+   * because the database also reads what an offset skips.
    *
    * @generated from field: optional int32 offset = 3;
    */
@@ -701,7 +701,7 @@ export type ListRequest = Message<"cortex.immutable.v1.ListRequest"> & {
   sortOrder: SortOrder;
 
   /**
-   * If true, `total` is counted, exactly; this costs one count of everything that matches. Unset: true.
+   * If true, the response has the exact `total`: the database then counts everything that matches. Unset: true.
    *
    * @generated from field: optional bool total = 7;
    */
@@ -778,7 +778,7 @@ export type SearchRequest = Message<"cortex.immutable.v1.SearchRequest"> & {
   query: string;
 
   /**
-   * The filter. Unset: all records of the tenant.
+   * The filter. Unset: all records of the tenant whose type does not begin with `$cortex/`.
    *
    * @generated from field: cortex.immutable.v1.Filter filter = 2;
    */
@@ -877,8 +877,9 @@ export type SearchResult = Message<"cortex.immutable.v1.SearchResult"> & {
   score: number;
 
   /**
-   * The fields that hold any of the terms, in their order: at most 100 paths such as `data.title`,
-   * `data.sections[2]`, `metadata.tags[0]`. Paths of more than 1024 characters are left out.
+   * The fields that hold any of the terms, in the order in which they stand in the record: at most 100 paths
+   * such as `data.title`, `data.sections[2]`, `metadata.tags[0]`. Paths of more than 1024 characters are left
+   * out.
    *
    * @generated from field: repeated string matches = 3;
    */
@@ -914,8 +915,8 @@ export type Highlight = Message<"cortex.immutable.v1.Highlight"> & {
 
   /**
    * A piece of the field's text, with `<mark>` and `</mark>` around each match. The text is as it was stored,
-   * not escaped for HTML. If the field matches only by another form of a word beyond its first 20 000
-   * characters, this is its beginning, without a mark.
+   * not escaped for HTML. Other forms of a word are marked only in the first 20 000 characters of a field. If
+   * no match can be marked, this is the beginning of the text, without a mark.
    *
    * @generated from field: string text = 2;
    */
@@ -936,7 +937,7 @@ export const HighlightSchema: GenMessage<Highlight> = /*@__PURE__*/
  */
 export type CountRequest = Message<"cortex.immutable.v1.CountRequest"> & {
   /**
-   * The filter. Unset: all records of the tenant.
+   * The filter. Unset: all records of the tenant whose type does not begin with `$cortex/`.
    *
    * @generated from field: cortex.immutable.v1.Filter filter = 1;
    */
@@ -1042,7 +1043,7 @@ export type PurgeResponse = Message<"cortex.immutable.v1.PurgeResponse"> & {
   versionsDeleted: bigint;
 
   /**
-   * When the database decided that.
+   * When the database deleted the record, or found that it does not exist.
    *
    * @generated from field: google.protobuf.Timestamp purge_time = 5;
    */
@@ -1141,29 +1142,30 @@ export const RecordKeySchema: GenMessage<RecordKey> = /*@__PURE__*/
  */
 export type PurgeManyResponse = Message<"cortex.immutable.v1.PurgeManyResponse"> & {
   /**
-   * How many records were deleted; if nothing was deleted: would be deleted.
+   * How many records were deleted. If the request has dry_run or only asks for a token: how many it would
+   * delete.
    *
    * @generated from field: int64 records_affected = 1;
    */
   recordsAffected: bigint;
 
   /**
-   * How many versions they have together.
+   * How many versions these records have together.
    *
    * @generated from field: int64 versions_deleted = 2;
    */
   versionsDeleted: bigint;
 
   /**
-   * The first 1000 of them, by type and id.
+   * The first 1000 of these records, by type and id.
    *
    * @generated from field: repeated cortex.immutable.v1.RecordKey records = 3;
    */
   records: RecordKey[];
 
   /**
-   * With require_confirmation and without a token in the request: the token that deletes exactly these
-   * versions.
+   * The token that deletes exactly these versions. Set only if the request has require_confirmation and no
+   * token.
    *
    * @generated from field: optional string confirmation_token = 4;
    */
@@ -1576,7 +1578,7 @@ export enum SearchIn {
   METADATA = 2,
 
   /**
-   * In both together: a term may be in either.
+   * In the data and the metadata: each term may be in either of them.
    *
    * @generated from enum value: SEARCH_IN_BOTH = 3;
    */
@@ -1591,7 +1593,7 @@ export const SearchInSchema: GenEnum<SearchIn> = /*@__PURE__*/
 
 /**
  * Records under a type and an id. A version is never changed: to store again under the same type and id makes
- * a new version. The versions before it stay as they were, as many as the server's retention keeps.
+ * a new version. Earlier versions stay as they were, for as long as the server's retention keeps them.
  *
  * Tenant: the gRPC metadata `x-tenant-id` names it. No call reads or changes data of another tenant.
  *
@@ -1620,8 +1622,8 @@ export const SearchInSchema: GenEnum<SearchIn> = /*@__PURE__*/
  *
  * JSON: data and metadata travel as JSON text and come back exactly as they were sent. Data is an object of
  * at most 1 MiB of UTF-8 (a setting of the server), nested at most 1000 deep. Metadata is an object of at
- * most 64 KiB. If it has `importance`, that is a number from 0 to 100; if it has `tags`, that is a list of
- * texts.
+ * most 64 KiB. Two of its members are checked: `importance` must be a number from 0 to 100, and `tags` a list
+ * of texts. Both may be left out.
  *
  * Times: they come from the database's clock, in whole milliseconds, and strictly increase from version to
  * version of a record.
@@ -1686,9 +1688,9 @@ export const ImmutableStore: GenService<{
     output: typeof GetVersionResponseSchema;
   },
   /**
-   * Reads the version that was current at a time. A version stored in that very millisecond counts. Before
-   * the first version, and if the version of that time is no longer kept, the response has no version; it
-   * never has a version of another time.
+   * Reads the version that was current at a time. A version stored in that very millisecond counts. The
+   * response has no version if the time is before the first version, or if the version of that time is no
+   * longer kept. It never has a version of another time.
    *
    * Fails with INVALID_TYPE, INVALID_ID, INVALID_TIME. Safe to repeat.
    *
@@ -1793,8 +1795,9 @@ export const ImmutableStore: GenService<{
     output: typeof PurgeManyResponseSchema;
   },
   /**
-   * Deletes old versions of a record, never the current one. If both bounds are given, it deletes only
-   * versions that each of them would delete. For a missing record both counts are 0; that is not an error.
+   * Deletes old versions of a record, never the current one. If both `keep_latest` and `older_than` are given,
+   * it keeps every version that either of them keeps. For a missing record both counts are 0; that is not an
+   * error.
    *
    * Fails with INVALID_TYPE, INVALID_ID, INVALID_OPTIONS (no bound, or `keep_latest` below 1), INVALID_TIME,
    * INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to repeat with `request_id`.
@@ -1812,7 +1815,8 @@ export const ImmutableStore: GenService<{
    *
    * It cannot prove everything:
    * - It says nothing about versions that are no longer kept.
-   * - It cannot prove that retention deleted a version, or that an erasure removed the content of a version.
+   * - It cannot prove that it was retention that deleted the versions before the first one, or an erasure that
+   *   removed the content of a version. Somebody with write access to the database could have done it.
    * - Somebody with write access to the database can recompute all digests of a record. To find that, compare
    *   `digest` with a copy that is kept elsewhere.
    *

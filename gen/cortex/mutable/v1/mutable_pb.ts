@@ -167,7 +167,7 @@ export type SetRequest = Message<"cortex.mutable.v1.SetRequest"> & {
   clearUserId: boolean;
 
   /**
-   * A JSON object as text, at most 64 KiB. Unset: as it was, or `{}`.
+   * A JSON object as text, at most 64 KiB. Unset: as it was; `{}` for a new key.
    *
    * @generated from field: optional string metadata_json = 6;
    */
@@ -472,7 +472,7 @@ export type DeleteResponse = Message<"cortex.mutable.v1.DeleteResponse"> & {
   key: string;
 
   /**
-   * When the database decided that.
+   * When the database deleted the key, or found that it does not exist.
    *
    * @generated from field: google.protobuf.Timestamp delete_time = 4;
    */
@@ -653,8 +653,8 @@ export const AppendSchema: GenMessage<Append> = /*@__PURE__*/
   messageDesc(file_cortex_mutable_v1_mutable, 14);
 
 /**
- * Merges as JSON merge patch does (RFC 7396): members of the patch replace members of the value, also within
- * nested objects; null removes a member; a patch that is not an object replaces the value.
+ * Merges as JSON merge patch does (RFC 7396). Members of the patch replace members of the value, also within
+ * nested objects. A null in the patch removes the member. A patch that is not an object replaces the value.
  *
  * @generated from message cortex.mutable.v1.Merge
  */
@@ -857,7 +857,7 @@ export type BatchSetEntry = Message<"cortex.mutable.v1.BatchSetEntry"> & {
   clearUserId: boolean;
 
   /**
-   * A JSON object as text, at most 64 KiB. Unset: as it was, or `{}`.
+   * A JSON object as text, at most 64 KiB. Unset: as it was; `{}` for a new key.
    *
    * @generated from field: optional string metadata_json = 5;
    */
@@ -1130,7 +1130,7 @@ export type SetOperation = Message<"cortex.mutable.v1.SetOperation"> & {
   clearUserId: boolean;
 
   /**
-   * A JSON object as text, at most 64 KiB. Unset: as it was, or `{}`.
+   * A JSON object as text, at most 64 KiB. Unset: as it was; `{}` for a new key.
    *
    * @generated from field: optional string metadata_json = 4;
    */
@@ -1223,7 +1223,7 @@ export type OperationResult = Message<"cortex.mutable.v1.OperationResult"> & {
     case: "deleted";
   } | {
     /**
-     * The immutable record as this operation left it, without the versions before.
+     * The immutable record as this operation left it, without its earlier versions.
      *
      * @generated from field: cortex.immutable.v1.Record stored = 3;
      */
@@ -1325,7 +1325,7 @@ export type TransactBegin = Message<"cortex.mutable.v1.TransactBegin"> & {
    * If the reply to a commit was lost, begin again with the `request_id` of that commit here. If that commit was
    * applied, the server answers `begin` with `committed` and ends the stream. If not, a new transaction begins.
    * The versions that this transaction stores carry this id as their `request_id`. Unset: the server looks for no
-   * earlier commit, and the versions carry none.
+   * earlier commit, and the versions carry no request id.
    *
    * @generated from field: optional string request_id = 2;
    */
@@ -1433,7 +1433,8 @@ export const TransactListSchema: GenMessage<TransactList> = /*@__PURE__*/
  */
 export type TransactWrite = Message<"cortex.mutable.v1.TransactWrite"> & {
   /**
-   * The operations: at least one; at most 500 in one transaction. Their results may take 4 MiB together.
+   * The operations: at least one in a message, at most 500 in a transaction. The results of all operations of
+   * the transaction may take 4 MiB together.
    *
    * @generated from field: repeated cortex.mutable.v1.Operation operations = 1;
    */
@@ -1455,7 +1456,7 @@ export const TransactWriteSchema: GenMessage<TransactWrite> = /*@__PURE__*/
 export type TransactCommit = Message<"cortex.mutable.v1.TransactCommit"> & {
   /**
    * The request id of this commit: the server applies the commit once, and a later `begin` can ask for it
-   * (see the service). Another transaction must have another id. Unset: `begin` cannot ask for this commit.
+   * (see TransactBegin). Another transaction must have another id. Unset: `begin` cannot ask for this commit.
    *
    * @generated from field: optional string request_id = 1;
    */
@@ -1485,7 +1486,7 @@ export const TransactRollbackSchema: GenMessage<TransactRollback> = /*@__PURE__*
   messageDesc(file_cortex_mutable_v1_mutable, 38);
 
 /**
- * One message from the server in Transact: it answers the caller's message with the same number.
+ * One message from the server in Transact: the answer to one message of the caller.
  *
  * @generated from message cortex.mutable.v1.TransactResponse
  */
@@ -1760,8 +1761,8 @@ export type ListRequest = Message<"cortex.mutable.v1.ListRequest"> & {
   limit?: number | undefined;
 
   /**
-   * How many matches to skip: 0 or more. Unset: 0. Not together with page_token. A page token is cheaper: an
-   * offset costs what it skips.
+   * How many matches to skip: 0 or more. Unset: 0. Not together with page_token. A page token is cheaper,
+   * because the database also reads what an offset skips.
    *
    * @generated from field: optional int32 offset = 4;
    */
@@ -1790,7 +1791,7 @@ export type ListRequest = Message<"cortex.mutable.v1.ListRequest"> & {
   sortOrder: SortOrder;
 
   /**
-   * If true, `total` is counted, exactly; this costs one count of everything that matches. Unset: true.
+   * If true, the response has the exact `total`: the database then counts everything that matches. Unset: true.
    *
    * @generated from field: optional bool total = 8;
    */
@@ -2044,7 +2045,7 @@ export type PurgeNamespaceResponse = Message<"cortex.mutable.v1.PurgeNamespaceRe
   deleted: bigint;
 
   /**
-   * The keys of the first 1000 of them, by key.
+   * The keys of these entries, in bytewise order: the first 1000.
    *
    * @generated from field: repeated string keys = 2;
    */
@@ -2122,7 +2123,7 @@ export type PurgeManyResponse = Message<"cortex.mutable.v1.PurgeManyResponse"> &
   deleted: bigint;
 
   /**
-   * The keys of the first 1000 of them, by key.
+   * The keys of these entries, in bytewise order: the first 1000.
    *
    * @generated from field: repeated string keys = 2;
    */
@@ -2278,9 +2279,9 @@ export const SortOrderSchema: GenEnum<SortOrder> = /*@__PURE__*/
 /**
  * Current values that many agents read and write: JSON under a namespace and a key, changed atomically.
  *
- * Tenant: the gRPC metadata `x-tenant-id` names it. Without it, the call is for the tenant with the empty
- * name, a tenant like any other; if the credentials allow only one tenant, the call is for that one. No call
- * reads or changes data of another tenant.
+ * Tenant: the gRPC metadata `x-tenant-id` names it. A call without it is for the tenant with the empty name,
+ * which is a tenant like any other. But if the credentials allow exactly one tenant, the call is for that
+ * tenant. No call reads or changes data of another tenant.
  *
  * Agent: `x-agent-id` names the agent that writes (printable ASCII, at most 256 bytes).
  *
@@ -2298,8 +2299,8 @@ export const SortOrderSchema: GenEnum<SortOrder> = /*@__PURE__*/
  * the spelling of numbers and the escapes stay. A value is at most 1 MiB of UTF-8 (a setting of the server)
  * and nests at most 1000 arrays and objects deep.
  *
- * Times: they come from the database's clock, in whole milliseconds. From its `expire_time` on, an entry is
- * absent to every RPC.
+ * Times: they come from the database's clock, in whole milliseconds. An entry is absent to every RPC from its
+ * `expire_time` on.
  *
  * Exactly once: every RPC that writes takes a `request_id`, 1 to 128 bytes of UTF-8 without control
  * characters, best a UUID. A caller that lost a reply sends the same request again, under the same id.
@@ -2307,9 +2308,11 @@ export const SortOrderSchema: GenEnum<SortOrder> = /*@__PURE__*/
  *   of the server).
  * - The same request under the same id gets that reply again and does nothing, whichever server it reaches.
  * - Another request under the same id fails with REQUEST_ID_REUSED.
- * - A request that failed has changed nothing, and its id can be used again. The exception is REPLY_ERASED:
- *   that request was applied before, and its reply was erased.
- * - An id belongs to the tenant. An id of Transact also belongs to the principal.
+ * - A request that failed has changed nothing, and its id can be used again. There are two exceptions:
+ *   - REPLY_ERASED: that request was applied before, and its reply was erased.
+ *   - An error after which the write may have been applied (see Errors): use the id only to repeat the request.
+ * - Tenants do not share ids. Within a tenant, an id that Transact has used serves only the same principal:
+ *   others get REQUEST_ID_REUSED.
  * - A request that only counts (`dry_run`) counts again each time.
  *
  * Errors: every RPC may fail with the reasons in its own comment (cortex.error.v1.ErrorReason), and with
@@ -2330,7 +2333,7 @@ export const MutableStore: GenService<{
    * Stores a value, whether or not the key exists.
    *
    * If the key exists, `create_time` stays. `user_id` and `metadata_json` stay too, unless the request gives
-   * them. An earlier expiry ends, unless the request gives `ttl_seconds`.
+   * them. If the request gives no `ttl_seconds`, an earlier expiry is removed.
    *
    * Fails with INVALID_NAMESPACE, INVALID_KEY, INVALID_VALUE, VALUE_TOO_LARGE, VALUE_TOO_DEEP,
    * INVALID_USER_ID, INVALID_METADATA, INVALID_TTL, INVALID_REVISION, INVALID_OPTIONS, USER_NOT_FOUND,
@@ -2444,7 +2447,8 @@ export const MutableStore: GenService<{
    * Applies all operations, or none. They may be on any keys of the tenant. All preconditions must hold.
    * - The preconditions are checked against the entries as they were before the first operation.
    * - The operations run in order; a later one sees the changes of those before it.
-   * - Commit is strictly serializable: nobody sees a part of it, and nobody else writes during it.
+   * - Commit is strictly serializable: it takes effect at one moment. Nobody sees a part of it, and no write of
+   *   others falls between its operations.
    * - A `store` stores a version of an immutable record.
    *
    * Fails with:
@@ -2453,9 +2457,9 @@ export const MutableStore: GenService<{
    * - the reasons of Set, Delete, Update and ImmutableStore.Store: an operation is not valid. The metadata of
    *   the error names it in `field` and `operation_index` (from 0).
    * - TRANSACTION_FAILED: an operation failed or a precondition did not hold. The metadata has its index
-   *   (`operation_index` or `precondition_index`), and in `reason` why it failed: KEY_NOT_FOUND, REVISION_MISMATCH,
-   *   KEY_EXISTS, VALUE_NOT_NUMERIC, VALUE_NOT_ARRAY, VALUE_TOO_LARGE, NUMBER_OUT_OF_RANGE, USER_NOT_FOUND,
-   *   VERSION_MISMATCH, REPLY_TOO_LARGE.
+   *   (`operation_index` or `precondition_index`), and in `reason` why it failed: KEY_NOT_FOUND,
+   *   REVISION_MISMATCH, KEY_EXISTS, VALUE_NOT_NUMERIC, VALUE_NOT_ARRAY, VALUE_TOO_LARGE, NUMBER_OUT_OF_RANGE,
+   *   USER_NOT_FOUND, VERSION_MISMATCH, REPLY_TOO_LARGE.
    * - QUOTA_EXCEEDED: never wrapped in TRANSACTION_FAILED.
    * - INVALID_REQUEST_ID, REQUEST_ID_REUSED.
    *
@@ -2470,16 +2474,15 @@ export const MutableStore: GenService<{
   },
   /**
    * A transaction that reads before it knows what to write. The caller sends `begin`, then any number of
-   * `read`, `list` and `write`, then `commit` or `rollback`. Each message is answered by one of the same
-   * name, in order.
+   * `read`, `list` and `write`, then `commit` or `rollback`. The server answers each message with one, in order.
    * - Every key that it reads, lists or writes stays locked until the end, also a key that does not exist.
    *   Others who write the key wait; others who read it see it as it was before.
-   * - The transaction sees its own writes. Nobody else sees any of them before `commit` is answered.
-   * - If the stream ends in any other way, the transaction is rolled back at once.
+   * - The transaction sees its own writes. Nobody else sees any of them before the commit.
+   * - If the stream ends without `commit`, the transaction is rolled back at once.
    * - It is strictly serializable.
    * - It may last 30 seconds in all, and 5 seconds between messages (settings of the server).
-   * - If another transaction holds a key that it needs, it waits for its turn: for its first lock in the
-   *   server's memory, for later locks in the database.
+   * - A transaction waits for a key that another transaction has locked. It waits for its first lock in the
+   *   server's memory, and for later locks in the database.
    * - Deadlocks are found: one of the transactions fails with CONFLICT. It has changed nothing; begin it
    *   again.
    *

@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 // Options that the other files set on their fields and enum values. The server and the clients read them from
-// the descriptors, so that what they say is declared once.
+// the descriptors, so that each fact is declared only once.
 
 import type { GenEnum, GenExtension, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, extDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
@@ -62,8 +62,8 @@ export const ReasonTraitsSchema: GenMessage<ReasonTraits> = /*@__PURE__*/
   messageDesc(file_cortex_options_v1_options, 0);
 
 /**
- * The kind of data that a request field names. Credentials can be limited to some names: the server compares
- * every field that has this option with what the credentials reach.
+ * The kind of data that a request field names. Credentials can be limited to some namespaces and types: the
+ * server compares every field that has this option with the names that the credentials allow.
  *
  * @generated from enum cortex.options.v1.Reach
  */

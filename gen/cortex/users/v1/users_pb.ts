@@ -486,14 +486,14 @@ export const ExportRequestSchema: GenMessage<ExportRequest> = /*@__PURE__*/
   messageDesc(file_cortex_users_v1_users, 13);
 
 /**
- * The response of Export: some of the lines.
+ * The response of Export: one message of its stream.
  *
  * @generated from message cortex.users.v1.ExportResponse
  */
 export type ExportResponse = Message<"cortex.users.v1.ExportResponse"> & {
   /**
-   * Each line is a JSON object without line breaks. Its member `kind` says what it is. They come in this
-   * order:
+   * The next lines. Each line is a JSON object without line breaks. Its member `kind` says what it holds. The
+   * lines come in this order:
    * - `user`: `id`, `profile`, `createdAt`, `updatedAt`.
    * - `mutable`, for each entry: `namespace`, `key`, `value`, `metadata`, `createdAt`, `updatedAt`,
    *   `expiresAt`, `accessCount`, `lastAccessed`, `updatedBy`, `principal`.
@@ -517,13 +517,14 @@ export const ExportResponseSchema: GenMessage<ExportResponse> = /*@__PURE__*/
 /**
  * Users of a tenant. An entry or a version that names a user (`user_id`) must name one that exists here.
  *
- * Tenant: the gRPC metadata `x-tenant-id` names it. Without it, the call is for the tenant with the empty
- * name, a tenant like any other; if the credentials allow only one tenant, the call is for that one.
+ * Tenant: the gRPC metadata `x-tenant-id` names it. A call without it is for the tenant with the empty name,
+ * which is a tenant like any other. But if the credentials allow exactly one tenant, the call is for that
+ * tenant.
  *
  * Permissions: Get and List need `read`; Create, Upsert and Update need `write`; Delete and Export need
  * `admin`.
  *
- * Errors: besides the reasons it names, every RPC may fail with UNAUTHENTICATED, PERMISSION_DENIED,
+ * Errors: every RPC may fail with the reasons in its own comment, and with UNAUTHENTICATED, PERMISSION_DENIED,
  * KEYS_UNAVAILABLE, RATE_LIMITED, OVERLOADED, INVALID_TENANT, INVALID_AGENT_ID, MALFORMED_REQUEST,
  * MESSAGE_TOO_LARGE, DEADLINE_EXCEEDED, CANCELLED, CONFLICT, SHUTTING_DOWN, DATABASE_UNAVAILABLE,
  * DATABASE_FULL or DATABASE_ERROR. Create, Upsert and Update may also fail with QUOTA_EXCEEDED and

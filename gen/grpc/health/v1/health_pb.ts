@@ -2,7 +2,7 @@
 // @generated from file grpc/health/v1/health.proto (package grpc.health.v1, syntax proto3)
 /* eslint-disable */
 
-// The health service of gRPC, by the names that every client of it knows.
+// The health service of gRPC, with the standard names, so that every health client can use it.
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
@@ -15,7 +15,7 @@ export const file_grpc_health_v1_health: GenFile = /*@__PURE__*/
   fileDesc("ChtncnBjL2hlYWx0aC92MS9oZWFsdGgucHJvdG8SDmdycGMuaGVhbHRoLnYxIiUKEkhlYWx0aENoZWNrUmVxdWVzdBIPCgdzZXJ2aWNlGAEgASgJIqkBChNIZWFsdGhDaGVja1Jlc3BvbnNlEkEKBnN0YXR1cxgBIAEoDjIxLmdycGMuaGVhbHRoLnYxLkhlYWx0aENoZWNrUmVzcG9uc2UuU2VydmluZ1N0YXR1cyJPCg1TZXJ2aW5nU3RhdHVzEgsKB1VOS05PV04QABILCgdTRVJWSU5HEAESDwoLTk9UX1NFUlZJTkcQAhITCg9TRVJWSUNFX1VOS05PV04QAzKuAQoGSGVhbHRoElAKBUNoZWNrEiIuZ3JwYy5oZWFsdGgudjEuSGVhbHRoQ2hlY2tSZXF1ZXN0GiMuZ3JwYy5oZWFsdGgudjEuSGVhbHRoQ2hlY2tSZXNwb25zZRJSCgVXYXRjaBIiLmdycGMuaGVhbHRoLnYxLkhlYWx0aENoZWNrUmVxdWVzdBojLmdycGMuaGVhbHRoLnYxLkhlYWx0aENoZWNrUmVzcG9uc2UwAWIGcHJvdG8z");
 
 /**
- * What Check and Watch take.
+ * The request of Check and Watch.
  *
  * @generated from message grpc.health.v1.HealthCheckRequest
  */
@@ -36,7 +36,7 @@ export const HealthCheckRequestSchema: GenMessage<HealthCheckRequest> = /*@__PUR
   messageDesc(file_grpc_health_v1_health, 0);
 
 /**
- * What Check and Watch give.
+ * The response of Check; one message of the stream of Watch.
  *
  * @generated from message grpc.health.v1.HealthCheckResponse
  */
@@ -57,13 +57,13 @@ export const HealthCheckResponseSchema: GenMessage<HealthCheckResponse> = /*@__P
   messageDesc(file_grpc_health_v1_health, 1);
 
 /**
- * The states there are.
+ * The possible states.
  *
  * @generated from enum grpc.health.v1.HealthCheckResponse.ServingStatus
  */
 export enum HealthCheckResponse_ServingStatus {
   /**
-   * Nobody can say.
+   * The state is not known.
    *
    * @generated from enum value: UNKNOWN = 0;
    */
@@ -84,7 +84,7 @@ export enum HealthCheckResponse_ServingStatus {
   NOT_SERVING = 2,
 
   /**
-   * There is no such service: of Watch only.
+   * The service is not known. Only Watch sends this.
    *
    * @generated from enum value: SERVICE_UNKNOWN = 3;
    */
@@ -98,13 +98,13 @@ export const HealthCheckResponse_ServingStatusSchema: GenEnum<HealthCheckRespons
   enumDesc(file_grpc_health_v1_health, 1, 0);
 
 /**
- * Says whether a service serves. Asks for no credentials.
+ * Says whether a service serves. Needs no credentials.
  *
  * @generated from service grpc.health.v1.Health
  */
 export const Health: GenService<{
   /**
-   * The state of a service at the moment. A service that is not known fails with NOT_FOUND.
+   * Returns the current state of a service. Fails with NOT_FOUND if the service is not known.
    *
    * @generated from rpc grpc.health.v1.Health.Check
    */
@@ -114,7 +114,7 @@ export const Health: GenService<{
     output: typeof HealthCheckResponseSchema;
   },
   /**
-   * The state of a service, and each that follows.
+   * Streams the current state of a service, and then each change.
    *
    * @generated from rpc grpc.health.v1.Health.Watch
    */
