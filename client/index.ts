@@ -9,9 +9,9 @@ import { Immutable } from "./immutable/immutable.js";
 import { Mutable } from "./mutable/mutable.js";
 import { Users } from "./users/users.js";
 
+export type { CallOptions, WriteOptions } from "./core/call-options.js";
 export type { TlsOptions, Token } from "./core/credentials.js";
 export { CortexError, type ErrorCode, type ErrorDetails } from "./core/error.js";
-export type { CallOptions, WriteOptions } from "./core/transport.js";
 export type {
   ImmutableFilters,
   ImmutableListFilters,

@@ -41,6 +41,18 @@ export function unsure(error: unknown): unknown {
 }
 
 /**
+ * The error of an attempt that ran out of time after another attempt had failed: it names that failure, which
+ * is the reason why the time ran out. Other errors stay as they are.
+ */
+export function afterFailure(error: unknown, before: unknown): unknown {
+  const isLate = error instanceof CortexError && error.code === "DEADLINE_EXCEEDED";
+  if (!isLate || !(before instanceof CortexError)) return error;
+  const message = `${before.message}; the call was repeated until it ran out of time`;
+  const applied = certainlyNot(error) ? before.details.applied : "unknown";
+  return new CortexError(before.code, message, { ...before.details, applied }, { cause: error });
+}
+
+/**
  * Waits before the next attempt. `last` is the error of the latest attempt. Throws `error`, the error that
  * the caller is to see, if there is no next attempt:
  * - `last` must not be retried.

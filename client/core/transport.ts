@@ -17,11 +17,13 @@ import {
   Metadata,
   type ServiceError,
 } from "@grpc/grpc-js";
+import type { CallOptions, WriteOptions } from "./call-options.js";
 import { decoder, encoder, pathOf } from "./codec.js";
 import { channelOf, type Security, type Token, tokenOf } from "./credentials.js";
 import { CortexError, fromGrpc } from "./error.js";
 import {
   abortable,
+  afterFailure,
   backOff,
   cancelled,
   certainlyNot,
@@ -32,26 +34,6 @@ import {
 } from "./retry.js";
 import { unreachable } from "./unreachable.js";
 import { text } from "./validate.js";
-
-/** The options of every call. */
-export interface CallOptions {
-  /**
-   * Milliseconds until the call, retries included, fails with DEADLINE_EXCEEDED. Default: the client's
-   * `timeoutMs`.
-   */
-  timeoutMs?: number | undefined;
-  /** Cancels the call: it fails with CANCELLED, and the signal's reason is the `cause`. */
-  signal?: AbortSignal | undefined;
-}
-
-/** The options of every write. */
-export interface WriteOptions extends CallOptions {
-  /**
-   * The request id, 1 to 128 bytes. For 24 hours, the server applies a write once per request id, however
-   * often it is sent, also from other processes. Default: a new id for each call, which its retries share.
-   */
-  requestId?: string | undefined;
-}
 
 export class Transport {
   readonly #client: Client;
@@ -247,13 +229,16 @@ export class Transport {
   ): Promise<T> {
     const deadline = new Date(Date.now() + checkTimeout(timeoutMs));
     let sure = true;
+    let before: unknown;
     for (let failures = 0; ; ) {
       try {
         await this.#connected(deadline, signal);
         return await attempt(deadline);
       } catch (error) {
-        const told = sure ? error : unsure(error);
+        const named = afterFailure(error, before);
+        const told = sure ? named : unsure(named);
         sure &&= certainlyNot(error);
+        before = error;
         await backOff(told, ++failures, idempotency, deadline, signal, error);
       }
     }

@@ -4,8 +4,9 @@ import {
   HistoryProblem_Kind as ProblemKind,
   type SearchResult,
 } from "../../gen/cortex/immutable/v1/immutable_pb.js";
+import type { CallOptions, WriteOptions } from "../core/call-options.js";
 import { toDate } from "../core/codec.js";
-import type { CallOptions, Transport, WriteOptions } from "../core/transport.js";
+import type { Transport } from "../core/transport.js";
 import {
   callNames,
   callOptions,

@@ -1,10 +1,11 @@
 // The client of MutableStore: JSON values under namespace + key.
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { MutableStore, type UpdateRequestSchema } from "../../gen/cortex/mutable/v1/mutable_pb.js";
+import type { CallOptions, WriteOptions } from "../core/call-options.js";
 import { toDate } from "../core/codec.js";
 import { CortexError } from "../core/error.js";
 import { toJson } from "../core/json.js";
-import type { CallOptions, Transport, WriteOptions } from "../core/transport.js";
+import type { Transport } from "../core/transport.js";
 import {
   amountText,
   callNames,

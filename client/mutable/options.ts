@@ -1,5 +1,5 @@
 // The options and results of the methods of `mutable`.
-import type { WriteOptions } from "../core/transport.js";
+import type { WriteOptions } from "../core/call-options.js";
 import type { MutableRecord } from "./records.js";
 
 /** The fields of an entry besides its value. */

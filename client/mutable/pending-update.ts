@@ -1,5 +1,5 @@
 // One call of update(fn) that waits for its turn, and its outcome.
-import type { CallOptions } from "../core/transport.js";
+import type { CallOptions } from "../core/call-options.js";
 import type { MutableRecord } from "./records.js";
 
 export interface UpdateOptions extends CallOptions {

@@ -3,10 +3,11 @@ import {
   type User as UserMessage,
   Users as UsersService,
 } from "../../gen/cortex/users/v1/users_pb.js";
+import type { CallOptions, WriteOptions } from "../core/call-options.js";
 import { toDate } from "../core/codec.js";
 import { CortexError } from "../core/error.js";
 import { objectToJson } from "../core/json.js";
-import type { CallOptions, Transport, WriteOptions } from "../core/transport.js";
+import type { Transport } from "../core/transport.js";
 import {
   callOptions,
   flag,

@@ -3,7 +3,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import pino from "pino";
 import { afterAll, beforeAll, expect, inject, it } from "vitest";
-import { Cortex } from "../../client/index.js";
+import { Cortex, type CortexError } from "../../client/index.js";
 import { defaults } from "../../server/config/config.js";
 import { connect, type Sql } from "../../server/postgres/connection.js";
 import { type Running, start } from "../../server/start.js";
@@ -60,14 +60,15 @@ afterAll(async () => {
   await admin.end();
 });
 
-/** Makes calls until one fails. */
-async function failing(call: () => Promise<unknown>): Promise<void> {
-  while (
-    await call().then(
-      () => true,
-      () => false,
-    )
-  );
+/** Makes calls until one fails; gives its error. */
+async function failing(call: () => Promise<unknown>): Promise<CortexError> {
+  for (;;) {
+    const error = await call().then(
+      () => undefined,
+      (error: CortexError) => error,
+    );
+    if (error) return error;
+  }
 }
 const get = () => cortex.mutable.get("ns", "k", { timeoutMs: 300 });
 
@@ -112,11 +113,12 @@ it("says once that no connection is left, that the database is read-only, and th
   lines.length = 0;
   // The role may open no further connections. So parallel calls fail if they need more than are open.
   await admin.unsafe(`alter role ${role} connection limit 1`);
-  await failing(() =>
+  const refused = await failing(() =>
     Promise.all(
       Array.from({ length: 50 }, () => cortex.mutable.list("ns", {}, { timeoutMs: 300 })),
     ),
   );
+  expect(refused.code).toBe("DATABASE_UNAVAILABLE");
   await until(/has no connection left for the role monitored/);
   await admin.unsafe(`alter role ${role} connection limit -1`);
 

@@ -2,9 +2,10 @@
 // fetched and it runs again. Its writes go out in one commit, on the condition that nothing that it read has
 // changed. If others write first twice, it locks the keys that it reads.
 import { MutableStore, type OperationResult } from "../../../gen/cortex/mutable/v1/mutable_pb.js";
+import type { WriteOptions } from "../../core/call-options.js";
 import { CortexError, withCallerStack } from "../../core/error.js";
 import { checkSignal, checkTimeout } from "../../core/retry.js";
-import type { Transport, WriteOptions } from "../../core/transport.js";
+import type { Transport } from "../../core/transport.js";
 import { flag, rejectUnknown, writeNames } from "../../core/validate.js";
 import { type ImmutableRecord, toImmutableRecord } from "../../immutable/versions.js";
 import type { Contention } from "../contention.js";

@@ -1,0 +1,21 @@
+// The options that all calls take.
+
+/** The options of every call. */
+export interface CallOptions {
+  /**
+   * Milliseconds until the call, retries included, fails with DEADLINE_EXCEEDED. Default: the client's
+   * `timeoutMs`.
+   */
+  timeoutMs?: number | undefined;
+  /** Cancels the call: it fails with CANCELLED, and the signal's reason is the `cause`. */
+  signal?: AbortSignal | undefined;
+}
+
+/** The options of every write. */
+export interface WriteOptions extends CallOptions {
+  /**
+   * The request id, 1 to 128 bytes. For 24 hours, the server applies a write once per request id, however
+   * often it is sent, also from other processes. Default: a new id for each call, which its retries share.
+   */
+  requestId?: string | undefined;
+}
