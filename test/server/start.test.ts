@@ -1,7 +1,6 @@
 // Tests the messages of a server that starts: where the data is, what it waits for, and why it cannot start.
 import { spawn } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
-import { createServer, createConnection as dial, type Server } from "node:net";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -15,6 +14,7 @@ import {
   serverMain,
   spawnServer,
 } from "../support/process.js";
+import { proxyToPostgres } from "../support/proxy.js";
 import { cloneDatabase } from "../support/server.js";
 
 let directory: Awaited<ReturnType<typeof temporaryDirectory>>;
@@ -134,25 +134,24 @@ describe("a database that cannot be used is said in one sentence, at once:", () 
 
 describe("a database", () => {
   it("that is not up yet is waited for, and the log says so", async () => {
-    const free = createServer();
-    await new Promise<void>((resolve) => free.listen(0, "127.0.0.1", resolve));
-    const { port } = free.address() as { port: number };
-    await new Promise((resolve) => free.close(resolve));
-    const url = `postgres://cortex@127.0.0.1:${port}/postgres`;
-    let proxy: Server | undefined;
-    const starting = launch(["--database-url", url, "--database-wait-seconds", "60"]);
-    await pause(1500); // meanwhile the server tries to connect in vain
-    proxy = createServer((client) => {
-      const server = dial(join(socket(), ".s.PGSQL.5432"));
-      for (const end of [client, server]) end.on("error", () => {});
-      client.pipe(server).pipe(client);
+    const { proxy, url } = await proxyToPostgres(postgres.url);
+    proxy.close();
+    const args = ["--listen", "127.0.0.1:0", "--database-url", url];
+    const child = spawn(process.execPath, [serverMain, ...args, "--database-wait-seconds", "600"], {
+      env: cleanEnvironment(),
     });
-    await new Promise<void>((resolve) => proxy?.listen(port, "127.0.0.1", resolve));
-    const server = await starting;
-    expect(messagesOf(server)).toContain("waiting for the database");
-    expect(server.err()).toContain(`no Postgres answers at 127.0.0.1:${port} (ECONNREFUSED)`);
-    await server.end();
-    await new Promise((resolve) => proxy?.close(resolve));
+    let output = "";
+    for (const stream of [child.stdout, child.stderr])
+      stream.on("data", (chunk) => {
+        output += chunk;
+      });
+    while (!output.includes("waiting for the database")) await pause(20);
+    expect(output).toContain(`no Postgres answers at 127.0.0.1:${proxy.port} (ECONNREFUSED)`);
+    await proxy.open();
+    while (!output.includes("listening on")) await pause(20);
+    child.kill("SIGTERM");
+    expect(await new Promise((resolve) => child.once("exit", resolve))).toBe(0);
+    proxy.close();
   });
 
   it("is waited for no longer once the server is asked to stop", async () => {
