@@ -58,9 +58,9 @@ export class CortexError extends Error {
 }
 
 /**
- * Copies an error, so that its stack leads to the caller. gRPC creates an error in a callback, whose stack
- * does not. A copy that is created in an async function that the caller awaits has a stack that does. It
- * costs something only if a call fails.
+ * Copies an error, so that its stack shows the caller's code. gRPC creates its errors in a callback, so their
+ * stacks do not show it. Call this in an async function that the caller awaits. The copy is made only when a
+ * call fails.
  */
 export function withCallerStack(error: unknown): unknown {
   if (!(error instanceof CortexError)) return error;

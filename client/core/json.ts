@@ -57,7 +57,8 @@ function checkObject(value: object, path: string, depth: number, above: Set<obje
   if (above.has(value)) refuse(path, "is a cycle: it holds itself");
   if ("toJSON" in value && typeof value.toJSON === "function") {
     if (value instanceof Date && Number.isNaN(value.getTime())) refuse(path, "is an invalid Date");
-    if (depth > depthMax + 1) tooDeep(path, depth); // each toJSON gives another object with toJSON
+    // A toJSON can return a new object with a toJSON, without end. The check for cycles does not see that.
+    if (depth > depthMax + 1) tooDeep(path, depth);
     above.add(value);
     check(toJsonOf(value, path), path, depth + 1, above);
     above.delete(value);

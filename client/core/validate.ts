@@ -60,7 +60,7 @@ export const callNames = ["timeoutMs", "signal"];
 
 export const writeNames = [...callNames, "requestId"];
 
-/** Checks the options of a write: those of every write, and those named in `more`. */
+/** Refuses an option that is neither one of every write nor named in `more`. */
 export const writeOptions = <T extends object>(
   given: T,
   what: string,

@@ -24,7 +24,7 @@ export interface PendingUpdate extends UpdateRequest {
   deadline: number;
   /** How often somebody else wrote first. */
   losses: number;
-  /** True while a new value that was sent may have been written. */
+  /** True from sending a new value until it is certain that it was not written. */
   sent: boolean;
   /** True once its caller has an answer. */
   settled: boolean;

@@ -62,8 +62,8 @@ function runUpdater(
 }
 
 /**
- * The outcome of an async updater; empty if its caller gives up first, so that the queue does not wait for
- * it.
+ * Waits for an async updater and gives its outcome. If the caller of the update gives up first, it gives an
+ * empty list at once, so the queue does not wait for the updater.
  */
 function outcomeOf(update: PendingUpdate, next: PromiseLike<unknown>): Promise<Computed[]> {
   const computed = Promise.resolve(next).then(

@@ -77,8 +77,8 @@ export function authorize(credentials: Credentials, endpoint: Endpoint, request:
 }
 
 /**
- * Throws PERMISSION_DENIED if a further message of a stream reads without the permission, or names what is
- * out of reach.
+ * Checks each later message of a stream. Throws PERMISSION_DENIED if it reads or lists and the credentials
+ * lack `read`, or if it names data that they do not reach.
  */
 export function authorizeMessage(
   credentials: Credentials,

@@ -1,5 +1,5 @@
-// The reasons of failures: one table from reason to gRPC status and sentence. A reason that is missing does
-// not compile.
+// The reasons of failures: one table from reason to gRPC status and sentence. The reasons are declared in
+// proto/cortex/error/v1/error.proto; one that is missing here does not compile.
 import { getOption } from "@bufbuild/protobuf";
 import { status as Code } from "@grpc/grpc-js";
 import { type ErrorReason, ErrorReasonSchema } from "../../gen/cortex/error/v1/error_pb.js";

@@ -134,7 +134,8 @@ export class CallbackRun {
 
   getMany<T>(namespace: string, keys: readonly string[]): (T | null)[] {
     const entries = listed(keys, "keys").map((key) => this.#parse(namespace, key));
-    for (const entry of entries) this.#find(entry); // so that all that are missing are read together
+    // `#find` notes a key that is not read yet. All are noted first, so one read fetches them together.
+    for (const entry of entries) this.#find(entry);
     return entries.map((entry) => {
       const json = this.#read(entry);
       return json === undefined ? null : (JSON.parse(json) as T);

@@ -1,4 +1,4 @@
-// The interface of a transaction's callback.
+// The methods for a transaction's callback. callback-run.ts implements them.
 import type { ImmutableEntry } from "../../immutable/versions.js";
 import type { EntryOptions } from "../options.js";
 

@@ -1,4 +1,5 @@
-// The filter of entries in a namespace, which List, Count, PurgeMany and the lists of transactions share.
+// The filter of entries in a namespace, which List, Count, PurgeMany and the lists of transactions share. Its
+// fields are those of `Filter` in mutable.proto; the client has them in mutable/filters.ts.
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Filter } from "../../../gen/cortex/mutable/v1/mutable_pb.js";
 import type { Fragment, Sql } from "../../postgres/connection.js";
