@@ -49,10 +49,16 @@ function configure(): Config | undefined {
 async function serve(config: Config, log: Logger): Promise<void> {
   log.info({}, `cortex-store ${version} starts, on Node ${process.versions.node}`);
   for (const problem of unknownVariables(process.env, version)) log.warn({}, problem);
+  let starting: Promise<Embedded> | undefined;
   let embedded: Embedded | undefined;
-  const stop = stopSignal(() => embedded?.stop("immediate"));
+  // A Postgres that is still starting must not outlive this process either.
+  const stop = stopSignal(async () => {
+    const started = await starting?.catch(() => undefined);
+    await started?.stop("immediate");
+  });
   try {
-    embedded = config.databaseUrl ? undefined : await startPostgres(config, log);
+    starting = config.databaseUrl ? undefined : startPostgres(config, log);
+    embedded = await starting;
     const url = embedded?.url ?? config.databaseUrl ?? "";
     const run = config.workers > 1 ? runWorkers : start;
     const running = await unlessStopped(stop, () => run(config, url, log, stop.asked));

@@ -1,6 +1,6 @@
 // A server notes its address in a file, so that `cortex-store health` finds it however the address was given. The
 // files are in a directory of the user's own, under the directory for temporary files.
-import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir, userInfo } from "node:os";
 import { join, resolve } from "node:path";
 
@@ -21,6 +21,7 @@ export async function writeNote({ address, tlsCert, tlsKey }: ServerNote) {
   const note: ServerNote = { address, tlsCert: absolute(tlsCert), tlsKey: absolute(tlsKey) };
   try {
     await mkdir(directory(), { recursive: true, mode: 0o700 });
+    if (!(await isOurs())) return { remove: async () => {} };
     await writeFile(path, JSON.stringify(note));
   } catch {
     return { remove: async () => {} };
@@ -30,7 +31,7 @@ export async function writeNote({ address, tlsCert, tlsKey }: ServerNote) {
 
 /** The notes of the servers that run, of this user. */
 export async function runningServers(): Promise<ServerNote[]> {
-  const files = await readdir(directory()).catch(() => []);
+  const files = (await isOurs()) ? await readdir(directory()) : [];
   const notes = await Promise.all(
     files.map(async (file) => {
       const path = join(directory(), file);
@@ -42,6 +43,10 @@ export async function runningServers(): Promise<ServerNote[]> {
   );
   return notes.filter((note) => note !== undefined);
 }
+
+/** False if there is no directory, or another user made it: notes there are not to be trusted. */
+const isOurs = async (): Promise<boolean> =>
+  (await stat(directory()).catch(() => undefined))?.uid === userInfo().uid;
 
 function isAlive(pid: number): boolean {
   try {

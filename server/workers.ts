@@ -46,19 +46,20 @@ export async function runWorkers(
     }, restartPauseMs);
   };
 
-  // The first worker starts alone. It migrates the database. If the port is 0, it picks the port that all
-  // workers share.
   const stop = async () => {
     stopping = true;
     await Promise.all([...workers].map(ended));
   };
+  const giveUp = () => void stop();
+  asked.addEventListener("abort", giveUp, { once: true });
   try {
+    // The first worker starts alone. It migrates the database. If the port is 0, it picks the port that all
+    // workers share.
     const started = await fork();
     await Promise.all(Array.from({ length: config.workers - 1 }, fork));
     return { ...started, stop };
-  } catch (error) {
-    if (asked.aborted) await stop();
-    throw error;
+  } finally {
+    asked.removeEventListener("abort", giveUp);
   }
 }
 

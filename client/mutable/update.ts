@@ -60,7 +60,9 @@ export class Updates {
         update = pending;
         const onTimeout = async () => {
           const missing = pending.sent ? undefined : await this.transport.missingServer();
-          settle(pending, () => reject(missing ?? tooLate(pending, timeoutMs)));
+          // Meanwhile it may have been sent.
+          const error = pending.sent ? undefined : missing;
+          settle(pending, () => reject(error ?? tooLate(pending, timeoutMs)));
         };
         timer = setTimeout(onTimeout, timeoutMs);
         const queue = this.#queues.get(id);

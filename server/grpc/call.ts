@@ -247,7 +247,8 @@ export class ServerCall implements Caller {
 
   finish(error?: CortexError): void {
     this.context.inFlight.close(this.#cancellation);
-    if (error?.cause !== undefined) this.context.monitor.failed(error.cause);
+    if (error?.reason === "DATABASE_UNAVAILABLE" || error?.reason === "DATABASE_FULL")
+      this.context.monitor.failed(error.cause);
     logCall(this, error);
   }
 }
