@@ -72,9 +72,9 @@ async function serve(config: Config, log: Logger): Promise<void> {
       await note.remove();
     }
   } finally {
-    await embedded?.stop("fast");
+    await (stop.stoppingAtOnce ?? embedded?.stop("fast"));
   }
-  process.exit(0);
+  process.exit(); // with code 0, or 130 after a second Ctrl-C
 }
 
 /** Runs a start; gives undefined if the server was asked to stop before it served. */
@@ -137,5 +137,5 @@ async function serveAsWorker(config: Config, log: Logger): Promise<void> {
     await stop.stopped;
     await running.stop();
   }
-  process.exit(0);
+  process.exit();
 }

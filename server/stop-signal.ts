@@ -6,6 +6,8 @@ export interface StopSignal {
   readonly asked: AbortSignal;
   /** Resolves at the first signal. */
   readonly stopped: Promise<void>;
+  /** After a second Ctrl-C: resolves when `stopAtOnce` is done. The process ends then. */
+  readonly stoppingAtOnce: Promise<void> | undefined;
 }
 
 // One key press can arrive several times: npm passes on the Ctrl-C that the terminal has sent to all processes.
@@ -15,6 +17,7 @@ const onePressMs = 1000;
 export function stopSignal(stopAtOnce: () => Promise<void> | undefined): StopSignal {
   const asked = new AbortController();
   let askedAt = 0;
+  let stoppingAtOnce: Promise<void> | undefined;
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const)
     process.on(signal, () => {
       const now = performance.now();
@@ -22,11 +25,18 @@ export function stopSignal(stopAtOnce: () => Promise<void> | undefined): StopSig
         askedAt = now;
         asked.abort();
       } else if (signal === "SIGINT" && now - askedAt > onePressMs) {
-        void Promise.resolve(stopAtOnce()).finally(() => process.exit(130));
+        process.exitCode = 130;
+        stoppingAtOnce ??= Promise.resolve(stopAtOnce()).finally(() => process.exit());
       }
     });
   const stopped = new Promise<void>((resolve) => {
     asked.signal.addEventListener("abort", () => resolve(), { once: true });
   });
-  return { asked: asked.signal, stopped };
+  return {
+    asked: asked.signal,
+    stopped,
+    get stoppingAtOnce() {
+      return stoppingAtOnce;
+    },
+  };
 }
