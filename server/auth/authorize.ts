@@ -13,7 +13,7 @@ import {
   Reach as ReachKind,
   reach as reachOption,
 } from "../../gen/cortex/options/v1/options_pb.js";
-import { CortexError, type Details } from "../errors/reasons.js";
+import { CortexError, type Details, quote } from "../errors/reasons.js";
 import { type Credentials, isAllowed, type Permission, type Reach } from "./credentials.js";
 
 /**
@@ -52,7 +52,7 @@ export function tenantOf({ tenants }: Credentials, asked: string): string {
   throw denied(
     asked === ""
       ? "it must say in x-tenant-id for which tenant it is"
-      : "the tenant is out of reach",
+      : `the tenant ${quote(asked)} is out of reach`,
     { tenant: asked },
   );
 }
@@ -101,7 +101,7 @@ function authorizeNames(reach: Reach, method: DescMethod, message: Message): num
     if (!allowed) continue;
     named++;
     if (!allowed.some((prefix) => text.startsWith(prefix)))
-      throw denied(`the ${field.name} it names is out of reach`, { field: field.name });
+      throw denied(`the ${field.name} ${quote(text)} is out of reach`, { field: field.name });
   }
   return named;
 }

@@ -72,7 +72,7 @@ export class Verifier {
       clockTolerance: skewSeconds,
       requiredClaims: ["sub", "exp"],
     }).catch((error: unknown) => {
-      throw refusal(error);
+      throw refusal(error, this.options);
     });
     const credentials = granted(payload);
     const expiry = ((payload.exp ?? 0) + skewSeconds) * 1000;
@@ -97,15 +97,39 @@ function granted({ sub, cortex }: JWTPayload): Credentials {
   }
 }
 
-/** The error for a token that is not valid, with as much of the cause as its holder may know. */
-function refusal(error: unknown): CortexError {
-  const as = (problem: string) => new CortexError("UNAUTHENTICATED", { problem }, { cause: error });
-  if (error instanceof errors.JWTExpired) return as("the token is expired");
-  if (error instanceof errors.JWTClaimValidationFailed)
-    return as(`the token's claim ${error.claim} is missing, or not what is asked for`);
-  // The server of the key set does not answer, or answers with something else: not a fault of the token.
-  const keys = ["ERR_JWKS_TIMEOUT", "ERR_JWKS_INVALID", "ERR_JOSE_GENERIC"];
-  if (!(error instanceof errors.JOSEError) || keys.includes(error.code))
-    return new CortexError("KEYS_UNAVAILABLE", { applied: "no" }, { cause: error });
-  return as("the token cannot be trusted");
+/** The error for a token that is not valid, in one sentence that says what is wrong with it. */
+function refusal(error: unknown, { issuer, audience }: TokenOptions): CortexError {
+  const as = (problem: string) =>
+    new CortexError("UNAUTHENTICATED", { problem: `the token ${problem}` }, { cause: error });
+  if (error instanceof errors.JWTExpired) return as(`expired at ${timeOf(error.payload.exp)}`);
+  if (error instanceof errors.JWTClaimValidationFailed) {
+    const { claim, reason, payload } = error;
+    const got = JSON.stringify(payload[claim] ?? null).slice(0, 100);
+    if (reason === "missing") return as(`has no claim ${claim}`);
+    if (claim === "aud") return as(`is for the audience ${got}, and this server is "${audience}"`);
+    if (claim === "iss") return as(`is from the issuer ${got}, and this server trusts "${issuer}"`);
+    if (claim === "nbf") return as(`is not valid before ${timeOf(payload.nbf)}`);
+    return as(`has a claim ${claim} that is not valid: ${got}`);
+  }
+  switch (error instanceof errors.JOSEError ? error.code : undefined) {
+    case "ERR_JWS_SIGNATURE_VERIFICATION_FAILED":
+    case "ERR_JWKS_NO_MATCHING_KEY":
+    case "ERR_JWKS_MULTIPLE_MATCHING_KEYS":
+      return as("is not signed by a key that this server trusts");
+    case "ERR_JOSE_ALG_NOT_ALLOWED":
+      return as("is signed with an algorithm that this server does not accept");
+    case "ERR_JWS_INVALID":
+    case "ERR_JWT_INVALID":
+      return as("is not a signed JSON Web Token");
+    case "ERR_JOSE_NOT_SUPPORTED":
+      return as("has a header that this server does not support");
+    default: // the server of the key set does not answer, or not with keys: not a fault of the token
+      return new CortexError("KEYS_UNAVAILABLE", { applied: "no" }, { cause: error });
+  }
+}
+
+/** The time of a claim, in seconds since 1970. */
+function timeOf(seconds: unknown): string {
+  const time = new Date(Number(seconds) * 1000);
+  return Number.isNaN(time.getTime()) ? String(seconds) : time.toISOString();
 }

@@ -24,9 +24,12 @@ const badField = (d: Details) =>
     d.got ? `${d.limit ? ", " : " ("}got ${d.got})` : d.limit ? ")" : ""
   }`;
 const keyOf = (d: Details) => `${quote(d.namespace)} / ${quote(d.key)}`;
-// The sentence travels percent-encoded in a header, so long text is shortened in it. The details of the error
-// hold the whole text.
-const quote = (text = "") =>
+
+/**
+ * Quotes text for a sentence. The sentence travels percent-encoded in a header, so long text is shortened in
+ * it.
+ */
+export const quote = (text = "") =>
   JSON.stringify(text.length > 100 ? `${text.slice(0, 100).toWellFormed()}…` : text);
 
 const table: Record<Reason, [code: Code, sentence: (details: Details) => string]> = {

@@ -100,9 +100,10 @@ describe("with keys", () => {
   it("the tenant must be among those of the key; a call with a key of one tenant need not name it", async () => {
     for (const tenant of ["acme", "globex"])
       await server.client(keys.agent, { tenantId: tenant }).mutable.set("ns", "k", tenant);
-    expect(await server.get({ "x-tenant-id": "initech", ...bearer(keys.agent) })).toMatchObject(
-      denied,
-    );
+    expect(await server.get({ "x-tenant-id": "initech", ...bearer(keys.agent) })).toMatchObject({
+      ...denied,
+      details: { problem: 'the tenant "initech" is out of reach', tenant: "initech" },
+    });
     expect(await server.get(bearer(keys.agent))).toMatchObject(denied); // not the tenant "" either
     expect(await server.client(keys.reader).mutable.get("ns", "k")).toBe("acme");
     expect(await server.client(keys.admin).mutable.get("ns", "k")).toBeNull();
@@ -193,6 +194,13 @@ describe("with keys", () => {
       () => immutable.verifyHistory("policy", "i"),
     ])
       await expect(call()).toFailWith("PERMISSION_DENIED");
+    // The error names what is out of reach, shortened if it is long.
+    for (const [call, problem] of [
+      [() => mutable.get("private", "k"), 'the namespace "private" is out of reach'],
+      [() => immutable.get("policy", "i"), 'the type "policy" is out of reach'],
+      [() => mutable.get("p".repeat(200), "k"), `the namespace "${"p".repeat(100)}…" is out`],
+    ] as const)
+      await expect(call()).rejects.toThrow(problem);
     expect(await admin.mutable.get("private", "k")).toBe(1);
     expect(await admin.mutable.get("stock:a", "k")).toBe(3);
     const transaction = new RawTransaction(server.running.address, {
@@ -422,36 +430,72 @@ describe("with tokens", () => {
     const [head, body, signature = ""] = good.split(".");
     const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
     const rs = await signer("RS256", "k");
-    const bad: [string, string][] = [
-      ["expired", await sign({ exp: now() - 10 })],
-      ["not yet valid", await sign({ nbf: now() + 60 })],
-      ["for another audience", await sign({ aud: "another" })],
-      ["for no audience", await sign({ aud: undefined as never })],
-      ["from another issuer", await sign({ iss: "https://stranger.example" })],
-      ["without expiry", await sign({ exp: undefined as never })],
-      ["without subject", await sign({ sub: undefined as never })],
-      ["that allows nothing", await sign({ cortex: undefined })],
+    const expiredAt = now() - 10;
+    const untrusted = "the token is not signed by a key that this server trusts";
+    const algorithm = "the token is signed with an algorithm that this server does not accept";
+    const malformed = "the token is not a signed JSON Web Token";
+    const bad: [string, token: string, problem: string][] = [
+      [
+        "expired",
+        await sign({ exp: expiredAt }),
+        `the token expired at ${new Date(expiredAt * 1000).toISOString()}`,
+      ],
+      ["not yet valid", await sign({ nbf: now() + 60 }), "the token is not valid before 20"],
+      [
+        "for another audience",
+        await sign({ aud: "another" }),
+        'the token is for the audience "another", and this server is "cortex"',
+      ],
+      ["for no audience", await sign({ aud: undefined as never }), "the token has no claim aud"],
+      [
+        "from another issuer",
+        await sign({ iss: "https://stranger.example" }),
+        `the token is from the issuer "https://stranger.example", and this server trusts "${issuer}"`,
+      ],
+      ["without expiry", await sign({ exp: undefined as never }), "the token has no claim exp"],
+      [
+        "with an expiry that is no time",
+        await sign({ exp: "soon" as never }),
+        'the token has a claim exp that is not valid: "soon"',
+      ],
+      ["without subject", await sign({ sub: undefined as never }), "the token has no claim sub"],
+      [
+        "that allows nothing",
+        await sign({ cortex: undefined }),
+        "the token's claim cortex: it is missing",
+      ],
       [
         "that has an unknown permission",
         await sign({ cortex: { tenants: "*", permissions: ["fly"] } }),
+        "the token's claim cortex: ",
       ],
-      ["with another secret", await secretSigner(`${secret}x`).sign()],
-      ["with alg none", `${encode({ alg: "none" })}.${body}.`],
-      ["with alg none and a signature", `${encode({ alg: "none" })}.${body}.${signature}`],
-      ["with another algorithm", await rs.sign()],
+      ["with another secret", await secretSigner(`${secret}x`).sign(), untrusted],
+      ["with alg none", `${encode({ alg: "none" })}.${body}.`, algorithm],
+      [
+        "with alg none and a signature",
+        `${encode({ alg: "none" })}.${body}.${signature}`,
+        algorithm,
+      ],
+      ["with another algorithm", await rs.sign(), algorithm],
+      [
+        "with a critical header that nobody knows",
+        `${encode({ alg: "HS256", crit: ["x"], x: 1 })}.${body}.${signature}`,
+        "the token has a header that this server does not support",
+      ],
       [
         "whose claims were changed",
         `${head}.${encode({ sub: "root", exp: now() + 60, iss: issuer, aud: audience, cortex: { tenants: "*", permissions: ["admin"] } })}.${signature}`,
+        untrusted,
       ],
-      ["without a signature", `${head}.${body}.`],
-      ["garbage", "garbage"],
-      ["garbage in three parts", "a.b.c"],
-      ["oversized", await sign({ padding: "x".repeat(16 * 1024) })],
+      ["without a signature", `${head}.${body}.`, untrusted],
+      ["garbage", "garbage", malformed],
+      ["garbage in three parts", "a.b.c", malformed],
+      ["oversized", await sign({ padding: "x".repeat(16 * 1024) }), "its token is longer than"],
     ];
-    for (const [what, token] of bad)
+    for (const [what, token, problem] of bad)
       expect([what, await server.get({ ...tenant, ...bearer(token) })]).toMatchObject([
         what,
-        unauthenticated,
+        { ...unauthenticated, details: { problem: expect.stringContaining(problem) } },
       ]);
     // A token may have expired a little: the clocks may differ.
     expect(
