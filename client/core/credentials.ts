@@ -25,7 +25,16 @@ export function channelOf(tls: boolean | TlsOptions | undefined): ChannelCredent
   if (!tls) return credentials.createInsecure();
   const { ca, cert, key } = tls === true ? {} : tls;
   const bytes = (pem: string | Buffer | undefined) => (pem === undefined ? null : Buffer.from(pem));
-  return credentials.createSsl(bytes(ca), bytes(key), bytes(cert));
+  try {
+    return credentials.createSsl(bytes(ca), bytes(key), bytes(cert));
+  } catch (error) {
+    const doNotMatch = (error as { code?: unknown }).code === "ERR_OSSL_X509_KEY_VALUES_MISMATCH";
+    const [field, problem] = doNotMatch
+      ? ["tls.key", "is not the key of tls.cert"]
+      : ["tls", `cannot be used: ${messageOf(error)}`];
+    const details = { field, problem };
+    throw new CortexError("INVALID_CONFIG", `${field} ${problem}`, details, { cause: error });
+  }
 }
 
 /** The current token. */

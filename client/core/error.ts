@@ -52,8 +52,8 @@ export class CortexError extends Error {
     this.code = code;
     this.details = details;
     const { repeatable, timedOut } = traitsOf(code);
-    this.retryable =
-      repeatable || timedOut || (code === "TRANSACTION_FAILED" && details.reason === "CONFLICT");
+    const hasConflict = code === "TRANSACTION_FAILED" && details.reason === "CONFLICT";
+    this.retryable = (repeatable || timedOut || hasConflict) && details.tls === undefined;
   }
 }
 

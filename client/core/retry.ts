@@ -83,6 +83,7 @@ export async function backOff(
  * one that certainly was not applied, or one that does no harm when it is applied twice.
  */
 const mayRepeat = (error: CortexError, idempotency: Idempotency): boolean =>
+  error.retryable &&
   traitsOf(error.code).repeatable &&
   (certainlyNot(error) || idempotency !== Idempotency.IDEMPOTENCY_UNKNOWN);
 

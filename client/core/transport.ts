@@ -10,36 +10,27 @@ import {
   type MessageShape,
 } from "@bufbuild/protobuf";
 import { MethodOptions_IdempotencyLevel as Idempotency } from "@bufbuild/protobuf/wkt";
-import {
-  Client,
-  type ClientReadableStream,
-  connectivityState,
-  Metadata,
-  type ServiceError,
-} from "@grpc/grpc-js";
+import { type ClientReadableStream, Metadata, type ServiceError } from "@grpc/grpc-js";
 import type { CallOptions, WriteOptions } from "./call-options.js";
 import { decoder, encoder, pathOf } from "./codec.js";
-import { channelOf, type Security, type Token, tokenOf } from "./credentials.js";
-import { CortexError, fromGrpc } from "./error.js";
+import { Connection } from "./connection.js";
+import { type Security, type Token, tokenOf } from "./credentials.js";
+import { type CortexError, fromGrpc } from "./error.js";
 import {
   abortable,
   afterFailure,
   backOff,
-  cancelled,
   certainlyNot,
-  checkSignal,
   checkTimeout,
   unsure,
   within,
 } from "./retry.js";
-import { unreachable } from "./unreachable.js";
 import { text } from "./validate.js";
 
 export class Transport {
-  readonly #client: Client;
+  readonly #connection: Connection;
   readonly #metadata: Metadata;
   readonly #token: Token | undefined;
-  #closed = false;
 
   constructor(
     readonly address: string,
@@ -48,19 +39,7 @@ export class Transport {
     { tls, token }: Security = {},
   ) {
     this.#token = token;
-    this.#client = new Client(address, channelOf(tls), {
-      ...(typeof tls === "object" &&
-        tls.serverName !== undefined && {
-          "grpc.ssl_target_name_override": tls.serverName,
-          "grpc.default_authority": tls.serverName,
-        }),
-      "grpc.max_receive_message_length": -1,
-      "grpc.max_send_message_length": -1,
-      "grpc.use_local_subchannel_pool": 1, // its own connection, apart from other clients
-      "grpc.initial_reconnect_backoff_ms": 100,
-      "grpc.max_reconnect_backoff_ms": 1000,
-      "grpc.keepalive_time_ms": 60_000,
-    });
+    this.#connection = new Connection(address, tls);
     // A call waits for the connection. Otherwise a missing connection would look like a lost reply.
     this.#metadata = new Metadata({ waitForReady: true });
     for (const [name, value] of Object.entries(headers))
@@ -68,8 +47,7 @@ export class Transport {
   }
 
   close(): void {
-    this.#closed = true;
-    this.#client.close();
+    this.#connection.close();
   }
 
   /** Calls an RPC that writes, with a request id, so that it can be repeated if its reply is lost. */
@@ -102,7 +80,7 @@ export class Transport {
       let grpc: { cancel(): void } | undefined;
       const cancel = () => grpc?.cancel();
       return abortable(options.signal, cancel, (resolve, reject) => {
-        grpc = this.#client.makeUnaryRequest(
+        grpc = this.#connection.grpc.makeUnaryRequest(
           pathOf(method),
           encoder(method.input),
           decoder(method.output),
@@ -151,7 +129,7 @@ export class Transport {
       let deadline = nextDeadline();
       let grpc: ClientReadableStream<MessageShape<O>> | undefined;
       try {
-        await this.#connected(deadline, signal);
+        await this.#connection.ready(deadline, signal);
         const metadata = await within(deadline, signal, this.#headers());
         // An error may come when nobody reads any more. Without a listener it would end the process.
         grpc = this.#open(method, next(), metadata, {}).on("error", () => {});
@@ -177,9 +155,9 @@ export class Transport {
     deadline: Date,
     signal: AbortSignal | undefined,
   ): Promise<Conversation<MessageInitShape<I>, MessageShape<O>>> {
-    await this.#connected(deadline, signal);
+    await this.#connection.ready(deadline, signal);
     const metadata = await within(deadline, signal, this.#headers());
-    const grpc = this.#client.makeBidiStreamRequest(
+    const grpc = this.#connection.grpc.makeBidiStreamRequest(
       pathOf(method),
       encoder(method.input),
       decoder(method.output),
@@ -204,7 +182,7 @@ export class Transport {
     metadata: Metadata,
     options: { deadline?: Date },
   ): ClientReadableStream<MessageShape<O>> {
-    return this.#client.makeServerStreamRequest(
+    return this.#connection.grpc.makeServerStreamRequest(
       pathOf(method),
       encoder(method.input),
       decoder(method.output),
@@ -232,7 +210,7 @@ export class Transport {
     let before: unknown;
     for (let failures = 0; ; ) {
       try {
-        await this.#connected(deadline, signal);
+        await this.#connection.ready(deadline, signal);
         return await attempt(deadline);
       } catch (error) {
         const named = afterFailure(error, before);
@@ -245,29 +223,8 @@ export class Transport {
   }
 
   /** The error UNAVAILABLE if there is no connection; undefined if there is one or the client is closed. */
-  async missingServer(): Promise<CortexError | undefined> {
-    if (this.#closed) return undefined;
-    const state = this.#client.getChannel().getConnectivityState(false);
-    return state === connectivityState.READY ? undefined : unreachable(this.#client, this.address);
-  }
-
-  /** Waits for a connection before a call is sent. If it fails, the call has not reached the server. */
-  async #connected(deadline: Date, signal: AbortSignal | undefined): Promise<void> {
-    checkSignal(signal);
-    if (signal?.aborted) throw cancelled(signal);
-    while (
-      this.#client.getChannel().getConnectivityState(!this.#closed) !== connectivityState.READY
-    ) {
-      if (this.#closed) break;
-      const now = Date.now();
-      if (now >= deadline.getTime()) throw await unreachable(this.#client, this.address);
-      // Waits in short slices, so that no timer stays for long after a cancel or close().
-      const slice = new Date(Math.min(now + waitMs, deadline.getTime()));
-      await abortable<void>(signal, ignore, (resolve) =>
-        this.#client.waitForReady(slice, () => resolve()),
-      );
-    }
-    if (this.#closed) throw new CortexError("CANCELLED", "the client is closed", { applied: "no" });
+  missingServer(): Promise<CortexError | undefined> {
+    return this.#connection.missing();
   }
 }
 
@@ -278,7 +235,5 @@ export interface Conversation<Request, Response> {
   /** Ends the call in any state. */
   close(): void;
 }
-
-const waitMs = 250;
 
 const ignore = () => {};

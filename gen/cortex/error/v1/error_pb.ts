@@ -325,7 +325,8 @@ export enum ErrorReason {
 
   /**
    * (client) The server cannot be reached, or the connection was lost during the call. Details: `applied` is
-   * `no` if the call certainly changed nothing.
+   * `no` if the call certainly changed nothing; `address`; `tls` is the mistake in the TLS of one side, if that
+   * is the reason. The client does not repeat a call with such a mistake.
    *
    * @generated from enum value: ERROR_REASON_UNAVAILABLE = 38;
    */

@@ -1,0 +1,110 @@
+// The connection to the server: it is opened when it is first needed, and again after it was lost.
+import { Client, connectivityState, Metadata, status } from "@grpc/grpc-js";
+import { channelOf, type Security } from "./credentials.js";
+import { CortexError, type ErrorDetails } from "./error.js";
+import { abortable, cancelled, checkSignal } from "./retry.js";
+import { tlsProblem } from "./tls-problem.js";
+
+const waitMs = 250;
+const askMs = 250;
+
+const ignore = () => {};
+
+export class Connection {
+  readonly grpc: Client;
+  #closed = false;
+  /** The search for a mistake in TLS that is under way. */
+  #tlsProblem: Promise<string | undefined> | undefined;
+
+  constructor(
+    readonly address: string,
+    readonly tls: Security["tls"],
+  ) {
+    this.grpc = new Client(address, channelOf(tls), {
+      ...(typeof tls === "object" &&
+        tls.serverName !== undefined && {
+          "grpc.ssl_target_name_override": tls.serverName,
+          "grpc.default_authority": tls.serverName,
+        }),
+      "grpc.max_receive_message_length": -1,
+      "grpc.max_send_message_length": -1,
+      "grpc.use_local_subchannel_pool": 1, // its own connection, apart from other clients
+      "grpc.initial_reconnect_backoff_ms": 100,
+      "grpc.max_reconnect_backoff_ms": 1000,
+      "grpc.keepalive_time_ms": 60_000,
+    });
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.grpc.close();
+  }
+
+  /** Waits for a connection before a call is sent. If it fails, the call has not reached the server. */
+  async ready(deadline: Date, signal: AbortSignal | undefined): Promise<void> {
+    checkSignal(signal);
+    if (signal?.aborted) throw cancelled(signal);
+    for (let slices = 0; this.#state(!this.#closed) !== connectivityState.READY; slices++) {
+      if (this.#closed) break;
+      const now = Date.now();
+      if (now >= deadline.getTime()) throw await this.#unreachable();
+      // If TLS is what keeps the client from its server, to wait longer does not help.
+      const problem = slices > 0 ? this.#findTlsProblem() : undefined;
+      // Waits in short slices, so that no timer stays for long after a cancel or close().
+      const slice = new Date(Math.min(now + waitMs, deadline.getTime()));
+      await abortable<void>(signal, ignore, (resolve, reject) => {
+        this.grpc.waitForReady(slice, () => resolve());
+        problem?.then((tls) => {
+          if (tls !== undefined) reject(this.#noServer(tls, { tls }));
+        });
+      });
+    }
+    if (this.#closed) throw new CortexError("CANCELLED", "the client is closed", { applied: "no" });
+  }
+
+  /** The error UNAVAILABLE if there is no connection; undefined if there is one or the client is closed. */
+  async missing(): Promise<CortexError | undefined> {
+    if (this.#closed || this.#state(false) === connectivityState.READY) return undefined;
+    return this.#unreachable();
+  }
+
+  #state(tryToConnect: boolean): connectivityState {
+    return this.grpc.getChannel().getConnectivityState(tryToConnect);
+  }
+
+  #findTlsProblem(): Promise<string | undefined> {
+    this.#tlsProblem ??= tlsProblem(this.address, this.tls).finally(() => {
+      this.#tlsProblem = undefined;
+    });
+    return this.#tlsProblem;
+  }
+
+  /** Makes a call that does not wait for a connection, because that call fails with the reason. */
+  async #unreachable(): Promise<CortexError> {
+    const problem = await new Promise<string | undefined>((resolve) => {
+      const same = (bytes: Buffer) => bytes;
+      const options = { deadline: Date.now() + askMs };
+      const done = (error: { code: number; details: string } | null) =>
+        resolve(error?.code === status.UNAVAILABLE ? inOneLine(error.details) : undefined);
+      this.grpc.makeUnaryRequest("/", same, same, Buffer.alloc(0), new Metadata(), options, done);
+    });
+    return this.#noServer(problem);
+  }
+
+  #noServer(problem: string | undefined, details: ErrorDetails = {}): CortexError {
+    const message = `no server can be reached at ${this.address}${problem ? `: ${problem}` : ""}`;
+    return new CortexError("UNAVAILABLE", message, {
+      address: this.address,
+      applied: "no",
+      ...details,
+    });
+  }
+}
+
+/** The text of gRPC without what only its developers need. */
+const inOneLine = (details: string) =>
+  details
+    .replace(/^No connection established\. Last error: (Error: )?/, "")
+    .replace(/\s*\.? ?Resolution note: $/, "")
+    .replace(/ \(\d{4}-[^)]*Z\)/g, "")
+    .split("\n")[0];
