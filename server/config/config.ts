@@ -87,9 +87,9 @@ function refuseFlagsOfNpm(env: NodeJS.ProcessEnv): void {
   throw new UsageError(`npm kept ${flagOf(key)} for itself: write ${command} -- ${flag}`);
 }
 
-/** A sentence for each environment variable that looks like a setting and is none. CORTEX_TOKEN is the client's. */
+/** A sentence for each environment variable that looks like a setting and is none. */
 export function unknownVariables(env: NodeJS.ProcessEnv, version: string): string[] {
-  const known = new Set<string>(["CORTEX_TOKEN", ...names.map((key) => settings[key].env)]);
+  const known = new Set<string>([...ofTheClient, ...names.map((key) => settings[key].env)]);
   return Object.keys(env)
     .filter((name) => name.startsWith("CORTEX_") && !known.has(name) && !ofKubernetes.test(name))
     .map((name) => {
@@ -99,6 +99,9 @@ export function unknownVariables(env: NodeJS.ProcessEnv, version: string): strin
       return `the environment variable ${name} is no setting of this server${hint}`;
     });
 }
+
+// The client reads these.
+const ofTheClient = ["CORTEX_ADDRESS", "CORTEX_TENANT", "CORTEX_TOKEN"];
 
 // Kubernetes gives every container such variables of each service, here of one named `cortex` or `cortex-…`.
 const ofKubernetes = /_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)$/;

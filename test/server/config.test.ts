@@ -145,6 +145,9 @@ describe("a setting", () => {
       CORTEX_POOL_SZIE: "5",
       CORTEX_XYZZY: "1",
       CORTEX_POOL_SIZE: "5",
+      CORTEX_ADDRESS: "cortex:50051", // the client's
+      CORTEX_TENANT: "acme",
+      CORTEX_TOKEN: "secret",
       CORTEX_STORE_SERVICE_HOST: "10.0.0.1",
       CORTEX_PORT_50051_TCP_ADDR: "10.0.0.1",
     };
