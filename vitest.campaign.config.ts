@@ -18,6 +18,7 @@ export default mergeConfig(base, {
       STORM_CONNECTIONS: "2000",
       STORM_READERS: "200",
       STORM_ROUNDS: "20",
+      RUNTIMES: "node@22, node@24, bun",
     },
     maxWorkers: 1, // each is measured by itself
   },

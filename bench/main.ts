@@ -29,7 +29,7 @@ await prepareDatabase(postgres.url, { waitSeconds: 30, connections: 0 }, pino({ 
 const sql = connect(postgres.url, { max: 10, max_pipeline: 0 });
 const transactions = connect(postgres.url, { max: 10 }); // the driver's begin() needs pipelining
 const [server, address] = await started([
-  join(import.meta.dirname, "../dist/server/main.js"),
+  join(import.meta.dirname, "../server/dist/server/main.js"),
   "--listen",
   "127.0.0.1:0",
   "--database-url",

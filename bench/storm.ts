@@ -33,7 +33,7 @@ export async function storm(databaseUrl: string): Promise<void> {
     process.execPath,
     [
       "--max-semi-space-size=64",
-      join(import.meta.dirname, "../dist/server/main.js"),
+      join(import.meta.dirname, "../server/dist/server/main.js"),
       "--listen",
       "127.0.0.1:0",
       "--database-url",

@@ -198,7 +198,7 @@ async function serverOrStart(): Promise<() => Promise<void>> {
   } catch (error) {
     if (!(error instanceof CortexError) || error.code !== "UNAVAILABLE") throw error;
   }
-  const main = join(import.meta.dirname, "..", "dist", "server", "main.js");
+  const main = join(import.meta.dirname, "..", "server", "dist", "server", "main.js");
   const address = process.env.CORTEX_ADDRESS ?? "127.0.0.1:50051";
   const server = spawn(process.execPath, [main, "--listen", address, "--log-level", "warn"], {
     stdio: ["ignore", "pipe", "inherit"],

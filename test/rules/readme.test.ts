@@ -1,5 +1,5 @@
 // Runs the sessions of the README as printed, against a test server.
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, expect, it } from "vitest";
 import { cleanEnvironment, root, run } from "../support/process.js";
@@ -27,8 +27,9 @@ it("begins with the two commands", () => {
 
 it("the session with the client prints what it says", async () => {
   const session = blocks.find(({ text }) => text.includes("new Cortex("));
-  // The file is inside the package, where the package's own name resolves to dist/.
-  const file = join(root, "dist", "hello.ts");
+  // The file is inside the repository, where the package's name resolves to the built client.
+  await mkdir(join(root, ".scratch"), { recursive: true });
+  const file = join(root, ".scratch", "hello.ts");
   await writeFile(file, session?.text ?? "");
   const { code, out, err } = await run(join(root, "node_modules/.bin/tsx"), [file], {
     cwd: root,

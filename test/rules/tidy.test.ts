@@ -18,7 +18,7 @@ async function sources(...directories: string[]): Promise<{ path: string; text: 
       withFileTypes: true,
     })) {
       const path = join(entry.parentPath, entry.name);
-      if (entry.isFile() && /\.(ts|sql|proto)$/.test(entry.name))
+      if (entry.isFile() && /\.(ts|sql|proto)$/.test(entry.name) && !/\/dist\//.test(path))
         found.push({ path: relative(root, path), text: await readFile(path, "utf8") });
     }
   return found;

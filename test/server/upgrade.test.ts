@@ -28,8 +28,8 @@ let after: Running;
 
 beforeAll(async () => {
   // The release is unpacked inside the repository, so that it finds its npm packages.
-  await mkdir(join(root, "dist"), { recursive: true });
-  directory = await mkdtemp(join(root, "dist", "release-before-"));
+  await mkdir(join(root, ".scratch"), { recursive: true });
+  directory = await mkdtemp(join(root, ".scratch", "release-before-"));
   const archive = join(import.meta.dirname, "../support/release-before.tar.gz");
   expect((await run("tar", ["xzf", archive, "-C", directory])).code).toBe(0);
   admin = connect(inject("postgresUrl"), { max: 1 });

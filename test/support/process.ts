@@ -3,7 +3,7 @@ import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process"
 import { join } from "node:path";
 
 export const root = join(import.meta.dirname, "..", "..");
-export const serverMain = join(root, "dist", "server", "main.js");
+export const serverMain = join(root, "server", "dist", "server", "main.js");
 
 export interface ServerProcess {
   child: ChildProcess;
@@ -21,8 +21,9 @@ export async function spawnServer(
   env: NodeJS.ProcessEnv = {},
   options: SpawnOptions = {},
   main = serverMain,
+  node = process.execPath,
 ): Promise<ServerProcess> {
-  const child = spawn(process.execPath, [main, "--listen", "127.0.0.1:0", ...args], {
+  const child = spawn(node, [main, "--listen", "127.0.0.1:0", ...args], {
     env: { ...cleanEnvironment(), ...env },
     stdio: ["ignore", "pipe", "pipe"],
     ...options,
