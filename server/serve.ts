@@ -109,10 +109,11 @@ function describe(config: Config, { database }: Running, log: Logger): void {
       ? `the data is in Postgres ${database.postgres} at ${place.address}, database ${place.database}, role ${place.role}`
       : `the data is in ${resolve(config.dataDir)}, in an embedded Postgres ${database.postgres}`,
   );
-  const { migrations, applied } = database;
+  const { migrations, applied, background } = database;
+  const later = background.length;
   log.info(
     {},
-    `the schema is up to date: ${migrations} migrations, ${applied} of them applied now`,
+    `the schema is up to date: ${migrations} migrations, ${applied} of them applied now${later > 0 ? `, ${later} going on in the background` : ""}`,
   );
   const callers = {
     none: tlsClientCa

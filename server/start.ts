@@ -10,6 +10,7 @@ import type { ServerContext } from "./grpc/call.js";
 import { Listener } from "./grpc/listener.js";
 import { createServer } from "./grpc/server.js";
 import { transport } from "./grpc/tls.js";
+import { migrateInBackground } from "./postgres/background-migrations.js";
 import type { Run } from "./postgres/connection.js";
 import { DatabaseMonitor } from "./postgres/monitor.js";
 import { connectionsNeeded, Pools } from "./postgres/pools.js";
@@ -81,6 +82,8 @@ async function open(
   );
   const monitor = new DatabaseMonitor(databaseUrl, log);
   cleanups.push(() => monitor.close());
+  const migrations = migrateInBackground(databaseUrl, prepared.background, log, monitor);
+  cleanups.push(() => migrations.stop());
   const pools = new Pools(databaseUrl, config, monitor);
   cleanups.push(() => pools.close());
   const housekeeping = pools.housekeeping.run([], new AbortController().signal);
@@ -127,6 +130,7 @@ async function open(
       auth?.stop();
       stopTransport();
       await sweeping.stop();
+      await migrations.stop();
       await context.access.flush();
       await monitor.close();
       await pools.close();

@@ -1,14 +1,15 @@
 // Brings the schema up to date when a server starts.
-import { readdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Logger } from "pino";
 import { version } from "../config/version.js";
+import { applyInBackground } from "./background-migrations.js";
 import type { Sql } from "./connection.js";
+import { isInBackground, migrationFile, migrationFiles, nameOf } from "./migration-files.js";
 
 const migrationsLock = 0x636f7274; // "cort"
 const turnPauseMs = 200;
 const reportMs = 5000;
-const directory = new URL("./migrations/", import.meta.url);
 
 /** The database has a schema that this server cannot use; the message says why. */
 export class SchemaError extends Error {}
@@ -18,14 +19,17 @@ export interface Migrated {
   migrations: number;
   /** How many of them this call applied. */
   applied: number;
+  /** The files that are still to be applied, in the background. */
+  background: string[];
 }
 
 /**
  * Applies the files of `migrations/` that the database does not have yet, in order, each in one transaction
- * with its record. Servers that start together take turns: an advisory lock sees to it.
+ * with its record. Those that rewrite data are left to `background-migrations.ts`. Servers that start together
+ * take turns: an advisory lock sees to it.
  */
 export async function migrate(sql: Sql, log: Logger, signal?: AbortSignal): Promise<Migrated> {
-  const files = (await readdir(directory)).filter((file) => file.endsWith(".sql")).sort();
+  const files = await migrationFiles();
   await takeTurn(sql, log, signal);
   await createTable(sql);
   const rows = await sql`select name, server_version from migration order by name`;
@@ -42,14 +46,16 @@ export async function migrate(sql: Sql, log: Logger, signal?: AbortSignal): Prom
       {},
       `upgrading the schema from ${nameOf(rows.at(-1)?.name)} to ${nameOf(files.at(-1) ?? "")}`,
     );
+  const background: string[] = [];
   for (const file of missing) {
-    const seconds = await apply(sql, file, log);
-    if (isUpgrade) log.info({ seconds }, `applied the migration ${nameOf(file)}`);
+    if (!isInBackground(file)) {
+      const seconds = await apply(sql, file, log);
+      if (isUpgrade) log.info({ seconds }, `applied the migration ${nameOf(file)}`);
+    } else if (isUpgrade) background.push(file);
+    else await applyInBackground(sql, file, log); // a new database has no rows to rewrite
   }
-  return { migrations: files.length, applied: missing.length };
+  return { migrations: files.length, applied: missing.length - background.length, background };
 }
-
-const nameOf = (file: string) => file.replace(/\.sql$/, "");
 
 /** Waits while another server migrates. */
 async function takeTurn(sql: Sql, log: Logger, signal?: AbortSignal): Promise<void> {
@@ -73,7 +79,7 @@ async function createTable(sql: Sql): Promise<void> {
 
 /** Gives how many seconds it took. */
 async function apply(sql: Sql, file: string, log: Logger): Promise<number> {
-  const text = await readFile(new URL(file, directory), "utf8");
+  const text = await readFile(migrationFile(file), "utf8");
   const startedAt = performance.now();
   const seconds = () => Math.round((performance.now() - startedAt) / 100) / 10;
   const report = setInterval(

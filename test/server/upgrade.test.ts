@@ -2,6 +2,7 @@
 // release, made by `npm pack`.
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, expect, inject, it } from "vitest";
 import { Cortex } from "../../client/index.js";
 import { ImmutableStore } from "../../gen/cortex/immutable/v1/immutable_pb.js";
@@ -67,6 +68,7 @@ it("moves the audit trail, and lets an older server write nothing more", async (
   after = await start({ ...defaults, listen: "127.0.0.1:0" }, url, testLog);
 
   const upgraded = client(after.address);
+  while ((await upgraded.immutable.list({ type: auditType })).total < 3) await pause(20);
   const { records } = await upgraded.immutable.list({ type: auditType, sortOrder: "asc" });
   const user = auditDigest("acme", "user-2");
   expect(records.map(({ data, agentId, userId }) => ({ data, agentId, userId }))).toEqual([
@@ -139,4 +141,70 @@ it("moves the audit trail, and lets an older server write nothing more", async (
   raw.close();
   expect(await dump(sql)).toBe(rows);
   await upgraded.close();
+});
+
+it("rewrites data in the background: the server serves meanwhile, and one that is killed is followed by the next", async () => {
+  // A database of the release before, with more audit records than one batch takes.
+  const database = `background_${process.pid}`;
+  await admin.unsafe(`create database ${database} template template0`);
+  const many = databaseUrl(inject("postgresUrl"), database);
+  const main = join(directory, "package/dist/server/main.js");
+  const old = await spawnServer(["--database-url", many], {}, {}, main);
+  const cortex = client(old.address);
+  await cortex.mutable.set("notes", "k", 1);
+  await cortex.mutable.purgeNamespace("notes");
+  await cortex.close();
+  await old.end();
+  const rows = connect(many, { max: 2 });
+  await rows.begin(async (tx) => {
+    await tx`create temporary table ids as select 'cortex/' || gen_random_uuid() as id from generate_series(1, 2500)`;
+    for (const table of ["immutable", "immutable_version"]) {
+      const columns = await tx`
+        select column_name as name from information_schema.columns where table_schema = 'public' and table_name = ${table} and is_generated = 'NEVER'`;
+      const names = tx(columns.map(({ name }) => name));
+      await tx`
+        insert into ${tx(table)} (${names})
+        select ${names} from (
+          select (jsonb_populate_record(original, jsonb_build_object('id', ids.id))).*
+          from ${tx(table)} original, ids where original.type = 'audit-log')`;
+    }
+  });
+  const count = async () => {
+    const [row] = await rows`
+      select count(*) filter (where type = 'audit-log')::int as waiting, count(*) filter (where type = ${auditType})::int as moved
+      from immutable`;
+    return row;
+  };
+  // Somebody holds one of the records, so the migration does not end.
+  const holder = await rows.reserve();
+  await holder`begin`;
+  await holder`select from immutable where type = 'audit-log' limit 1 for update`;
+  const killed = await spawnServer(["--database-url", many, "--log-level", "info"]);
+  expect(killed.err()).toContain(
+    "8 migrations, 1 of them applied now, 2 going on in the background",
+  );
+  while ((await count())?.moved < 2500) await pause(20);
+  await client(killed.address).mutable.set("notes", "k", 2);
+  expect(await count()).toEqual({ waiting: 1, moved: 2500 });
+  await killed.end("SIGKILL");
+
+  const next = await spawnServer(["--database-url", many, "--log-level", "info"]);
+  await client(next.address).mutable.set("notes", "k", 3);
+  expect(await count()).toEqual({ waiting: 1, moved: 2500 });
+  await holder`rollback`;
+  holder.release();
+  while ((await rows`select from migration`).length < 8) await pause(20);
+  expect(await count()).toEqual({ waiting: 0, moved: 2501 });
+  const [index] =
+    await rows`select indisvalid from pg_index where indexrelid = 'immutable_audit_by_age'::regclass`;
+  expect(index).toEqual({ indisvalid: true });
+  const reader = client(next.address);
+  const { records } = await reader.immutable.list({ type: auditType, limit: 1 });
+  expect(await reader.immutable.verifyHistory(auditType, records[0]?.id ?? "")).toMatchObject({
+    valid: true,
+  });
+  expect(next.err()).toContain("applied the migration 0007_audit_records");
+  expect(await next.end()).toBe(0);
+  await rows.end();
+  await admin.unsafe(`drop database ${database} with (force)`);
 });

@@ -1,0 +1,119 @@
+// Applies the migrations that rewrite data, named `….background.sql`, while the server serves. A file rewrites one
+// batch of rows, in a transaction, and is run again until no row is left. A file that says `concurrently` builds an
+// index without blocking writes.
+import { readFile } from "node:fs/promises";
+import { setTimeout as pause } from "node:timers/promises";
+import type { Logger } from "pino";
+import { version } from "../config/version.js";
+import { connect, type Sql } from "./connection.js";
+import { migrationFile, nameOf } from "./migration-files.js";
+import type { DatabaseMonitor } from "./monitor.js";
+
+const backgroundLock = 0x636f7262; // "corb"
+const retryMs = 1000;
+const reportMs = 5000;
+
+export interface BackgroundMigrations {
+  stop(): Promise<void>;
+}
+
+/** Starts to apply the files, one after the other, on a connection of its own. */
+export function migrateInBackground(
+  url: string,
+  files: string[],
+  log: Logger,
+  monitor: DatabaseMonitor,
+): BackgroundMigrations {
+  const stopping = new AbortController();
+  const running = run(url, files, log, monitor, stopping.signal);
+  return {
+    async stop() {
+      stopping.abort();
+      await running;
+    },
+  };
+}
+
+async function run(
+  url: string,
+  files: string[],
+  log: Logger,
+  monitor: DatabaseMonitor,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const file of files) {
+    const work = `apply the migration ${nameOf(file)} in the background`;
+    while (!signal.aborted) {
+      const sql = connect(url, { max: 1 });
+      try {
+        if (await applyAlone(sql, file, log, signal)) {
+          monitor.did(work);
+          break;
+        }
+      } catch (error) {
+        if (!signal.aborted) monitor.cannot(work, error);
+      } finally {
+        await sql.end({ timeout: 1 });
+      }
+      await pause(retryMs, undefined, { signal }).catch(() => {});
+    }
+  }
+}
+
+/** Applies the file unless another server is about to. Gives true if it is applied. */
+async function applyAlone(
+  sql: Sql,
+  file: string,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const [row] = await sql`select pg_try_advisory_lock(${backgroundLock}) as ours`;
+  if (!row?.ours) return false;
+  const [applied] = await sql`select from migration where name = ${file}`;
+  return applied !== undefined || applyInBackground(sql, file, log, signal);
+}
+
+/** Applies the file. Gives false if the signal aborted it. */
+export async function applyInBackground(
+  sql: Sql,
+  file: string,
+  log: Logger,
+  signal?: AbortSignal,
+): Promise<boolean> {
+  const text = await readFile(migrationFile(file), "utf8");
+  if (/\bconcurrently\b/.test(text))
+    // Each statement by itself: together they would be a transaction, in which no index is built so.
+    for (const statement of text.split(/;\n/)) await sql.unsafe(statement);
+  else if (!(await rewrite(sql, file, text, log, signal))) return false;
+  await sql`insert into migration (name, server_version) values (${file}, ${version})`;
+  return true;
+}
+
+/** Rewrites batches until no row is left. */
+async function rewrite(
+  sql: Sql,
+  file: string,
+  text: string,
+  log: Logger,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  const startedAt = performance.now();
+  let reportedAt = startedAt;
+  for (let rows = 0; !signal?.aborted; ) {
+    const results = await sql.begin((tx) => tx.unsafe(text));
+    const [batch] = results.at(-1) as unknown as [{ rows: string; more: boolean }];
+    rows += Number(batch.rows);
+    const now = performance.now();
+    const seconds = Math.round((now - startedAt) / 100) / 10;
+    if (!batch.more) {
+      if (rows > 0) log.info({ rows, seconds }, `applied the migration ${nameOf(file)}`);
+      return true;
+    }
+    if (now - reportedAt >= reportMs) {
+      reportedAt = now;
+      log.info({ rows, seconds }, `the migration ${nameOf(file)} is running in the background`);
+    }
+    if (batch.rows === "0") await pause(retryMs, undefined, { signal }).catch(() => {}); // all are locked
+  }
+  return false;
+}
