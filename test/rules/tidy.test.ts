@@ -256,7 +256,9 @@ describe("the code", () => {
       await where(
         /\.unsafe\(/,
         ["server"],
-        ["server/postgres/migrate.ts", "server/postgres/recordset.ts"],
+        ["migrate.ts", "background-migrations.ts", "recordset.ts"].map(
+          (name) => `server/postgres/${name}`,
+        ),
       ),
     ).toEqual([]);
   });

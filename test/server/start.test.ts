@@ -126,7 +126,7 @@ describe("a database that cannot be used is said in one sentence, at once:", () 
     const { code, err } = await runServer(["--database-url", database.url]);
     expect(code).toBe(1);
     expect(err).toMatch(
-      /^cortex-store: the schema of the database is newer than this server: it has 0999_later of cortex-store 9\.8\.7, and cortex-store \d+\.\d+\.\d+ knows it up to 0006_audit_trail: start that release or a later one\n$/,
+      /^cortex-store: the schema of the database is newer than this server: it has 0999_later of cortex-store 9\.8\.7, and cortex-store \d+\.\d+\.\d+ knows it up to 0008_audit_by_age: start that release or a later one\n$/,
     );
     await database.drop();
   });
@@ -154,17 +154,27 @@ describe("a database", () => {
     proxy.close();
   });
 
-  it("is waited for no longer once the server is asked to stop", async () => {
-    const args = ["--database-url", "postgres://u@127.0.0.1:1/d", "--database-wait-seconds", "600"];
-    const child = spawn(process.execPath, [serverMain, ...args], { env: cleanEnvironment() });
-    let log = "";
-    child.stderr.on("data", (chunk) => {
-      log += chunk;
-    });
-    while (!log.includes("waiting for the database")) await pause(20);
-    child.kill("SIGTERM");
-    expect(await new Promise((resolve) => child.once("exit", resolve))).toBe(0);
-  });
+  it.each(["1", "2"])(
+    "is waited for no longer once a server of %s worker(s) is asked to stop",
+    async (workers) => {
+      const args = [
+        "--database-url",
+        "postgres://u@127.0.0.1:1/d",
+        "--database-wait-seconds",
+        "600",
+      ];
+      const child = spawn(process.execPath, [serverMain, ...args, "--workers", workers], {
+        env: cleanEnvironment(),
+      });
+      let log = "";
+      child.stderr.on("data", (chunk) => {
+        log += chunk;
+      });
+      while (!log.includes("waiting for the database")) await pause(20);
+      child.kill("SIGTERM");
+      expect(await new Promise((resolve) => child.once("exit", resolve))).toBe(0);
+    },
+  );
 
   it("that allows too few connections is said in a warning", async () => {
     const server = await launch(["--database-url", urlOf("cortex"), "--pool-size", "20"]);
