@@ -2,6 +2,7 @@
 
 import type { TlsOptions, Token } from "./core/credentials.js";
 import { CortexError } from "./core/error.js";
+import { Json } from "./core/json.js";
 import { checkTimeout } from "./core/retry.js";
 import { Transport } from "./core/transport.js";
 import { header, rejectUnknown } from "./core/validate.js";
@@ -12,6 +13,7 @@ import { Users } from "./users/users.js";
 export type { CallOptions, WriteOptions } from "./core/call-options.js";
 export type { TlsOptions, Token } from "./core/credentials.js";
 export { CortexError, type ErrorCode, type ErrorDetails } from "./core/error.js";
+export { ExactNumber } from "./core/numbers.js";
 export type {
   ImmutableFilters,
   ImmutableListFilters,
@@ -72,7 +74,10 @@ export type {
 } from "./users/users.js";
 
 export interface CortexOptions {
-  /** HOST:PORT of the server, without a scheme. Default: `CORTEX_ADDRESS`, or 127.0.0.1:50051. */
+  /**
+   * HOST:PORT of the server, `[IPV6]:PORT` or `unix:PATH`, without a scheme. Default: `CORTEX_ADDRESS`, or
+   * 127.0.0.1:50051.
+   */
   address?: string | undefined;
   /**
    * The tenant of all calls: printable ASCII up to 256 bytes, no comma, no space at its ends. Default:
@@ -95,6 +100,13 @@ export interface CortexOptions {
    * Milliseconds until a call fails with DEADLINE_EXCEEDED, if the call has no `timeoutMs`. Default: 5000.
    */
   timeoutMs?: number | undefined;
+  /**
+   * How a number is read that does not fit in a JavaScript number, because it has too many digits. An integer
+   * always becomes a bigint. Another one becomes the nearest number, or with `exactNumbers: true` an
+   * `ExactNumber`, which has its text. Either way it is never written back rounded: a number that is still at
+   * the place where it was read is written with the text that it had. Default: false.
+   */
+  exactNumbers?: boolean | undefined;
 }
 
 /**
@@ -116,15 +128,18 @@ export class Cortex implements AsyncDisposable {
 
   /** @throws CortexError INVALID_CONFIG if an option is not valid. */
   constructor(options: CortexOptions = {}) {
-    const known = ["address", "tenantId", "token", "tls", "agentId", "timeoutMs"];
+    const known = ["address", "tenantId", "token", "tls", "agentId", "timeoutMs", "exactNumbers"];
     if (typeof options === "object" && options !== null && "immutableRetention" in options)
       throw invalid("immutableRetention", "is the server's: start it with --retention");
     rejectUnknown(options, known, "INVALID_CONFIG", "new Cortex");
     const { env } = process;
     const address = header("address", options.address ?? env.CORTEX_ADDRESS) || "127.0.0.1:50051";
-    if (address.includes("://")) throw invalid("address", "is not HOST:PORT, without a scheme");
+    if (!isAddress(address))
+      throw invalid("address", `is not HOST:PORT, [IPV6]:PORT or unix:PATH: ${address}`);
     const tenant = header("tenantId", options.tenantId ?? env.CORTEX_TENANT);
     const given = options.token ?? env.CORTEX_TOKEN;
+    if (typeof given === "string" && /^bearer\b/i.test(given))
+      throw invalid("token", "begins with Bearer: give the key or token alone");
     const token = typeof given === "function" ? given : header("token", given) || undefined;
     const tls = tlsOf(options.tls);
     const agent = header("agentId", options.agentId);
@@ -133,7 +148,15 @@ export class Cortex implements AsyncDisposable {
       "x-agent-id": agent || undefined,
     };
     const timeoutMs = options.timeoutMs ?? 5000;
-    this.#transport = new Transport(address, headers, checkTimeout(timeoutMs), { tls, token });
+    const exactNumbers = options.exactNumbers ?? false;
+    if (typeof exactNumbers !== "boolean") throw invalid("exactNumbers", "is not true or false");
+    this.#transport = new Transport(
+      address,
+      headers,
+      checkTimeout(timeoutMs),
+      new Json(exactNumbers),
+      { tls, token },
+    );
     this.mutable = new Mutable(this.#transport);
     this.immutable = new Immutable(this.#transport);
     this.users = new Users(this.#transport);
@@ -166,3 +189,9 @@ function tlsOf(tls: boolean | TlsOptions | undefined): boolean | TlsOptions | un
 
 const invalid = (field: string, problem: string) =>
   new CortexError("INVALID_CONFIG", `${field} ${problem}`, { field, problem });
+
+function isAddress(address: string): boolean {
+  if (/^unix:./.test(address)) return true;
+  const [, port] = /^(?:[^\s:[\]/]+|\[[0-9a-fA-F:.%\w]+\]):(\d{1,5})$/.exec(address) ?? [];
+  return port !== undefined && Number(port) >= 1 && Number(port) <= 65_535;
+}

@@ -23,11 +23,14 @@ export async function reportHealth(argv: string[]): Promise<void> {
 async function findServer(argv: string[]): Promise<ServerNote> {
   const { config } = readSettings(argv, process.env, version);
   const { listen, tlsCert, tlsKey } = config;
+  const servers = await runningServers();
   if (listen !== defaults.listen && !listen.endsWith(":0"))
-    return { address: listen, tlsCert, tlsKey };
-  const [found, ...more] = await runningServers();
+    return (
+      servers.find(({ address }) => address === listen) ?? { address: listen, tlsCert, tlsKey }
+    );
+  const [found, ...more] = servers;
   if (more.length > 0)
-    throw new UsageError(
+    throw new Error(
       `several servers run here (${[found, ...more].map((one) => one?.address).join(", ")}): say which with --listen`,
     );
   return found ?? { address: listen, tlsCert, tlsKey };
@@ -61,7 +64,7 @@ async function ask({ address, tlsCert, tlsKey }: ServerNote): Promise<string> {
         { deadline: Date.now() + timeoutMs },
         (error: ServiceError | null, reply) =>
           error
-            ? reject(new Error(`no server answers at ${local} (${error.details})`))
+            ? reject(new Error(`no server answers at ${local} (${reasonOf(error)})`))
             : resolve((reply as { status: string }).status),
       );
     });
@@ -71,3 +74,10 @@ async function ask({ address, tlsCert, tlsKey }: ServerNote): Promise<string> {
     client.close();
   }
 }
+
+/** The text of gRPC without what only its developers need. */
+const reasonOf = ({ details }: ServiceError) =>
+  details
+    .replace(/^No connection established\. Last error: (Error: )?/, "")
+    .replace(/ \(\d{4}-[^)]*Z\)/g, "")
+    .replace(/\s*\.? ?Resolution note: $/, "");

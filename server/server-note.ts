@@ -1,6 +1,7 @@
 // A server notes its address in a file, so that `cortex-store health` finds it however the address was given. The
 // files are in a directory of the user's own, under the directory for temporary files.
 import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { connect } from "node:net";
 import { tmpdir, userInfo } from "node:os";
 import { join, resolve } from "node:path";
 
@@ -11,6 +12,8 @@ export interface ServerNote {
   tlsCert?: string | undefined;
   tlsKey?: string | undefined;
 }
+
+const acceptMs = 500;
 
 const directory = () => join(tmpdir(), `cortex-store-${userInfo().uid}`);
 
@@ -35,8 +38,10 @@ export async function runningServers(): Promise<ServerNote[]> {
   const notes = await Promise.all(
     files.map(async (file) => {
       const path = join(directory(), file);
-      if (isAlive(Number.parseInt(file, 10)))
-        return JSON.parse(await readFile(path, "utf8")) as ServerNote;
+      if (isAlive(Number.parseInt(file, 10))) {
+        const note = JSON.parse(await readFile(path, "utf8")) as ServerNote;
+        if (await accepts(note.address)) return note;
+      }
       await rm(path, { force: true }); // its server was killed
       return undefined;
     }),
@@ -47,6 +52,21 @@ export async function runningServers(): Promise<ServerNote[]> {
 /** False if there is no directory, or another user made it: notes there are not to be trusted. */
 const isOurs = async (): Promise<boolean> =>
   (await stat(directory()).catch(() => undefined))?.uid === userInfo().uid;
+
+/** True if somebody listens. A process id alone says little: another process may have it by now. */
+function accepts(address: string): Promise<boolean> {
+  const { hostname, port } = new URL(`tcp://${address}`);
+  return new Promise((resolve) => {
+    const socket = connect(Number(port), hostname.replace(/^\[(.*)\]$/, "$1"));
+    const end = (is: boolean) => {
+      socket.destroy();
+      resolve(is);
+    };
+    socket.setTimeout(acceptMs, () => end(true)); // it is too busy to tell
+    socket.once("connect", () => end(true));
+    socket.once("error", () => end(false));
+  });
+}
 
 function isAlive(pid: number): boolean {
   try {

@@ -20,7 +20,7 @@ const main = serverMain();
 if (main === undefined) {
   const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
   fail(
-    `the server is not installed: run "npm install cortex-store-server@${version}" (this package is the client)`,
+    `the server is not installed: run "npm install cortex-store-server@${version}" (this package is the client; docs/packages.md says more)`,
   );
 } else if (existsSync(new URL(main))) await import(main);
 else fail("the server is not built yet: run npm run build");

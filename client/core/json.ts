@@ -1,20 +1,118 @@
-// Converts values to JSON text. Throws if JSON.stringify would silently drop or change a value; the error has
-// the path to that value.
+// Converts values to JSON text and back. Throws if the text would silently drop or change a part of the
+// value; the error has the path to that part.
 import { CortexError } from "./error.js";
+import { ExactNumber, isNumberOf, type NumberTexts, parse, textsOf } from "./numbers.js";
 
 const depthMax = 1000; // the server's limit
 
-/** The value as JSON text. A `Date` becomes its ISO string, as with JSON.stringify. */
-export function toJson(value: unknown, field = "value"): string {
-  check(value, field, 1, new Set());
-  return JSON.stringify(value);
+/** How a client reads JSON, and what it remembers for writing it. */
+export class Json {
+  readonly #known = new KnownTexts();
+
+  /** With `exactNumbers`, a number that does not fit in a JavaScript number is read as an ExactNumber. */
+  constructor(readonly exactNumbers: boolean) {}
+
+  /**
+   * Parses JSON text. `name` is where it is stored: a value that is later written there keeps the texts of
+   * equal numbers.
+   */
+  parse<T>(text: string, name?: string): T {
+    const { value, texts } = parse(text, this.exactNumbers ? "exact" : "bigint");
+    if (name !== undefined) this.#known.note(name, texts);
+    return value as T;
+  }
+
+  /** The texts of the numbers that were last read from the place. */
+  textsAt(name: string): NumberTexts | undefined {
+    return this.#known.get(name);
+  }
 }
+
+/** The texts of the numbers in JSON text. */
+export const textsIn = (json: string | undefined): NumberTexts | undefined =>
+  json === undefined ? undefined : parse(json, "bigint").texts;
+
+const namesMax = 1000;
+const textsMax = 100_000;
+
+/** The texts of the values that were read last, within bounds. */
+class KnownTexts {
+  readonly #byName = new Map<string, { texts: NumberTexts; count: number }>();
+  #count = 0;
+
+  get(name: string): NumberTexts | undefined {
+    return this.#byName.get(name)?.texts;
+  }
+
+  note(name: string, texts: NumberTexts | undefined): void {
+    if (texts === undefined && this.#byName.size === 0) return;
+    this.#drop(name);
+    if (texts === undefined) return;
+    const count = countOf(texts);
+    this.#byName.set(name, { texts, count });
+    this.#count += count;
+    for (const oldest of this.#byName.keys()) {
+      if (this.#byName.size <= namesMax && this.#count <= textsMax) break;
+      this.#drop(oldest);
+    }
+  }
+
+  #drop(name: string): void {
+    this.#count -= this.#byName.get(name)?.count ?? 0;
+    this.#byName.delete(name);
+  }
+}
+
+function countOf(texts: NumberTexts): number {
+  if (typeof texts === "string") return 1;
+  let count = 1;
+  for (const member of texts.values()) count += countOf(member);
+  return count;
+}
+
+/**
+ * The value as JSON text. A `Date` becomes its ISO string, as with JSON.stringify. A bigint becomes its
+ * digits. A number that was read from JSON keeps its text if it is still under the same member of the same
+ * object, or at the same place in `before`, the numbers of the value that this one replaces.
+ */
+export function toJson(value: unknown, field = "value", before?: NumberTexts): string {
+  const plain = check(value, field, 1, new Set());
+  return plain && before === undefined ? JSON.stringify(value) : write(value, "", before);
+}
+
+/** Writes a value that was checked. `name` is its member name, which JSON.stringify gives to toJSON. */
+function write(given: unknown, name: string, before: NumberTexts | undefined): string {
+  let value = hasToJson(given) ? given.toJSON(name) : given;
+  if (isBox(value)) value = value.valueOf();
+  if (value instanceof ExactNumber) return value.text;
+  if (typeof value === "number" || typeof value === "bigint") {
+    if (typeof before === "string" && isNumberOf(value, before)) return before;
+    return typeof value === "bigint" ? String(value) : JSON.stringify(value);
+  }
+  if (typeof value !== "object" || value === null) return JSON.stringify(value);
+  const texts = textsOf(value) ?? (typeof before === "object" ? before : undefined);
+  const member = ([key, one]: [string, unknown]) => write(one, key, texts?.get(key));
+  if (Array.isArray(value)) return `[${value.map((one, i) => member([String(i), one])).join(",")}]`;
+  return `{${Object.entries(value)
+    .map((entry) => `${JSON.stringify(entry[0])}:${member(entry)}`)
+    .join(",")}}`;
+}
+
+const hasToJson = (value: unknown): value is { toJSON(name?: string): unknown } =>
+  typeof value === "object" &&
+  value !== null &&
+  "toJSON" in value &&
+  typeof value.toJSON === "function";
+
+const isBox = (value: unknown): value is object =>
+  value instanceof Number || value instanceof String || value instanceof Boolean;
 
 /** An object as JSON text: metadata, a profile. */
 export function objectToJson(
   value: unknown,
   field: string,
   code: "INVALID_METADATA" | "INVALID_DATA" | "INVALID_FILTER" = "INVALID_METADATA",
+  before?: NumberTexts,
 ): string {
   const refuse = (problem: string) =>
     new CortexError(code, `${field} ${problem}`, { field, problem });
@@ -22,7 +120,7 @@ export function objectToJson(
     throw refuse("is not an object");
   let json: string;
   try {
-    json = toJson(value, field);
+    json = toJson(value, field, before);
   } catch (error) {
     if (!(error instanceof CortexError) || error.code !== "INVALID_VALUE") throw error;
     throw new CortexError(code, error.message, { ...error.details, field });
@@ -31,55 +129,53 @@ export function objectToJson(
   return json;
 }
 
-function check(value: unknown, path: string, depth: number, above: Set<object>): void {
-  if (value instanceof Number || value instanceof String || value instanceof Boolean)
-    value = value.valueOf(); // as JSON.stringify does
+/** Throws if JSON cannot hold the value. Gives false if JSON.stringify would not write it as `write` does. */
+function check(given: unknown, path: string, depth: number, above: Set<object>): boolean {
+  const value = isBox(given) ? given.valueOf() : given; // as JSON.stringify does
   switch (typeof value) {
     case "string":
     case "boolean":
-      return;
+      return true;
     case "number":
       if (!Number.isFinite(value)) refuse(path, `is ${value}`);
-      return;
-    case "undefined":
-    case "function":
-    case "symbol":
+      return true;
     case "bigint":
-      refuse(path, value === undefined ? "is undefined" : `is a ${typeof value}`);
-      break;
+      return false;
     case "object":
-      if (value !== null) checkObject(value, path, depth, above);
-      return;
+      return value === null || checkObject(value, path, depth, above);
+    default:
+      return refuse(path, value === undefined ? "is undefined" : `is a ${typeof value}`);
   }
 }
 
-function checkObject(value: object, path: string, depth: number, above: Set<object>): void {
+function checkObject(value: object, path: string, depth: number, above: Set<object>): boolean {
+  if (value instanceof ExactNumber) return false;
   if (above.has(value)) refuse(path, "is a cycle: it holds itself");
-  if ("toJSON" in value && typeof value.toJSON === "function") {
+  if (hasToJson(value)) {
     if (value instanceof Date && Number.isNaN(value.getTime())) refuse(path, "is an invalid Date");
     // A toJSON can return a new object with a toJSON, without end. The check for cycles does not see that.
     if (depth > depthMax + 1) tooDeep(path, depth);
     above.add(value);
-    check(toJsonOf(value, path), path, depth + 1, above);
+    const plain = check(toJsonOf(value, path), path, depth + 1, above);
     above.delete(value);
-    return;
+    return plain;
   }
   const isArray = Array.isArray(value);
   const kind = Object.prototype.toString.call(value).slice(8, -1);
   if (!isArray && kind !== "Object") refuse(path, `is a ${kind}, which JSON cannot hold`);
   if (depth > depthMax) tooDeep(path, depth);
   above.add(value);
+  let plain = textsOf(value) === undefined;
   if (isArray)
-    for (let i = 0; i < value.length; i++) check(value[i], `${path}[${i}]`, depth + 1, above);
+    for (let i = 0; i < value.length; i++)
+      plain = check(value[i], `${path}[${i}]`, depth + 1, above) && plain;
   else
-    for (const [key, member] of Object.entries(value))
-      check(
-        member,
-        /^[\w$]+$/.test(key) ? `${path}.${key}` : `${path}[${JSON.stringify(key)}]`,
-        depth + 1,
-        above,
-      );
+    for (const [key, member] of Object.entries(value)) {
+      const at = /^[\w$]+$/.test(key) ? `${path}.${key}` : `${path}[${JSON.stringify(key)}]`;
+      plain = check(member, at, depth + 1, above) && plain;
+    }
   above.delete(value);
+  return plain;
 }
 
 function toJsonOf(value: object, path: string): unknown {

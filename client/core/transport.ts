@@ -16,6 +16,7 @@ import { decoder, encoder, pathOf } from "./codec.js";
 import { Connection } from "./connection.js";
 import { type Security, type Token, tokenOf } from "./credentials.js";
 import { type CortexError, fromGrpc } from "./error.js";
+import type { Json } from "./json.js";
 import {
   abortable,
   afterFailure,
@@ -36,6 +37,7 @@ export class Transport {
     readonly address: string,
     headers: Record<string, string | undefined>,
     readonly timeoutMs: number,
+    readonly json: Json,
     { tls, token }: Security = {},
   ) {
     this.#token = token;

@@ -1,4 +1,5 @@
 // The client of ImmutableStore: versioned records under type + id, with their history.
+
 import {
   ImmutableStore,
   HistoryProblem_Kind as ProblemKind,
@@ -6,6 +7,7 @@ import {
 } from "../../gen/cortex/immutable/v1/immutable_pb.js";
 import type { CallOptions, WriteOptions } from "../core/call-options.js";
 import { toDate } from "../core/codec.js";
+import type { Json } from "../core/json.js";
 import type { Transport } from "../core/transport.js";
 import {
   callNames,
@@ -147,6 +149,9 @@ export interface Retention {
  * UNAVAILABLE, DATABASE_UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, and others that the proto of
  * ImmutableStore names for every RPC, such as RATE_LIMITED.
  *
+ * Data and metadata may hold bigints. An integer of more than 2^53 is read as a bigint; for other numbers
+ * with too many digits see `exactNumbers` of CortexOptions.
+ *
  * Types that begin with `$cortex/` are reserved for the server, such as `$cortex/audit`, its records of
  * purges and erasures. A call that names such a type needs the permission `admin`, else it throws
  * PERMISSION_DENIED.
@@ -186,10 +191,13 @@ export class Immutable {
     const { ifVersion, includeHistory = true } = options;
     const { record } = await this.#transport.write(
       rpc.store,
-      { ...storeInit(entry, ifVersion), includeHistory: flag(includeHistory, "includeHistory") },
+      {
+        ...storeInit(entry, ifVersion, this.#transport.json),
+        includeHistory: flag(includeHistory, "includeHistory"),
+      },
       options,
     );
-    return toImmutableRecord<T>(record);
+    return toImmutableRecord<T>(record, this.#transport.json);
   }
 
   /**
@@ -207,7 +215,7 @@ export class Immutable {
     const { includeHistory = true } = options;
     const request = { ...nameOf(type, id), includeHistory: flag(includeHistory, "includeHistory") };
     const { record } = await this.#transport.unary(rpc.get, request, options);
-    return record ? toImmutableRecord<T>(record) : null;
+    return record ? toImmutableRecord<T>(record, this.#transport.json) : null;
   }
 
   /**
@@ -225,7 +233,7 @@ export class Immutable {
     callOptions(options, "getVersion");
     const request = { ...nameOf(type, id), version: whole(version, "version", "INVALID_VERSION") };
     const found = await this.#transport.unary(rpc.getVersion, request, options);
-    return found.version ? toVersion<T>(found.version) : null;
+    return found.version ? toVersion<T>(found.version, this.#transport.json, { type, id }) : null;
   }
 
   /**
@@ -247,7 +255,7 @@ export class Immutable {
     callOptions(options, "getAtTimestamp");
     const request = { ...nameOf(type, id), time: time(timestamp, "timestamp", "INVALID_TIME") };
     const found = await this.#transport.unary(rpc.getAtTimestamp, request, options);
-    return found.version ? toVersion<T>(found.version) : null;
+    return found.version ? toVersion<T>(found.version, this.#transport.json, { type, id }) : null;
   }
 
   /**
@@ -261,7 +269,9 @@ export class Immutable {
   ): Promise<ImmutableVersion<T>[]> {
     callOptions(options, "getHistory");
     const messages = await this.#transport.stream(rpc.getHistory, nameOf(type, id), options);
-    return messages.flatMap(({ versions }) => versions.map((version) => toVersion<T>(version)));
+    return messages.flatMap(({ versions }) =>
+      versions.map((version) => toVersion<T>(version, this.#transport.json)),
+    );
   }
 
   /**
@@ -282,7 +292,7 @@ export class Immutable {
     let afterVersion = 0;
     const rest = () => ({ ...name, afterVersion });
     for await (const { versions } of this.#transport.messages(rpc.getHistory, rest, options)) {
-      for (const version of versions) yield toVersion<T>(version);
+      for (const version of versions) yield toVersion<T>(version, this.#transport.json);
       afterVersion = versions.at(-1)?.version ?? afterVersion;
     }
   }
@@ -314,7 +324,9 @@ export class Immutable {
     const messages = await this.#transport.stream(rpc.list, immutableListOf(filters), options);
     const last = messages.at(-1);
     return {
-      records: messages.flatMap(({ records }) => records.map((one) => toImmutableRecord<T>(one))),
+      records: messages.flatMap(({ records }) =>
+        records.map((one) => toImmutableRecord<T>(one, this.#transport.json)),
+      ),
       ...(last?.total !== undefined && { total: Number(last.total) }),
       limit: filters.limit ?? 50,
       offset: filters.offset ?? 0,
@@ -337,7 +349,8 @@ export class Immutable {
     do {
       const page = () => ({ ...query, pageToken, limit: scanPage, total: false });
       for await (const message of this.#transport.messages(rpc.list, page, options)) {
-        for (const record of message.records) yield toImmutableRecord<T>(record);
+        for (const record of message.records)
+          yield toImmutableRecord<T>(record, this.#transport.json);
         pageToken = message.nextPageToken;
         if (pageToken === "") return; // the scan is complete: a failure from here on must not restart it
       }
@@ -374,7 +387,7 @@ export class Immutable {
       page = await this.#transport.unary(rpc.search, next, options);
       found.push(...page.results);
     }
-    return found.map((result) => toSearchResult<T>(result));
+    return found.map((result) => toSearchResult<T>(result, this.#transport.json));
   }
 
   /** Counts the records that match. Takes only filters: a limit or a sort is INVALID_FILTER. */
@@ -524,8 +537,8 @@ const problemKinds = {
   [ProblemKind.UNKNOWN]: "unknown",
 } as const;
 
-const toSearchResult = <T>(result: SearchResult): ImmutableSearchResult<T> => ({
-  record: toImmutableRecord<T>(result.record),
+const toSearchResult = <T>(result: SearchResult, json: Json): ImmutableSearchResult<T> => ({
+  record: toImmutableRecord<T>(result.record, json),
   score: result.score,
   matches: result.matches,
   highlights: result.highlights.map(({ path, text }) => ({ path, text })),

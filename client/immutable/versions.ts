@@ -6,7 +6,7 @@ import type {
   Version as VersionMessage,
 } from "../../gen/cortex/immutable/v1/immutable_pb.js";
 import { toDate } from "../core/codec.js";
-import { objectToJson } from "../core/json.js";
+import { type Json, objectToJson } from "../core/json.js";
 import { rejectUnknown, text, userIdText, whole } from "../core/validate.js";
 
 /** The entry that `store` takes. */
@@ -34,6 +34,7 @@ export interface ImmutableMetadata {
 /** The fields of every version. */
 interface Said<T> {
   version: number;
+  /** An integer of more than 2^53 is a bigint. */
   data: T;
   /** The user the version belongs to; undefined: none. */
   userId?: string;
@@ -77,13 +78,21 @@ export interface ImmutableRecord<T = any> extends Said<T> {
   hasMoreVersions: boolean;
 }
 
-function said<T>(message: VersionMessage): Said<T> {
+/** The names of the data and the metadata of a record for `Json`. */
+interface RecordName {
+  type: string;
+  id: string;
+}
+const dataName = ({ type, id }: RecordName) => `data\0${type}\0${id}`;
+const metadataName = ({ type, id }: RecordName) => `metadata of a record\0${type}\0${id}`;
+
+function said<T>(message: VersionMessage, json: Json, name?: RecordName): Said<T> {
   const { userId, agentId, principal, requestId } = message;
   return {
     version: message.version,
-    data: JSON.parse(message.dataJson) as T,
+    data: json.parse<T>(message.dataJson, name && dataName(name)),
     ...(userId !== undefined && { userId }),
-    metadata: JSON.parse(message.metadataJson) as unknown,
+    metadata: json.parse(message.metadataJson, name && metadataName(name)),
     createdAt: toDate(message.createTime),
     ...(agentId !== undefined && { agentId }),
     ...(principal !== undefined && { principal }),
@@ -93,19 +102,26 @@ function said<T>(message: VersionMessage): Said<T> {
   };
 }
 
-export function toVersion<T>(message: VersionMessage): ImmutableVersion<T> {
-  const version = said<T>(message);
+export function toVersion<T>(
+  message: VersionMessage,
+  json: Json,
+  name?: RecordName,
+): ImmutableVersion<T> {
+  const version = said<T>(message, json, name);
   return { ...version, timestamp: version.createdAt };
 }
 
-export function toImmutableRecord<T>(message: RecordMessage | undefined): ImmutableRecord<T> {
+export function toImmutableRecord<T>(
+  message: RecordMessage | undefined,
+  json: Json,
+): ImmutableRecord<T> {
   if (!message?.current) throw new TypeError("the response holds no record");
   return {
     type: message.type,
     id: message.id,
-    ...said<T>(message.current),
+    ...said<T>(message.current, json, message),
     firstCreatedAt: toDate(message.firstCreateTime),
-    previousVersions: message.previousVersions.map((version) => toVersion<T>(version)),
+    previousVersions: message.previousVersions.map((version) => toVersion<T>(version, json)),
     hasMoreVersions: message.hasMoreVersions,
   };
 }
@@ -123,14 +139,16 @@ type OptionalName = Exclude<keyof StoreOperation, keyof Message | "type" | "id" 
 export function storeInit(
   entry: ImmutableEntry<unknown>,
   ifVersion: number | undefined,
+  json: Json,
   prefix = "",
 ): Init {
   rejectUnknown(entry, entryNames, "INVALID_OPTIONS", prefix ? prefix.slice(0, -1) : "store");
   const { type, id, data, userId, metadata } = entry;
+  const dataBefore = json.textsAt(dataName(entry));
   return {
     type: typeText(type, `${prefix}type`),
     id: idText(id, `${prefix}id`),
-    dataJson: objectToJson(data, `${prefix}data`, "INVALID_DATA"),
+    dataJson: objectToJson(data, `${prefix}data`, "INVALID_DATA", dataBefore),
     ...(userId === null && { clearUserId: true }),
     ...(userId !== null &&
       userId !== undefined && { userId: userIdText(userId, `${prefix}userId`) }),
@@ -140,6 +158,8 @@ export function storeInit(
         metadataJson: objectToJson(
           typeof metadata === "object" ? withoutUndefined(metadata) : metadata,
           `${prefix}metadata`,
+          "INVALID_METADATA",
+          json.textsAt(metadataName(entry)),
         ),
       }),
     ...(ifVersion !== undefined && { ifVersion: whole(ifVersion, "ifVersion", "INVALID_VERSION") }),

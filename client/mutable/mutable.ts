@@ -43,7 +43,7 @@ import type {
   SetOptions,
 } from "./options.js";
 import type { UpdateOptions, Updater } from "./pending-update.js";
-import { type MutableRecord, toRecord } from "./records.js";
+import { type MutableRecord, toRecord, valueName } from "./records.js";
 import {
   type Operation,
   type Transaction,
@@ -66,6 +66,9 @@ const purgeTimeoutMs = 60_000;
  * method names its own codes. Codes that any method may throw are INVALID_NAMESPACE, INVALID_KEY,
  * INVALID_OPTIONS, UNAVAILABLE, DATABASE_UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, and others that the proto
  * of MutableStore names for every RPC, such as PERMISSION_DENIED and RATE_LIMITED.
+ *
+ * Values may hold bigints. A number that does not fit in a JavaScript number is never rounded silently: an
+ * integer is read as a bigint, and for others see `exactNumbers` of CortexOptions.
  */
 export class Mutable {
   readonly #transport: Transport;
@@ -113,19 +116,20 @@ export class Mutable {
       rpc.set,
       {
         namespace: namespaceText(namespace),
-        ...entryInit({ key, value, ...given }),
+        ...entryInit(namespace, { key, value, ...given }, this.#transport.json),
         ifAbsent: flag(ifAbsent, "ifAbsent"),
         ...(ifRevision !== undefined && { ifRevision: revisionText(ifRevision) }),
       },
       given,
     );
-    return toRecord<T>(record);
+    return toRecord<T>(record, this.#transport.json);
   }
 
   /**
    * Reads a value and counts the access (`accessCount`, `lastAccessed`).
    *
    * @returns The value; null if the key does not exist, or if null is stored (`getRecord` tells these apart).
+   * An integer of more than 2^53 is a bigint.
    *
    * ```ts
    * const qty = await cortex.mutable.get<number>("inventory", "widget-qty");
@@ -135,13 +139,15 @@ export class Mutable {
     callOptions(options, "get");
     const request = { namespace: namespaceText(namespace), key: keyText(key) };
     const { valueJson } = await this.#transport.unary(rpc.get, request, options);
-    return valueJson === undefined ? null : (JSON.parse(valueJson) as T);
+    return valueJson === undefined
+      ? null
+      : this.#transport.json.parse<T>(valueJson, valueName(namespace, key));
   }
 
   /**
    * Reads a whole record without counting the access.
    *
-   * @returns The record; null if the key does not exist.
+   * @returns The record; null if the key does not exist. An integer of more than 2^53 is a bigint.
    */
   async getRecord<T = any>(
     namespace: string,
@@ -151,7 +157,7 @@ export class Mutable {
     callOptions(options, "getRecord");
     const request = { namespace: namespaceText(namespace), key: keyText(key) };
     const { record } = await this.#transport.unary(rpc.getRecord, request, options);
-    return record ? toRecord<T>(record) : null;
+    return record ? toRecord<T>(record, this.#transport.json) : null;
   }
 
   /** True if the key exists. Counts no access. */
@@ -200,28 +206,29 @@ export class Mutable {
    * Adds to a number in the database, in exact decimal arithmetic: 0.1 + 0.2 is 0.3, and no concurrent
    * increment is lost.
    *
-   * @param amount A number, or decimal text for more digits than a number holds. Default: 1.
-   * @returns The record as stored.
+   * @param amount A number, a bigint, or decimal text for more digits than a number holds. Default: 1.
+   * @returns The record as stored. A result of more than 2^53 is a bigint: `increment<bigint>` gives it that
+   * type.
    * @throws KEY_NOT_FOUND (unless createIfMissing, which starts from 0), VALUE_NOT_NUMERIC, INVALID_AMOUNT,
    * NUMBER_OUT_OF_RANGE, REVISION_MISMATCH (ifRevision).
    */
-  async increment(
+  async increment<T extends number | bigint = number>(
     namespace: string,
     key: string,
     amount: number | string | bigint = 1,
     options: ChangeOptions = {},
-  ): Promise<MutableRecord<number>> {
+  ): Promise<MutableRecord<T>> {
     const value = { amount: amountText(amount) };
     return this.#change(namespace, key, { case: "increment", value }, options);
   }
 
   /** Subtracts from a number in the database: see `increment`. */
-  async decrement(
+  async decrement<T extends number | bigint = number>(
     namespace: string,
     key: string,
     amount: number | string | bigint = 1,
     options: ChangeOptions = {},
-  ): Promise<MutableRecord<number>> {
+  ): Promise<MutableRecord<T>> {
     const value = { amount: amountText(amount) };
     return this.#change(namespace, key, { case: "decrement", value }, options);
   }
@@ -257,7 +264,8 @@ export class Mutable {
     patch: unknown,
     options: ChangeOptions = {},
   ): Promise<MutableRecord<T>> {
-    const value = { patchJson: toJson(patch, "patch") };
+    const before = this.#transport.json.textsAt(valueName(namespace, key));
+    const value = { patchJson: toJson(patch, "patch", before) };
     return this.#change(namespace, key, { case: "merge", value }, options);
   }
 
@@ -372,7 +380,9 @@ export class Mutable {
     const messages = await this.#transport.stream(rpc.list, request, options);
     const last = messages.at(-1);
     return {
-      records: messages.flatMap(({ records }) => records.map((record) => toRecord<T>(record))),
+      records: messages.flatMap(({ records }) =>
+        records.map((record) => toRecord<T>(record, this.#transport.json)),
+      ),
       ...(last?.total !== undefined && { total: Number(last.total) }),
       limit: filters.limit ?? 100,
       offset: filters.offset ?? 0,
@@ -403,7 +413,7 @@ export class Mutable {
     do {
       const page = () => ({ ...query, pageToken, limit: scanPage, total: false });
       for await (const message of this.#transport.messages(rpc.list, page, options)) {
-        for (const record of message.records) yield toRecord<T>(record);
+        for (const record of message.records) yield toRecord<T>(record, this.#transport.json);
         pageToken = message.nextPageToken;
         if (pageToken === "") return; // the scan is complete: a failure from here on must not restart it
       }
@@ -444,7 +454,8 @@ export class Mutable {
    * Reads several keys in one snapshot, without counting accesses.
    *
    * @param keys At most 1000.
-   * @returns The values in the order of the keys; null for a key that does not exist.
+   * @returns The values in the order of the keys; null for a key that does not exist. An integer of more than
+   * 2^53 is a bigint.
    * @throws INVALID_BATCH (too many keys), REPLY_TOO_LARGE (more than 4 MiB: ask for fewer).
    */
   async getMany<T = any>(
@@ -458,7 +469,8 @@ export class Mutable {
       keys: listed(keys, "keys").map((key, i) => keyText(key, `keys[${i}]`)),
     };
     const { results } = await this.#transport.unary(rpc.batchGet, request, options);
-    return results.map(({ record }) => (record ? (JSON.parse(record.valueJson) as T) : null));
+    const { json } = this.#transport;
+    return results.map(({ record }) => (record ? toRecord<T>(record, json).value : null));
   }
 
   /**
@@ -483,11 +495,11 @@ export class Mutable {
       namespace: namespaceText(namespace),
       entries: list.map((entry, i) => {
         rejectUnknown(entry, ["key", "value", ...entryNames], "INVALID_BATCH", `entries[${i}]`);
-        return entryInit(entry, `entries[${i}].`);
+        return entryInit(namespace, entry, this.#transport.json, `entries[${i}].`);
       }),
     };
     const { records } = await this.#transport.write(rpc.batchSet, request, options);
-    return records.map((record) => toRecord(record));
+    return records.map((record) => toRecord(record, this.#transport.json));
   }
 
   /** Deletes every entry of a namespace, all of them or none. `timeoutMs` is 60 seconds by default. */
@@ -560,7 +572,7 @@ export class Mutable {
       },
       options,
     );
-    return toRecord<T>(record);
+    return toRecord<T>(record, this.#transport.json);
   }
 }
 

@@ -2,11 +2,13 @@
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import type { Record as RecordMessage } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import { toDate } from "../core/codec.js";
+import type { Json } from "../core/json.js";
 
 /** An entry as stored. */
 export interface MutableRecord<T = any> {
   namespace: string;
   key: string;
+  /** An integer of more than 2^53 is a bigint. */
   value: T;
   /** The user the entry belongs to; undefined: none. */
   userId?: string;
@@ -28,15 +30,15 @@ export interface MutableRecord<T = any> {
   revision: string;
 }
 
-export function toRecord<T>(message: RecordMessage | undefined): MutableRecord<T> {
+export function toRecord<T>(message: RecordMessage | undefined, json: Json): MutableRecord<T> {
   if (!message) throw new TypeError("the response holds no record");
   const { userId, lastAccessTime, expireTime, updatedBy, principal } = message;
   return {
     namespace: message.namespace,
     key: message.key,
-    value: JSON.parse(message.valueJson) as T,
+    value: json.parse<T>(message.valueJson, valueName(message.namespace, message.key)),
     ...(userId !== undefined && { userId }),
-    metadata: JSON.parse(message.metadataJson) as Record<string, unknown>,
+    metadata: json.parse(message.metadataJson, metadataName(message.namespace, message.key)),
     createdAt: toDate(message.createTime),
     updatedAt: toDate(message.updateTime),
     accessCount: Number(message.accessCount),
@@ -47,3 +49,7 @@ export function toRecord<T>(message: RecordMessage | undefined): MutableRecord<T
     revision: message.revision,
   };
 }
+
+/** The names of a value and of its metadata for `Json`. */
+export const valueName = (namespace: string, key: string) => `value\0${namespace}\0${key}`;
+export const metadataName = (namespace: string, key: string) => `metadata\0${namespace}\0${key}`;

@@ -5,6 +5,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { MutableStore, type OperationResult } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import { CortexError, type ErrorCode, withCallerStack } from "../core/error.js";
+import type { Json } from "../core/json.js";
 import { abortable, certainlyNot, checkSignal, checkTimeout } from "../core/retry.js";
 import type { Transport } from "../core/transport.js";
 import type { Contention } from "./contention.js";
@@ -105,7 +106,7 @@ export class Updates {
     const { known } = queue;
     const read = known ?? (await this.#read(queue, first));
     queue.known = undefined; // it stays undefined unless this round commits
-    const computed = await compute(nextRound(queue), read.json);
+    const computed = await compute(nextRound(queue), read.json, this.transport.json);
     if (computed.every((one) => "error" in one)) {
       // An error counts only if the updater had the current state.
       const now = known ? await this.#read(queue, first) : read;
@@ -137,13 +138,14 @@ export class Updates {
         undefined,
         async (locked) => {
           const [read] = (await locked.read([{ namespace, key }])) as [ReadState];
-          const computed = await compute(nextRound(queue), read.json);
+          const computed = await compute(nextRound(queue), read.json, this.transport.json);
           last = computed;
           for (const { update } of computed) update.sent = true;
           return locked.commit(operationsOf(computed, read), computed);
         },
       );
-      queue.known = finish(context, results.map(recordOf));
+      const records = results.map((result) => recordOf(result, this.transport.json));
+      queue.known = finish(context, records);
     } catch (error) {
       // The server ended the transaction because the updater is too slow to hold a lock. The next round tries
       // without a lock.
@@ -185,7 +187,7 @@ export class Updates {
         const preconditions = [{ ...entry, condition }];
         const operations = operationsOf(computed, read);
         const { results } = await transport.write(commit, { preconditions, operations }, options);
-        return results.map(recordOf);
+        return results.map((result) => recordOf(result, transport.json));
       }
       const operation = { case: "replace" as const, value: { valueJson } };
       const { record } =
@@ -196,7 +198,7 @@ export class Updates {
               { ...entry, operation, ifRevision: read.revision },
               options,
             );
-      return [toRecord(record)];
+      return [toRecord(record, transport.json)];
     } catch (error) {
       const lost =
         error instanceof CortexError &&
@@ -274,5 +276,5 @@ function operationError(error: CortexError): CortexError {
   return new CortexError(reason as ErrorCode, problem, { ...error.details });
 }
 
-const recordOf = ({ result }: OperationResult): MutableRecord =>
-  toRecord(result.case === "record" ? result.value : undefined);
+const recordOf = ({ result }: OperationResult, json: Json): MutableRecord =>
+  toRecord(result.case === "record" ? result.value : undefined, json);

@@ -1,7 +1,7 @@
 // Runs the updaters of update(fn). The outcome of each is a new value as JSON text, or the error with which
 // its update fails.
 import { CortexError, messageOf } from "../core/error.js";
-import { toJson } from "../core/json.js";
+import { type Json, textsIn, toJson } from "../core/json.js";
 import type { Computed, PendingUpdate } from "./pending-update.js";
 import type { OperationInit, ReadState } from "./transactions/locked.js";
 
@@ -14,16 +14,17 @@ const batchCharsMax = 256 * 1024;
 export async function compute(
   updates: readonly PendingUpdate[],
   before: string | undefined,
+  reader: Json,
 ): Promise<Computed[]> {
   const computed: Computed[] = [];
   let json = before;
   let chars = 0;
   for (const update of updates) {
     if (computed.length === batchMax || chars > batchCharsMax) break;
-    const next = runUpdater(json, update);
+    const next = runUpdater(json, update, reader);
     if (update.settled) continue; // the updater itself has cancelled its call
     if (isPromise(next)) {
-      if (computed.length === 0) return outcomeOf(update, next);
+      if (computed.length === 0) return outcomeOf(update, json, next);
       Promise.resolve(next).catch(() => {});
       break; // it runs again, alone, in the next round
     }
@@ -43,6 +44,7 @@ export const isPromise = (value: unknown): value is PromiseLike<unknown> =>
 function runUpdater(
   json: string | undefined,
   update: PendingUpdate,
+  reader: Json,
 ): Computed | PromiseLike<unknown> {
   const { namespace, key, updater, options } = update;
   if (json === undefined && !options.createIfMissing) {
@@ -54,8 +56,8 @@ function runUpdater(
     return { update, error };
   }
   try {
-    const next = updater(json === undefined ? null : JSON.parse(json)) as unknown;
-    return isPromise(next) ? next : computedOf(next, update);
+    const next = updater(json === undefined ? null : reader.parse(json)) as unknown;
+    return isPromise(next) ? next : computedOf(next, json, update);
   } catch (error) {
     return { update, error: updaterThrew(error, update) };
   }
@@ -65,9 +67,13 @@ function runUpdater(
  * Waits for an async updater and gives its outcome. If the caller of the update gives up first, it gives an
  * empty list at once, so the queue does not wait for the updater.
  */
-function outcomeOf(update: PendingUpdate, next: PromiseLike<unknown>): Promise<Computed[]> {
+function outcomeOf(
+  update: PendingUpdate,
+  before: string | undefined,
+  next: PromiseLike<unknown>,
+): Promise<Computed[]> {
   const computed = Promise.resolve(next).then(
-    (value) => [computedOf(value, update)],
+    (value) => [computedOf(value, before, update)],
     (error: unknown) => [{ update, error: updaterThrew(error, update) }],
   );
   const givenUp = new Promise<Computed[]>((resolve) => {
@@ -76,9 +82,9 @@ function outcomeOf(update: PendingUpdate, next: PromiseLike<unknown>): Promise<C
   return Promise.race([computed, givenUp]);
 }
 
-function computedOf(value: unknown, update: PendingUpdate): Computed {
+function computedOf(value: unknown, before: string | undefined, update: PendingUpdate): Computed {
   try {
-    return { update, json: toJson(value) };
+    return { update, json: toJson(value, "value", textsIn(before)) };
   } catch (error) {
     return { update, error: error instanceof CortexError ? error : updaterThrew(error, update) };
   }

@@ -6,7 +6,7 @@ import {
 import type { CallOptions, WriteOptions } from "../core/call-options.js";
 import { toDate } from "../core/codec.js";
 import { CortexError } from "../core/error.js";
-import { objectToJson } from "../core/json.js";
+import { type Json, objectToJson } from "../core/json.js";
 import type { Transport } from "../core/transport.js";
 import {
   callOptions,
@@ -22,7 +22,7 @@ import {
 export interface User {
   /** 1 to 256 bytes of UTF-8, unique in the tenant. */
   id: string;
-  /** `{}` if none was given. */
+  /** `{}` if none was given. An integer of more than 2^53 is a bigint. */
   profile: Record<string, unknown>;
   createdAt: Date;
   updatedAt: Date;
@@ -101,8 +101,12 @@ export class Users {
     options: WriteOptions = {},
   ): Promise<User> {
     writeOptions(options, "create");
-    const { user } = await this.#transport.write(rpc.create, requestOf(id, profile), options);
-    return toUser(user);
+    const { user } = await this.#transport.write(
+      rpc.create,
+      requestOf(id, profile, this.#transport.json),
+      options,
+    );
+    return toUser(user, this.#transport.json);
   }
 
   /** Creates a user. If the user exists and a profile is given, replaces the profile. */
@@ -112,8 +116,12 @@ export class Users {
     options: WriteOptions = {},
   ): Promise<User> {
     writeOptions(options, "upsert");
-    const { user } = await this.#transport.write(rpc.upsert, requestOf(id, profile), options);
-    return toUser(user);
+    const { user } = await this.#transport.write(
+      rpc.upsert,
+      requestOf(id, profile, this.#transport.json),
+      options,
+    );
+    return toUser(user, this.#transport.json);
   }
 
   /**
@@ -127,9 +135,12 @@ export class Users {
     options: WriteOptions = {},
   ): Promise<User> {
     writeOptions(options, "update");
-    const request = { id: userIdText(id, "id"), profileJson: objectToJson(profile, "profile") };
+    const request = {
+      id: userIdText(id, "id"),
+      profileJson: profileJson(id, profile, this.#transport.json),
+    };
     const { user } = await this.#transport.write(rpc.update, request, options);
-    return toUser(user);
+    return toUser(user, this.#transport.json);
   }
 
   /**
@@ -198,7 +209,7 @@ export class Users {
   async get(id: string, options: CallOptions = {}): Promise<User | null> {
     callOptions(options, "get");
     const { user } = await this.#transport.unary(rpc.get, { id: userIdText(id, "id") }, options);
-    return user ? toUser(user) : null;
+    return user ? toUser(user, this.#transport.json) : null;
   }
 
   /**
@@ -215,27 +226,33 @@ export class Users {
     const filter =
       idPrefix === undefined ? {} : { idPrefix: text(idPrefix, "idPrefix", "INVALID_FILTER") };
     let page = await this.#transport.unary(rpc.list, { ...filter, limit, offset }, options);
-    const records = page.users.map(toUser);
+    const records = page.users.map((user) => toUser(user, this.#transport.json));
     // A page may end before the limit if profiles are large.
     while (page.hasMore && records.length < limit) {
       const rest = { ...filter, limit: limit - records.length, pageToken: page.nextPageToken };
       page = await this.#transport.unary(rpc.list, rest, options);
-      records.push(...page.users.map(toUser));
+      records.push(...page.users.map((user) => toUser(user, this.#transport.json)));
     }
     return { records, total: Number(page.total), limit, offset, hasMore: page.hasMore };
   }
 }
 
-const requestOf = (id: string, profile: Record<string, unknown> | undefined) => ({
+const requestOf = (id: string, profile: Record<string, unknown> | undefined, json: Json) => ({
   id: userIdText(id, "id"),
-  ...(profile !== undefined && { profileJson: objectToJson(profile, "profile") }),
+  ...(profile !== undefined && { profileJson: profileJson(id, profile, json) }),
 });
 
-function toUser(message: UserMessage | undefined): User {
+const profileJson = (id: string, profile: Record<string, unknown>, json: Json) =>
+  objectToJson(profile, "profile", "INVALID_METADATA", json.textsAt(profileName(id)));
+
+/** The name of a profile for `Json`. */
+const profileName = (id: string) => `profile\0${id}`;
+
+function toUser(message: UserMessage | undefined, json: Json): User {
   if (!message) throw new TypeError("the response holds no user");
   return {
     id: message.id,
-    profile: JSON.parse(message.profileJson) as Record<string, unknown>,
+    profile: json.parse(message.profileJson, profileName(message.id)),
     createdAt: toDate(message.createTime),
     updatedAt: toDate(message.updateTime),
   };

@@ -71,6 +71,10 @@ function parseFlags(argv: string[], version: string): Record<string, string | bo
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) throw new Printed();
+    if (error.code === "commander.excessArguments")
+      throw new UsageError(
+        `there is no command ${JSON.stringify(command.args[0])}: give flags only to serve, or \`health\` and flags`,
+      );
     throw new UsageError(error.message.replace(/^error: /, "").replaceAll("\n", " "));
   }
 }
@@ -94,7 +98,10 @@ export function unknownVariables(env: NodeJS.ProcessEnv, version: string): strin
     .filter((name) => name.startsWith("CORTEX_") && !known.has(name) && !ofKubernetes.test(name))
     .map((name) => {
       const asFlag = `--${name.slice("CORTEX_".length).toLowerCase().replaceAll("_", "-")}`;
-      const key = names.find((key) => nearestFlag(asFlag, version) === flagOf(key));
+      const flag = names.some((key) => flagOf(key) === asFlag)
+        ? asFlag // of a variable that has no CORTEX_, such as DATABASE_URL
+        : nearestFlag(asFlag, version);
+      const key = names.find((key) => flagOf(key) === flag);
       const hint = key ? ` (did you mean ${settings[key].env}?)` : "";
       return `the environment variable ${name} is no setting of this server${hint}`;
     });

@@ -12,6 +12,13 @@ interface ListenOptions {
   stallSeconds: number;
 }
 
+const problems: Record<string, string> = {
+  EADDRINUSE: "another program listens there: stop it, or give another --listen",
+  EADDRNOTAVAIL: "this machine has no such address: give another --listen",
+  ENOTFOUND: "the host is unknown: give another --listen",
+  EACCES: "this user may not listen there: give another --listen, with a port above 1023",
+};
+
 /** The server cannot listen on its address; the message says why. */
 export class ListenError extends Error {}
 
@@ -83,7 +90,11 @@ export class Listener {
       // This error handler stays: later the system may fail to accept a connection, and an error without a
       // handler would end the process.
       this.#listening.on("error", (error: NodeJS.ErrnoException) => {
-        reject(new ListenError(`cannot listen on ${listen}: ${error.code}`));
+        reject(
+          new ListenError(
+            `cannot listen on ${listen}: ${problems[error.code ?? ""] ?? error.code}`,
+          ),
+        );
         if (this.#listening.listening) this.#warn({ err: error }, "a connection cannot be taken");
       });
       this.#listening.listen({ host, port: Number(port) }, () =>

@@ -1,5 +1,6 @@
 // TLS, and mutual TLS where a CA for clients is given. Certificates are read again when their files change:
 // open connections stay, new connections get the new certificate.
+import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { createSecureContext } from "node:tls";
 import { experimental, ServerCredentials } from "@grpc/grpc-js";
@@ -18,6 +19,31 @@ interface Transport {
   stop(): void;
 }
 
+/** Throws one sentence if the files cannot be used together. */
+function check({ certificate, privateKey, caCertificate }: Files): void {
+  const first = certificateIn(certificate);
+  if (!first) throw new Error("the file of --tls-cert holds no certificate (PEM)");
+  let key: KeyObject;
+  try {
+    key = createPrivateKey(privateKey);
+  } catch {
+    throw new Error("the file of --tls-key holds no private key (PEM, without a passphrase)");
+  }
+  if (!first.checkPrivateKey(key))
+    throw new Error("the key of --tls-key is not that of the certificate of --tls-cert");
+  if (caCertificate && !certificateIn(caCertificate))
+    throw new Error("the file of --tls-client-ca holds no certificate (PEM)");
+  createSecureContext({ cert: certificate, key: privateKey, ca: caCertificate });
+}
+
+function certificateIn(pem: Buffer): X509Certificate | undefined {
+  try {
+    return new X509Certificate(pem);
+  } catch {
+    return undefined;
+  }
+}
+
 export async function transport(
   { tlsCert, tlsKey, tlsClientCa }: Config,
   log: Logger,
@@ -27,8 +53,7 @@ export async function transport(
   const read = async (): Promise<Files> => {
     const [certificate, privateKey] = await Promise.all([readFile(tlsCert), readFile(tlsKey)]);
     const caCertificate = tlsClientCa ? await readFile(tlsClientCa) : undefined;
-    // Throws if the certificate and the key do not belong together.
-    createSecureContext({ cert: certificate, key: privateKey, ca: caCertificate });
+    check({ certificate, privateKey, caCertificate });
     return { certificate, privateKey, caCertificate };
   };
   const listeners = new Map<unknown, (files: Files) => void>();

@@ -8,18 +8,21 @@ interface Place {
   host: string;
   database: string;
   role: string;
+  /** True if the URL asks for TLS. */
+  asksForTls: boolean;
 }
 
 export function placeOf(url: string): Place {
   const { hostname, port, pathname, username, searchParams } = new URL(url);
   const directory = searchParams.get("host");
   const host = directory ?? (hostname || "localhost");
-  const role = decodeURIComponent(username) || (process.env.USER ?? "");
+  const role = decodeURIComponent(username) || (process.env.USER ?? "(the URL names none)");
   return {
     address: directory ?? `${host}:${port || "5432"}`,
     host,
     database: decodeURIComponent(pathname.slice(1)) || role,
     role,
+    asksForTls: !["disable", "allow", null].includes(searchParams.get("sslmode")),
   };
 }
 
@@ -44,8 +47,12 @@ const sentences: Record<string, Sentence> = {
   ETIMEDOUT: unreachable,
   CONNECT_TIMEOUT: ({ address }) =>
     `Postgres at ${address} did not answer within 5 seconds: check the address, and the firewall between`,
-  ECONNRESET: ({ address }) =>
-    `Postgres at ${address} closed the connection (ECONNRESET): check that it is Postgres, and whether it asks for TLS`,
+  ECONNRESET: ({ address, asksForTls }) =>
+    asksForTls
+      ? `Postgres at ${address} closed the connection (ECONNRESET): the URL asks for TLS (sslmode), and this Postgres may have none`
+      : `Postgres at ${address} closed the connection (ECONNRESET): check that it is Postgres, and whether it asks for TLS`,
+  "42704": ({ address }, message) =>
+    `Postgres at ${address} does not take a parameter of the URL (${message}): check what follows the ? in it`,
   "28P01": ({ address, role }) =>
     `Postgres at ${address} refused the password of the role ${role}: check the password in the URL`,
   "28000": ({ address, database, role }, message) =>

@@ -33,6 +33,16 @@ describe("options", () => {
       { agentId: "é" },
       { token: "a\nb" },
       { address: 5 },
+      { address: "http://localhost:50051" },
+      { address: "localhost" },
+      { address: "localhost:" },
+      { address: "localhost:abc" },
+      { address: "localhost:0" },
+      { address: "localhost:65536" },
+      { address: ":50051" },
+      { address: "::1" },
+      { address: "local host:1" },
+      { token: "Bearer abc" },
     ])
       expect(() => new Cortex(options as object)).toThrow(
         expect.objectContaining({ code: "INVALID_CONFIG" }),

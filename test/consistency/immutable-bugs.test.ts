@@ -290,7 +290,7 @@ describe("input that was once an unexpected failure:", () => {
 it("metadata that is no plain object is refused, not stored as {}", async () => {
   for (const metadata of [new Map([["a", 1]]), new Date(), new Set(), [], "x"])
     await expect(store("metadata", {}, { metadata })).toFailWith("INVALID_METADATA");
-  for (const metadata of [{ a: { b: undefined } }, { a: Number.NaN }, { a: 1n }])
+  for (const metadata of [{ a: { b: undefined } }, { a: Number.NaN }])
     await expect(store("metadata", {}, { metadata })).toFailWith("INVALID_METADATA");
   await expect(s.cortex.immutable.count({ metadata: { a: { b: undefined } } })).toFailWith(
     "INVALID_FILTER",

@@ -185,7 +185,7 @@ describe("the server command", () => {
     expect(await command("--help")).toEqual({
       code: 1,
       out: "",
-      err: 'cortex-store: the server is not installed: run "npm install cortex-store-server@0.1.0" (this package is the client)\n',
+      err: 'cortex-store: the server is not installed: run "npm install cortex-store-server@0.1.0" (this package is the client; docs/packages.md says more)\n',
     });
   });
 

@@ -1,4 +1,5 @@
 // Tests the limits of a tenant, a connection and a reader: at the limit, and one past it.
+
 import { connect as http2 } from "node:http2";
 import { connect, type Socket } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
@@ -12,6 +13,7 @@ import {
   type ServiceError,
   status,
 } from "@grpc/grpc-js";
+import { pino } from "pino";
 import { describe, expect, it } from "vitest";
 import { MutableStore } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import { RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
@@ -49,10 +51,14 @@ describe("a tenant's calls a second", () => {
     const start = performance.now();
     await client("busy").mutable.set("ns", "k", 1);
     expect(performance.now() - start).toBeGreaterThan(200);
-    await expect(client("busy").mutable.get("ns", "k", { timeoutMs: 50 })).toFailWith(
+    raw.close();
+    // A call whose time is over before it may be made again fails at once.
+    const slow = await limited({ ratePerSecond: 1, rateBurst: 1 });
+    await slow.client("busy").mutable.set("ns", "k", 1);
+    await expect(slow.client("busy").mutable.get("ns", "k", { timeoutMs: 900 })).toFailWith(
       "RATE_LIMITED",
     );
-    raw.close();
+    slow.raw.close();
   });
 
   it("are refused with google.rpc.RetryInfo too, for clients that know only the standard", async () => {
@@ -292,14 +298,16 @@ describe("connections", () => {
 
 describe("a reader that takes nothing", () => {
   it("gets an error if it reads the end of the stream after all; otherwise its connection is closed", async () => {
-    const { address } = await limited({ stallSeconds: 0.5 });
+    const refused: string[] = [];
+    const log = pino({ level: "debug" }, { write: (line) => void refused.push(line) });
+    const { address } = await s.another({ stallSeconds: 1.5 }, log);
     const cortex = s.client({ address });
     const entries = Array.from({ length: 300 }, (_, i) => [`k${i}`, "x".repeat(10_000)]);
     await cortex.mutable.setMany("slow", Object.fromEntries(entries));
     const limit = Buffer.from([0x18, 0xac, 2]); // limit 300
     const back = new Stalled(address, "List", "slow", limit);
     const never = new Stalled(address, "List", "slow", limit);
-    await pause(1250);
+    while (refused.filter((line) => line.includes("SLOW_READER")).length < 2) await pause(20);
     back.read();
     expect(await back.trailers).toMatchObject({ "grpc-status": `${status.RESOURCE_EXHAUSTED}` });
     await never.closed;

@@ -170,7 +170,23 @@ it("the health check of containers works over TLS, also where callers must have 
 
 it("certificates and key files that cannot be used are named at the start, in one sentence", async () => {
   for (const [settings, problem] of [
-    [{ ...served(), tlsKey: certificatePath("server-2.key") }, "the certificates in"],
+    [
+      { ...served(), tlsKey: certificatePath("server-2.key") },
+      "the key of --tls-key is not that of the certificate of --tls-cert",
+    ],
+    [{ ...served(), tlsCert: certificatePath("ca.key") }, "no such file"],
+    [
+      { ...served(), tlsCert: certificatePath("server-1.key") },
+      "the file of --tls-cert holds no certificate",
+    ],
+    [
+      { ...served(), tlsKey: certificatePath("server-1.crt") },
+      "the file of --tls-key holds no private key",
+    ],
+    [
+      { ...served(), tlsClientCa: certificatePath("make.sh") },
+      "the file of --tls-client-ca holds no certificate",
+    ],
     [{ ...served(), tlsCert: "/no/such/file" }, "no such file"],
     [{ auth: "keys", authKeysFile: certificatePath("ca.crt") }, "it is not JSON"],
   ] as const)

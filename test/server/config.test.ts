@@ -94,7 +94,7 @@ describe("a setting", () => {
       "--search-language takes the name of a text search configuration",
     ],
     [["--no-such-flag"], "unknown option '--no-such-flag'"],
-    [["serve"], "too many arguments"],
+    [["serve"], 'there is no command "serve"'],
   ])("that is wrong fails with one sentence: %j", (argv, sentence) => {
     expect(() => parse(argv)).toThrow(UsageError);
     expect(() => parse(argv)).toThrow(sentence);
@@ -145,6 +145,7 @@ describe("a setting", () => {
       CORTEX_POOL_SZIE: "5",
       CORTEX_XYZZY: "1",
       CORTEX_POOL_SIZE: "5",
+      CORTEX_DATABASE_URL: "postgres://db/cortex",
       CORTEX_ADDRESS: "cortex:50051", // the client's
       CORTEX_TENANT: "acme",
       CORTEX_TOKEN: "secret",
@@ -154,6 +155,7 @@ describe("a setting", () => {
     expect(unknownVariables(env, "0.0.0")).toEqual([
       "the environment variable CORTEX_POOL_SZIE is no setting of this server (did you mean CORTEX_POOL_SIZE?)",
       "the environment variable CORTEX_XYZZY is no setting of this server",
+      "the environment variable CORTEX_DATABASE_URL is no setting of this server (did you mean DATABASE_URL?)",
     ]);
   });
 
@@ -243,7 +245,7 @@ describe("the command", () => {
     expect(taken).toEqual({
       code: 1,
       out: "",
-      err: `cortex-store: cannot listen on ${listen}: EADDRINUSE\n`,
+      err: `cortex-store: cannot listen on ${listen}: another program listens there: stop it, or give another --listen\n`,
     });
     squatter.close();
   });

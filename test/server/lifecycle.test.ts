@@ -124,7 +124,7 @@ describe("cortex-store health", () => {
     expect(await health([], { CORTEX_LISTEN: server.address })).toEqual(serving);
     const second = await spawnServer(external(), temporaryFiles);
     const both = await health();
-    expect(both.code).toBe(2);
+    expect(both.code).toBe(1);
     expect(both.err).toMatch(
       /^cortex-store: several servers run here \(.*\): say which with --listen\n$/,
     );

@@ -1,7 +1,7 @@
 // Starts a real server on its own database, and clients of it. Each test file calls serve() once, at the top
 // or in its describe.
 import { randomBytes } from "node:crypto";
-import pino from "pino";
+import pino, { type Logger } from "pino";
 import { afterAll, beforeAll, inject } from "vitest";
 import { Cortex, type CortexOptions } from "../../client/index.js";
 import { type Config, defaults } from "../../server/config/config.js";
@@ -19,7 +19,7 @@ export interface Served {
   running: Running;
   client(options?: CortexOptions): Cortex;
   /** A second server on the same database. */
-  another(settings?: Partial<Config>): Promise<Running>;
+  another(settings?: Partial<Config>, log?: Logger): Promise<Running>;
 }
 
 export const testLog = pino({ level: process.env.TEST_LOG ?? "silent" });
@@ -47,9 +47,9 @@ export function serve(settings: Partial<Config> = {}): Served {
   beforeAll(async () => {
     const database = await cloneDatabase();
     cleanups.push(database.drop);
-    const startServer = async (more: Partial<Config> = {}) => {
+    const startServer = async (more: Partial<Config> = {}, log = testLog) => {
       const config = { ...defaults, listen: "127.0.0.1:0", drainSeconds: 2, ...settings, ...more };
-      const running = await start(config, database.url, testLog);
+      const running = await start(config, database.url, log);
       cleanups.push(() => running.stop());
       return running;
     };

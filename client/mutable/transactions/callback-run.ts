@@ -1,7 +1,6 @@
 // Runs a transaction's callback once, on the values that have been read so far.
-
 import { CortexError, messageOf } from "../../core/error.js";
-import { toJson } from "../../core/json.js";
+import { type Json, textsIn, toJson } from "../../core/json.js";
 import {
   amountText,
   flag,
@@ -15,6 +14,7 @@ import {
 import { type ImmutableEntry, storeInit } from "../../immutable/versions.js";
 import { entryNames, setInit } from "../entries.js";
 import type { EntryOptions } from "../options.js";
+import { valueName } from "../records.js";
 import { isPromise } from "../updater.js";
 import type {
   CreateOption,
@@ -23,19 +23,14 @@ import type {
   TransactionListOptions,
 } from "./callback.js";
 import { type Change, changed } from "./changes.js";
-import type { EntryKey, ListRequest, OperationInit, ReadState } from "./locked.js";
-
-/** The keys and lists that were read so far. The callback can see them. */
-export interface Seen {
-  keys: ReadonlyMap<string, ReadState>;
-  /** The keys of each list, by `listName`. */
-  lists: ReadonlyMap<string, readonly string[]>;
-}
-
-export const listName = ({ namespace, keyPrefix = "", limit }: ListRequest): string =>
-  `${namespace}\0${limit}\0${keyPrefix}`;
-
-export const keyName = ({ namespace, key }: EntryKey): string => `${namespace}\0${key}`;
+import {
+  type EntryKey,
+  keyName,
+  type ListRequest,
+  listName,
+  type OperationInit,
+  type Seen,
+} from "./locked.js";
 
 /** Ends a run that needs unread keys or lists. The callback runs again, even if it catches this error. */
 class Missing extends Error {}
@@ -56,7 +51,10 @@ export class CallbackRun {
   readonly #entries = new Map<string, EntryKey>();
   #over = false;
 
-  constructor(readonly seen: Seen) {}
+  constructor(
+    readonly seen: Seen,
+    readonly json: Json,
+  ) {}
 
   get missing(): EntryKey[] {
     return [...this.#missing.values()];
@@ -67,6 +65,13 @@ export class CallbackRun {
   }
 
   async take(callback: (tx: Transaction) => unknown): Promise<void> {
+    const add =
+      (what: "increment" | "decrement"): Transaction["increment"] =>
+      (namespace, key, amount = 1, options) =>
+        this.#withIndex(() => {
+          const value = { amount: amountText(amount) };
+          this.#change(namespace, key, { case: what, value } as Change, options);
+        });
     // The functions are bound, so that a callback may destructure `tx`.
     const tx: Transaction = {
       get: (namespace, key) => this.#withIndex(() => this.get(namespace, key)),
@@ -74,25 +79,18 @@ export class CallbackRun {
       update: (...args) => this.#withIndex(() => this.update(...args)),
       getMany: (namespace, keys) => this.#withIndex(() => this.getMany(namespace, keys)),
       list: (namespace, options) => this.#withIndex(() => this.list(namespace, options)),
-      increment: (namespace, key, amount = 1, options) =>
-        this.#withIndex(() => {
-          const value = { amount: amountText(amount) };
-          this.#change("increment", namespace, key, { case: "increment", value }, options);
-        }),
-      decrement: (namespace, key, amount = 1, options) =>
-        this.#withIndex(() => {
-          const value = { amount: amountText(amount) };
-          this.#change("decrement", namespace, key, { case: "decrement", value }, options);
-        }),
+      increment: add("increment"),
+      decrement: add("decrement"),
       append: (namespace, key, element, options) =>
         this.#withIndex(() => {
           const value = { valueJson: toJson(element, "element") };
-          this.#change("append", namespace, key, { case: "append", value }, options);
+          this.#change(namespace, key, { case: "append", value }, options);
         }),
       merge: (namespace, key, patch, options) =>
         this.#withIndex(() => {
-          const value = { patchJson: toJson(patch, "patch") };
-          this.#change("merge", namespace, key, { case: "merge", value }, options);
+          const before = this.json.textsAt(valueName(namespace, key));
+          const value = { patchJson: toJson(patch, "patch", before) };
+          this.#change(namespace, key, { case: "merge", value }, options);
         }),
       delete: (...args) => this.#withIndex(() => this.delete(...args)),
       store: (...args) => this.#withIndex(() => this.store(...args)),
@@ -128,18 +126,14 @@ export class CallbackRun {
   }
 
   get<T>(namespace: string, key: string): T | null {
-    const json = this.#read(this.#parse(namespace, key));
-    return json === undefined ? null : (JSON.parse(json) as T);
+    return this.#value(this.#parse(namespace, key));
   }
 
   getMany<T>(namespace: string, keys: readonly string[]): (T | null)[] {
     const entries = listed(keys, "keys").map((key) => this.#parse(namespace, key));
     // `#find` notes a key that is not read yet. All are noted first, so one read fetches them together.
     for (const entry of entries) this.#find(entry);
-    return entries.map((entry) => {
-      const json = this.#read(entry);
-      return json === undefined ? null : (JSON.parse(json) as T);
-    });
+    return entries.map((entry) => this.#value(entry));
   }
 
   list<T>(namespace: string, options: TransactionListOptions = {}): TransactionEntry<T>[] {
@@ -160,19 +154,15 @@ export class CallbackRun {
       (entry) => entry.namespace === namespace && entry.key.startsWith(keyPrefix ?? ""),
     );
     const keys = [...new Set([...stored, ...written.map(({ key }) => key)])].sort(bytewise);
-    const found = keys.map((key) => ({ key, json: this.#find({ namespace, key }) }));
-    if (found.some(({ json }) => json === null)) throw new Missing("a written key must be read");
-    return found.flatMap(({ key, json }) => (json ? { key, value: JSON.parse(json) as T } : []));
+    for (const key of keys) this.#find({ namespace, key }); // notes what is not read yet, as in getMany
+    return keys.flatMap((key) => {
+      const stored = this.#find({ namespace, key }) !== undefined;
+      return stored ? { key, value: this.#value<T>({ namespace, key }) as T } : [];
+    });
   }
 
-  #change(
-    what: string,
-    namespace: string,
-    key: string,
-    change: Change,
-    options: CreateOption = {},
-  ): void {
-    rejectUnknown(options, ["createIfMissing"], "INVALID_OPTIONS", what);
+  #change(namespace: string, key: string, change: Change, options: CreateOption = {}): void {
+    rejectUnknown(options, ["createIfMissing"], "INVALID_OPTIONS", `${change.case}`);
     const createIfMissing = flag(options.createIfMissing ?? false, "createIfMissing");
     const entry = this.#parse(namespace, key);
     const id = keyName(entry);
@@ -191,8 +181,9 @@ export class CallbackRun {
   ): void {
     const given = typeof options === "string" || options === null ? { userId: options } : options;
     rejectUnknown(given, entryNames, "INVALID_OPTIONS", "set");
-    const set = setInit(value, given);
-    this.#write(this.#parse(namespace, key), { case: "set", value: set }, set.valueJson);
+    const entry = this.#parse(namespace, key);
+    const set = setInit(entry, value, given, this.json);
+    this.#write(entry, { case: "set", value: set }, set.valueJson);
   }
 
   update<T>(
@@ -216,12 +207,12 @@ export class CallbackRun {
         `nothing is stored under ${JSON.stringify(namespace)} / ${JSON.stringify(key)}; { createIfMissing: true } creates it`,
         entry,
       );
-    const next = updater((json === undefined ? null : JSON.parse(json)) as T) as unknown;
+    const next = updater((json === undefined ? null : this.json.parse(json)) as T) as unknown;
     if (isPromise(next)) {
       Promise.resolve(next).catch(() => {});
       throw new CortexError("INVALID_UPDATER", "an updater in a transaction must not be async");
     }
-    const valueJson = toJson(next);
+    const valueJson = toJson(next, "value", textsIn(json));
     const operation = json === undefined ? ("set" as const) : ("replace" as const);
     this.#write(entry, { case: operation, value: { valueJson } }, valueJson);
   }
@@ -241,7 +232,7 @@ export class CallbackRun {
     this.#checkNotOver();
     rejectUnknown(options, ["ifVersion"], "INVALID_OPTIONS", "store");
     this.operations.push({
-      operation: { case: "store", value: storeInit(entry, options.ifVersion) },
+      operation: { case: "store", value: storeInit(entry, options.ifVersion, this.json) },
     });
   }
 
@@ -274,10 +265,12 @@ export class CallbackRun {
     return null;
   }
 
-  #read(entry: EntryKey): string | undefined {
+  #value<T>(entry: EntryKey): T | null {
     const json = this.#find(entry);
     if (json === null) throw new Missing("the transaction runs again once this is read");
-    return json;
+    return json === undefined
+      ? null
+      : this.json.parse<T>(json, valueName(entry.namespace, entry.key));
   }
 
   #write(entry: EntryKey, operation: OperationInit["operation"], json: string | undefined): void {

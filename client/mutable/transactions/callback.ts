@@ -24,9 +24,12 @@ export interface TransactionEntry<T = any> {
  * The methods for the callback of a transaction. None of them waits, so `await` may be written or left out.
  */
 export interface Transaction {
-  /** The value, as this transaction sees it; null if the key does not exist. */
+  /**
+   * The value, as this transaction sees it; null if the key does not exist. An integer of more than 2^53 is a
+   * bigint.
+   */
   get<T = any>(namespace: string, key: string): T | null;
-  /** The values in the order of the keys, as `get` gives them. */
+  /** The values in the order of the keys, as `get` gives them. An integer of more than 2^53 is a bigint. */
   getMany<T = any>(namespace: string, keys: readonly string[]): (T | null)[];
   /**
    * The entries of a namespace by key, as this transaction sees them. Nobody else can create a key in the

@@ -1,6 +1,8 @@
 // Computes increments, appends and merges in the client, for a callback that reads a key after changing it.
 // The server computes them again when the transaction commits, and stores its own result.
 import { CortexError, type ErrorCode } from "../../core/error.js";
+import { toJson } from "../../core/json.js";
+import { ExactNumber, parse } from "../../core/numbers.js";
 import type { OperationInit } from "./locked.js";
 
 export type Change = Extract<
@@ -21,16 +23,17 @@ export function changed(change: Change, json: string | undefined): string {
       return sum(number, change.case === "increment" ? amount : negated(amount));
     }
     case "append": {
-      const array: unknown = JSON.parse(json ?? "[]");
+      const array = parsed(json ?? "[]");
       if (!Array.isArray(array)) throw refuse("VALUE_NOT_ARRAY", "the value is not an array");
-      return JSON.stringify([...array, JSON.parse(change.value.valueJson ?? "null")]);
+      return toJson([...array, parsed(change.value.valueJson ?? "null")]);
     }
     case "merge":
-      return JSON.stringify(
-        merged(JSON.parse(json ?? "{}"), JSON.parse(change.value.patchJson ?? "{}")),
-      );
+      return toJson(merged(parsed(json ?? "{}"), parsed(change.value.patchJson ?? "{}")));
   }
 }
+
+/** The value, whose numbers keep their text wherever they are moved to. */
+const parsed = (json: string) => parse(json, "text").value;
 
 const refuse = (code: ErrorCode, message: string) => new CortexError(code, message);
 
@@ -68,4 +71,7 @@ function merged(target: unknown, patch: unknown): unknown {
 }
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
+  typeof value === "object" &&
+  value !== null &&
+  !Array.isArray(value) &&
+  !(value instanceof ExactNumber);

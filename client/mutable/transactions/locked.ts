@@ -31,6 +31,18 @@ export interface ListRequest {
   limit: number;
 }
 
+/** The keys and lists that were read so far. The callback can see them. */
+export interface Seen {
+  keys: ReadonlyMap<string, ReadState>;
+  /** The keys of each list, by `listName`. */
+  lists: ReadonlyMap<string, readonly string[]>;
+}
+
+export const listName = ({ namespace, keyPrefix = "", limit }: ListRequest): string =>
+  `${namespace}\0${limit}\0${keyPrefix}`;
+
+export const keyName = ({ namespace, key }: EntryKey): string => `${namespace}\0${key}`;
+
 export type OperationInit = MessageInitShape<typeof OperationSchema>;
 
 type Messages = Conversation<

@@ -1,11 +1,12 @@
 // Parses the list form of a transaction into operations of a commit.
 
 import { CortexError } from "../../core/error.js";
-import { toJson } from "../../core/json.js";
+import { type Json, toJson } from "../../core/json.js";
 import { amountText, flag, keyText, namespaceText, rejectUnknown } from "../../core/validate.js";
 import { type ImmutableEntry, storeInit } from "../../immutable/versions.js";
 import { entryNames, setInit } from "../entries.js";
 import type { EntryOptions } from "../options.js";
+import { valueName } from "../records.js";
 import type { OperationInit } from "./locked.js";
 
 interface At {
@@ -40,11 +41,11 @@ export type Operation =
 
 const operationsMax = 500; // the server's limit
 
-export function toOperations(list: readonly Operation[]): OperationInit[] {
+export function toOperations(list: readonly Operation[], json: Json): OperationInit[] {
   if (list.length === 0) throw invalid("operations", "are none");
   if (list.length > operationsMax)
     throw invalid("operations", `are too many: ${list.length}, at most ${operationsMax}`);
-  return list.map((operation, i) => toOperation(operation, `operations[${i}]`));
+  return list.map((operation, i) => toOperation(operation, json, `operations[${i}]`));
 }
 
 const known: Record<Exclude<Operation["op"], "store">, string[]> = {
@@ -57,11 +58,11 @@ const known: Record<Exclude<Operation["op"], "store">, string[]> = {
   delete: [],
 };
 
-function toOperation(given: Operation, field: string): OperationInit {
+function toOperation(given: Operation, json: Json, field: string): OperationInit {
   if (typeof given !== "object" || given === null) throw invalid(field, "is not an object");
   if (given.op === "store") {
     const { op: _, ifVersion, ...entry } = given;
-    return { operation: { case: "store", value: storeInit(entry, ifVersion, `${field}.`) } };
+    return { operation: { case: "store", value: storeInit(entry, ifVersion, json, `${field}.`) } };
   }
   const names = Object.hasOwn(known, given.op) ? known[given.op] : undefined;
   if (!names)
@@ -74,27 +75,32 @@ function toOperation(given: Operation, field: string): OperationInit {
   const { createIfMissing = false } = given as Changes;
   return {
     ...entry,
-    operation: operationOf(given, `${field}.`),
+    operation: operationOf(given, json, `${field}.`),
     createIfMissing: flag(createIfMissing, `${field}.createIfMissing`),
   };
 }
 
 function operationOf(
   given: Exclude<Operation, { op: "store" }>,
+  json: Json,
   prefix: string,
 ): NonNullable<OperationInit["operation"]> {
+  const before = json.textsAt(valueName(given.namespace, given.key));
   switch (given.op) {
     case "set":
-      return { case: "set", value: setInit(given.value, given, prefix) };
+      return { case: "set", value: setInit(given, given.value, given, json, prefix) };
     case "update":
-      return { case: "replace", value: { valueJson: toJson(given.value, `${prefix}value`) } };
+      return {
+        case: "replace",
+        value: { valueJson: toJson(given.value, `${prefix}value`, before) },
+      };
     case "increment":
     case "decrement":
       return { case: given.op, value: { amount: amountText(given.amount ?? 1) } };
     case "append":
       return { case: "append", value: { valueJson: toJson(given.value, `${prefix}value`) } };
     case "merge":
-      return { case: "merge", value: { patchJson: toJson(given.value, `${prefix}value`) } };
+      return { case: "merge", value: { patchJson: toJson(given.value, `${prefix}value`, before) } };
     case "delete":
       return { case: "delete", value: {} };
   }

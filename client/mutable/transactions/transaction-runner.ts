@@ -7,11 +7,13 @@ import { abortable } from "../../core/retry.js";
 import type { Transport } from "../../core/transport.js";
 import type { Contention } from "../contention.js";
 import type { Transaction } from "./callback.js";
-import { CallbackRun, keyName, listName } from "./callback-run.js";
+import { CallbackRun } from "./callback-run.js";
 import {
   type EntryKey,
+  keyName,
   type ListRequest,
   type LockedTransaction,
+  listName,
   type OperationInit,
   type ReadState,
   underLock,
@@ -146,7 +148,7 @@ export class TransactionRunner {
     fetch: (keys: EntryKey[], lists: ListRequest[]) => Promise<void>,
   ): Promise<CallbackRun> {
     for (let runs = 1; ; runs++) {
-      const run = new CallbackRun(known);
+      const run = new CallbackRun(known, this.transport.json);
       await this.#inTime(run.take(this.callback));
       const { missing, missingLists } = run;
       if (missing.length === 0 && missingLists.length === 0) return run;

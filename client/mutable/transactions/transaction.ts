@@ -4,6 +4,7 @@
 import { MutableStore, type OperationResult } from "../../../gen/cortex/mutable/v1/mutable_pb.js";
 import type { WriteOptions } from "../../core/call-options.js";
 import { CortexError, withCallerStack } from "../../core/error.js";
+import type { Json } from "../../core/json.js";
 import { checkSignal, checkTimeout } from "../../core/retry.js";
 import type { Transport } from "../../core/transport.js";
 import { flag, rejectUnknown, writeNames } from "../../core/validate.js";
@@ -85,34 +86,34 @@ export class Transactions {
     );
     try {
       const { results, value } = await attempts.run();
-      if (withResults) return { ...toResult(results), value };
-      return value === undefined ? toResult(results) : value;
+      if (withResults) return { ...toResult(results, this.transport.json), value };
+      return value === undefined ? toResult(results, this.transport.json) : value;
     } catch (error) {
       throw withCallerStack(transactionError(error, timeoutMs, attempts.sent));
     }
   }
 
   async #list(list: readonly Operation[], options: TransactionOptions): Promise<TransactionResult> {
-    const operations = toOperations(list);
+    const operations = toOperations(list, this.transport.json);
     const { timeoutMs = this.transport.timeoutMs, signal, requestId } = options;
     const commitOptions = { timeoutMs, signal, requestId };
     try {
       const { commit } = MutableStore.method;
       const { results } = await this.transport.write(commit, { operations }, commitOptions);
-      return toResult(results);
+      return toResult(results, this.transport.json);
     } catch (error) {
       throw withCallerStack(transactionError(error, timeoutMs, true));
     }
   }
 }
 
-function toResult(results: OperationResult[]): TransactionResult {
+function toResult(results: OperationResult[], json: Json): TransactionResult {
   return {
     success: true,
     operationsExecuted: results.length,
     results: results.map(({ result }) => {
-      if (result.case === "stored") return toImmutableRecord(result.value);
-      if (result.case !== "deleted") return toRecord(result.value);
+      if (result.case === "stored") return toImmutableRecord(result.value, json);
+      if (result.case !== "deleted") return toRecord(result.value, json);
       const { deleted, namespace, key } = result.value;
       return { deleted, namespace, key };
     }),
