@@ -1,4 +1,5 @@
 // The connection to the server: it is opened when it is first needed, and again after it was lost.
+import { isIP } from "node:net";
 import { Client, connectivityState, Metadata, status } from "@grpc/grpc-js";
 import { channelOf, type Security } from "./credentials.js";
 import { CortexError, type ErrorDetails } from "./error.js";
@@ -32,6 +33,7 @@ export class Connection {
       "grpc.initial_reconnect_backoff_ms": 100,
       "grpc.max_reconnect_backoff_ms": 1000,
       "grpc.keepalive_time_ms": 60_000,
+      ...(isLoopback(address) && { "grpc.enable_http_proxy": 0 }),
     });
   }
 
@@ -73,7 +75,9 @@ export class Connection {
   }
 
   #findTlsProblem(): Promise<string | undefined> {
-    this.#tlsProblem ??= tlsProblem(this.address, this.tls).finally(() => {
+    // A proxy stands between, so a handshake with the server itself would say nothing.
+    const search = proxyOf(this.address) ? undefined : tlsProblem(this.address, this.tls);
+    this.#tlsProblem ??= Promise.resolve(search).finally(() => {
       this.#tlsProblem = undefined;
     });
     return this.#tlsProblem;
@@ -92,7 +96,9 @@ export class Connection {
   }
 
   #noServer(problem: string | undefined, details: ErrorDetails = {}): CortexError {
-    const message = `no server can be reached at ${this.address}${problem ? `: ${problem}` : ""}`;
+    const proxy = proxyOf(this.address);
+    const at = `${this.address}${proxy ? ` through the proxy ${proxy}` : ""}`;
+    const message = `no server can be reached at ${at}${problem ? `: ${problem}` : ""}`;
     return new CortexError("UNAVAILABLE", message, {
       address: this.address,
       applied: "no",
@@ -101,10 +107,33 @@ export class Connection {
   }
 }
 
+const hostOf = (address: string) => address.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");
+
+/** True if the address is one of this machine: no proxy can reach it. */
+const isLoopback = (address: string) => {
+  const host = hostOf(address);
+  return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
+};
+
+/**
+ * The proxy that gRPC uses for the address, with the variable that names it; undefined if it uses none. gRPC
+ * reads the same variables.
+ */
+function proxyOf(address: string): string | undefined {
+  const { env } = process;
+  const name = ["grpc_proxy", "https_proxy", "http_proxy"].find((name) => env[name]);
+  if (!name || isLoopback(address) || address.startsWith("unix:")) return undefined;
+  const excepted = (env.no_grpc_proxy || env.no_proxy || "").split(",");
+  if (excepted.some((suffix) => suffix !== "" && hostOf(address).endsWith(suffix)))
+    return undefined;
+  return `${URL.canParse(env[name] ?? "") ? new URL(env[name] ?? "").host : "that cannot be parsed"} (${name})`;
+}
+
 /** The text of gRPC without what only its developers need. */
 const inOneLine = (details: string) =>
   details
     .replace(/^No connection established\. Last error: (Error: )?/, "")
     .replace(/\s*\.? ?Resolution note: $/, "")
     .replace(/ \(\d{4}-[^)]*Z\)/g, "")
+    .replace(/^undefined$/, "")
     .split("\n")[0];

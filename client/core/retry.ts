@@ -10,8 +10,11 @@ const backoffMsMax = 1000;
 
 const ignore = () => {};
 
+const timeoutMsMax = 2_147_483_000; // 24.8 days: a timer cannot wait for longer
+
+/** The time to wait, of which the longest is 24.8 days. Throws INVALID_CONFIG if it is no time. */
 export function checkTimeout(timeoutMs: unknown): number {
-  if (typeof timeoutMs === "number" && timeoutMs > 0 && timeoutMs <= 2 ** 31 - 1) return timeoutMs;
+  if (typeof timeoutMs === "number" && timeoutMs > 0) return Math.min(timeoutMs, timeoutMsMax);
   const problem = `is not a number of milliseconds above 0: ${String(timeoutMs)}`;
   throw new CortexError("INVALID_CONFIG", `timeoutMs ${problem}`, { field: "timeoutMs", problem });
 }

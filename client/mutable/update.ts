@@ -36,9 +36,10 @@ export class Updates {
   ) {}
 
   async update<T>(request: UpdateRequest): Promise<MutableRecord<T>> {
-    const { signal, timeoutMs = this.transport.timeoutMs } = request.options;
+    const { signal } = request.options;
     checkSignal(signal);
-    const deadline = Date.now() + checkTimeout(timeoutMs);
+    const timeoutMs = checkTimeout(request.options.timeoutMs ?? this.transport.timeoutMs);
+    const deadline = Date.now() + timeoutMs;
     const id = `${request.namespace}\0${request.key}`;
     let update: PendingUpdate | undefined;
     let timer: NodeJS.Timeout | undefined;

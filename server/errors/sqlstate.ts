@@ -1,6 +1,7 @@
 // Errors of Postgres, its driver and the socket, as reasons. A Postgres error is known by its SQLSTATE, never
 // by its text.
 import { randomUUID } from "node:crypto";
+import postgres from "postgres";
 import { CortexError, type Details, type Reason } from "./reasons.js";
 
 /**
@@ -51,6 +52,13 @@ export const isConnectionLost = (error: unknown): boolean => {
 /** True if there was no connection, or it was lost. */
 export const isDatabaseLost = (error: unknown): boolean =>
   notSent.has(codeOf(error) ?? "") || isConnectionLost(error);
+
+/**
+ * True if Postgres refused the statement for its content, so nothing of it was done. (Classes 08, 533, 57 and 58
+ * are about the state of Postgres itself.)
+ */
+export const isRefused = (error: unknown): boolean =>
+  error instanceof postgres.PostgresError && !/^(08|533|57|58)/.test(error.code);
 
 /** The reason for an error of the database; undefined for an error that is not expected. */
 export function fromDatabase(error: unknown): CortexError | undefined {

@@ -25,17 +25,35 @@ export function connect(url: string, options: Options): Sql {
     onnotice: () => {},
     ...(socketDirectory && { host: socketDirectory }),
     ...options,
+    connection: { ...ownSession, ...options.connection } as Options["connection"] & object,
   });
 }
 
-/** The session parameters that every connection starts with. */
-export const sessionParameters = (statementSeconds: number) => ({
+/**
+ * The session parameters that every connection starts with, so that none depends on the defaults of the
+ * database or the role: how values are written and compared, where tables are, how long to wait.
+ */
+// The driver leaves out a parameter that is the number 0.
+const ownSession = {
   application_name: "cortex-store",
-  statement_timeout: Math.round(statementSeconds * 1000),
+  search_path: '"$user", public',
   TimeZone: "UTC",
   DateStyle: "ISO",
+  IntervalStyle: "postgres",
+  extra_float_digits: 1,
+  bytea_output: "hex",
+  standard_conforming_strings: "on",
+  array_nulls: "on",
+  transform_null_equals: "off",
+  gin_fuzzy_search_limit: "0",
+  default_transaction_isolation: "read committed",
+  default_transaction_deferrable: "off",
+  statement_timeout: "0",
+  lock_timeout: "0",
+  idle_in_transaction_session_timeout: "0",
+  idle_session_timeout: "0",
   jit: "off", // our statements take microseconds, compiling one takes milliseconds
-});
+} as const;
 
 /**
  * Session parameters for connections whose statements look rows up by key. Each statement is planned once and

@@ -1,7 +1,7 @@
 // One connection of a pool, and the tenants whose rows it reaches: the views of migration 0005 (moved by
 // 0006) show no other.
 import { codeOf } from "../errors/sqlstate.js";
-import { connect, type Fragment, type Sql, sessionParameters, tenantViews } from "./connection.js";
+import { connect, type Fragment, type Sql, tenantViews } from "./connection.js";
 import type { StartStatement } from "./executor.js";
 
 export interface ConnectionOptions {
@@ -35,7 +35,7 @@ export class TenantConnection {
         this.scope = undefined;
       },
       connection: {
-        ...sessionParameters(statementSeconds),
+        statement_timeout: Math.round(statementSeconds * 1000),
         ...parameters,
         ...(!allTenants && tenantViews),
       },

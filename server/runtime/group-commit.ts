@@ -1,7 +1,7 @@
 // Group commit: calls that arrive while a statement runs share the next statement, as one batch. There is no
 // timer: calls that arrive in the same turn of the event loop go together, so an idle server sends them
 // without delay. When a batch fails, its calls run one by one, so that one bad row fails no other call.
-import { codeOf } from "../errors/sqlstate.js";
+import { isRefused } from "../errors/sqlstate.js";
 import type { Run } from "../postgres/connection.js";
 import { overloaded } from "../postgres/fair-semaphore.js";
 import type { TenantPool } from "../postgres/pool.js";
@@ -148,7 +148,7 @@ export class GroupCommit<Item extends TenantItem, Reply> {
         resolve(replies[i] as Reply);
       });
     } catch (error) {
-      if (batch.length > 1 && isRolledBack(error))
+      if (batch.length > 1 && isRefused(error))
         await Promise.all(batch.map((submission) => this.#run([submission])));
       else
         for (const { reject, cancellation } of batch)
@@ -178,13 +178,6 @@ function abortWhenAllLeft(batch: { cancellation: CallCancellation }[]) {
     },
   };
 }
-
-/**
- * True if Postgres refused the statement for its content. (Classes 08, 533, 57 and 58 are about its own
- * state.)
- */
-const isRolledBack = (error: unknown): boolean =>
-  /^(?!08|533|57|58)[0-9A-Z]{5}$/.test(codeOf(error) ?? "");
 
 /** The group commits of a server: one for each kind of statement. */
 export class GroupCommits {

@@ -1,7 +1,7 @@
 // Tests the client itself: options, deadlines, retries, closing.
 import { createServer, connect as dial, type Socket } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { Cortex, CortexError } from "../../client/index.js";
 import { cleanEnvironment, root, run } from "../support/process.js";
 import { serve } from "../support/server.js";
@@ -69,6 +69,30 @@ describe("a server that cannot be reached", () => {
     await pause(300);
     await s.another({ listen: `127.0.0.1:${port}` });
     expect((await written).value).toBe(1);
+  });
+});
+
+describe("a proxy in the environment", () => {
+  const variables = ["http_proxy", "https_proxy", "grpc_proxy", "no_proxy", "no_grpc_proxy"];
+  afterEach(() => vi.unstubAllEnvs());
+
+  it("is not used for this machine", async () => {
+    for (const name of variables) vi.stubEnv(name, undefined);
+    vi.stubEnv("http_proxy", "http://127.0.0.1:1");
+    const port = s.address.replace(/.*:/, "");
+    for (const host of ["127.0.0.1", "localhost"]) {
+      await using cortex = new Cortex({ address: `${host}:${port}`, timeoutMs: 5000 });
+      await cortex.mutable.set("proxy", "k", 1);
+    }
+  });
+
+  it("is named if the server is not reached through it", async () => {
+    for (const name of variables) vi.stubEnv(name, undefined);
+    vi.stubEnv("http_proxy", "http://user:secret@127.0.0.1:1");
+    const cortex = s.client({ address: "store.example:50051", timeoutMs: 500 });
+    await expect(cortex.mutable.get("proxy", "k")).rejects.toThrow(
+      /^no server can be reached at store\.example:50051 through the proxy 127\.0\.0\.1:1 \(http_proxy\)/,
+    );
   });
 });
 

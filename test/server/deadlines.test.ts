@@ -1,4 +1,6 @@
 // Checks that a call whose deadline has passed, or whose caller has gone, holds no connection and no lock.
+import { once } from "node:events";
+import { connect } from "node:http2";
 import { setTimeout as pause } from "node:timers/promises";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { Client, credentials, Metadata } from "@grpc/grpc-js";
@@ -111,5 +113,43 @@ describe("a list whose reader stalls", () => {
     for (const stream of streams) stream.cancel();
     await other.stop(); // would take the drain time if a cancelled stream waited for its reader
     client.close();
+  });
+});
+
+describe("a deadline further away than a timer can wait", () => {
+  it.each(["597H", "99999999H", "99999999M", "2592000S"])(
+    "is kept: grpc-timeout %s",
+    async (timeout) => {
+      const session = connect(`http://${s.address}`);
+      const stream = session.request({
+        ":method": "POST",
+        ":path": `/${MutableStore.typeName}/Set`,
+        "content-type": "application/grpc",
+        te: "trailers",
+        "grpc-timeout": timeout,
+      });
+      const message = toBinary(
+        MutableStore.method.set.input,
+        create(MutableStore.method.set.input, { namespace: "far", key: "k", valueJson: "1" }),
+      );
+      const prefix = Buffer.alloc(5);
+      prefix.writeUInt32BE(message.length, 1);
+      stream.end(Buffer.concat([prefix, message]));
+      stream.resume();
+      const [trailers] = await once(stream, "trailers");
+      expect(trailers["grpc-status"]).toBe("0");
+      session.close();
+    },
+  );
+
+  it("is kept by the client too", async () => {
+    for (const timeoutMs of [2_147_483_001, 2 ** 31, 86_400_000 * 30, Number.POSITIVE_INFINITY]) {
+      const options = { timeoutMs };
+      await s.cortex.mutable.set("far", "k", 1, options);
+      await s.cortex.mutable.update("far", "k", (n: number) => n + 1, options);
+      await s.cortex.mutable.transaction((tx) => tx.set("far", "k", 3), options);
+      expect(await s.client(options).mutable.get("far", "k")).toBe(3);
+      for await (const { key } of s.cortex.mutable.scan("far", {}, options)) expect(key).toBe("k");
+    }
   });
 });
