@@ -57,8 +57,8 @@ async function serve(config: Config, log: Logger): Promise<void> {
     await started?.stop("immediate");
   });
   try {
-    starting = config.databaseUrl ? undefined : startPostgres(config, log);
-    embedded = await starting;
+    starting = config.databaseUrl ? undefined : startPostgres(config, log, stop.asked);
+    if (starting) embedded = await unlessStopped(stop, () => starting as Promise<Embedded>);
     const url = embedded?.url ?? config.databaseUrl ?? "";
     const run = config.workers > 1 ? runWorkers : start;
     const running = await unlessStopped(stop, () => run(config, url, log, stop.asked));
@@ -78,10 +78,10 @@ async function serve(config: Config, log: Logger): Promise<void> {
 }
 
 /** Runs a start; gives undefined if the server was asked to stop before it served. */
-async function unlessStopped(
+async function unlessStopped<T>(
   { asked }: StopSignal,
-  starting: () => Promise<Running>,
-): Promise<Running | undefined> {
+  starting: () => Promise<T>,
+): Promise<T | undefined> {
   if (asked.aborted) return undefined;
   try {
     return await starting();
@@ -92,9 +92,14 @@ async function unlessStopped(
 }
 
 /** The embedded Postgres is imported only where it is used: with DATABASE_URL its npm package is not needed. */
-async function startPostgres(config: Config, log: Logger): Promise<Embedded> {
+async function startPostgres(config: Config, log: Logger, signal: AbortSignal): Promise<Embedded> {
   const { startEmbedded } = await import("./embedded/cluster.js");
-  return startEmbedded(config.dataDir, log, connectionsNeeded(config) + reservedConnections);
+  return startEmbedded(
+    config.dataDir,
+    log,
+    connectionsNeeded(config) + reservedConnections,
+    signal,
+  );
 }
 
 const reservedConnections = 20; // for psql and the like

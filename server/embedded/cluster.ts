@@ -15,8 +15,8 @@ import {
   execute,
   findBinaries,
   type Log,
+  plainPath,
   problemIn,
-  socketDirectory,
   type User,
   userFor,
 } from "./host.js";
@@ -51,30 +51,39 @@ const postgresSettings = {
   log_checkpoints: "off",
 };
 
-/** Starts the Postgres of the data directory, which then accepts `connections` connections. */
+/**
+ * Starts the Postgres of the data directory, which then accepts `connections` connections. Ends soon, with an error,
+ * when the signal aborts.
+ */
 export async function startEmbedded(
   dataDir: string,
   log: Log,
   connections = 100,
+  signal?: AbortSignal,
 ): Promise<Embedded> {
   const user = await userFor();
   const binaries = await findBinaries(user, log);
   const data = await dataDirectory(resolve(dataDir), binaries, user, log);
-  const socket = await socketDirectory(data);
-  const url = `postgres://cortex@localhost:5432/postgres?host=${encodeURIComponent(socket.path)}`;
-  const postgres = new Postgres(data, url, binaries, user, log, connections);
+  const plain = await plainPath(data);
+  const url = `postgres://cortex@localhost:5432/postgres?host=${encodeURIComponent(plain.path)}`;
+  const postgres = new Postgres(data, plain.path, url, binaries, user, log, connections);
+  const giveUp = () => void postgres.stop("fast");
+  signal?.addEventListener("abort", giveUp, { once: true });
   try {
     await postgres.ensure();
+    if (signal?.aborted) throw new EmbeddedError("it was stopped while it started");
   } catch (error) {
     await postgres.stop("fast");
-    await socket.remove();
+    await plain.remove();
     throw error;
+  } finally {
+    signal?.removeEventListener("abort", giveUp);
   }
   return {
     url,
     async stop(mode = "fast") {
       await postgres.stop(mode);
-      await socket.remove();
+      await plain.remove();
     },
   };
 }
@@ -87,6 +96,8 @@ class Postgres {
 
   constructor(
     readonly data: string,
+    /** The same directory, for pg_ctl. */
+    readonly path: string,
     readonly url: string,
     readonly binaries: Binaries,
     readonly user: User | undefined,
@@ -172,12 +183,13 @@ class Postgres {
   async #launch(): Promise<string | undefined> {
     await this.#removeStaleLock();
     const settings = Object.entries({ ...postgresSettings, max_connections: this.connections });
-    const log = join(this.data, "server.log");
+    const log = join(this.path, "server.log");
     const startedAt = performance.now();
     const report = setInterval(() => {
       const seconds = Math.round((performance.now() - startedAt) / 1000);
       this.log.info({ seconds }, "Postgres is still starting: after a crash it first recovers");
     }, reportMs);
+    this.#launched = true; // from here on, stop() has something to stop
     const { code, output } = await this.#control(
       "start",
       "--wait",
@@ -185,10 +197,8 @@ class Postgres {
       `--log=${log}`,
       `--options=${settings.map(([name, value]) => `-c ${name}=${value}`).join(" ")}`,
     ).finally(() => clearInterval(report));
-    if (code === 0) {
-      this.#launched = true;
-      return undefined;
-    }
+    if (code === 0) return undefined;
+    this.#launched = false;
     const tail = await readFile(log, "utf8").catch(() => "");
     return problemIn(`${output}\n${tail.slice(-2000)}`);
   }
@@ -205,7 +215,7 @@ class Postgres {
   #control(...args: string[]): Promise<{ code: number; output: string }> {
     return execute(
       join(this.binaries.directory, "bin", "pg_ctl"),
-      [`--pgdata=${this.data}`, ...args],
+      [`--pgdata=${this.path}`, ...args],
       this.user,
     );
   }

@@ -201,14 +201,16 @@ export function execute(
 }
 
 /**
- * The directory of the socket: the data directory or, if its path is too long for a socket, a short link to
- * it.
+ * A plain path of the data directory: the directory itself or, if its path does not do, a short link to it. The path
+ * may be too long for a socket, or have characters that mean something to the driver (a comma) or to the shell that
+ * pg_ctl uses (`$`).
  */
-export async function socketDirectory(data: string) {
-  if (Buffer.byteLength(join(data, ".s.PGSQL.5432")) <= socketPathBytesMax)
-    return { path: data, remove: async () => {} };
+export async function plainPath(data: string) {
+  const isShort = Buffer.byteLength(join(data, ".s.PGSQL.5432")) <= socketPathBytesMax;
+  if (isShort && /^[\w./@+=:-]+$/.test(data)) return { path: data, remove: async () => {} };
   const name = createHash("sha256").update(data).digest("hex").slice(0, 8);
   const short = await mkdtemp(join(tmpdir(), `cortex-${name}-`));
+  await chmod(short, 0o711); // for root, Postgres runs as another user
   await symlink(data, join(short, "d"));
   return { path: join(short, "d"), remove: () => rm(short, { recursive: true, force: true }) };
 }

@@ -1,4 +1,5 @@
 // Tests the problems that users of the embedded Postgres can run into.
+import { spawn } from "node:child_process";
 import { chmod, chown, mkdir, readFile, realpath, rm, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
@@ -7,7 +8,14 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Cortex } from "../../client/index.js";
 import { connect } from "../../server/postgres/connection.js";
 import { temporaryDirectory } from "../support/directory.js";
-import { run, runServer, type ServerProcess, spawnServer } from "../support/process.js";
+import {
+  cleanEnvironment,
+  run,
+  runServer,
+  type ServerProcess,
+  serverMain,
+  spawnServer,
+} from "../support/process.js";
 
 const root = process.getuid?.() === 0;
 let directory: Awaited<ReturnType<typeof temporaryDirectory>>;
@@ -67,6 +75,42 @@ describe("the data directory", () => {
     const server = await launch("long/".padEnd(120, "x"));
     expect(await use(server, (cortex) => cortex.mutable.exists("ns", "k"))).toBe(false);
     expect(await server.end()).toBe(0);
+  });
+
+  it("may have any path", async () => {
+    const name = "Acme, Inc/$(touch pwned)`touch pwned` ' \" back\\slash & ; #1 %20 é ?x=1";
+    const server = await launch(name);
+    await use(server, (cortex) => cortex.mutable.set("ns", "k", 1));
+    expect(await server.end()).toBe(0);
+    const again = await launch(name);
+    expect(await use(again, (cortex) => cortex.mutable.get("ns", "k"))).toBe(1);
+    expect(await again.end()).toBe(0);
+    expect((await run("find", ["/", directory.path, "-maxdepth", "1", "-name", "pwned"])).out).toBe(
+      "",
+    );
+  });
+
+  it("whose Postgres does not get ready holds up no stop", async () => {
+    const server = await launch("frozen");
+    await server.end("SIGKILL"); // its Postgres lives on
+    const pid = Number(
+      (await readFile(place("frozen/postgres/postmaster.pid"), "utf8")).split("\n")[0],
+    );
+    process.kill(pid, "SIGSTOP");
+    const child = spawn(process.execPath, [serverMain, "--data-dir", place("frozen")], {
+      env: cleanEnvironment(),
+    });
+    let log = "";
+    child.stderr.on("data", (chunk) => {
+      log += chunk;
+    });
+    while (!log.includes("starts, on Node")) await pause(20);
+    await pause(500);
+    child.kill("SIGTERM");
+    const code = await new Promise((resolve) => child.once("exit", resolve));
+    process.kill(pid, "SIGCONT");
+    expect(code).toBe(0);
+    servers.push(await spawnServer(["--data-dir", place("frozen")])); // ends that Postgres with it
   });
 
   it("takes no port: two servers have a database each, and a program on port 5432 is not disturbed", async () => {

@@ -1,0 +1,16 @@
+// Tells errors of Postgres from errors of the socket, whose codes can look alike.
+import postgres from "postgres";
+import { expect, it } from "vitest";
+import { isRefused } from "../../server/errors/sqlstate.js";
+
+const ofPostgres = (code: string) =>
+  Object.assign(new postgres.PostgresError("an error of Postgres"), { code });
+
+it("a statement was refused only if Postgres says so", () => {
+  for (const code of ["22003", "23505", "40P01", "P0001", "XX000"])
+    expect([code, isRefused(ofPostgres(code))]).toEqual([code, true]);
+  for (const code of ["08006", "53300", "57P01", "58030"])
+    expect([code, isRefused(ofPostgres(code))]).toEqual([code, false]);
+  for (const code of ["EPIPE", "EPERM", "EBUSY", "ENXIO", "ECONNRESET"])
+    expect([code, isRefused(Object.assign(new Error("socket"), { code }))]).toEqual([code, false]);
+});
