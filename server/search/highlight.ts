@@ -2,6 +2,7 @@
 // words, because it knows their forms. It does so in the folded text of the record, which has one line for
 // each field. Terms that stand in the text as they were written in the query are marked here.
 import type { Fragment, Sql } from "../postgres/connection.js";
+import { parseExactly } from "../validation/exact-json.js";
 import type { Term, TermConditions } from "./query.js";
 import { beginning, fieldsOf, fold, originOf } from "./text.js";
 
@@ -55,7 +56,7 @@ export function highlight(row: MarkedRow, searched: SearchedField[], terms: Term
   const found: Marks = { matches: [], highlights: [] };
   for (const field of searched) {
     const lines = new Map(field === "data" ? row.data_lines : row.metadata_lines);
-    fieldsOf(JSON.parse(row[field]), field).forEach(({ path, text }, i) => {
+    fieldsOf(parseExactly(row[field]), field).forEach(({ path, text }, i) => {
       if (found.matches.length === matchesMax || path.length > pathCharsMax) return;
       const line = lines.get(i + 1);
       const whole = fold(text);

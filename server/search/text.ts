@@ -1,5 +1,6 @@
 // The text of a record as it is searched: field by field, folded so that case and composition of letters do
 // not matter.
+import { canonicalNumber, NumberText } from "../validation/exact-json.js";
 
 export interface Field {
   /** Such as `data.sections[2]`. */
@@ -7,12 +8,13 @@ export interface Field {
   text: string;
 }
 
-/** The texts and numbers in a JSON value, in order. */
+/** The texts and numbers in a JSON value, in order, as they were written: see `parseExactly`. */
 export function fieldsOf(value: unknown, path: string): Field[] {
   const fields: Field[] = [];
   const walk = (value: unknown, path: string) => {
     if (typeof value === "string") fields.push({ path, text: value });
     else if (typeof value === "number") fields.push({ path, text: `${value}` });
+    else if (value instanceof NumberText) fields.push({ path, text: value.text });
     else if (Array.isArray(value))
       value.forEach((element, i) => {
         walk(element, `${path}[${i}]`);
@@ -153,20 +155,30 @@ export function beginning(text: string, term: string): number {
 }
 
 /**
- * JSON text that can be stored and compared as jsonb: without U+0000 and halves of surrogate pairs, numbers
- * as doubles.
+ * JSON text that Postgres can store as jsonb, and that is equal for equal values only. Postgres takes neither U+0000
+ * nor half of a surrogate pair, and jsonb has no numbers of any size. These are written behind `escaped`.
  */
 export function comparable(value: unknown): string {
-  return JSON.stringify(value, (_, member) =>
-    typeof member === "string"
-      ? plain(member)
-      : typeof member === "object" && member !== null && !Array.isArray(member)
-        ? Object.fromEntries(Object.entries(member).map(([name, of]) => [plain(name), of]))
-        : member,
-  );
+  return JSON.stringify(value, (_, member) => {
+    if (typeof member === "string") return plain(member);
+    if (typeof member === "number") return Object.is(member, -0) ? 0 : member;
+    if (member instanceof NumberText) {
+      const number = canonicalNumber(member.text);
+      return String(Number(number)) === number ? Number(number) : `${escaped}n${number}`;
+    }
+    return typeof member === "object" && member !== null && !Array.isArray(member)
+      ? Object.fromEntries(Object.entries(member).map(([name, of]) => [plain(name), of]))
+      : member;
+  });
 }
 
-const plain = (text: string) => text.toWellFormed().replaceAll("\0", "\ufffd");
+const escaped = "\ufffd";
+const unusual =
+  /[\0\ufffd]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
+const plain = (text: string) =>
+  text.replace(unusual, (char) =>
+    char === escaped ? escaped + escaped : `${escaped}u${char.charCodeAt(0).toString(16)};`,
+  );
 
 const wordsCharsMax = 128 * 1024; // text beyond is found as it is written, not in other forms of its words
 const lettersMax = 50_000;

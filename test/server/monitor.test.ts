@@ -115,7 +115,7 @@ it("says once that no connection is left, that the database is read-only, and th
   await admin.unsafe(`alter role ${role} connection limit 1`);
   const refused = await failing(() =>
     Promise.all(
-      Array.from({ length: 50 }, () => cortex.mutable.list("ns", {}, { timeoutMs: 300 })),
+      Array.from({ length: 50 }, () => cortex.mutable.list("ns", {}, { timeoutMs: 2000 })),
     ),
   );
   expect(refused.code).toBe("DATABASE_UNAVAILABLE");

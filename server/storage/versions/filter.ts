@@ -5,6 +5,7 @@ import { CortexError } from "../../errors/reasons.js";
 import type { Caller } from "../../grpc/call.js";
 import { type Fragment, joinFragments, type Sql } from "../../postgres/connection.js";
 import { comparable } from "../../search/text.js";
+import { parseExactly } from "../../validation/exact-json.js";
 import * as check from "../../validation/fields.js";
 import { jsonObject } from "../../validation/json.js";
 import { checkReserved } from "./name.js";
@@ -90,7 +91,7 @@ function parseMetadata(text: string): string {
     new CortexError("INVALID_FILTER", { field: "filter.metadata_json", problem });
   let object: unknown;
   try {
-    object = JSON.parse(jsonObject(text, "filter.metadata_json"));
+    object = parseExactly(jsonObject(text, "filter.metadata_json"));
   } catch (error) {
     if (!(error instanceof CortexError)) throw error;
     throw refuse(error.details.problem ?? "is not a JSON object");

@@ -5,6 +5,7 @@ import { versionsToKeep } from "../../config/retention.js";
 import { CortexError } from "../../errors/reasons.js";
 import type { Call, Caller, SharedState } from "../../grpc/call.js";
 import { comparable, type Searchable, searchable } from "../../search/text.js";
+import { parseExactly } from "../../validation/exact-json.js";
 import * as check from "../../validation/fields.js";
 import { data, recordMetadata } from "../../validation/json.js";
 import { idempotencyKey } from "../idempotency.js";
@@ -76,7 +77,7 @@ export function newVersion(
     ? {}
     : metadataJson === undefined
       ? undefined
-      : recordMetadata(metadataJson, field("metadata_json"));
+      : exactMetadata(metadataJson, field("metadata_json"));
   const lockName = recordLockName(tenant, type, id);
   const bytes = Buffer.byteLength(message.dataJson) + Buffer.byteLength(metadataJson ?? "{}");
   return {
@@ -99,9 +100,9 @@ export function newVersion(
     keep: versionsToKeep(config.retention, type),
     language: language.name,
     search: {
-      ...searchable(object),
-      metadata: metadata && searchable(metadata),
-      labels: metadata && comparable(metadata),
+      ...searchable(parseExactly(message.dataJson, object)),
+      metadata: metadata === undefined ? undefined : searchable(metadata),
+      labels: metadata === undefined ? undefined : comparable(metadata),
     },
     idempotencyKey: undefined,
     keys: [lockName],
@@ -111,6 +112,9 @@ export function newVersion(
     adds: { keys: 0, bytes, versions: 1 },
   };
 }
+
+const exactMetadata = (json: string, field: string) =>
+  parseExactly(json, recordMetadata(json, field));
 
 /** Adds the idempotency key under which the reply is stored; no change if there is no request id. */
 export function withIdempotencyKey(version: NewVersion): NewVersion {
