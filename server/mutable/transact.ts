@@ -10,8 +10,8 @@ import { CortexError } from "../errors/reasons.js";
 import type { Call } from "../grpc/call.js";
 import { parseKey, toRecord } from "../storage/entries/entry.js";
 import { parseFilter } from "../storage/entries/filter.js";
-import { findStoredReply, idempotencyKey } from "../storage/idempotency.js";
-import { fromReply, toMessages } from "../storage/transactions/result.js";
+import { findStoredReply, type IdempotencyKey, idempotencyKey } from "../storage/idempotency.js";
+import { fromReply, type StepResult, toMessages } from "../storage/transactions/result.js";
 import { Session } from "../storage/transactions/session.js";
 import { parseSteps } from "../storage/transactions/step.js";
 import * as check from "../validation/fields.js";
@@ -77,10 +77,9 @@ export async function* transact(requests: AsyncIterator<TransactRequest>, call: 
           break;
         }
         case "commit": {
-          const results = toMessages(session.results);
           clearTimeout(timer); // a commit on its way is not cut off
-          await session.commit(keyOf(message.value.requestId, call));
-          yield answer({ case: "committed", value: { results } });
+          const results = await commit(session, keyOf(message.value.requestId, call), call);
+          yield answer({ case: "committed", value: { results: toMessages(results) } });
           return;
         }
         case "rollback":
@@ -98,8 +97,29 @@ export async function* transact(requests: AsyncIterator<TransactRequest>, call: 
 }
 
 /**
- * The key of the transaction. Its request id comes before its operations, so the fingerprint cannot cover
- * them. It covers the caller: another caller with the same request id gets REQUEST_ID_REUSED.
+ * Commits. If the request id was used before, gives the results that were stored under it, or throws
+ * REQUEST_ID_REUSED if they are of another transaction.
+ */
+async function commit(
+  session: Session,
+  callers: IdempotencyKey | undefined,
+  { caller, db }: Call,
+): Promise<StepResult[]> {
+  const key = callers && session.withContent(callers);
+  try {
+    await session.commit(key);
+    return session.results;
+  } catch (error) {
+    const isConflict = error instanceof CortexError && error.reason === "CONFLICT";
+    const reply = key && isConflict && (await findStoredReply(db.short, caller.tenant, key));
+    if (reply === undefined || reply === false) throw error;
+    return fromReply(reply);
+  }
+}
+
+/**
+ * The key of the transaction. `begin` has a request id before there are operations, so its fingerprint cannot
+ * cover them. It covers the caller: another caller with the same request id gets REQUEST_ID_REUSED.
  */
 const keyOf = (requestId: string | undefined, { caller: { principal, reach } }: Call) =>
   idempotencyKey(requestId, "Transact", [principal, reach]);

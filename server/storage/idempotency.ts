@@ -12,7 +12,10 @@ export interface IdempotencyKey {
   given: string;
   /** Its digest, under which the reply is stored. */
   id: string;
-  /** A digest of the RPC and the request: another request under the same id is refused. */
+  /**
+   * A digest of the RPC and the request: another request under the same id is refused. That of Transact has two
+   * parts, `caller.content`. With the first part alone, the content may be any.
+   */
   fingerprint: string;
 }
 
@@ -58,7 +61,8 @@ export function matchReply(
   { fingerprint, reply }: StoredReply,
 ): string {
   const details = { request_id: key?.given ?? "" };
-  if (fingerprint !== key?.fingerprint) throw new CortexError("REQUEST_ID_REUSED", details);
+  const isSame = fingerprint === key?.fingerprint || fingerprint.startsWith(`${key?.fingerprint}.`);
+  if (!isSame) throw new CortexError("REQUEST_ID_REUSED", details);
   if (reply === null) throw new CortexError("REPLY_ERASED", details);
   return reply;
 }

@@ -417,18 +417,24 @@ describe("a request id", () => {
     expect(await again.next()).toBeUndefined();
   });
 
-  it("commits once: another transaction under it fails", async () => {
-    for (const [value, outcome] of [
-      [1, "committed"],
-      [2, "CONFLICT"],
-    ] as const) {
+  it("commits once: the same transaction again gets the stored results, another one fails", async () => {
+    const committed = async (...messages: Parameters<typeof write>[]) => {
       const t = await begun();
-      await t.ask(write(put("once", value)));
-      const answer = t.ask({ case: "commit", value: { requestId: "tx-2" } });
-      if (outcome === "CONFLICT") expect(await failing(answer)).toMatchObject({ reason: outcome });
-      else expect((await answer).case).toBe(outcome);
-    }
-    expect(await s.cortex.mutable.get("ns", "once")).toBe(1);
+      for (const operations of messages) await t.ask(write(...operations));
+      return t.ask({ case: "commit", value: { requestId: "tx-2" } });
+    };
+    const first = await committed([put("once", 1), put("twice", 2)]);
+    expect(first.case).toBe("committed");
+    await s.cortex.mutable.set("ns", "once", 5);
+    // However its operations are spread over messages.
+    expect(await committed([put("once", 1)], [put("twice", 2)])).toEqual(first);
+    for (const other of [
+      [put("once", 2), put("twice", 2)],
+      [put("once", 1)],
+      [put("twice", 2), put("once", 1)],
+    ])
+      expect(await failing(committed(other))).toMatchObject({ reason: "REQUEST_ID_REUSED" });
+    expect(await s.cortex.mutable.get("ns", "once")).toBe(5);
   });
 
   it("under which nothing was committed begins a new transaction", async () => {

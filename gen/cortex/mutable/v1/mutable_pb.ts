@@ -1456,7 +1456,9 @@ export const TransactWriteSchema: GenMessage<TransactWrite> = /*@__PURE__*/
 export type TransactCommit = Message<"cortex.mutable.v1.TransactCommit"> & {
   /**
    * The request id of this commit: the server applies the commit once, and a later `begin` can ask for it
-   * (see TransactBegin). Another transaction must have another id. Unset: `begin` cannot ask for this commit.
+   * (see TransactBegin). If a transaction with the same operations was committed under it, the answer is the
+   * stored one, and this transaction is rolled back. With other operations: REQUEST_ID_REUSED. Unset: `begin`
+   * cannot ask for this commit.
    *
    * @generated from field: optional string request_id = 1;
    */
