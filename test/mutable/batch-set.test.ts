@@ -1,4 +1,6 @@
 import { expect, it } from "vitest";
+import { MutableStore } from "../../gen/cortex/mutable/v1/mutable_pb.js";
+import { Raw } from "../support/raw.js";
 import { serve } from "../support/server.js";
 
 const s = serve();
@@ -81,4 +83,36 @@ it("does not deadlock with a batch of the same keys in another order", async () 
   );
   await Promise.all(rounds);
   expect(new Set(await s.cortex.mutable.getMany("orders", keys)).size).toBe(1);
+});
+
+it("is refused as a whole if its reply would be larger than a caller can take, with the metadata that stays", async () => {
+  const metadata = { text: "m".repeat(60_000) };
+  const keys = Array.from({ length: 100 }, (_, i) => `k${i}`);
+  for (const key of keys) await s.cortex.mutable.set("large", key, 0, { metadata });
+  const entries = (count: number) =>
+    Object.fromEntries(keys.slice(0, count).map((key) => [key, 1]));
+  await expect(s.cortex.mutable.setMany("large", entries(100))).toFailWith("REPLY_TOO_LARGE");
+  expect(await s.cortex.mutable.getMany("large", ["k0", "k99"])).toEqual([0, 0]);
+  const raw = new Raw(s.address); // takes 4 MiB, as gRPC clients do by default
+  const request = (count: number) => ({
+    namespace: "large",
+    entries: keys.slice(0, count).map((key) => ({ key, valueJson: "1" })),
+  });
+  expect(await raw.call(MutableStore.method.batchSet, request(69), {})).not.toHaveProperty(
+    "reason",
+  );
+  expect(await raw.call(MutableStore.method.batchSet, request(70), {})).toMatchObject({
+    reason: "REPLY_TOO_LARGE",
+  });
+  // So is a commit.
+  const operations = keys.map((key) => ({
+    namespace: "large",
+    key,
+    operation: { case: "replace" as const, value: { valueJson: "2" } },
+  }));
+  expect(await raw.call(MutableStore.method.commit, { operations }, {})).toMatchObject({
+    details: { reason: "REPLY_TOO_LARGE" },
+  });
+  raw.close();
+  expect(await s.cortex.mutable.get("large", "k99")).toBe(0);
 });

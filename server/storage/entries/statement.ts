@@ -95,7 +95,8 @@ export function statement(sql: Sql, writes: AtomicWrite[], wait: boolean): Fragm
     ), too_large as materialized ( -- writes whose replies are too large
       ${
         hasAtomic
-          ? sql`select write from states where atomic is not null and ${isComputed(sql)} group by write having sum(bytes) > ${replyBytesMax}`
+          ? sql`select write from states where atomic is not null and refusal is null and kind not in ('check', 'delete')
+              group by write having sum(${recordBytes(sql)}) > ${replyBytesMax}`
           : sql`select null::int as write where false`
       }
     )
@@ -183,6 +184,10 @@ function creatable(sql: Sql, wait: boolean): Fragment {
     ? sql`pg_advisory_xact_lock_shared(${lock})::text = ''`
     : sql`pg_try_advisory_xact_lock_shared(${lock})`;
 }
+
+/** The bytes of a row of `states` in a reply: its texts, and the most that times, numbers and tags take. */
+const recordBytes = (sql: Sql): Fragment =>
+  sql`bytes + octet_length(metadata::text) + octet_length(concat(namespace, key, user_id, agent_id, principal)) + 128`;
 
 /**
  * True if the database computed the value of a row of `states`. A value that the caller sent is not sent

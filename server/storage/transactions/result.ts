@@ -61,11 +61,14 @@ export function addedBy(results: StepResult[]): Amounts {
   return added;
 }
 
+const recordBytes = 128; // the most that times, numbers and tags take
+
 /** About how many bytes the result takes in a reply. */
 export const sizeOf = (result: StepResult): number => {
   const row = rowOf(result);
   if (!row) return 0;
-  return Buffer.byteLength(row.metadata) + Buffer.byteLength("data" in row ? row.data : row.value);
+  const texts = "data" in row ? [row.type, row.id, row.data] : [row.namespace, row.key, row.value];
+  return [...texts, row.metadata].reduce((sum, text) => sum + Buffer.byteLength(text), recordBytes);
 };
 
 export const rowOf = (result: StepResult) => ("stored" in result ? result.stored : result.row);
