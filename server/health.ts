@@ -1,5 +1,5 @@
-// `cortex-store health`: asks a server of this machine for its health. The exit code is 0 if it serves, otherwise
-// 1. The address is that of the settings, or else the one that the running server has noted.
+// `cortex-store health`: asks a server of this machine for its health. The exit code is 0 if it serves,
+// otherwise 1. The address is that of the settings, or else the one that the running server has noted.
 import { readFileSync } from "node:fs";
 import { Client, credentials, Metadata, type ServiceError } from "@grpc/grpc-js";
 import { service } from "grpc-health-check";

@@ -1,5 +1,5 @@
-// Parses flags and environment, and runs the server until it is stopped. With --workers N this process owns the
-// embedded Postgres, and N others serve.
+// Parses flags and environment, and runs the server until it is stopped. With --workers N this process owns
+// the embedded Postgres, and N others serve.
 import cluster from "node:cluster";
 import { resolve } from "node:path";
 import type { Logger } from "pino";
@@ -91,7 +91,9 @@ async function unlessStopped<T>(
   }
 }
 
-/** The embedded Postgres is imported only where it is used: with DATABASE_URL its npm package is not needed. */
+/**
+ * The embedded Postgres is imported only where it is used: with DATABASE_URL its npm package is not needed.
+ */
 async function startPostgres(config: Config, log: Logger, signal: AbortSignal): Promise<Embedded> {
   const { startEmbedded } = await import("./embedded/cluster.js");
   return startEmbedded(

@@ -1,5 +1,5 @@
-// A server notes its address in a file, so that `cortex-store health` finds it however the address was given. The
-// files are in a directory of the user's own, under the directory for temporary files.
+// A server notes its address in a file, so that `cortex-store health` finds it however the address was given.
+// The files are in a directory of the user's own, under the directory for temporary files.
 import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir, userInfo } from "node:os";

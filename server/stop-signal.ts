@@ -1,5 +1,5 @@
-// Stopping by a signal. The first SIGINT (Ctrl-C), SIGTERM or SIGHUP (the terminal was closed) asks the server
-// to drain. A second Ctrl-C stops it at once.
+// Stopping by a signal. The first SIGINT (Ctrl-C), SIGTERM or SIGHUP (the terminal was closed) asks the
+// server to drain. A second Ctrl-C stops it at once.
 
 export interface StopSignal {
   /** Aborts at the first signal. */
@@ -10,7 +10,8 @@ export interface StopSignal {
   readonly stoppingAtOnce: Promise<void> | undefined;
 }
 
-// One key press can arrive several times: npm passes on the Ctrl-C that the terminal has sent to all processes.
+// One key press can arrive several times: npm passes on the Ctrl-C that the terminal has sent to all
+// processes.
 const onePressMs = 1000;
 
 /** `stopAtOnce` runs at a second Ctrl-C; the process then ends with exit code 130. */

@@ -149,8 +149,8 @@ export interface Retention {
  * UNAVAILABLE, DATABASE_UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, and others that the proto of
  * ImmutableStore names for every RPC, such as RATE_LIMITED.
  *
- * Data and metadata may hold bigints. An integer of more than 2^53 is read as a bigint; for other numbers
- * with too many digits see `exactNumbers` of CortexOptions.
+ * Data and metadata may hold bigints. An integer that a number cannot hold is read as a bigint; for other
+ * numbers with too many digits see `exactNumbers` of CortexOptions.
  *
  * Types that begin with `$cortex/` are reserved for the server, such as `$cortex/audit`, its records of
  * purges and erasures. A call that names such a type needs the permission `admin`, else it throws

@@ -34,7 +34,7 @@ export interface ImmutableMetadata {
 /** The fields of every version. */
 interface Said<T> {
   version: number;
-  /** An integer of more than 2^53 is a bigint. */
+  /** An integer that a number cannot hold is a bigint. */
   data: T;
   /** The user the version belongs to; undefined: none. */
   userId?: string;

@@ -129,7 +129,7 @@ export class Mutable {
    * Reads a value and counts the access (`accessCount`, `lastAccessed`).
    *
    * @returns The value; null if the key does not exist, or if null is stored (`getRecord` tells these apart).
-   * An integer of more than 2^53 is a bigint.
+   * An integer that a number cannot hold is a bigint.
    *
    * ```ts
    * const qty = await cortex.mutable.get<number>("inventory", "widget-qty");
@@ -147,7 +147,7 @@ export class Mutable {
   /**
    * Reads a whole record without counting the access.
    *
-   * @returns The record; null if the key does not exist. An integer of more than 2^53 is a bigint.
+   * @returns The record; null if the key does not exist. An integer that a number cannot hold is a bigint.
    */
   async getRecord<T = any>(
     namespace: string,
@@ -207,8 +207,8 @@ export class Mutable {
    * increment is lost.
    *
    * @param amount A number, a bigint, or decimal text for more digits than a number holds. Default: 1.
-   * @returns The record as stored. A result of more than 2^53 is a bigint: `increment<bigint>` gives it that
-   * type.
+   * @returns The record as stored. A result that a number cannot hold is a bigint: `increment<bigint>` gives
+   * it that type.
    * @throws KEY_NOT_FOUND (unless createIfMissing, which starts from 0), VALUE_NOT_NUMERIC, INVALID_AMOUNT,
    * NUMBER_OUT_OF_RANGE, REVISION_MISMATCH (ifRevision).
    */

@@ -8,7 +8,7 @@ import type { Json } from "../core/json.js";
 export interface MutableRecord<T = any> {
   namespace: string;
   key: string;
-  /** An integer of more than 2^53 is a bigint. */
+  /** An integer that a number cannot hold is a bigint. */
   value: T;
   /** The user the entry belongs to; undefined: none. */
   userId?: string;

@@ -22,7 +22,7 @@ import {
 export interface User {
   /** 1 to 256 bytes of UTF-8, unique in the tenant. */
   id: string;
-  /** `{}` if none was given. An integer of more than 2^53 is a bigint. */
+  /** `{}` if none was given. An integer that a number cannot hold is a bigint. */
   profile: Record<string, unknown>;
   createdAt: Date;
   updatedAt: Date;

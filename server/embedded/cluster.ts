@@ -24,8 +24,8 @@ import {
 export interface Embedded {
   url: string;
   /**
-   * Stops Postgres. `fast` ends its sessions and writes everything to the data files. `immediate` does not, so
-   * the next start recovers from the write-ahead log, as after a crash.
+   * Stops Postgres. `fast` ends its sessions and writes everything to the data files. `immediate` does not,
+   * so the next start recovers from the write-ahead log, as after a crash.
    */
   stop(mode?: "fast" | "immediate"): Promise<void>;
 }
@@ -52,8 +52,8 @@ const postgresSettings = {
 };
 
 /**
- * Starts the Postgres of the data directory, which then accepts `connections` connections. Ends soon, with an error,
- * when the signal aborts.
+ * Starts the Postgres of the data directory, which then accepts `connections` connections. Ends soon, with an
+ * error, when the signal aborts.
  */
 export async function startEmbedded(
   dataDir: string,

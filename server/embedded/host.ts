@@ -201,9 +201,9 @@ export function execute(
 }
 
 /**
- * A plain path of the data directory: the directory itself or, if its path does not do, a short link to it. The path
- * may be too long for a socket, or have characters that mean something to the driver (a comma) or to the shell that
- * pg_ctl uses (`$`).
+ * A plain path of the data directory: the directory itself or, if its path does not do, a short link to it.
+ * The path may be too long for a socket, or have characters that mean something to the driver (a comma) or to
+ * the shell that pg_ctl uses (`$`).
  */
 export async function plainPath(data: string) {
   const isShort = Buffer.byteLength(join(data, ".s.PGSQL.5432")) <= socketPathBytesMax;

@@ -54,8 +54,8 @@ export const isDatabaseLost = (error: unknown): boolean =>
   notSent.has(codeOf(error) ?? "") || isConnectionLost(error);
 
 /**
- * True if Postgres refused the statement for its content, so nothing of it was done. (Classes 08, 533, 57 and 58
- * are about the state of Postgres itself.)
+ * True if Postgres refused the statement for its content, so nothing of it was done. (Classes 08, 533, 57 and
+ * 58 are about the state of Postgres itself.)
  */
 export const isRefused = (error: unknown): boolean =>
   error instanceof postgres.PostgresError && !/^(08|533|57|58)/.test(error.code);

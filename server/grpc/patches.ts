@@ -39,8 +39,8 @@ BaseServerInterceptingCall.prototype.sendStatus = function (status) {
   );
 };
 
-// grpc-js waits for a deadline by a timer, which takes 24.8 days at most. A longer timeout would end the call at
-// once, so it is shortened.
+// grpc-js waits for a deadline by a timer, which takes 24.8 days at most. A longer timeout would end the call
+// at once, so it is shortened.
 const prototype = BaseServerInterceptingCall.prototype as unknown as {
   handleTimeoutHeader(header: unknown): void;
 };

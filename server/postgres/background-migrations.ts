@@ -1,6 +1,6 @@
-// Applies the migrations that rewrite data, named `….background.sql`, while the server serves. A file rewrites one
-// batch of rows, in a transaction, and is run again until no row is left. A file that says `concurrently` builds an
-// index without blocking writes.
+// Applies the migrations that rewrite data, named `….background.sql`, while the server serves. A file
+// rewrites one batch of rows, in a transaction, and is run again until no row is left. A file that says
+// `concurrently` builds an index without blocking writes.
 import { readFile } from "node:fs/promises";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Logger } from "pino";

@@ -1,4 +1,5 @@
-// Says in one sentence why Postgres cannot be used, where it is, and what to do. No sentence shows a password.
+// Says in one sentence why Postgres cannot be used, where it is, and what to do. No sentence shows a
+// password.
 import { codeOf, isDatabaseLost } from "../errors/sqlstate.js";
 
 /** Where a database is, from its URL. */

@@ -25,8 +25,8 @@ export interface Migrated {
 
 /**
  * Applies the files of `migrations/` that the database does not have yet, in order, each in one transaction
- * with its record. Those that rewrite data are left to `background-migrations.ts`. Servers that start together
- * take turns: an advisory lock sees to it.
+ * with its record. Those that rewrite data are left to `background-migrations.ts`. Servers that start
+ * together take turns: an advisory lock sees to it.
  */
 export async function migrate(sql: Sql, log: Logger, signal?: AbortSignal): Promise<Migrated> {
   const files = await migrationFiles();

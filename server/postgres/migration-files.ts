@@ -1,5 +1,5 @@
-// The files of `migrations/`. A file is applied when a server starts, or in the background after the start if its
-// name ends in `.background.sql`.
+// The files of `migrations/`. A file is applied when a server starts, or in the background after the start if
+// its name ends in `.background.sql`.
 import { readdir } from "node:fs/promises";
 
 const directory = new URL("./migrations/", import.meta.url);

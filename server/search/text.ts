@@ -155,8 +155,9 @@ export function beginning(text: string, term: string): number {
 }
 
 /**
- * JSON text that Postgres can store as jsonb, and that is equal for equal values only. Postgres takes neither U+0000
- * nor half of a surrogate pair, and jsonb has no numbers of any size. These are written behind `escaped`.
+ * JSON text that Postgres can store as jsonb, and that is equal for equal values only. Postgres takes neither
+ * U+0000 nor half of a surrogate pair, and jsonb has no numbers of any size. These are written behind
+ * `escaped`.
  */
 export function comparable(value: unknown): string {
   return JSON.stringify(value, (_, member) => {

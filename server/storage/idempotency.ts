@@ -13,8 +13,8 @@ export interface IdempotencyKey {
   /** Its digest, under which the reply is stored. */
   id: string;
   /**
-   * A digest of the RPC and the request: another request under the same id is refused. That of Transact has two
-   * parts, `caller.content`. With the first part alone, the content may be any.
+   * A digest of the RPC and the request: another request under the same id is refused. That of Transact has
+   * two parts, `caller.content`. With the first part alone, the content may be any.
    */
   fingerprint: string;
 }

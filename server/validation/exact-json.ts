@@ -1,5 +1,5 @@
-// JSON whose numbers keep the text in which they were written. JSON.parse makes doubles of them, which hold 15 to
-// 17 digits.
+// JSON whose numbers keep the text in which they were written. JSON.parse makes doubles of them, which hold
+// 15 to 17 digits.
 
 /** A number that JavaScript would write otherwise, such as 19.90 or 653247040368672769. */
 export class NumberText {
@@ -31,8 +31,8 @@ export function parseExactly(json: string, parsed?: unknown): unknown {
 }
 
 /**
- * A number as text that is the same for equal numbers only. A number that a double holds is its shortest text,
- * any other one is its digits and a power of ten.
+ * A number as text that is the same for equal numbers only. A number that a double holds is its shortest
+ * text, any other one is its digits and a power of ten.
  */
 export function canonicalNumber(text: string): string {
   const double = Number(text);

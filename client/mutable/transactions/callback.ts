@@ -29,7 +29,10 @@ export interface Transaction {
    * bigint.
    */
   get<T = any>(namespace: string, key: string): T | null;
-  /** The values in the order of the keys, as `get` gives them. An integer of more than 2^53 is a bigint. */
+  /**
+   * The values in the order of the keys, as `get` gives them. An integer that a number cannot hold is a
+   * bigint.
+   */
   getMany<T = any>(namespace: string, keys: readonly string[]): (T | null)[];
   /**
    * The entries of a namespace by key, as this transaction sees them. Nobody else can create a key in the
