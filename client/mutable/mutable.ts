@@ -454,8 +454,8 @@ export class Mutable {
    * Reads several keys in one snapshot, without counting accesses.
    *
    * @param keys At most 1000.
-   * @returns The values in the order of the keys; null for a key that does not exist. An integer of more than
-   * 2^53 is a bigint.
+   * @returns The values in the order of the keys; null for a key that does not exist. An integer that a
+   * number cannot hold is a bigint.
    * @throws INVALID_BATCH (too many keys), REPLY_TOO_LARGE (more than 4 MiB: ask for fewer).
    */
   async getMany<T = any>(

@@ -25,8 +25,8 @@ export interface TransactionEntry<T = any> {
  */
 export interface Transaction {
   /**
-   * The value, as this transaction sees it; null if the key does not exist. An integer of more than 2^53 is a
-   * bigint.
+   * The value, as this transaction sees it; null if the key does not exist. An integer that a number cannot
+   * hold is a bigint.
    */
   get<T = any>(namespace: string, key: string): T | null;
   /**
