@@ -35,7 +35,6 @@ export function connect(url: string, options: Options): Sql {
  */
 // The driver leaves out a parameter that is the number 0.
 const ownSession = {
-  application_name: "cortex-store",
   search_path: '"$user", public',
   TimeZone: "UTC",
   DateStyle: "ISO",

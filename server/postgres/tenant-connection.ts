@@ -35,6 +35,7 @@ export class TenantConnection {
         this.scope = undefined;
       },
       connection: {
+        application_name: "cortex-store",
         statement_timeout: Math.round(statementSeconds * 1000),
         ...parameters,
         ...(!allTenants && tenantViews),

@@ -125,6 +125,12 @@ export async function once<Reply>(
 // the same row; foreign_key_violation: a rival deleted the user. Each rolled everything back.
 const conflictCodes = new Set(["40P01", "40001", "23505", "23503"]);
 
+/** A constraint failed (class 23) as a rival committed first. All is rolled back, so it can run again. */
+export function toConflict(error: unknown): never {
+  if (codeOf(error)?.startsWith("23")) throw new CortexError("CONFLICT", {}, { cause: error });
+  throw error;
+}
+
 const lostToRival = (error: unknown): boolean =>
   error instanceof CortexError
     ? error.reason === "CONFLICT"

@@ -3,9 +3,9 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterEach, describe, expect, it } from "vitest";
-import type { Operation } from "../../gen/cortex/mutable/v1/mutable_pb.js";
+import { MutableStore, type Operation } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import { cleanEnvironment, root } from "../support/process.js";
-import { type Failure, RawTransaction } from "../support/raw.js";
+import { type Failure, Raw, RawTransaction } from "../support/raw.js";
 import { serve } from "../support/server.js";
 
 const s = serve({ transactionsMax: 4, transactionIdleSeconds: 1.5, transactionSeconds: 4 });
@@ -439,6 +439,59 @@ describe("a request id", () => {
 
   it("under which nothing was committed begins a new transaction", async () => {
     const t = await begun({ requestId: "tx-new" });
+    expect((await t.ask(commit)).case).toBe("committed");
+  });
+});
+
+describe("an entry that a transaction has seen, and that expires before the commit,", () => {
+  it.each(["read", "list"])("makes it a conflict: by %s", async (how) => {
+    await s.cortex.mutable.set("lease", "mine", 1, { ttlSeconds: 0.4 });
+    const t = await begun();
+    const seen =
+      how === "read"
+        ? await t.ask({ case: "read", value: { keys: [{ namespace: "lease", key: "mine" }] } })
+        : await t.ask({ case: "list", value: { namespace: "lease" } });
+    expect(
+      JSON.stringify(seen, (_, value) => (typeof value === "bigint" ? `${value}` : value)),
+    ).toContain('"mine"');
+    await t.ask(write(put("guarded", 1)));
+    await pause(500);
+    expect(await failing(t.ask(commit))).toMatchObject({ reason: "CONFLICT" });
+    expect(await s.cortex.mutable.exists("ns", "guarded")).toBe(false);
+  });
+
+  it("makes it a conflict: by a precondition of a commit that waits for a record", async () => {
+    await s.cortex.immutable.store({ type: "t", id: "held", data: {} });
+    await s.cortex.mutable.set("lease", "mine", 1, { ttlSeconds: 1 });
+    const holder = await s.sql.reserve();
+    await holder`begin`;
+    await holder`select from immutable where id = 'held' for update`;
+    const raw = new Raw(s.address);
+    const committed = raw.call(
+      MutableStore.method.commit,
+      {
+        preconditions: [
+          { namespace: "lease", key: "mine", condition: { case: "exists", value: true } },
+        ],
+        operations: [
+          { operation: { case: "store", value: { type: "t", id: "held", dataJson: "{}" } } },
+        ],
+      },
+      {},
+    );
+    await pause(1100);
+    await holder`rollback`;
+    holder.release();
+    expect(await committed).toMatchObject({ reason: "TRANSACTION_FAILED" });
+    raw.close();
+    expect((await s.cortex.immutable.get("t", "held"))?.version).toBe(1);
+  });
+
+  it("does not disturb one that commits in time", async () => {
+    await s.cortex.mutable.set("lease", "long", 1, { ttlSeconds: 60 });
+    const t = await begun();
+    await t.ask({ case: "read", value: { keys: [{ namespace: "lease", key: "long" }] } });
+    await t.ask(write(put("guarded", 1)));
     expect((await t.ask(commit)).case).toBe("committed");
   });
 });

@@ -21,7 +21,7 @@ const ctrlC = "\x03";
 
 /** Starts a command in a terminal of its own, and waits until the server in it listens. */
 async function start(name: string, program: string, args: string[], env: NodeJS.ProcessEnv = {}) {
-  const dataDir = join(directory.path, name);
+  const dataDir = join(directory.path, name.replaceAll(" ", "-"));
   const settings = { CORTEX_DATA_DIR: dataDir, CORTEX_LISTEN: "127.0.0.1:0", ...env };
   const terminal = spawn(program, args, { cwd: root, env: { ...cleanEnvironment(), ...settings } });
   terminals.push(terminal);

@@ -2,6 +2,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { OperationResultSchema } from "../../../gen/cortex/mutable/v1/mutable_pb.js";
+import { CortexError } from "../../errors/reasons.js";
 import type { Amounts } from "../../runtime/quotas.js";
 import { toRecord } from "../entries/entry.js";
 import { type Cells, fromCells, type Result, toCells } from "../entries/reply.js";
@@ -72,3 +73,8 @@ export const sizeOf = (result: StepResult): number => {
 };
 
 export const rowOf = (result: StepResult) => ("stored" in result ? result.stored : result.row);
+
+export function checkReplySize(bytes: number, bytesMax: number): void {
+  if (bytes > bytesMax)
+    throw new CortexError("REPLY_TOO_LARGE", { limit: `${bytesMax}`, got: `${bytes}` });
+}

@@ -3,8 +3,8 @@
 // exist by a placeholder: an entry that has expired, so it is absent to everybody, and is deleted before the
 // commit. Whoever wants to create the key waits for the placeholder's row as for any other.
 import { createHash } from "node:crypto";
+import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { CortexError } from "../../errors/reasons.js";
-import { codeOf } from "../../errors/sqlstate.js";
 import type { Call } from "../../grpc/call.js";
 import { now, type Run } from "../../postgres/connection.js";
 import type { DatabaseTransaction } from "../../postgres/transaction.js";
@@ -24,10 +24,11 @@ import { readEntries } from "../entries/read.js";
 import { transactionFailed } from "../entries/refusal.js";
 import { creationLock } from "../entries/statement.js";
 import { entryWrites } from "../entries/write.js";
-import { type IdempotencyKey, storeReply } from "../idempotency.js";
-import { identityOf, type NewVersion } from "../versions/new-version.js";
-import { versionWrites } from "../versions/write.js";
-import { addedBy, rowOf, type StepResult, sizeOf, toReply } from "./result.js";
+import { type IdempotencyKey, storeReply, toConflict } from "../idempotency.js";
+import { identityOf } from "../versions/new-version.js";
+import { lockRecords, versionWrites } from "../versions/write.js";
+import { addedBy, checkReplySize, rowOf, type StepResult, sizeOf, toReply } from "./result.js";
+import { SeenExpiry } from "./seen-expiry.js";
 import { stepName, type TransactionStep } from "./step.js";
 
 type Failed = (error: CortexError, index: number) => CortexError;
@@ -47,6 +48,7 @@ export class Session {
   /** About the bytes of its results: the reply to its commit holds all of them. */
   #bytes = 0;
   #transaction: DatabaseTransaction | undefined;
+  readonly #expiry = new SeenExpiry();
   /** The most that it has added. No measurement of the tenant's rows sees that before the commit. */
   readonly #added: Amounts = { keys: 0, bytes: 0, versions: 0 };
 
@@ -56,7 +58,10 @@ export class Session {
 
   async read(keys: EntryKey[]) {
     const { messageBytesMax } = this.#call.server.config;
-    return this.#locking(keys, (run) => readEntries(run, keys, messageBytesMax));
+    const results = await this.#locking(keys, (run) => readEntries(run, keys, messageBytesMax));
+    for (const { record } of results)
+      if (record?.expireTime) this.#expiry.note(timestampDate(record.expireTime));
+    return results;
   }
 
   /** Lists and locks the entries that match. Nobody else creates a key there until the transaction ends. */
@@ -82,10 +87,12 @@ export class Session {
     );
     this.#own(found.map(entryName));
     for (const entry of found) this.#locked.add(entryName(entry));
-    return run<EntryRow>(
+    const rows = await run<EntryRow>(
       (sql) => sql`
         select ${columns(sql)} from mutable m ${joinAccess(sql)} where ${matches(sql, filter)} order by m.key`,
     );
+    for (const { expire_at } of rows) this.#expiry.note(expire_at);
+    return rows;
   }
 
   /** Takes steps. The first `preconditions` of them are preconditions. */
@@ -128,6 +135,9 @@ export class Session {
     outcome.result.forEach((result, i) => {
       results[indexes[i] as number] = result;
     });
+    const checks = operations.filter(({ kind }) => kind === "check");
+    if (checks.length > 0)
+      await this.#expiry.noteChecked(await this.#begun([]), write.tenant, checks);
     this.#add(addedBy(results));
   }
 
@@ -208,6 +218,7 @@ export class Session {
         reply: toReply(this.results),
         userIds: [...new Set(this.results.flatMap((result) => rowOf(result)?.user_id ?? []))],
       }).catch(toConflict);
+    await this.#expiry.check(run);
     this.#transaction = undefined;
     await transaction.commit();
     this.#release();
@@ -280,29 +291,4 @@ export class Session {
       this.#names.add(name);
     }
   }
-}
-
-async function lockRecords(run: Run, versions: NewVersion[]): Promise<void> {
-  await run(
-    (sql) => sql`
-      select h.version
-      from unnest(
-        ${versions.map((v) => v.tenant)}::text[], ${versions.map((v) => v.type)}::text[], ${versions.map((v) => v.id)}::text[]
-      ) with ordinality as asked (tenant, type, id, number)
-      cross join lateral (
-        select h.version from immutable h where h.tenant = asked.tenant and h.type = asked.type and h.id = asked.id
-        for no key update
-      ) as h`,
-  );
-}
-
-function checkReplySize(bytes: number, bytesMax: number): void {
-  if (bytes > bytesMax)
-    throw new CortexError("REPLY_TOO_LARGE", { limit: `${bytesMax}`, got: `${bytes}` });
-}
-
-/** A constraint failed (class 23) as a rival committed first. All is rolled back, so it can run again. */
-function toConflict(error: unknown): never {
-  if (codeOf(error)?.startsWith("23")) throw new CortexError("CONFLICT", {}, { cause: error });
-  throw error;
 }

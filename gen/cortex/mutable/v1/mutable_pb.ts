@@ -2485,6 +2485,8 @@ export const MutableStore: GenService<{
    * - It may last 30 seconds in all, and 5 seconds between messages (settings of the server).
    * - A transaction waits for a key that another transaction has locked. It waits for its first lock in the
    *   server's memory, and for later locks in the database.
+   * - What it decides by is live: if an entry that it has read or listed expires before the commit, the commit
+   *   fails with CONFLICT.
    * - Deadlocks are found: one of the transactions fails with CONFLICT. It has changed nothing; begin it
    *   again.
    *
