@@ -93,7 +93,7 @@ it("is refused as a whole if its reply would be larger than a caller can take, w
     Object.fromEntries(keys.slice(0, count).map((key) => [key, 1]));
   await expect(s.cortex.mutable.setMany("large", entries(100))).toFailWith("REPLY_TOO_LARGE");
   expect(await s.cortex.mutable.getMany("large", ["k0", "k99"])).toEqual([0, 0]);
-  const raw = new Raw(s.address); // takes 4 MiB, as gRPC clients do by default
+  const raw = new Raw(s.address);
   const request = (count: number) => ({
     namespace: "large",
     entries: keys.slice(0, count).map((key) => ({ key, valueJson: "1" })),
