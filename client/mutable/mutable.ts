@@ -479,7 +479,8 @@ export class Mutable {
    * @param entries `{ key: value }`, or a list of `{ key, value, userId, metadata, ttlSeconds }`; at most
    * 1000, each key once.
    * @returns The records as stored, in the order of the entries.
-   * @throws INVALID_BATCH, and what `set` throws.
+   * @throws INVALID_BATCH, REPLY_TOO_LARGE (the records take more than 4 MiB together: nothing is stored), and
+   * what `set` throws.
    */
   async setMany(
     namespace: string,

@@ -2434,8 +2434,9 @@ export const MutableStore: GenService<{
   /**
    * Stores several keys of a namespace, all of them or none. The fields of an entry mean the same as in Set.
    *
-   * Fails with INVALID_BATCH (more than 1000 entries, a key twice) and with the reasons of Set. If an entry
-   * is not valid, `field` in the metadata of the error names it. Safe to repeat with `request_id`. Without
+   * Fails with INVALID_BATCH (more than 1000 entries, a key twice), REPLY_TOO_LARGE (the records with the
+   * metadata that stays take more than 4 MiB; nothing was stored) and with the reasons of Set. If an entry is
+   * not valid, `field` in the metadata of the error names it. Safe to repeat with `request_id`. Without
    * it, a repeat may undo a later write.
    *
    * @generated from rpc cortex.mutable.v1.MutableStore.BatchSet
