@@ -1,5 +1,6 @@
 /** The client of the Cortex Store: the store that teams of AI agents share their state through. */
 
+import { isAddress } from "./core/address.js";
 import type { TlsOptions, Token } from "./core/credentials.js";
 import { CortexError } from "./core/error.js";
 import { Json } from "./core/json.js";
@@ -189,9 +190,3 @@ function tlsOf(tls: boolean | TlsOptions | undefined): boolean | TlsOptions | un
 
 const invalid = (field: string, problem: string) =>
   new CortexError("INVALID_CONFIG", `${field} ${problem}`, { field, problem });
-
-function isAddress(address: string): boolean {
-  if (/^unix:./.test(address)) return true;
-  const [, port] = /^(?:[^\s:[\]/]+|\[[0-9a-fA-F:.%\w]+\]):(\d{1,5})$/.exec(address) ?? [];
-  return port !== undefined && Number(port) >= 1 && Number(port) <= 65_535;
-}

@@ -38,15 +38,22 @@ export async function runningServers(): Promise<ServerNote[]> {
   const notes = await Promise.all(
     files.map(async (file) => {
       const path = join(directory(), file);
-      if (isAlive(Number.parseInt(file, 10))) {
-        const note = JSON.parse(await readFile(path, "utf8")) as ServerNote;
-        if (await accepts(note.address)) return note;
-      }
+      const note = isAlive(Number.parseInt(file, 10)) ? await readNote(path) : undefined;
+      if (note && (await accepts(note.address))) return note;
       await rm(path, { force: true }); // its server was killed
       return undefined;
     }),
   );
   return notes.filter((note) => note !== undefined);
+}
+
+/** A note; undefined if it cannot be read, for example because its server was killed while it wrote. */
+async function readNote(path: string): Promise<ServerNote | undefined> {
+  try {
+    return JSON.parse(await readFile(path, "utf8")) as ServerNote;
+  } catch {
+    return undefined;
+  }
 }
 
 /** False if there is no directory, or another user made it: notes there are not to be trusted. */

@@ -1,6 +1,6 @@
 // The connection to the server: it is opened when it is first needed, and again after it was lost.
-import { isIP } from "node:net";
 import { Client, connectivityState, Metadata, status } from "@grpc/grpc-js";
+import { isLoopback, proxyOf } from "./address.js";
 import { channelOf, type Security } from "./credentials.js";
 import { CortexError, type ErrorDetails } from "./error.js";
 import { abortable, cancelled, checkSignal } from "./retry.js";
@@ -14,7 +14,7 @@ const ignore = () => {};
 export class Connection {
   readonly grpc: Client;
   #closed = false;
-  /** The search for a mistake in TLS that is under way. */
+  /** The search for a mistake in TLS that is under way: one for all calls that wait. */
   #tlsProblem: Promise<string | undefined> | undefined;
 
   constructor(
@@ -75,12 +75,16 @@ export class Connection {
   }
 
   #findTlsProblem(): Promise<string | undefined> {
-    // A proxy stands between, so a handshake with the server itself would say nothing.
-    const search = proxyOf(this.address) ? undefined : tlsProblem(this.address, this.tls);
-    this.#tlsProblem ??= Promise.resolve(search).finally(() => {
+    this.#tlsProblem ??= this.#searchTlsProblem().finally(() => {
       this.#tlsProblem = undefined;
     });
     return this.#tlsProblem;
+  }
+
+  async #searchTlsProblem(): Promise<string | undefined> {
+    // If a proxy stands between, a handshake with the server itself would say nothing.
+    if (proxyOf(this.address)) return undefined;
+    return tlsProblem(this.address, this.tls).catch(() => undefined); // nothing is found
   }
 
   /** Makes a call that does not wait for a connection, because that call fails with the reason. */
@@ -105,28 +109,6 @@ export class Connection {
       ...details,
     });
   }
-}
-
-const hostOf = (address: string) => address.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");
-
-/** True if the address is one of this machine: no proxy can reach it. */
-const isLoopback = (address: string) => {
-  const host = hostOf(address);
-  return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
-};
-
-/**
- * The proxy that gRPC uses for the address, with the variable that names it; undefined if it uses none. gRPC
- * reads the same variables.
- */
-function proxyOf(address: string): string | undefined {
-  const { env } = process;
-  const name = ["grpc_proxy", "https_proxy", "http_proxy"].find((name) => env[name]);
-  if (!name || isLoopback(address) || address.startsWith("unix:")) return undefined;
-  const excepted = (env.no_grpc_proxy || env.no_proxy || "").split(",");
-  if (excepted.some((suffix) => suffix !== "" && hostOf(address).endsWith(suffix)))
-    return undefined;
-  return `${URL.canParse(env[name] ?? "") ? new URL(env[name] ?? "").host : "that cannot be parsed"} (${name})`;
 }
 
 /** The text of gRPC without what only its developers need. */

@@ -1,7 +1,14 @@
 // Converts values to JSON text and back. Throws if the text would silently drop or change a part of the
 // value; the error has the path to that part.
 import { CortexError } from "./error.js";
-import { ExactNumber, isNumberOf, type NumberTexts, parse, textsOf } from "./numbers.js";
+import {
+  ExactNumber,
+  isNumberOf,
+  type NumberTexts,
+  type ParsedJson,
+  parse,
+  textsOf,
+} from "./numbers.js";
 
 const depthMax = 1000; // the server's limit
 
@@ -17,9 +24,14 @@ export class Json {
    * equal numbers.
    */
   parse<T>(text: string, name?: string): T {
-    const { value, texts } = parse(text, this.exactNumbers ? "exact" : "bigint");
+    const { value, texts } = this.read(text);
     if (name !== undefined) this.#known.note(name, texts);
     return value as T;
+  }
+
+  /** Parses JSON text. Gives the texts of its numbers too. */
+  read(text: string): ParsedJson {
+    return parse(text, this.exactNumbers ? "exact" : "bigint");
   }
 
   /** The texts of the numbers that were last read from the place. */
@@ -27,10 +39,6 @@ export class Json {
     return this.#known.get(name);
   }
 }
-
-/** The texts of the numbers in JSON text. */
-export const textsIn = (json: string | undefined): NumberTexts | undefined =>
-  json === undefined ? undefined : parse(json, "bigint").texts;
 
 const namesMax = 1000;
 const textsMax = 100_000;

@@ -23,6 +23,11 @@ export class ExactNumber {
  */
 export type NumberTexts = string | Map<string, NumberTexts>;
 
+export interface ParsedJson {
+  value: unknown;
+  texts?: NumberTexts;
+}
+
 /**
  * How a number that does not fit in a JavaScript number is read. `bigint`: a bigint if it is an integer, else
  * the nearest number. `exact`: a bigint if it is an integer, else an ExactNumber. `text`: an ExactNumber,
@@ -43,7 +48,7 @@ const textsByObject = new WeakMap<object, Map<string, NumberTexts>>();
 export const textsOf = (value: object) => textsByObject.get(value);
 
 /** Parses JSON text. */
-export function parse(json: string, reading: Reading): { value: unknown; texts?: NumberTexts } {
+export function parse(json: string, reading: Reading): ParsedJson {
   if (!suspicious.test(json)) return { value: JSON.parse(json) };
   let found = false;
   // JSON.parse takes these numbers as strings with a mark, so that their text is not lost.
@@ -56,7 +61,7 @@ export function parse(json: string, reading: Reading): { value: unknown; texts?:
 }
 
 /** Puts numbers in the place of the marked strings. */
-function restored(value: unknown, reading: Reading): { value: unknown; texts?: NumberTexts } {
+function restored(value: unknown, reading: Reading): ParsedJson {
   if (typeof value === "string" && value.startsWith(mark)) {
     const text = value.slice(mark.length);
     return { value: numberOf(text, reading), texts: text };
@@ -98,9 +103,16 @@ function decimalOf(text: string): Decimal {
   const [, sign = "", whole = "", fraction = "", power = "0"] =
     /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(text) ?? [];
   const all = `${whole}${fraction}`.replace(/^0+/, "");
-  const digits = all.replace(/0+$/, "");
+  const digits = withoutFinalZeros(all);
   if (digits === "") return { sign: "", digits, exponent: 0 };
   return { sign, digits, exponent: Number(power) - fraction.length + all.length - digits.length };
+}
+
+/** A loop, because the time of /0+$/ grows with the square of the zeros, of which there may be a million. */
+export function withoutFinalZeros(digits: string): string {
+  let end = digits.length;
+  while (digits[end - 1] === "0") end--;
+  return digits.slice(0, end);
 }
 
 const isSame = (a: Decimal, b: Decimal) =>

@@ -2,6 +2,7 @@
 // gRPC itself reports only that a connection failed, and tries again until the deadline.
 import { isIP } from "node:net";
 import { connect, type PeerCertificate } from "node:tls";
+import { placeOf } from "./address.js";
 import type { TlsOptions } from "./credentials.js";
 
 const handshakeMs = 1000;
@@ -32,18 +33,6 @@ export async function tlsProblem(
   return undefined;
 }
 
-interface Place {
-  host: string;
-  port: number;
-}
-
-/** Host and port of an address of gRPC; undefined if it has another form, such as `unix:`. */
-function placeOf(address: string): Place | undefined {
-  const [, six, host = six, port] =
-    /^(?:dns:(?:\/\/[^/]*\/)?)?(?:\[([^\]]+)\]|([^:/]+)):(\d+)$/.exec(address) ?? [];
-  return host === undefined ? undefined : { host, port: Number(port) };
-}
-
 interface Handshake {
   /** The server's certificate, if the handshake succeeded. */
   certificate?: PeerCertificate;
@@ -55,7 +44,10 @@ interface Handshake {
 }
 
 /** Makes a TLS handshake, and waits for the first bytes of the server, which every HTTP/2 server sends. */
-function handshake({ host, port }: Place, options: TlsOptions): Promise<Handshake> {
+function handshake(
+  { host, port }: { host: string; port: number },
+  options: TlsOptions,
+): Promise<Handshake> {
   const { ca, cert, key, serverName = host } = options;
   return new Promise((resolve) => {
     const socket = connect({

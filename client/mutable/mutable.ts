@@ -470,7 +470,9 @@ export class Mutable {
     };
     const { results } = await this.#transport.unary(rpc.batchGet, request, options);
     const { json } = this.#transport;
-    return results.map(({ record }) => (record ? toRecord<T>(record, json).value : null));
+    return results.map(({ record }) =>
+      record ? json.parse<T>(record.valueJson, valueName(record.namespace, record.key)) : null,
+    );
   }
 
   /**

@@ -1,7 +1,8 @@
 // Runs the updaters of update(fn). The outcome of each is a new value as JSON text, or the error with which
 // its update fails.
 import { CortexError, messageOf } from "../core/error.js";
-import { type Json, textsIn, toJson } from "../core/json.js";
+import { type Json, toJson } from "../core/json.js";
+import type { NumberTexts, ParsedJson } from "../core/numbers.js";
 import type { Computed, PendingUpdate } from "./pending-update.js";
 import type { OperationInit, ReadState } from "./transactions/locked.js";
 
@@ -21,10 +22,11 @@ export async function compute(
   let chars = 0;
   for (const update of updates) {
     if (computed.length === batchMax || chars > batchCharsMax) break;
-    const next = runUpdater(json, update, reader);
+    const read = json === undefined ? undefined : reader.read(json);
+    const next = runUpdater(read, update);
     if (update.settled) continue; // the updater itself has cancelled its call
     if (isPromise(next)) {
-      if (computed.length === 0) return outcomeOf(update, json, next);
+      if (computed.length === 0) return outcomeOf(update, read?.texts, next);
       Promise.resolve(next).catch(() => {});
       break; // it runs again, alone, in the next round
     }
@@ -42,12 +44,11 @@ export const isPromise = (value: unknown): value is PromiseLike<unknown> =>
   typeof (value as { then?: unknown } | null | undefined)?.then === "function";
 
 function runUpdater(
-  json: string | undefined,
+  read: ParsedJson | undefined,
   update: PendingUpdate,
-  reader: Json,
 ): Computed | PromiseLike<unknown> {
   const { namespace, key, updater, options } = update;
-  if (json === undefined && !options.createIfMissing) {
+  if (read === undefined && !options.createIfMissing) {
     const error = new CortexError(
       "KEY_NOT_FOUND",
       `nothing is stored under ${JSON.stringify(namespace)} / ${JSON.stringify(key)}; { createIfMissing: true } creates it`,
@@ -56,8 +57,8 @@ function runUpdater(
     return { update, error };
   }
   try {
-    const next = updater(json === undefined ? null : reader.parse(json)) as unknown;
-    return isPromise(next) ? next : computedOf(next, json, update);
+    const next = updater(read === undefined ? null : read.value) as unknown;
+    return isPromise(next) ? next : computedOf(next, read?.texts, update);
   } catch (error) {
     return { update, error: updaterThrew(error, update) };
   }
@@ -69,7 +70,7 @@ function runUpdater(
  */
 function outcomeOf(
   update: PendingUpdate,
-  before: string | undefined,
+  before: NumberTexts | undefined,
   next: PromiseLike<unknown>,
 ): Promise<Computed[]> {
   const computed = Promise.resolve(next).then(
@@ -82,9 +83,13 @@ function outcomeOf(
   return Promise.race([computed, givenUp]);
 }
 
-function computedOf(value: unknown, before: string | undefined, update: PendingUpdate): Computed {
+function computedOf(
+  value: unknown,
+  before: NumberTexts | undefined,
+  update: PendingUpdate,
+): Computed {
   try {
-    return { update, json: toJson(value, "value", textsIn(before)) };
+    return { update, json: toJson(value, "value", before) };
   } catch (error) {
     return { update, error: error instanceof CortexError ? error : updaterThrew(error, update) };
   }

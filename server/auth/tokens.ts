@@ -114,8 +114,9 @@ function refusal(error: unknown, { issuer, audience }: TokenOptions): CortexErro
   switch (error instanceof errors.JOSEError ? error.code : undefined) {
     case "ERR_JWS_SIGNATURE_VERIFICATION_FAILED":
     case "ERR_JWKS_NO_MATCHING_KEY":
-    case "ERR_JWKS_MULTIPLE_MATCHING_KEYS":
       return as("is not signed by a key that this server trusts");
+    case "ERR_JWKS_MULTIPLE_MATCHING_KEYS":
+      return as("does not say in its header kid which of several keys signed it");
     case "ERR_JOSE_ALG_NOT_ALLOWED":
       return as("is signed with an algorithm that this server does not accept");
     case "ERR_JWS_INVALID":

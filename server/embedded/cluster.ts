@@ -70,7 +70,7 @@ export async function startEmbedded(
   const giveUp = () => void postgres.stop("fast");
   signal?.addEventListener("abort", giveUp, { once: true });
   try {
-    await postgres.ensure();
+    if (!signal?.aborted) await postgres.ensure();
     if (signal?.aborted) throw new EmbeddedError("it was stopped while it started");
   } catch (error) {
     await postgres.stop("fast");
@@ -91,6 +91,8 @@ export async function startEmbedded(
 class Postgres {
   #owner: Sql | undefined;
   #launched = false;
+  /** While a Postgres is being launched: the process id in its lock file before; 0 if there was none. */
+  #pidBefore: number | undefined;
   #recovering: Promise<void> | undefined;
   #stopping = false;
 
@@ -131,7 +133,8 @@ class Postgres {
   async stop(mode: "fast" | "immediate"): Promise<void> {
     this.#stopping = true;
     if (mode === "fast") await this.#recovering;
-    const ours = this.#owner !== undefined || this.#launched;
+    const isLaunching = this.#pidBefore !== undefined && (await this.#pid()) !== this.#pidBefore;
+    const ours = this.#owner !== undefined || this.#launched || isLaunching;
     await this.#owner?.end({ timeout: 1 });
     if (ours) await this.#control("stop", `--mode=${mode}`, "--wait", "--timeout=30");
   }
@@ -189,7 +192,7 @@ class Postgres {
       const seconds = Math.round((performance.now() - startedAt) / 1000);
       this.log.info({ seconds }, "Postgres is still starting: after a crash it first recovers");
     }, reportMs);
-    this.#launched = true; // from here on, stop() has something to stop
+    this.#pidBefore = await this.#pid();
     const { code, output } = await this.#control(
       "start",
       "--wait",
@@ -197,8 +200,11 @@ class Postgres {
       `--log=${log}`,
       `--options=${settings.map(([name, value]) => `-c ${name}=${value}`).join(" ")}`,
     ).finally(() => clearInterval(report));
-    if (code === 0) return undefined;
-    this.#launched = false;
+    this.#pidBefore = undefined;
+    if (code === 0) {
+      this.#launched = true;
+      return undefined;
+    }
     const tail = await readFile(log, "utf8").catch(() => "");
     return problemIn(`${output}\n${tail.slice(-2000)}`);
   }
@@ -206,10 +212,16 @@ class Postgres {
   /** Removes a lock file whose process id now belongs to another program, for example in a new container. */
   async #removeStaleLock(): Promise<void> {
     const lock = join(this.data, "postmaster.pid");
-    const pid = Number.parseInt(await readFile(lock, "utf8").catch(() => ""), 10);
-    if (!Number.isInteger(pid)) return;
+    const pid = await this.#pid();
+    if (pid === 0) return;
     const program = await readFile(`/proc/${pid}/comm`, "utf8").catch(() => undefined);
     if (program !== undefined && program.trim() !== "postgres") await rm(lock, { force: true });
+  }
+
+  /** The process id in the lock file of Postgres; 0 if there is none. */
+  async #pid(): Promise<number> {
+    const text = await readFile(join(this.data, "postmaster.pid"), "utf8").catch(() => "");
+    return Number.parseInt(text, 10) || 0;
   }
 
   #control(...args: string[]): Promise<{ code: number; output: string }> {

@@ -41,17 +41,17 @@ BaseServerInterceptingCall.prototype.sendStatus = function (status) {
 
 // grpc-js waits for a deadline by a timer, which takes 24.8 days at most. A longer timeout would end the call
 // at once, so it is shortened.
+const timeoutSecondsMax = 2_147_483;
 const prototype = BaseServerInterceptingCall.prototype as unknown as {
   handleTimeoutHeader(header: unknown): void;
 };
 const { handleTimeoutHeader } = prototype;
 prototype.handleTimeoutHeader = function (header) {
-  const [, amount, unit = ""] = /^(\d{1,8})([HMS])$/.exec(String(header)) ?? [];
-  const seconds = Number(amount) * ({ H: 3600, M: 60 }[unit] ?? 1);
+  // The pattern is that of grpc-js. Of the smaller units, no amount is too long.
+  const [, amount, unit = ""] = /(\d{1,8})\s*([HMSmun])/.exec(String(header)) ?? [];
+  const seconds = Number(amount) * ({ H: 3600, M: 60, S: 1 }[unit] ?? 0);
   handleTimeoutHeader.call(this, seconds > timeoutSecondsMax ? `${timeoutSecondsMax}S` : header);
 };
-const timeoutSecondsMax = 2_147_483;
-
 interface ReflectionInsides {
   files: Record<string, object>;
   fileEncodings: Map<object, Uint8Array>;

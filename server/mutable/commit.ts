@@ -8,8 +8,7 @@ import { entryWrites } from "../storage/entries/write.js";
 import { type IdempotencyKey, idempotencyKey, once } from "../storage/idempotency.js";
 import { fromReply, type StepResult, toMessages } from "../storage/transactions/result.js";
 import { Session } from "../storage/transactions/session.js";
-import { parseSteps, type TransactionStep } from "../storage/transactions/step.js";
-import { identityOf } from "../storage/versions/new-version.js";
+import { parseSteps, stepIdentity, type TransactionStep } from "../storage/transactions/step.js";
 import { writeOnce } from "../storage/write-path.js";
 import * as check from "../validation/fields.js";
 
@@ -23,8 +22,7 @@ export async function commit(request: CommitRequest, call: Call) {
     parsePrecondition(call.caller.tenant, precondition, `preconditions[${i}].`),
   );
   const steps = [...preconditions, ...operations];
-  const identity = steps.map((step) => (step.kind === "store" ? identityOf(step) : step));
-  const key = idempotencyKey(requestId, "Commit", identity);
+  const key = idempotencyKey(requestId, "Commit", steps.map(stepIdentity));
   const onEntries = steps.filter((step) => step.kind !== "store");
   // A commit of entries alone is one statement. With versions, it takes a database transaction.
   const results =

@@ -1,5 +1,6 @@
 // The conversation of Transact: the order of its messages, its time limits, and its end. What it does to the
 // database is in storage/transactions/session.ts.
+import { createHash } from "node:crypto";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import {
   FilterSchema,
@@ -13,7 +14,7 @@ import { parseFilter } from "../storage/entries/filter.js";
 import { findStoredReply, type IdempotencyKey, idempotencyKey } from "../storage/idempotency.js";
 import { fromReply, type StepResult, toMessages } from "../storage/transactions/result.js";
 import { Session } from "../storage/transactions/session.js";
-import { parseSteps } from "../storage/transactions/step.js";
+import { parseSteps, stepIdentity } from "../storage/transactions/step.js";
 import * as check from "../validation/fields.js";
 
 type Response = MessageInitShape<typeof TransactResponseSchema>["message"];
@@ -34,6 +35,7 @@ export async function* transact(requests: AsyncIterator<TransactRequest>, call: 
   const { signal } = call;
   const timer = setTimeout(() => call.fail(timeout("lasted too long", seconds)), seconds * 1000);
   const session = new Session(call);
+  const content = createHash("sha256");
   try {
     yield answer({ case: "begun", value: {} });
     for (;;) {
@@ -72,13 +74,16 @@ export async function* transact(requests: AsyncIterator<TransactRequest>, call: 
               field: "operations",
               problem: "are none",
             });
+          for (const step of steps) content.update(JSON.stringify(stepIdentity(step)));
           const results = toMessages(await session.write(steps));
           yield answer({ case: "written", value: { results } });
           break;
         }
         case "commit": {
           clearTimeout(timer); // a commit on its way is not cut off
-          const results = await commit(session, keyOf(message.value.requestId, call), call);
+          const callers = keyOf(message.value.requestId, call);
+          const key = callers && withContent(callers, content.digest("base64url"));
+          const results = await commit(session, key, call);
           yield answer({ case: "committed", value: { results: toMessages(results) } });
           return;
         }
@@ -102,10 +107,9 @@ export async function* transact(requests: AsyncIterator<TransactRequest>, call: 
  */
 async function commit(
   session: Session,
-  callers: IdempotencyKey | undefined,
+  key: IdempotencyKey | undefined,
   { caller, db }: Call,
 ): Promise<StepResult[]> {
-  const key = callers && session.withContent(callers);
   try {
     await session.commit(key);
     return session.results;
@@ -123,6 +127,11 @@ async function commit(
  */
 const keyOf = (requestId: string | undefined, { caller: { principal, reach } }: Call) =>
   idempotencyKey(requestId, "Transact", [principal, reach]);
+
+const withContent = (key: IdempotencyKey, content: string): IdempotencyKey => ({
+  ...key,
+  fingerprint: `${key.fingerprint}.${content}`,
+});
 
 const answer = (message: NonNullable<Response>) => ({ message });
 

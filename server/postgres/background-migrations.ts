@@ -45,6 +45,9 @@ async function run(
     const work = `apply the migration ${nameOf(file)} in the background`;
     while (!signal.aborted) {
       const sql = connect(url, { max: 1 });
+      // A stop waits for no statement: an index may take minutes to build.
+      const giveUp = () => void sql.end({ timeout: 0 });
+      signal.addEventListener("abort", giveUp, { once: true });
       try {
         if (await applyAlone(sql, file, log, signal)) {
           monitor.did(work);
@@ -53,6 +56,7 @@ async function run(
       } catch (error) {
         if (!signal.aborted) monitor.cannot(work, error);
       } finally {
+        signal.removeEventListener("abort", giveUp);
         await sql.end({ timeout: 1 });
       }
       await pause(retryMs, undefined, { signal }).catch(() => {});

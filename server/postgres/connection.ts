@@ -31,9 +31,9 @@ export function connect(url: string, options: Options): Sql {
 
 /**
  * The session parameters that every connection starts with, so that none depends on the defaults of the
- * database or the role: how values are written and compared, where tables are, how long to wait.
+ * database or the role: how values are written and compared, where tables are, how long to wait. (The driver
+ * leaves out a parameter that is the number 0.)
  */
-// The driver leaves out a parameter that is the number 0.
 const ownSession = {
   search_path: '"$user", public',
   TimeZone: "UTC",

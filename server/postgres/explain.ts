@@ -1,5 +1,6 @@
 // Says in one sentence why Postgres cannot be used, where it is, and what to do. No sentence shows a
 // password.
+import { userInfo } from "node:os";
 import { codeOf, isDatabaseLost } from "../errors/sqlstate.js";
 
 /** Where a database is, from its URL. */
@@ -17,7 +18,7 @@ export function placeOf(url: string): Place {
   const { hostname, port, pathname, username, searchParams } = new URL(url);
   const directory = searchParams.get("host");
   const host = directory ?? (hostname || "localhost");
-  const role = decodeURIComponent(username) || (process.env.USER ?? "(the URL names none)");
+  const role = decodeURIComponent(username) || process.env.PGUSER || userInfo().username; // as the driver does
   return {
     address: directory ?? `${host}:${port || "5432"}`,
     host,
@@ -53,7 +54,7 @@ const sentences: Record<string, Sentence> = {
       ? `Postgres at ${address} closed the connection (ECONNRESET): the URL asks for TLS (sslmode), and this Postgres may have none`
       : `Postgres at ${address} closed the connection (ECONNRESET): check that it is Postgres, and whether it asks for TLS`,
   "42704": ({ address }, message) =>
-    `Postgres at ${address} does not take a parameter of the URL (${message}): check what follows the ? in it`,
+    `Postgres at ${address} does not know what it is asked for (${message}): check the parameters after the ? of the URL`,
   "28P01": ({ address, role }) =>
     `Postgres at ${address} refused the password of the role ${role}: check the password in the URL`,
   "28000": ({ address, database, role }, message) =>

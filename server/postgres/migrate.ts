@@ -90,7 +90,8 @@ async function apply(sql: Sql, file: string, log: Logger): Promise<number> {
   try {
     await sql.begin(async (tx) => {
       await tx.unsafe(text);
-      await tx`insert into migration (name, server_version) values (${file}, ${version})`;
+      // The time is that after the locks of the migration: what an older server wrote is older.
+      await tx`insert into migration (name, server_version, applied_at) values (${file}, ${version}, clock_timestamp())`;
     });
   } finally {
     clearInterval(report);

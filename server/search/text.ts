@@ -162,10 +162,9 @@ export function beginning(text: string, term: string): number {
 export function comparable(value: unknown): string {
   return JSON.stringify(value, (_, member) => {
     if (typeof member === "string") return plain(member);
-    if (typeof member === "number") return Object.is(member, -0) ? 0 : member;
     if (member instanceof NumberText) {
       const number = canonicalNumber(member.text);
-      return String(Number(number)) === number ? Number(number) : `${escaped}n${number}`;
+      return typeof number === "number" ? number : `${escaped}n${number}`;
     }
     return typeof member === "object" && member !== null && !Array.isArray(member)
       ? Object.fromEntries(Object.entries(member).map(([name, of]) => [plain(name), of]))

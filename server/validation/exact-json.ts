@@ -30,14 +30,11 @@ export function parseExactly(json: string, parsed?: unknown): unknown {
   );
 }
 
-/**
- * A number as text that is the same for equal numbers only. A number that a double holds is its shortest
- * text, any other one is its digits and a power of ten.
- */
-export function canonicalNumber(text: string): string {
+/** A number, if a double holds it; else its digits and a power of ten, which are the same for equal numbers. */
+export function canonicalNumber(text: string): number | string {
   const double = Number(text);
   const exact = decimalOf(text);
-  return Number.isFinite(double) && decimalOf(String(double)) === exact ? String(double) : exact;
+  return Number.isFinite(double) && decimalOf(String(double)) === exact ? double : exact;
 }
 
 /** The sign, the digits without zeros at either end, and the power of ten. */
@@ -45,7 +42,9 @@ function decimalOf(text: string): string {
   const [, sign, whole = "", fraction = "", power = "0"] =
     /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(text) ?? [];
   const all = `${whole}${fraction}`.replace(/^0+/, "");
-  const digits = all.replace(/0+$/, "");
+  let end = all.length;
+  while (all[end - 1] === "0") end--; // the time of /0+$/ would grow with the square of the zeros
+  const digits = all.slice(0, end);
   if (digits === "") return "0e0";
   // A power can be too long for a number, too.
   const exponent = BigInt(power) - BigInt(fraction.length) + BigInt(all.length - digits.length);

@@ -2,6 +2,7 @@
 import { createServer, connect as dial, type Socket } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { proxyOf } from "../../client/core/address.js";
 import { Cortex, CortexError } from "../../client/index.js";
 import { cleanEnvironment, root, run } from "../support/process.js";
 import { serve } from "../support/server.js";
@@ -72,6 +73,26 @@ describe("a server that cannot be reached", () => {
   });
 });
 
+it("many calls that wait for a server make one search for a mistake in TLS", async () => {
+  let handshakes = 0;
+  const silent = createServer((socket) => {
+    socket.once("data", (bytes) => {
+      if (bytes[0] === 0x16) handshakes++; // a TLS handshake
+    });
+    socket.on("error", () => {});
+  });
+  await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
+  const { port } = silent.address() as { port: number };
+  const cortex = s.client({ address: `127.0.0.1:${port}`, timeoutMs: 1500 });
+  const calls = Array.from({ length: 200 }, () => cortex.mutable.get("ns", "k"));
+  for (const { reason } of (await Promise.allSettled(calls)) as PromiseRejectedResult[])
+    expect(reason).toMatchObject({ code: "UNAVAILABLE" });
+  expect(handshakes).toBeGreaterThan(0);
+  expect(handshakes).toBeLessThan(10);
+  await cortex.close();
+  silent.close();
+});
+
 describe("a proxy in the environment", () => {
   const variables = ["http_proxy", "https_proxy", "grpc_proxy", "no_proxy", "no_grpc_proxy"];
   afterEach(() => vi.unstubAllEnvs());
@@ -93,6 +114,28 @@ describe("a proxy in the environment", () => {
     await expect(cortex.mutable.get("proxy", "k")).rejects.toThrow(
       /^no server can be reached at store\.example:50051 through the proxy 127\.0\.0\.1:1 \(http_proxy\)/,
     );
+  });
+});
+
+describe("a proxy that gRPC does not use", () => {
+  afterEach(() => vi.unstubAllEnvs());
+
+  it.each([
+    ["excepted by its network", "http://127.0.0.1:1", "203.0.113.0/24", undefined],
+    ["excepted by its name", "http://127.0.0.1:1", "x,.113.5", undefined],
+    ["with another scheme", "socks5://127.0.0.1:1", "", undefined],
+    ["that is no URL", "nonsense", "", undefined],
+    [
+      "(one that it uses)",
+      "http://u:p@127.0.0.1:1",
+      "203.0.114.0/24,x",
+      "127.0.0.1:1 (http_proxy)",
+    ],
+  ])("is not named: %s", (_, proxy, noProxy, named) => {
+    for (const name of ["https_proxy", "grpc_proxy", "no_grpc_proxy"]) vi.stubEnv(name, undefined);
+    vi.stubEnv("http_proxy", proxy);
+    vi.stubEnv("no_proxy", noProxy);
+    expect(proxyOf("203.0.113.5:50051")).toBe(named);
   });
 });
 

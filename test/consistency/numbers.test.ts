@@ -193,6 +193,15 @@ describe("a number that does not fit", () => {
     expect((await s.cortex.mutable.getRecord("n", "k"))?.value).toEqual(value);
   });
 
+  it("of a million digits is read in no time that grows with the square", async () => {
+    const text = `1${"0".repeat(450_000)}1`;
+    await put("k", `{"n":${text},"f":0.${text}}`);
+    const value = await s.cortex.mutable.get("n", "k");
+    expect(`${value.n}`).toBe(text);
+    await s.cortex.mutable.update("n", "k", (d) => ({ ...d, m: 1 }));
+    expect(await stored("k")).toBe(`{"n":${text},"f":0.${text},"m":1}`);
+  });
+
   it("is an ExactNumber with exactNumbers, unless it is an integer", async () => {
     const { mutable } = s.client({ exactNumbers: true });
     await put("k", '{"a":0.1234567890123456789,"b":19.90,"c":9007199254740993}');

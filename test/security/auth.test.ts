@@ -9,6 +9,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { DescMethodUnary } from "@bufbuild/protobuf";
 import { Client, credentials, Metadata, status } from "@grpc/grpc-js";
 import { service as healthService } from "grpc-health-check";
+import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { CortexOptions } from "../../client/index.js";
 import { MutableStore } from "../../gen/cortex/mutable/v1/mutable_pb.js";
@@ -542,6 +543,22 @@ describe("with tokens", () => {
     while (!("reason" in (await server.get(bearer(await one.sign()))))) await pause(50);
     stop = true;
     await Promise.all(load);
+  });
+
+  it("that names none of several keys of a set says so", async () => {
+    const path = join(directory.path, "nameless.json");
+    const pairs = await Promise.all([generateKeyPair("RS256"), generateKeyPair("RS256")]);
+    const keys = await Promise.all(pairs.map(({ publicKey }) => exportJWK(publicKey)));
+    await writeFile(path, JSON.stringify({ keys }));
+    const server = await guarded({ ...jwt, jwtJwksFile: path });
+    const token = new SignJWT({ iss: issuer, aud: audience, sub: "s", exp: now() + 60 });
+    const signed = await token.setProtectedHeader({ alg: "RS256" }).sign(pairs[0].privateKey);
+    expect(await server.get({ ...tenant, ...bearer(signed) })).toMatchObject({
+      ...unauthenticated,
+      details: {
+        problem: "the token does not say in its header kid which of several keys signed it",
+      },
+    });
   });
 
   it("of a key set at a URL, which is loaded again for an unknown key; UNAVAILABLE while it does not answer", async () => {

@@ -1,6 +1,6 @@
 // Runs a transaction's callback once, on the values that have been read so far.
 import { CortexError, messageOf } from "../../core/error.js";
-import { type Json, textsIn, toJson } from "../../core/json.js";
+import { type Json, toJson } from "../../core/json.js";
 import {
   amountText,
   flag,
@@ -207,12 +207,13 @@ export class CallbackRun {
         `nothing is stored under ${JSON.stringify(namespace)} / ${JSON.stringify(key)}; { createIfMissing: true } creates it`,
         entry,
       );
-    const next = updater((json === undefined ? null : this.json.parse(json)) as T) as unknown;
+    const read = json === undefined ? undefined : this.json.read(json);
+    const next = updater((read === undefined ? null : read.value) as T) as unknown;
     if (isPromise(next)) {
       Promise.resolve(next).catch(() => {});
       throw new CortexError("INVALID_UPDATER", "an updater in a transaction must not be async");
     }
-    const valueJson = toJson(next, "value", textsIn(json));
+    const valueJson = toJson(next, "value", read?.texts);
     const operation = json === undefined ? ("set" as const) : ("replace" as const);
     this.#write(entry, { case: operation, value: { valueJson } }, valueJson);
   }

@@ -2,7 +2,7 @@
 // The server computes them again when the transaction commits, and stores its own result.
 import { CortexError, type ErrorCode } from "../../core/error.js";
 import { toJson } from "../../core/json.js";
-import { ExactNumber, parse } from "../../core/numbers.js";
+import { ExactNumber, parse, withoutFinalZeros } from "../../core/numbers.js";
 import type { OperationInit } from "./locked.js";
 
 export type Change = Extract<
@@ -47,7 +47,7 @@ function sum(a: string, b: string): string {
   const scale = Math.max(xScale, yScale);
   const total = x * 10n ** BigInt(scale - xScale) + y * 10n ** BigInt(scale - yScale);
   const digits = `${total < 0n ? -total : total}`.padStart(scale + 1, "0");
-  const fraction = digits.slice(digits.length - scale).replace(/0+$/, "");
+  const fraction = withoutFinalZeros(digits.slice(digits.length - scale));
   const whole = digits.slice(0, digits.length - scale);
   return `${total < 0n ? "-" : ""}${whole}${scale > 0 && fraction ? `.${fraction}` : ""}`;
 }

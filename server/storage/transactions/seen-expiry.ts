@@ -12,14 +12,13 @@ export class SeenExpiry {
       this.#first = expiresAt;
   }
 
-  /** Notes the entries of preconditions, whose rows are locked. */
+  /** Notes the entries of preconditions, which were live and whose rows are locked since. */
   async noteChecked(run: Run, tenant: string, checks: EntryKey[]): Promise<void> {
     const [row] = await run<{ first: Date | null }>(
       (sql) => sql`
         select min(m.expire_at) as first
         from unnest(${checks.map((c) => c.namespace)}::text[], ${checks.map((c) => c.key)}::text[]) as checked (namespace, key)
-        join mutable m on m.tenant = ${tenant} and m.namespace = checked.namespace and m.key = checked.key
-        where m.expire_at > clock_timestamp()`,
+        join mutable m on m.tenant = ${tenant} and m.namespace = checked.namespace and m.key = checked.key`,
     );
     this.note(row?.first);
   }

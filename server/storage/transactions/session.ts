@@ -2,7 +2,6 @@
 // lock in memory. From then on it waits in the database, which finds deadlocks. It locks a key that does not
 // exist by a placeholder: an entry that has expired, so it is absent to everybody, and is deleted before the
 // commit. Whoever wants to create the key waits for the placeholder's row as for any other.
-import { createHash } from "node:crypto";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { CortexError } from "../../errors/reasons.js";
 import type { Call } from "../../grpc/call.js";
@@ -25,7 +24,6 @@ import { transactionFailed } from "../entries/refusal.js";
 import { creationLock } from "../entries/statement.js";
 import { entryWrites } from "../entries/write.js";
 import { type IdempotencyKey, storeReply, toConflict } from "../idempotency.js";
-import { identityOf } from "../versions/new-version.js";
 import { lockRecords, versionWrites } from "../versions/write.js";
 import { addedBy, checkReplySize, rowOf, type StepResult, sizeOf, toReply } from "./result.js";
 import { SeenExpiry } from "./seen-expiry.js";
@@ -38,8 +36,6 @@ export class Session {
   steps = 0;
   readonly results: StepResult[] = [];
   readonly #call: Call;
-  /** Of the steps, for the fingerprint of a request id. */
-  readonly #content = createHash("sha256");
   /** The names that it owns in KeyLocks: keys, and namespaces where it lets nobody else create keys. */
   readonly #names = new Set<string>();
   /** The keys whose rows it has locked. */
@@ -104,8 +100,6 @@ export class Session {
     const results: StepResult[] = [];
     await this.#writeEntries(steps, results, failed);
     await this.#storeVersions(steps, results, failed);
-    for (const step of steps)
-      this.#content.update(JSON.stringify(step.kind === "store" ? identityOf(step) : step));
     for (const result of results) this.#bytes += sizeOf(result);
     checkReplySize(this.#bytes, this.#call.server.config.messageBytesMax);
     this.steps += steps.length - preconditions;
@@ -135,7 +129,9 @@ export class Session {
     outcome.result.forEach((result, i) => {
       results[indexes[i] as number] = result;
     });
-    const checks = operations.filter(({ kind }) => kind === "check");
+    const checks = operations.filter(
+      ({ kind, expects }) => kind === "check" && expects !== "absent",
+    );
     if (checks.length > 0)
       await this.#expiry.noteChecked(await this.#begun([]), write.tenant, checks);
     this.#add(addedBy(results));
@@ -189,14 +185,6 @@ export class Session {
         results[index] = { stored: outcome.result };
       });
     }
-  }
-
-  /** The key with a digest of all steps. */
-  withContent(key: IdempotencyKey): IdempotencyKey {
-    return {
-      ...key,
-      fingerprint: `${key.fingerprint}.${this.#content.copy().digest("base64url")}`,
-    };
   }
 
   /** Commits, and stores the results under the key. */

@@ -5,13 +5,17 @@ import type { Call } from "../../grpc/call.js";
 import * as check from "../../validation/fields.js";
 import { entryName, parseKey } from "../entries/entry.js";
 import { type ChangeMessage, type Operation, parseChange, parseSet } from "../entries/operation.js";
-import { type NewVersion, parseStore } from "../versions/new-version.js";
+import { identityOf, type NewVersion, parseStore } from "../versions/new-version.js";
 
 export type TransactionStep = Operation | NewVersion;
 
 /** The step's name in KeyLocks. */
 export const stepName = (step: TransactionStep): string =>
   step.kind === "store" ? (step.keys[0] as string) : entryName(step);
+
+/** The parts of a step that the fingerprint of a request covers. */
+export const stepIdentity = (step: TransactionStep) =>
+  step.kind === "store" ? identityOf(step) : step;
 
 interface Progress {
   /** How many of the 500 operations that a transaction may have are used up. */
