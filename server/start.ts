@@ -26,8 +26,10 @@ import { services } from "./services.js";
 import { sweepAudit } from "./storage/audit/sweep.js";
 import { sweepEntries } from "./storage/entries/sweep.js";
 import { deleteOldReplies } from "./storage/idempotency.js";
+import { rewriteRecords } from "./storage/versions/rewrite.js";
 import { sweepVersions } from "./storage/versions/sweep.js";
 
+const recordsMigration = "0010_records.background.sql";
 const sweepWork = "delete what has expired";
 
 export interface Running {
@@ -82,8 +84,6 @@ async function open(
   );
   const monitor = new DatabaseMonitor(databaseUrl, log);
   cleanups.push(() => monitor.close());
-  const migrations = migrateInBackground(databaseUrl, prepared.background, log, monitor);
-  cleanups.push(() => migrations.stop());
   const pools = new Pools(databaseUrl, config, monitor);
   cleanups.push(() => pools.close());
   const housekeeping = pools.housekeeping.run([], new AbortController().signal);
@@ -102,10 +102,20 @@ async function open(
     access: new AccessCounter(housekeeping, monitor),
     config,
     language: await languageOf(housekeeping, config.searchLanguage),
+    hasFormerRecords: prepared.background.includes(recordsMigration),
     log,
     inFlight: new InFlight(),
     monitor,
   };
+  const coded = {
+    file: recordsMigration,
+    rewrite: rewriteRecords(context.language),
+    applied: () => {
+      context.hasFormerRecords = false;
+    },
+  };
+  const migrations = migrateInBackground(databaseUrl, prepared.background, [coded], log, monitor);
+  cleanups.push(() => migrations.stop());
   const interceptors = auth ? [authInterceptor(auth, logRefused(config, log))] : [];
   const { server, setHealth } = createServer(services, context, interceptors);
 

@@ -80,6 +80,8 @@ export interface SharedState {
   access: AccessCounter;
   /** The language of searches. */
   language: Language;
+  /** True while the background migration 0010 rewrites what records are found by. */
+  hasFormerRecords: boolean;
 }
 
 export interface ServerContext extends SharedState {

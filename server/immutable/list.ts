@@ -37,7 +37,7 @@ interface Row extends RecordRow, PageRow {
   position: string;
 }
 
-export async function* list(request: ListRequest, { caller, db }: Call) {
+export async function* list(request: ListRequest, { caller, db, server }: Call) {
   const { tenant } = caller;
   const filter = parseFilter(caller, request.filter);
   const sort = sortOf(request);
@@ -51,7 +51,7 @@ export async function* list(request: ListRequest, { caller, db }: Call) {
     skip,
     after,
     counting: request.total ?? true,
-    fetch: (window) => fetchPage(db.scans, filter, sort, window),
+    fetch: (window) => fetchPage(db.scans, filter, server.hasFormerRecords, sort, window),
     positionOf: ({ position, type, id }) => [position, type, id],
   });
   for await (const { rows, hasMore, after, total } of messages) {
@@ -70,6 +70,7 @@ export async function* list(request: ListRequest, { caller, db }: Call) {
 function fetchPage(
   run: Run,
   filter: RecordFilter,
+  hasFormerRecords: boolean,
   { by, descending }: Sort,
   { after, skip, limit, counting }: Window,
 ): Promise<Row[]> {
@@ -86,11 +87,11 @@ function fetchPage(
     const matchFirst = filtersMetadata(filter);
     const matching = matchFirst
       ? sql`matched h where true`
-      : sql`immutable h where ${matches(sql, filter)}`;
+      : sql`immutable h where ${matches(sql, filter, hasFormerRecords)}`;
     return sql`
       with matched as materialized (
         select h.tenant, h.type, h.id, h.version, h.first_version, h.first_created_at, h.created_at
-        from immutable h where ${matchFirst ? matches(sql, filter) : sql`false`}
+        from immutable h where ${matchFirst ? matches(sql, filter, hasFormerRecords) : sql`false`}
       ), h as materialized (
         select h.tenant, h.type, h.id, h.version, h.first_version, h.first_created_at, h.created_at,
           ${by ? by.position(sql) : sql`0::bigint`} as position

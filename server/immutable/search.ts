@@ -6,13 +6,8 @@ import {
 } from "../../gen/cortex/immutable/v1/immutable_pb.js";
 import { CortexError } from "../errors/reasons.js";
 import type { Call } from "../grpc/call.js";
-import { joinFragments, type Sql } from "../postgres/connection.js";
-import {
-  highlight,
-  type MarkedLine,
-  markedLines,
-  type SearchedField,
-} from "../search/highlight.js";
+import { type Fragment, joinFragments, type Sql } from "../postgres/connection.js";
+import { type FoundRow, highlight, positionsOf, type SearchedField } from "../search/highlight.js";
 import { parseQuery, type SearchColumns, TermConditions } from "../search/query.js";
 import { byteWindow, inOrder, type PageRow, sizedRow } from "../storage/keyset.js";
 import { invalidToken, pageToken, positionOf } from "../storage/page-token.js";
@@ -29,12 +24,10 @@ import * as check from "../validation/fields.js";
 
 const resultsBytesMax = 1024 * 1024;
 
-interface Row extends RecordRow, PageRow {
+interface Row extends RecordRow, PageRow, FoundRow {
   score: number;
   /** For each term, true if it was ignored because it has only stop words. */
   ignored: boolean[];
-  data_lines: MarkedLine[] | null;
-  metadata_lines: MarkedLine[] | null;
 }
 
 export async function search(request: SearchRequest, { caller, db, server }: Call) {
@@ -47,14 +40,16 @@ export async function search(request: SearchRequest, { caller, db, server }: Cal
   if (lastScore !== undefined && !isScore(lastScore)) throw invalidToken();
   const terms = parseQuery(request.query);
   const rows = await db.searches<Row>((sql) => {
-    const conditions = new TermConditions(sql, terms, server.language);
+    const conditions = new TermConditions(sql, terms, server.language, server.hasFormerRecords);
     const columns = fields.map((field) => columnsOf(sql, field));
+    const forms = conditions.forms();
+    const listed = (all: Fragment[]) => joinFragments(sql, all, sql`,`);
     return sql`
       with h as materialized (
         select h.*, weight / (1 + weight) as score
         from (
           select h.tenant, h.type, h.id, h.version, h.first_version, h.first_created_at, (${conditions.weight(columns)})::float8 as weight
-          from immutable h where ${matches(sql, filter)} and ${conditions.allFound(columns)}
+          from immutable h where ${matches(sql, filter, server.hasFormerRecords)} and ${conditions.allFound(columns)}
         ) as h
       ), best as materialized (
         select * from h
@@ -66,12 +61,9 @@ export async function search(request: SearchRequest, { caller, db, server }: Cal
         ${inOrder(sql, sql`h.score desc, h.type, h.id`)}
       ), v as (${byteWindow(sql, resultsBytesMax)})
       select v.score, v.found, v.type, v.id, v.first_version, v.first_created_at, ${versionColumns(sql)},
-        ${markedLines(sql, fields, "data", conditions)} as data_lines, ${markedLines(sql, fields, "metadata", conditions)} as metadata_lines,
-        json_build_array(${joinFragments(
-          sql,
-          terms.map((term) => conditions.isIgnored(term)),
-          sql`,`,
-        )}) as ignored
+        h.unicode, json_build_array(${listed(forms)}) as forms,
+        ${positionsOf(sql, fields, "data", forms)} as data_positions, ${positionsOf(sql, fields, "metadata", forms)} as metadata_positions,
+        json_build_array(${listed(terms.map((term) => conditions.isIgnored(term)))}) as ignored
       from v join immutable h on h.tenant = v.tenant and h.type = v.type and h.id = v.id
       where v.place <= ${limit}
       order by v.place`;

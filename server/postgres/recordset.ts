@@ -8,6 +8,7 @@ interface Types {
   float8: number;
   boolean: boolean;
   text: string;
+  "int[]": number[];
   "text[]": string[];
 }
 

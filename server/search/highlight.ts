@@ -1,10 +1,12 @@
-// Finds the fields of a record that match a query, and marks the matches in their text. The database marks
-// words, because it knows their forms. It does so in the folded text of the record, which has one line for
-// each field. Terms that stand in the text as they were written in the query are marked here.
-import type { Fragment, Sql } from "../postgres/connection.js";
+// Finds the fields of a record that match a query, and marks the matches in their text: words in any of their
+// forms, and terms that stand in the text as they were written in the query.
+import { type Fragment, joinFragments, type Sql } from "../postgres/connection.js";
 import { parseExactly } from "../validation/exact-json.js";
-import type { Term, TermConditions } from "./query.js";
-import { beginning, fieldsOf, fold, originOf } from "./text.js";
+import { fieldsOf } from "./fields.js";
+import { fold, originalSpans, type Span } from "./fold.js";
+import { beginning } from "./letters.js";
+import type { Term } from "./query.js";
+import { eachIndexedWord, unicodeVersion } from "./searchable.js";
 
 /** The part of a record that is searched. */
 export type SearchedField = "data" | "metadata";
@@ -12,31 +14,28 @@ export type SearchedField = "data" | "metadata";
 const matchesMax = 100;
 const highlightsMax = 10;
 const pathCharsMax = 1024;
-const lineCharsMax = 20_000; // words are marked only in this first part of a field
 const around = 60; // characters shown before and after the first match
 
-// No folded text holds these characters.
-const open = "\u0001";
-const close = "\u0002";
+/** The positions of forms in the words of a record. */
+type Positions = Record<string, number[] | null>;
 
-/** The number of a field, from 1, and its folded text with the words marked. */
-export type MarkedLine = [number: number, text: string];
-
-/** The lines of the field that hold words of any term; null where the field is not searched. */
-export function markedLines(
+/** The positions of any of the forms in the words of that field; null where the field is not searched. */
+export function positionsOf(
   sql: Sql,
   searched: SearchedField[],
   field: SearchedField,
-  conditions: TermConditions,
+  forms: Fragment[],
 ): Fragment {
   if (!searched.includes(field)) return sql`null::json`;
-  const language = sql`${conditions.language.oid}::int::oid::regconfig`;
-  const text = field === "data" ? sql`h.data_text` : sql`h.metadata_text`;
-  const marks = `HighlightAll=true, StartSel=${open}, StopSel=${close}`;
+  const words = field === "data" ? sql`h.data_words` : sql`h.metadata_words`;
   return sql`(
-    select json_agg(json_build_array(number, ts_headline(${language}, left(line, ${lineCharsMax}), ${conditions.anyWord()}, ${marks})))
-    from string_to_table(${text}, E'\\n') with ordinality as l (line, number)
-    where search_words(${language}, json_build_array(line), '{}') @@ ${conditions.anyWord()})`;
+    select json_object_agg(found.lexeme, found.positions) from unnest(${words}) as found
+    where found.lexeme in (
+      select form from (values ${joinFragments(
+        sql,
+        forms.map((one) => sql`(${one})`),
+        sql`,`,
+      )}) as term (words), json_array_elements(term.words) as word, json_array_elements_text(word) as form))`;
 }
 
 interface Marks {
@@ -44,52 +43,71 @@ interface Marks {
   highlights: { path: string; text: string }[];
 }
 
-interface MarkedRow {
+export interface FoundRow {
   data: string;
   metadata: string;
-  data_lines: MarkedLine[] | null;
-  metadata_lines: MarkedLine[] | null;
+  /** The version of Unicode that its words were found by. */
+  unicode: string | null;
+  data_positions: Positions | null;
+  metadata_positions: Positions | null;
+  /** For each term, the forms of each of its words; null if it is not found as words. */
+  forms: (string[][] | null)[];
 }
 
 /** The fields of a record that hold any of the terms. */
-export function highlight(row: MarkedRow, searched: SearchedField[], terms: Term[]): Marks {
+export function highlight(row: FoundRow, searched: SearchedField[], terms: Term[]): Marks {
   const found: Marks = { matches: [], highlights: [] };
-  for (const field of searched) {
-    const lines = new Map(field === "data" ? row.data_lines : row.metadata_lines);
-    fieldsOf(parseExactly(row[field]), field).forEach(({ path, text }, i) => {
-      if (found.matches.length === matchesMax || path.length > pathCharsMax) return;
-      const line = lines.get(i + 1);
-      const whole = fold(text);
-      const spans = fragmentsIn(whole, terms);
-      if (line === undefined && spans.length === 0) return;
+  for (const searchedField of searched) {
+    const fields = fieldsOf(parseExactly(row[searchedField]), searchedField);
+    const folded = fields.map(({ text }) => fold(text));
+    const positions = searchedField === "data" ? row.data_positions : row.metadata_positions;
+    const words = wordSpans(row, fields, folded, positions ?? {});
+    for (const [i, { path, text }] of fields.entries()) {
+      if (found.matches.length === matchesMax) break;
+      if (path.length > pathCharsMax) continue;
+      const whole = folded[i] as string;
+      const spans = [...fragmentsIn(whole, terms), ...(words.get(i) ?? [])];
+      if (spans.length === 0) continue;
       found.matches.push(path);
       if (found.highlights.length < highlightsMax)
-        found.highlights.push({
-          path,
-          text: shown(text, whole, [...spans, ...wordsIn(line, whole)]),
-        });
-    });
+        found.highlights.push({ path, text: excerpt(text, originalSpans(text, whole, spans)) });
+    }
   }
   return found;
 }
 
-type Span = [from: number, to: number];
-
-/**
- * The positions of the marked words of a line in the folded text. None if Postgres left out words that are
- * too long for it.
- */
-function wordsIn(line: string | undefined, whole: string): Span[] {
-  if (line === undefined) return [];
-  const parts = line.replaceAll(close, open).split(open);
-  if (!whole.startsWith(parts.join(""))) return [];
-  const spans: Span[] = [];
-  let at = 0;
-  for (const [i, part] of parts.entries()) {
-    if (i % 2 === 1) spans.push([at, at + part.length]);
-    at += part.length;
-  }
+/** Where the words of the terms stand in each field, by its number. */
+function wordSpans(
+  { unicode, forms }: FoundRow,
+  fields: { text: string }[],
+  folded: string[],
+  positions: Positions,
+): Map<number, Span[]> {
+  const spans = new Map<number, Span[]>();
+  if (unicode !== unicodeVersion || Object.keys(positions).length === 0) return spans;
+  const marked = new Set(forms.flatMap((words) => (words ? matchesOf(words, positions) : [])));
+  eachIndexedWord(fields, folded, ({ word, position, field, span }) => {
+    if (position === undefined || !marked.has(position)) return;
+    const from = span ? span[0] : (folded[field]?.indexOf(word) ?? -1);
+    const own = spans.get(field) ?? [];
+    if (from >= 0) own.push([from, from + word.length]);
+    spans.set(field, own);
+  });
   return spans;
+}
+
+/** The positions of all words that belong to a place where the words of a term follow one another. */
+function matchesOf(words: string[][], positions: Positions): number[] {
+  const places = words
+    .map((forms, offset) => ({ offset, at: forms.flatMap((form) => positions[form] ?? []) }))
+    .filter((_, i) => words[i]?.length !== 0); // a stop word stands for any word
+  const first = places[0];
+  if (!first) return [];
+  const sets = places.map(({ offset, at }) => ({ offset, at: new Set(at) }));
+  return first.at.flatMap((start) => {
+    const match = sets.map(({ offset }) => start - first.offset + offset);
+    return match.every((position, i) => sets[i]?.at.has(position)) ? match : [];
+  });
 }
 
 /** The first position of each term as it is written. A short term counts only where a word begins with it. */
@@ -99,20 +117,7 @@ const fragmentsIn = (text: string, terms: Term[]): Span[] =>
     return at < 0 ? [] : [[at, at + term.text.length]];
   });
 
-/**
- * The original text around the first match, with the matches marked; its beginning where no match is known.
- */
-function shown(text: string, whole: string, spans: Span[]): string {
-  // The usual case: folding changed only the case of letters.
-  if (text.length === whole.length && text.toLowerCase() === whole) return excerpt(text, spans);
-  const origin = originOf(text, whole);
-  if (!origin) return excerpt(whole, spans);
-  return excerpt(
-    text,
-    spans.map(([from, to]): Span => [origin[from]?.start ?? 0, origin[to - 1]?.end ?? 0]),
-  );
-}
-
+/** The text around the first span, with the spans marked; its beginning where no span is known. */
 function excerpt(text: string, spans: Span[]): string {
   spans.sort(([a, endA], [b, endB]) => a - b || endB - endA);
   const [first, firstEnd] = spans[0] ?? [0, 0];

@@ -2,7 +2,7 @@
 // query with signs finds only texts that contain it exactly.
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { fold } from "../../server/search/text.js";
+import { fold } from "../../server/search/fold.js";
 import { serve } from "../support/server.js";
 
 const s = serve();

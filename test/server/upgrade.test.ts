@@ -68,7 +68,7 @@ it("moves the audit trail, and lets an older server write nothing more", async (
   after = await start({ ...defaults, listen: "127.0.0.1:0" }, url, testLog);
 
   const upgraded = client(after.address);
-  while ((await sql`select from migration`).length < 8) await pause(20); // in the background
+  while ((await sql`select from migration`).length < 10) await pause(20); // in the background
   const { records } = await upgraded.immutable.list({ type: auditType, sortOrder: "asc" });
   const user = auditDigest("acme", "user-2");
   expect(records.map(({ data, agentId, userId }) => ({ data, agentId, userId }))).toEqual([
@@ -153,6 +153,7 @@ it("rewrites data in the background: the server serves meanwhile, and one that i
   const cortex = client(old.address);
   await cortex.mutable.set("notes", "k", 1);
   await cortex.mutable.purgeNamespace("notes");
+  await storeFormerRecords(old.address);
   await cortex.close();
   await old.end();
   const rows = connect(many, { max: 4 });
@@ -175,16 +176,28 @@ it("rewrites data in the background: the server serves meanwhile, and one that i
       from immutable`;
     return row;
   };
-  // Somebody holds one of the records, so the migration does not end.
+  // The background migrations take turns by this lock.
   const holder = await rows.reserve();
-  await holder`begin`;
-  await holder`select from immutable where type = 'audit-log' limit 1 for update`;
+  await holder`select pg_advisory_lock(${0x636f7262})`;
   const killed = await spawnServer(["--database-url", many, "--log-level", "info"]);
   expect(killed.err()).toContain(
-    "8 migrations, 1 of them applied now, 2 going on in the background",
+    "10 migrations, 2 of them applied now, 3 going on in the background",
   );
+  // Somebody holds one of the records, so the migration does not end.
+  await holder`begin`;
+  await holder`select from immutable where type = 'audit-log' limit 1 for update`;
+  await holder`select pg_advisory_unlock(${0x636f7262})`;
   while ((await count())?.moved < 2500) await pause(20);
   await client(killed.address).mutable.set("notes", "k", 2);
+  // A record of the release before is found as it was found then, until it is rewritten.
+  expect(await foundFormerRecords(killed.address)).toEqual([
+    ["hauptstraße", ["street"]],
+    ["HAUPTSTRASSE", []],
+    ["refunding", []],
+    ["653247040368672769", ["number"]],
+    ["653247040368672800", ["number"]],
+    ["by metadata", 2],
+  ]);
   expect(await count()).toEqual({ waiting: 1, moved: 2500 });
   await killed.end("SIGKILL");
 
@@ -206,11 +219,19 @@ it("rewrites data in the background: the server serves meanwhile, and one that i
   await writer`rollback`;
   writer.release();
   const last = await spawnServer(["--database-url", many]);
-  while ((await rows`select from migration`).length < 8) await pause(20);
+  while ((await rows`select from migration`).length < 10) await pause(20);
   expect(await count()).toEqual({ waiting: 0, moved: 2501 });
   const [index] =
     await rows`select indisvalid from pg_index where indexrelid = 'immutable_audit_by_age'::regclass`;
   expect(index).toEqual({ indisvalid: true });
+  expect(await foundFormerRecords(last.address)).toEqual([
+    ["hauptstraße", ["street"]],
+    ["HAUPTSTRASSE", ["street"]],
+    ["refunding", ["street"]],
+    ["653247040368672769", ["number"]],
+    ["653247040368672800", []],
+    ["by metadata", 2],
+  ]);
   const reader = client(last.address);
   const { records } = await reader.immutable.list({ type: auditType, limit: 1 });
   expect(await reader.immutable.verifyHistory(auditType, records[0]?.id ?? "")).toMatchObject({
@@ -221,3 +242,37 @@ it("rewrites data in the background: the server serves meanwhile, and one that i
   await rows.end();
   await admin.unsafe(`drop database ${database} with (force)`);
 });
+
+/** Stores records that the release before finds otherwise. */
+async function storeFormerRecords(address: string): Promise<void> {
+  const raw = new Raw(address);
+  for (const [id, dataJson] of [
+    ["street", '{"text":"the Hauptstraße, “refunds”"}'],
+    ["number", '{"id":653247040368672769}'],
+  ] as const)
+    await raw.call(
+      ImmutableStore.method.store,
+      { type: "former", id, dataJson, metadataJson: '{"id":653247040368672769}' },
+      { "x-tenant-id": "acme" },
+    );
+  raw.close();
+}
+
+async function foundFormerRecords(address: string): Promise<[string, unknown][]> {
+  const cortex = client(address);
+  const found: [string, unknown][] = [];
+  for (const query of [
+    "hauptstraße",
+    "HAUPTSTRASSE",
+    "refunding",
+    "653247040368672769",
+    "653247040368672800",
+  ]) {
+    const results = await cortex.immutable.search(query, { type: "former" });
+    found.push([query, results.map(({ record }) => record.id)]);
+  }
+  const metadata = { id: 653247040368672769n };
+  found.push(["by metadata", await cortex.immutable.count({ type: "former", metadata })]);
+  await cortex.close();
+  return found;
+}

@@ -96,6 +96,7 @@ export function explainer(s: Served) {
       locks: new KeyLocks(1000),
       config: defaults,
       language,
+      hasFormerRecords: false,
       access: new AccessCounter(run, { cannot: never, did: () => {} }),
     },
     fail: never,

@@ -4,7 +4,8 @@ import type { Filter } from "../../../gen/cortex/immutable/v1/immutable_pb.js";
 import { CortexError } from "../../errors/reasons.js";
 import type { Caller } from "../../grpc/call.js";
 import { type Fragment, joinFragments, type Sql } from "../../postgres/connection.js";
-import { comparable } from "../../search/text.js";
+import { comparable } from "../../search/fields.js";
+import { formerLabels } from "../../search/former.js";
 import { parseExactly } from "../../validation/exact-json.js";
 import * as check from "../../validation/fields.js";
 import { jsonObject } from "../../validation/json.js";
@@ -115,11 +116,19 @@ export const filtersMetadata = ({
 }: Pick<RecordFilter, "metadata" | "tags" | "anyTags">): boolean =>
   metadata !== undefined || tags !== undefined || anyTags.length > 0;
 
-/** The condition on `h` of the records that match. */
-export function matches(sql: Sql, filter: RecordFilter): Fragment {
+/**
+ * The condition on `h` of the records that match. With `hasFormerRecords`, it also holds for records that
+ * match by the release before, which took values for equal that are not, until migration 0010 rewrites them.
+ */
+export function matches(sql: Sql, filter: RecordFilter, hasFormerRecords = false): Fragment {
   const { types, userId, createdAfter, createdBefore, metadata, tags, anyTags } = filter;
   const { agentId, principal, minVersion } = filter;
-  const contains = (json: string) => sql`h.labels @> ${json}::text::jsonb`;
+  const contains = (json: string) => {
+    const exactly = sql`h.labels @> ${json}::text::jsonb`;
+    const former = hasFormerRecords ? formerLabels(json) : json;
+    if (former === json) return exactly;
+    return sql`(${exactly} or (h.unicode is null and h.labels @> ${former}::text::jsonb))`;
+  };
   return sql`
     h.tenant = ${filter.tenant} and not h.erased ${ofTypes(sql, types)}
     ${userId === undefined ? sql`` : sql`and h.user_id = ${userId}`}

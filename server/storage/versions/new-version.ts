@@ -4,7 +4,9 @@ import type { StoreOperation } from "../../../gen/cortex/immutable/v1/immutable_
 import { versionsToKeep } from "../../config/retention.js";
 import { CortexError } from "../../errors/reasons.js";
 import type { Call, Caller, SharedState } from "../../grpc/call.js";
-import { comparable, type Searchable, searchable } from "../../search/text.js";
+import { comparable, fieldsOf } from "../../search/fields.js";
+import type { Language } from "../../search/language.js";
+import { type Searchable, searchable } from "../../search/searchable.js";
 import { parseExactly } from "../../validation/exact-json.js";
 import * as check from "../../validation/fields.js";
 import { data, recordMetadata } from "../../validation/json.js";
@@ -27,8 +29,8 @@ export interface NewVersion extends Write {
   requestId: string | undefined;
   /** How many versions are kept; -1: all. */
   keep: number;
-  language: string;
-  search: Searchable & { metadata: Searchable | undefined; labels: string | undefined };
+  dictionaries: Language["dictionaries"];
+  search: { data: Searchable; metadata: Searchable | undefined; labels: string | undefined };
 }
 
 /** The fields that StoreRequest and StoreOperation share. */
@@ -98,10 +100,10 @@ export function newVersion(
     principal,
     requestId,
     keep: versionsToKeep(config.retention, type),
-    language: language.name,
+    dictionaries: language.dictionaries,
     search: {
-      ...searchable(parseExactly(message.dataJson, object)),
-      metadata: metadata === undefined ? undefined : searchable(metadata),
+      data: searchable(fieldsOf(parseExactly(message.dataJson, object), "")),
+      metadata: metadata === undefined ? undefined : searchable(fieldsOf(metadata, "")),
       labels: metadata === undefined ? undefined : comparable(metadata),
     },
     idempotencyKey: undefined,

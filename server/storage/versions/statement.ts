@@ -7,6 +7,7 @@
 // It looks rows up by primary key in subqueries, which no plan can turn into a scan of a table.
 import { type Fragment, now, type Sql } from "../../postgres/connection.js";
 import { type InputRow, recordset } from "../../postgres/recordset.js";
+import { unicodeVersion } from "../../search/searchable.js";
 import type { NewVersion } from "./new-version.js";
 
 const inputColumns = {
@@ -25,12 +26,15 @@ const inputColumns = {
   request_key: "text",
   fingerprint: "text",
   keep: "int",
-  language: "text",
-  fields: "text",
   text: "text",
+  words: "text[]",
+  lines: "int[]",
+  positions: "text[]",
   letters: "text[]",
-  metadata_fields: "text",
   metadata_text: "text",
+  metadata_words: "text[]",
+  metadata_lines: "int[]",
+  metadata_positions: "text[]",
   metadata_letters: "text[]",
   labels: "text",
 } as const;
@@ -53,12 +57,11 @@ const inputOf = (version: NewVersion, number: number): InputRow<typeof inputColu
   request_key: version.idempotencyKey?.id,
   fingerprint: version.idempotencyKey?.fingerprint,
   keep: version.keep,
-  language: version.language,
-  fields: version.search.fields,
-  text: version.search.text,
-  letters: version.search.letters,
-  metadata_fields: version.search.metadata?.fields,
+  ...version.search.data,
   metadata_text: version.search.metadata?.text,
+  metadata_words: version.search.metadata?.words,
+  metadata_lines: version.search.metadata?.lines,
+  metadata_positions: version.search.metadata?.positions,
   metadata_letters: version.search.metadata?.letters,
   labels: version.search.labels,
 });
@@ -78,6 +81,10 @@ const deletedMax = 100; // old versions that one store deletes; the sweep delete
 
 export function statement(sql: Sql, versions: NewVersion[], wait: boolean): Fragment {
   const requests = versions.some(({ idempotencyKey }) => idempotencyKey);
+  // The language is the same for all versions.
+  const dictionaries = sql`${versions[0]?.dictionaries ?? []}::int[]`;
+  const words = sql`search_words(${dictionaries}, words, lines, positions, letters)`;
+  const metadataWords = sql`search_words(${dictionaries}, metadata_words, metadata_lines, metadata_positions, metadata_letters)`;
   return sql`
     with locked_record as materialized (
       select asked.*, r.fingerprint as repeats, h.version, h.first_version, h.created_at, h.first_created_at, h.user_id,
@@ -137,23 +144,25 @@ export function statement(sql: Sql, versions: NewVersion[], wait: boolean): Frag
       select * from next where refusal is null
     ), inserted as (
       insert into immutable (tenant, type, id, version, first_version, created_at, first_created_at, user_id, metadata, agent_id, principal, digest,
-        labels, data_text, data_words, metadata_text, metadata_words)
+        unicode, labels, data_text, data_words, metadata_text, metadata_words)
       select tenant, type, id, new_version, new_first, at, at, said_user, said_metadata::json, agent, principal, new_digest,
-        coalesce(labels, '{}')::jsonb, text, ${words(sql, sql`fields`, sql`letters`)}, metadata_text, ${words(sql, sql`metadata_fields`, sql`metadata_letters`)}
+        ${unicodeVersion}, coalesce(labels, '{}')::jsonb, text, ${words}, metadata_text, ${metadataWords}
       from changed where version is null
       order by tenant, type, id
     ), updated as (
       -- An insert that always conflicts, since we have locked these rows. It replaces an update, which would
       -- need a join, whose plan might scan the table.
       insert into immutable as h (tenant, type, id, version, first_version, created_at, first_created_at, user_id, metadata, agent_id, principal, digest,
-        labels, data_text, data_words, metadata_text, metadata_words)
+        unicode, labels, data_text, data_words, metadata_text, metadata_words)
       select tenant, type, id, new_version, new_first, at, first_created_at, said_user, said_metadata::json, agent, principal, new_digest,
-        coalesce(labels, 'null')::jsonb, text, ${words(sql, sql`fields`, sql`letters`)}, metadata_text, ${words(sql, sql`metadata_fields`, sql`metadata_letters`)}
+        ${unicodeVersion}, coalesce(labels, 'null')::jsonb, text, ${words}, metadata_text, ${metadataWords}
       from changed where version is not null
       on conflict (tenant, type, id) do update set
         version = excluded.version, first_version = excluded.first_version, created_at = excluded.created_at,
         user_id = excluded.user_id, metadata = excluded.metadata, agent_id = excluded.agent_id, principal = excluded.principal,
         digest = excluded.digest, erased = false,
+        -- Metadata that is inherited is found by the words that it had.
+        unicode = case when excluded.metadata_text is null then h.unicode else excluded.unicode end,
         labels = case when excluded.labels = 'null' then h.labels else excluded.labels end,
         data_text = excluded.data_text, data_words = excluded.data_words,
         metadata_text = coalesce(excluded.metadata_text, h.metadata_text),
@@ -195,10 +204,3 @@ export function statement(sql: Sql, versions: NewVersion[], wait: boolean): Frag
     } as reply
     from result order by number`;
 }
-
-/**
- * The search vector of fields: their words, and the letters that neither the words nor the trigram index
- * can find.
- */
-const words = (sql: Sql, fields: Fragment, letters: Fragment): Fragment =>
-  sql`search_words(language::regconfig, ${fields}::json, ${letters})`;
