@@ -6,6 +6,8 @@ import type { Call } from "../server/grpc/call.js";
 import { search } from "../server/immutable/search.js";
 import { connect, type Fragment, type Run, type Sql } from "../server/postgres/connection.js";
 import { languageOf } from "../server/search/language.js";
+import { unicodeVersion } from "../server/search/searchable.js";
+import { WordForms } from "../server/search/word-forms.js";
 import { Load } from "./load.js";
 import { compare } from "./measure.js";
 
@@ -90,8 +92,8 @@ async function searches(call: Calling, databaseUrl: string, sql: Sql): Promise<v
       select n, 'word' || n % 5000 || ' text' || n % 77 || case when n % 1000 = 0 then ' refunding customers' else '' end as text
       from generate_series(0, 99999) n
     ), h as (
-      insert into immutable (tenant, type, id, version, first_version, created_at, first_created_at, metadata, digest, labels, data_text, data_words)
-      select '', 'doc', n::text, 1, 1, now(), now(), '{}', '', '{}', text, to_tsvector('english', text) from record
+      insert into immutable (tenant, type, id, version, first_version, created_at, first_created_at, metadata, digest, labels, unicode, data_text, data_words)
+      select '', 'doc', n::text, 1, 1, now(), now(), '{}', '', '{}', ${unicodeVersion}, text, to_tsvector('english', text) from record
       returning tenant, type, id, data_text, created_at
     )
     insert into immutable_version (tenant, type, id, version, data, metadata, created_at, salt, previous_digest, digest)
@@ -102,22 +104,26 @@ async function searches(call: Calling, databaseUrl: string, sql: Sql): Promise<v
     max: 4,
     connection: { plan_cache_mode: "force_custom_plan" },
   });
-  const language = await languageOf((build) => build(direct) as never, "english");
+  const run: Run = (build) => build(direct) as never;
+  const language = await languageOf(run, "english");
+  const forms = new WordForms(language);
   for (const [what, query] of [
     ["a word in 100 of 100 000 records", "refunds"],
     ["a word in 20", "word77"],
     ["a fragment", "ord77"],
   ] as const) {
     let statement: ((sql: Sql) => Fragment) | undefined;
+    // The forms of the words are looked up before. The server remembers them.
     const searches: Run = async (build) => {
       statement = build;
       return [];
     };
+    const wordForms = { of: (_: Run, words: string[]) => forms.of(run, words) };
     const request = create(rpc.search.input, { query });
     await search(request, {
       caller: { tenant: "" },
       db: { searches },
-      server: { language },
+      server: { language, wordForms, hasFormerRecords: false },
     } as unknown as Call);
     const bare = statement as unknown as (sql: Sql) => Fragment;
     await compare(

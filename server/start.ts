@@ -22,6 +22,7 @@ import { KeyLocks } from "./runtime/key-locks.js";
 import { Quotas } from "./runtime/quotas.js";
 import { RateLimiter } from "./runtime/rate-limiter.js";
 import { languageOf } from "./search/language.js";
+import { WordForms } from "./search/word-forms.js";
 import { services } from "./services.js";
 import { sweepAudit } from "./storage/audit/sweep.js";
 import { sweepEntries } from "./storage/entries/sweep.js";
@@ -88,6 +89,7 @@ async function open(
   cleanups.push(() => pools.close());
   const housekeeping = pools.housekeeping.run([], new AbortController().signal);
   const listener = new Listener(config, log);
+  const language = await languageOf(housekeeping, config.searchLanguage);
   const context: ServerContext = {
     anonymous: auth ? undefined : anonymous,
     listener,
@@ -101,7 +103,8 @@ async function open(
     locks: new KeyLocks(config.queueMax),
     access: new AccessCounter(housekeeping, monitor),
     config,
-    language: await languageOf(housekeeping, config.searchLanguage),
+    language,
+    wordForms: new WordForms(language),
     hasFormerRecords: prepared.background.includes(recordsMigration),
     log,
     inFlight: new InFlight(),
@@ -109,7 +112,7 @@ async function open(
   };
   const coded = {
     file: recordsMigration,
-    rewrite: rewriteRecords(context.language),
+    rewrite: rewriteRecords(language),
     applied: () => {
       context.hasFormerRecords = false;
     },

@@ -19,6 +19,7 @@ import type { KeyLocks } from "../runtime/key-locks.js";
 import type { Quotas } from "../runtime/quotas.js";
 import type { RateLimiter } from "../runtime/rate-limiter.js";
 import type { Language } from "../search/language.js";
+import type { WordForms } from "../search/word-forms.js";
 import * as check from "../validation/fields.js";
 import { logCall } from "./call-log.js";
 import type { Listener } from "./listener.js";
@@ -80,6 +81,7 @@ export interface SharedState {
   access: AccessCounter;
   /** The language of searches. */
   language: Language;
+  wordForms: WordForms;
   /** True while the background migration 0010 rewrites what records are found by. */
   hasFormerRecords: boolean;
 }

@@ -6,7 +6,7 @@ import {
 } from "../../gen/cortex/immutable/v1/immutable_pb.js";
 import { CortexError } from "../errors/reasons.js";
 import type { Call } from "../grpc/call.js";
-import { type Fragment, joinFragments, type Sql } from "../postgres/connection.js";
+import type { Sql } from "../postgres/connection.js";
 import { type FoundRow, highlight, positionsOf, type SearchedField } from "../search/highlight.js";
 import { parseQuery, type SearchColumns, TermConditions } from "../search/query.js";
 import { byteWindow, inOrder, type PageRow, sizedRow } from "../storage/keyset.js";
@@ -26,8 +26,6 @@ const resultsBytesMax = 1024 * 1024;
 
 interface Row extends RecordRow, PageRow, FoundRow {
   score: number;
-  /** For each term, true if it was ignored because it has only stop words. */
-  ignored: boolean[];
 }
 
 export async function search(request: SearchRequest, { caller, db, server }: Call) {
@@ -38,12 +36,10 @@ export async function search(request: SearchRequest, { caller, db, server }: Cal
   const query = [filter, request.query, fields];
   const [lastScore, type = "", id = ""] = positionOf(request.pageToken, query, 3) ?? [];
   if (lastScore !== undefined && !isScore(lastScore)) throw invalidToken();
-  const terms = parseQuery(request.query);
+  const terms = await parseQuery(request.query, server.wordForms, db.searches);
   const rows = await db.searches<Row>((sql) => {
     const conditions = new TermConditions(sql, terms, server.language, server.hasFormerRecords);
     const columns = fields.map((field) => columnsOf(sql, field));
-    const forms = conditions.forms();
-    const listed = (all: Fragment[]) => joinFragments(sql, all, sql`,`);
     return sql`
       with h as materialized (
         select h.*, weight / (1 + weight) as score
@@ -61,9 +57,8 @@ export async function search(request: SearchRequest, { caller, db, server }: Cal
         ${inOrder(sql, sql`h.score desc, h.type, h.id`)}
       ), v as (${byteWindow(sql, resultsBytesMax)})
       select v.score, v.found, v.type, v.id, v.first_version, v.first_created_at, ${versionColumns(sql)},
-        h.unicode, json_build_array(${listed(forms)}) as forms,
-        ${positionsOf(sql, fields, "data", forms)} as data_positions, ${positionsOf(sql, fields, "metadata", forms)} as metadata_positions,
-        json_build_array(${listed(terms.map((term) => conditions.isIgnored(term)))}) as ignored
+        h.unicode, ${positionsOf(sql, fields, "data", conditions.terms)} as data_positions,
+        ${positionsOf(sql, fields, "metadata", conditions.terms)} as metadata_positions
       from v join immutable h on h.tenant = v.tenant and h.type = v.type and h.id = v.id
       where v.place <= ${limit}
       order by v.place`;
@@ -72,7 +67,7 @@ export async function search(request: SearchRequest, { caller, db, server }: Cal
     highlight(
       row,
       fields,
-      terms.filter((_, i) => !row.ignored[i]),
+      terms.filter(({ ignored }) => !ignored),
     ),
   );
   const page = results.map(({ row }) => row);

@@ -1,11 +1,11 @@
 // Finds the fields of a record that match a query, and marks the matches in their text: words in any of their
 // forms, and terms that stand in the text as they were written in the query.
-import { type Fragment, joinFragments, type Sql } from "../postgres/connection.js";
+import type { Fragment, Sql } from "../postgres/connection.js";
 import { parseExactly } from "../validation/exact-json.js";
 import { fieldsOf } from "./fields.js";
 import { fold, originalSpans, type Span } from "./fold.js";
 import { beginning } from "./letters.js";
-import type { Term } from "./query.js";
+import { isFoundAsWords, type Term } from "./query.js";
 import { eachIndexedWord, unicodeVersion } from "./searchable.js";
 
 /** The part of a record that is searched. */
@@ -19,23 +19,19 @@ const around = 60; // characters shown before and after the first match
 /** The positions of forms in the words of a record. */
 type Positions = Record<string, number[] | null>;
 
-/** The positions of any of the forms in the words of that field; null where the field is not searched. */
+/** The positions of the forms of all terms in the words of that field; null where it is not searched. */
 export function positionsOf(
   sql: Sql,
   searched: SearchedField[],
   field: SearchedField,
-  forms: Fragment[],
+  terms: Term[],
 ): Fragment {
-  if (!searched.includes(field)) return sql`null::json`;
+  const forms = terms.filter(isFoundAsWords).flatMap((term) => term.forms.flat());
+  if (!searched.includes(field) || forms.length === 0) return sql`null::json`;
   const words = field === "data" ? sql`h.data_words` : sql`h.metadata_words`;
   return sql`(
     select json_object_agg(found.lexeme, found.positions) from unnest(${words}) as found
-    where found.lexeme in (
-      select form from (values ${joinFragments(
-        sql,
-        forms.map((one) => sql`(${one})`),
-        sql`,`,
-      )}) as term (words), json_array_elements(term.words) as word, json_array_elements_text(word) as form))`;
+    where found.lexeme = any(${forms}::text[]))`;
 }
 
 interface Marks {
@@ -50,8 +46,6 @@ export interface FoundRow {
   unicode: string | null;
   data_positions: Positions | null;
   metadata_positions: Positions | null;
-  /** For each term, the forms of each of its words; null if it is not found as words. */
-  forms: (string[][] | null)[];
 }
 
 /** The fields of a record that hold any of the terms. */
@@ -61,7 +55,7 @@ export function highlight(row: FoundRow, searched: SearchedField[], terms: Term[
     const fields = fieldsOf(parseExactly(row[searchedField]), searchedField);
     const folded = fields.map(({ text }) => fold(text));
     const positions = searchedField === "data" ? row.data_positions : row.metadata_positions;
-    const words = wordSpans(row, fields, folded, positions ?? {});
+    const words = wordSpans(row, terms, fields, folded, positions ?? {});
     for (const [i, { path, text }] of fields.entries()) {
       if (found.matches.length === matchesMax) break;
       if (path.length > pathCharsMax) continue;
@@ -78,14 +72,16 @@ export function highlight(row: FoundRow, searched: SearchedField[], terms: Term[
 
 /** Where the words of the terms stand in each field, by its number. */
 function wordSpans(
-  { unicode, forms }: FoundRow,
+  { unicode }: FoundRow,
+  terms: Term[],
   fields: { text: string }[],
   folded: string[],
   positions: Positions,
 ): Map<number, Span[]> {
   const spans = new Map<number, Span[]>();
   if (unicode !== unicodeVersion || Object.keys(positions).length === 0) return spans;
-  const marked = new Set(forms.flatMap((words) => (words ? matchesOf(words, positions) : [])));
+  const found = terms.filter(isFoundAsWords);
+  const marked = new Set(found.flatMap(({ forms }) => matchesOf(forms, positions)));
   eachIndexedWord(fields, folded, ({ word, position, field, span }) => {
     if (position === undefined || !marked.has(position)) return;
     const from = span ? span[0] : (folded[field]?.indexOf(word) ?? -1);

@@ -1,8 +1,7 @@
-// A search query: its terms, and the SQL conditions that find them. Terms and language are constants, so
-// Postgres turns a term into words while it plans the statement. So it knows then which terms are only stop
-// words, and which index finds the other terms.
+// A search query: its terms, and the SQL conditions that find them. The forms of the words are looked up
+// before, so that they are constants of the statement: Postgres then knows how rare they are while it plans.
 import { CortexError } from "../errors/reasons.js";
-import { type Fragment, joinFragments, type Sql } from "../postgres/connection.js";
+import { type Fragment, joinFragments, type Run, type Sql } from "../postgres/connection.js";
 import { control } from "../validation/fields.js";
 import { fold } from "./fold.js";
 import { formerTerm } from "./former.js";
@@ -11,7 +10,8 @@ import type { Language } from "./language.js";
 import { lettersOf } from "./letters.js";
 import { letterLexeme, unindexed } from "./searchable.js";
 import { kindOf } from "./unicode.js";
-import { eachWord, lineOf } from "./words.js";
+import type { WordForms } from "./word-forms.js";
+import { eachWord } from "./words.js";
 
 const queryBytesMax = 1024;
 const termsMax = 32;
@@ -27,6 +27,10 @@ export interface Term {
    * written: it has a sign that is no apostrophe or hyphen, or a letter of a script without spaces.
    */
   words: string[];
+  /** The forms of each word; none if it is a stop word. */
+  forms: string[][];
+  /** True if it is left out: it has only stop words (`the`), and some other term has more than that. */
+  ignored: boolean;
   /** One or two letters: found where words begin with them. */
   short: boolean;
   /**
@@ -36,7 +40,8 @@ export interface Term {
   letters: string | undefined;
 }
 
-export function parseQuery(query: string): Term[] {
+/** Parses a query, and looks up the forms of its words. */
+export async function parseQuery(query: string, wordForms: WordForms, run: Run): Promise<Term[]> {
   const refuse = (problem: string, limit?: string, got?: string) =>
     new CortexError("INVALID_QUERY", {
       field: "query",
@@ -52,7 +57,7 @@ export function parseQuery(query: string): Term[] {
   if (pieces.length === 0) throw refuse("has no terms");
   if (pieces.length > termsMax)
     throw refuse("has too many terms", `${termsMax}`, `${pieces.length}`);
-  return pieces.map(({ written, quoted }) => {
+  const terms = pieces.map(({ written, quoted }) => {
     const text = fold(written).trim();
     const has = kindsIn(text);
     const short = [...text].length <= 2 && has.size === 1 && has.has(kinds.letter);
@@ -63,6 +68,19 @@ export function parseQuery(query: string): Term[] {
     const letters = short ? lexeme(text) : lettersQuery(text);
     return { text, formerText: formerTerm(written), quoted, words, short, letters };
   });
+  const forms = await wordForms.of(
+    run,
+    terms.flatMap(({ words }) => words),
+  );
+  const looked = terms.map((term) => ({
+    ...term,
+    forms: term.words.map((word) => forms.get(word) ?? []),
+  }));
+  const tells = looked.map(
+    ({ quoted, forms }) => quoted || forms.length === 0 || forms.some((some) => some.length > 0),
+  );
+  const someTells = tells.includes(true);
+  return looked.map((term, i) => ({ ...term, ignored: someTells && !tells[i] }));
 }
 
 interface Piece {
@@ -119,13 +137,17 @@ export interface SearchColumns {
 
 /** The terms of one query as fragments of its statement. */
 export class TermConditions {
+  readonly terms: Term[];
+
   constructor(
     readonly sql: Sql,
-    readonly terms: Term[],
+    terms: Term[],
     readonly language: Language,
     /** True if some records may still be stored under the words of the release before. */
     readonly hasFormerRecords: boolean,
-  ) {}
+  ) {
+    this.terms = terms.filter(({ ignored }) => !ignored);
+  }
 
   /** True if the columns together hold every term. */
   allFound(columns: SearchColumns[]): Fragment {
@@ -134,8 +156,7 @@ export class TermConditions {
       sql,
       this.terms.map((term) => {
         const anywhere = columns.map((one) => this.#isFound(one, term));
-        const ignored = isPlain(term) && !term.quoted ? [this.isIgnored(term)] : [];
-        return sql`(${joinFragments(sql, [...anywhere, ...ignored], sql`or`)})`;
+        return sql`(${joinFragments(sql, anywhere, sql`or`)})`;
       }),
       sql`and`,
     );
@@ -147,59 +168,36 @@ export class TermConditions {
     const parts = this.terms.flatMap((term) =>
       columns.map(({ words, text }) => {
         const count = sql`(length(${text}) - length(replace(${text}, ${term.text}, ''))) / ${[...term.text].length}::float8`;
-        const fragments = sql`0.3 * ln(1 + ${count})`;
-        const rank = isFoundAsWords(term)
-          ? sql`10 * ts_rank(${words}, ${this.#parsed(term)})`
-          : sql`0`;
-        return sql`coalesce(case when ${this.isIgnored(term)} then 0 else ${rank} + ${fragments} end, 0)`;
+        const query = wordsQuery(term);
+        const rank = query ? sql`10 * ts_rank(${words}, ${query}::tsquery) +` : sql``;
+        return sql`coalesce(${rank} 0.3 * ln(1 + ${count}), 0)`;
       }),
     );
     return sql`greatest(${joinFragments(sql, parts, sql`+`)}, 0.001)`;
   }
 
-  /** For each term, a JSON array of the forms of each of its words; null if it is not found as words. */
-  forms(): Fragment[] {
-    const { sql } = this;
-    return this.terms.map((term) =>
-      isFoundAsWords(term)
-        ? sql`(
-            select json_agg(coalesce(word_forms(${this.#dictionaries()}, line, word), '{}') order by number)
-            from unnest(${term.words}::text[], ${term.words.map(lineOf)}::int[]) with ordinality as w (word, line, number))`
-        : sql`null::json`,
-    );
-  }
-
-  /** True if the term is ignored: it has only stop words (`the`), and some other term has more than that. */
-  isIgnored(term: Term): Fragment {
-    const { sql } = this;
-    if (!isPlain(term) || term.quoted) return sql`false`;
-    const others = this.terms.filter((other) => other !== term);
-    const telling = others.some((other) => !isPlain(other) || other.quoted)
-      ? sql`true`
-      : joinFragments(
-          sql,
-          [sql`false`, ...others.map((other) => sql`numnode(${this.#parsed(other)}) > 0`)],
-          sql`or`,
-        );
-    return sql`(numnode(${this.#parsed(term)}) = 0 and (${telling}))`;
-  }
-
   #isFound(columns: SearchColumns, term: Term): Fragment {
     const { sql } = this;
-    const { words } = columns;
+    const query = wordsQuery(term);
     const found = [this.#isWritten(columns, term.text, term.letters)];
-    if (isFoundAsWords(term)) found.push(sql`${words} @@ ${this.#parsed(term)}`);
+    if (query) found.push(sql`${columns.words} @@ ${query}::tsquery`);
     if (this.hasFormerRecords) found.push(this.#isFoundFormerly(columns, term));
     return sql`(${joinFragments(sql, found, sql`or`)})`;
   }
 
-  #isFoundFormerly(columns: SearchColumns, term: Term): Fragment {
+  #isFoundFormerly({ words, text }: SearchColumns, term: Term): Fragment {
     const { sql } = this;
-    const { formerText } = term;
+    const { formerText, quoted } = term;
+    const language = sql`${this.language.oid}::int::oid::regconfig`;
     const found = [sql`false`];
-    if (isFoundAsWords(term)) found.push(sql`${columns.words} @@ ${this.#formerlyParsed(term)}`);
+    if (isFoundAsWords(term))
+      found.push(
+        quoted
+          ? sql`${words} @@ phraseto_tsquery(${language}, ${formerText})`
+          : sql`${words} @@ plainto_tsquery(${language}, ${formerText})`,
+      );
     if (formerText !== term.text)
-      found.push(this.#isWritten(columns, formerText, lettersQuery(formerText)));
+      found.push(this.#isWritten({ words, text }, formerText, lettersQuery(formerText)));
     return sql`h.unicode is null and (${joinFragments(sql, found, sql`or`)})`;
   }
 
@@ -207,34 +205,32 @@ export class TermConditions {
    * True if the columns hold the text as it is written. A text that the trigram index cannot find must not use
    * `like`: that would read the whole index.
    */
-  #isWritten(
-    { words, text }: SearchColumns,
-    written: string,
-    letters: string | undefined,
-  ): Fragment {
+  #isWritten({ words, text }: SearchColumns, written: string, letters?: string): Fragment {
     const { sql } = this;
-    if (!letters) return sql`${text} like ${containing(written)}`;
+    if (!letters) return sql`${text} like ${`%${written.replace(/[\\%_]/g, "\\$&")}%`}`;
     const query = `(${letters}) | ${quote(unindexed)}`;
     return sql`${words} @@ ${query}::tsquery and strpos(${text}, ${written}) > 0`;
   }
-
-  #parsed({ words }: Term): Fragment {
-    return this
-      .sql`search_query(${this.#dictionaries()}, ${words}::text[], ${words.map(lineOf)}::int[])`;
-  }
-
-  #formerlyParsed({ formerText, quoted }: Term): Fragment {
-    const language = this.sql`${this.language.oid}::int::oid::regconfig`;
-    return quoted
-      ? this.sql`phraseto_tsquery(${language}, ${formerText})`
-      : this.sql`plainto_tsquery(${language}, ${formerText})`;
-  }
-
-  #dictionaries(): Fragment {
-    return this.sql`${this.language.dictionaries}::int[]`;
-  }
 }
 
-const isPlain = ({ words }: Term): boolean => words.length > 0;
-const isFoundAsWords = (term: Term): boolean => isPlain(term) && !term.short;
-const containing = (text: string) => `%${text.replace(/[\\%_]/g, "\\$&")}%`;
+/** True if the term is found as words, in all their forms. */
+export const isFoundAsWords = ({ words, short }: Term): boolean => words.length > 0 && !short;
+
+/**
+ * The tsquery of a term's words in all their forms, one after the other, where a stop word stands for any
+ * word. undefined if it is not found so.
+ */
+function wordsQuery(term: Term): string | undefined {
+  if (!isFoundAsWords(term)) return undefined;
+  let query: string | undefined;
+  let distance = 1;
+  for (const forms of term.forms) {
+    if (forms.length === 0) distance++;
+    else {
+      const word = `(${forms.map(quote).join(" | ")})`;
+      query = query === undefined ? word : `${query} <${distance}> ${word}`;
+      distance = 1;
+    }
+  }
+  return query;
+}

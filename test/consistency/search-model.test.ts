@@ -22,6 +22,14 @@ const piece = fc.oneof(
     "İstanbul",
   ),
   fc.constantFrom("$100", "50%", "o'brien", "x_y", "\\", "a:b", "'", "-", "&", "🎉", "ﬃ", "…", "½"),
+  fc.constantFrom(
+    "re\u00adfunds",
+    "cust\u200bomers",
+    "한국어".normalize("NFD"),
+    "Straße",
+    "K’Thriss",
+    "wi‑fi",
+  ),
   fc.integer({ min: 0, max: 9999 }).map(String),
   fc.string({ minLength: 1, maxLength: 6 }),
 );
@@ -32,7 +40,7 @@ const text = fc
   })
   .map((pieces) => pieces.flat().join(""));
 const part = fc.tuple(fc.nat(), fc.integer({ min: 3, max: 12 }));
-const searched = (query: string) => !/["\p{Cc}]/u.test(query) && query.trim() !== "";
+const searched = (query: string) => !/["“”„‟«»\p{Cc}]/u.test(query) && query.trim() !== "";
 
 it("finds the text of a field by any part of it, and highlights that part", async () => {
   let number = 0;
@@ -56,7 +64,7 @@ it("finds the text of a field by any part of it, and highlights that part", asyn
           const found = results.map(({ record }) => record.id);
           expect([query, found]).toEqual([query, expect.arrayContaining(holding)]);
           // Words are found in other forms too. A query with signs is found only as it is written.
-          if (!/^[\p{L}\p{N}\p{M} '’-]+$/u.test(query))
+          if (!/^[\p{L}\p{N}\p{M} '-]+$/u.test(query))
             expect([query, found.sort()]).toEqual([query, holding]);
           for (const { record, matches, highlights, score } of results) {
             expect([query, matches]).toEqual([query, ["data.text"]]);
@@ -65,8 +73,7 @@ it("finds the text of a field by any part of it, and highlights that part", asyn
             if (!holding.includes(record.id)) continue;
             const shown = highlights[0]?.text ?? "";
             const whole = shown.replace(/^…|…$|<\/?mark>/g, "");
-            const stored: string = record.data.text;
-            expect(`${stored}\n${fold(stored)}`).toContain(whole);
+            expect(record.data.text).toContain(whole);
             expect(shown).toContain("<mark>");
           }
         }

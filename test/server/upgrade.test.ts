@@ -212,7 +212,7 @@ it("rewrites data in the background: the server serves meanwhile, and one that i
   holder.release();
   const building = async () =>
     (
-      await rows`select from pg_stat_activity where query like '%create index concurrently%' and state = 'active' and pid <> pg_backend_pid()`
+      await rows`select from pg_stat_activity where query like '%create index concurrently%' and state = 'active' and datname = current_database() and pid <> pg_backend_pid()`
     ).length;
   while ((await building()) === 0) await pause(20);
   expect(await next.end()).toBe(0);

@@ -17,6 +17,7 @@ import { AccessCounter } from "../../server/runtime/access-counter.js";
 import { KeyLocks } from "../../server/runtime/key-locks.js";
 import { Quotas } from "../../server/runtime/quotas.js";
 import { type Language, languageOf } from "../../server/search/language.js";
+import { WordForms } from "../../server/search/word-forms.js";
 import type { Served } from "./server.js";
 
 export interface Plan {
@@ -58,8 +59,12 @@ export function explainer(s: Served) {
   let sql: Sql;
   let batchSql: Sql;
   let language: Language;
+  let wordForms: Pick<WordForms, "of">;
   beforeAll(async () => {
-    language = await languageOf((build) => build(s.sql) as never, defaults.searchLanguage);
+    const run: Run = (build) => build(s.sql) as never;
+    language = await languageOf(run, defaults.searchLanguage);
+    const real = new WordForms(language);
+    wordForms = { of: (_, words) => real.of(run, words) };
     sql = connect(s.databaseUrl, { max: 1, connection: tenantViews });
     batchSql = connect(s.databaseUrl, {
       max: 1,
@@ -96,6 +101,7 @@ export function explainer(s: Served) {
       locks: new KeyLocks(1000),
       config: defaults,
       language,
+      wordForms: wordForms as WordForms,
       hasFormerRecords: false,
       access: new AccessCounter(run, { cannot: never, did: () => {} }),
     },

@@ -59,28 +59,6 @@ exception when program_limit_exceeded then
 end
 $$;
 
--- The words in all their forms, one after the other. A stop word stands for any word.
-create function search_query(dictionaries int[], words text[], lines int[]) returns tsquery language plpgsql immutable parallel safe as $$
-declare
-  forms text[];
-  word tsquery;
-  phrase tsquery := '';
-  distance int := 1;
-begin
-  for i in 1 .. cardinality(words) loop
-    forms := word_forms(dictionaries, lines[i], words[i]);
-    if cardinality(forms) > 0 then
-      select string_agg(quoted_form(form), ' | ')::tsquery into word from unnest(forms) as form;
-      phrase := case when numnode(phrase) = 0 then word else tsquery_phrase(phrase, word, distance) end;
-      distance := 1;
-    else
-      distance := distance + 1;
-    end if;
-  end loop;
-  return phrase;
-end
-$$;
-
 -- A server of the release before would store records under words that this release does not look for.
 create or replace function search_words(language regconfig, fields json, letters text[]) returns tsvector language plpgsql stable as $$
 begin

@@ -915,8 +915,8 @@ export type Highlight = Message<"cortex.immutable.v1.Highlight"> & {
 
   /**
    * A piece of the field's text, with `<mark>` and `</mark>` around each match. The text is as it was stored,
-   * not escaped for HTML. Other forms of a word are marked only in the first 20 000 characters of a field. If
-   * no match can be marked, this is the beginning of the text, without a mark.
+   * not escaped for HTML. Other forms of a word are marked only among the first 16 382 words of a record. If no
+   * match can be marked, this is the beginning of the text, without a mark.
    *
    * @generated from field: string text = 2;
    */
@@ -1730,13 +1730,17 @@ export const ImmutableStore: GenService<{
   },
   /**
    * Finds the records whose current version holds every term of a query, best match first. Equal matches are
-   * sorted by type and id. A term is a word, or a phrase in double quotes:
-   * - A word is found in all its forms: `refunds` finds `refunding`. The language is a setting of the server.
+   * sorted by type and id. A term is a word, or a phrase in double quotes (`"`, `“ ”`
+   * or `« »`):
+   * - A word is found in all its forms, whatever stands around it: `refunds` finds `refunding`,
+   *   `“refunding”—` and `docs/refunding/index.html`. The language is a setting of the server. What a word is
+   *   follows Unicode 15.1 (UAX 29); signs within such a word divide it.
    * - A term is found within words too: `email@exam` finds `email@example.com`.
    * - A term of one or two letters or digits is found only at the beginning of a word; in scripts without
    *   spaces, anywhere.
    * - A term with signs (`$100`, `c++`, `a.b`) is found exactly as it is written.
-   * - Letters of any script are found; case does not matter.
+   * - Letters of any script are found. Case (`HAUPTSTRASSE` finds `Hauptstraße`), the form of an apostrophe or
+   *   hyphen, how letters are composed, soft hyphens and zero-width spaces do not matter.
    * - Stop words (`the`, `of`) are ignored if the query has other terms.
    * - Names of fields are not searched.
    *
