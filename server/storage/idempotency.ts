@@ -67,18 +67,26 @@ export function matchReply(
   return reply;
 }
 
-/** Stores a reply, in the transaction of its write. `userIds` are the users whose data the reply holds. */
-export async function storeReply(
-  run: Run,
+/**
+ * Stores a reply, as a step of a statement in the transaction of its write. `userIds` are the users whose data
+ * the reply holds.
+ */
+export const storedReply = (
+  sql: Sql,
   tenant: string,
   { id, fingerprint }: IdempotencyKey,
   { reply, userIds }: { reply: string; userIds: string[] },
+): Fragment => sql`
+  insert into request (tenant, id, fingerprint, reply, user_ids)
+  values (${tenant}, ${id}, ${fingerprint}, ${reply}::text::json, ${userIds}::text[])
+  returning id`;
+
+/** Stores a reply in a statement of its own. */
+export async function storeReply(
+  run: Run,
+  ...reply: [tenant: string, key: IdempotencyKey, reply: { reply: string; userIds: string[] }]
 ): Promise<void> {
-  await run(
-    (sql) => sql`
-      insert into request (tenant, id, fingerprint, reply, user_ids)
-      values (${tenant}, ${id}, ${fingerprint}, ${reply}::text::json, ${userIds}::text[])`,
-  );
+  await run((sql) => storedReply(sql, ...reply));
 }
 
 const onceAttemptsMax = 10;

@@ -151,6 +151,24 @@ it("a Commit that stores a new record succeeds even if another call creates the 
   expect(await s.cortex.mutable.get("ns", "commit")).toBe(1);
 });
 
+it("a Commit that stores is repeated if the database ends a deadlock at its expense", async () => {
+  await immutable.store({ type: "t", id: "deadlock", data: {} });
+  await s.cortex.mutable.set("ns", "deadlock", 0);
+  const rival = await s.sql.reserve();
+  await rival`begin`;
+  await rival`select from immutable where id = 'deadlock' for update`;
+  const done = s.cortex.mutable.transaction([
+    { op: "increment", namespace: "ns", key: "deadlock" },
+    { op: "store", type: "t", id: "deadlock", data: {} },
+  ]);
+  await waiting(1);
+  // Each waits for the other now. The transaction waited first, so it finds the deadlock first.
+  await rival`select from mutable where key = 'deadlock' for update`;
+  await rival`commit`;
+  rival.release();
+  expect((await done).results).toMatchObject([{ value: 1 }, { version: 2 }]);
+});
+
 it("times increase even if the database's clock was set back; a store waits for the clock only briefly", async () => {
   const ahead = async (interval: string) => {
     await s.sql`update immutable set created_at = clock_timestamp() + ${interval}::text::interval where id = 'clock'`;

@@ -1,8 +1,15 @@
 // Checks that versions stored by Commit and Transact are committed together with the changes of entries, or
 // not at all.
+import { setTimeout as pause } from "node:timers/promises";
+import { type Timestamp, timestampDate } from "@bufbuild/protobuf/wkt";
 import { describe, expect, it } from "vitest";
 import type { ImmutableRecord } from "../../client/index.js";
-import { MutableStore } from "../../gen/cortex/mutable/v1/mutable_pb.js";
+import type { Record } from "../../gen/cortex/immutable/v1/immutable_pb.js";
+import {
+  MutableStore,
+  type TransactCommitted,
+  type TransactWritten,
+} from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import { Retention } from "../../server/config/retention.js";
 import { Raw, RawTransaction } from "../support/raw.js";
 import { serve } from "../support/server.js";
@@ -338,5 +345,89 @@ describe("Transact", () => {
     });
     expect(await versions("idx")).toEqual([]);
     transaction.close();
+  });
+});
+
+describe("the versions of a transaction", () => {
+  const store = (data: object, more = {}) => ({
+    operation: {
+      case: "store" as const,
+      value: { type: "audit", id: "late", dataJson: JSON.stringify(data), ...more },
+    },
+  });
+  const begun = async () => {
+    const t = new RawTransaction(s.address);
+    await t.ask({ case: "begin", value: {} });
+    return t;
+  };
+
+  it("have the time of its commit, so an answer about the past stays", async () => {
+    await s.cortex.immutable.store({
+      type: "audit",
+      id: "late",
+      data: { n: 0 },
+      metadata: { a: 1 },
+    });
+    const t = await begun();
+    const written = await t.ask({
+      case: "write",
+      value: { operations: [store({ n: 1 }), store({ n: 2 }, { ifVersion: 2 })] },
+    });
+    const [first, second] = (written.value as TransactWritten).results.map(
+      ({ result }) => result.value as Record,
+    );
+    expect(first?.current).toMatchObject({ version: 2, digest: "", metadataJson: '{"a":1}' });
+    expect(second?.current).toMatchObject({ version: 3, digest: "", dataJson: '{"n":2}' });
+    for (const record of [first, second]) expect(record?.current?.createTime).toBeUndefined();
+    await pause(300);
+    const [clock] = await s.sql`select date_trunc('milliseconds', clock_timestamp()) as now`;
+    const between = new Date(clock?.now);
+    const asOf = () => s.cortex.immutable.getAtTimestamp("audit", "late", between);
+    expect((await asOf())?.version).toBe(1);
+    await pause(5);
+    const committed = await t.ask({ case: "commit", value: {} });
+    const times = (committed.value as TransactCommitted).results.map(({ result }) => {
+      const { current } = result.value as Record;
+      expect(current?.digest).toMatch(/^[0-9a-f]{64}$/);
+      return timestampDate(current?.createTime as Timestamp);
+    });
+    expect(Number(times[0])).toBeGreaterThan(Number(between));
+    expect(Number(times[1])).toBeGreaterThan(Number(times[0]));
+    expect((await asOf())?.version).toBe(1);
+    const history = await s.cortex.immutable.getHistory("audit", "late");
+    expect(history.map(({ createdAt }) => createdAt).slice(1)).toEqual(times);
+    expect((await s.cortex.immutable.verifyHistory("audit", "late")).valid).toBe(true);
+    t.close();
+  });
+
+  it("are refused at once, and those that a rollback drops leave nothing", async () => {
+    for (const [more, reason] of [
+      [{ ifVersion: 7 }, "VERSION_MISMATCH"],
+      [{ userId: "nobody" }, "USER_NOT_FOUND"],
+    ] as const) {
+      const t = await begun();
+      const operations = [store({ n: 3 }), store({ n: 4 }, more)];
+      await expect(t.ask({ case: "write", value: { operations } })).rejects.toMatchObject({
+        reason: "TRANSACTION_FAILED",
+        details: { operation_index: "1", reason },
+      });
+      t.close();
+    }
+    const t = await begun();
+    await t.ask({ case: "write", value: { operations: [store({ n: 5 })] } });
+    await t.ask({ case: "rollback", value: {} });
+    t.close();
+    expect((await s.cortex.immutable.get("audit", "late"))?.version).toBe(3);
+  });
+
+  it("conflict with the erasure of their user", async () => {
+    await s.cortex.users.create("leaving");
+    const t = await begun();
+    await t.ask({ case: "write", value: { operations: [store({ n: 6 }, { userId: "leaving" })] } });
+    await s.cortex.users.delete("leaving", { cascade: true });
+    await expect(t.ask({ case: "commit", value: {} })).rejects.toMatchObject({
+      reason: "CONFLICT",
+    });
+    t.close();
   });
 });

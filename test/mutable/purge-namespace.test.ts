@@ -1,4 +1,5 @@
 import { expect, it } from "vitest";
+import { RawTransaction } from "../support/raw.js";
 import { serve } from "../support/server.js";
 
 const s = serve();
@@ -48,4 +49,24 @@ it("refuses an unknown option", async () => {
   await expect(s.cortex.mutable.purgeNamespace("read", { dryrun: true } as object)).toFailWith(
     "INVALID_OPTIONS",
   );
+});
+
+it("misses no key that a transaction deleted and created again while the purge waited for it", async () => {
+  await s.cortex.mutable.setMany("again", { a: 1, b: 2, c: 3 });
+  const t = new RawTransaction(s.address);
+  await t.ask({ case: "begin", value: {} });
+  const entry = { namespace: "again", key: "b" };
+  for (const operation of [
+    { case: "delete" as const, value: {} },
+    { case: "set" as const, value: { valueJson: "4" } },
+  ])
+    await t.ask({ case: "write", value: { operations: [{ ...entry, operation }] } });
+  const purged = s.cortex.mutable.purgeNamespace("again");
+  await expect
+    .poll(async () => (await s.sql`select from pg_locks where not granted`).length, { interval: 5 })
+    .toBeGreaterThan(0);
+  await t.ask({ case: "commit", value: {} });
+  t.close();
+  expect(await purged).toMatchObject({ deleted: 3, keys: ["a", "b", "c"] });
+  expect(await s.cortex.mutable.count("again")).toBe(0);
 });

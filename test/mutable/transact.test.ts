@@ -487,6 +487,18 @@ describe("an entry that a transaction has seen, and that expires before the comm
     expect((await s.cortex.immutable.get("t", "held"))?.version).toBe(1);
   });
 
+  it.each([
+    { case: "increment", value: {} },
+    { case: "replace", value: { valueJson: "2" } },
+    { case: "delete", value: {} },
+  ] as const)("makes it a conflict: by an operation, $case", async (operation) => {
+    await s.cortex.mutable.set("lease", "changed", 1, { ttlSeconds: 0.5 });
+    const t = await begun();
+    await t.ask(write({ namespace: "lease", key: "changed", operation } as never));
+    await pause(600);
+    expect(await failing(t.ask(commit))).toMatchObject({ reason: "CONFLICT" });
+  });
+
   it("does not disturb one that commits in time", async () => {
     await s.cortex.mutable.set("lease", "long", 1, { ttlSeconds: 60 });
     const t = await begun();

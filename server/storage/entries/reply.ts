@@ -12,6 +12,8 @@ export interface Result {
   /** True if it deleted an entry. */
   deleted: boolean;
   at: Date;
+  /** When the entry expires on whose state the operation depended, if it does. Not in stored replies. */
+  seenUntil?: Date | null | undefined;
 }
 
 export type Cells = [

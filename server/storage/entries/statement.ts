@@ -54,14 +54,16 @@ export function statement(sql: Sql, writes: AtomicWrite[], wait: boolean): Fragm
       from ${operationRows(sql, operations)}
     ), states as (
       select key.tenant, key.namespace, key.key, key.ordinal, key.atomic, key.found_in <> key.tenant as "foreign", key.locked, key.creatable, key.revision as stored,
-        0 as step, false as last, null::int as number, null::int as write, null::text as kind, null::text as request,
+        0 as step, false as last, null::timestamptz as seen_until, null::int as number, null::int as write, null::text as kind, null::text as request,
         null::text as fingerprint, null::text as repeats, null::text as refusal, null::int as bytes, 0::bigint as reply_bytes, null::timestamptz as at,
         false as deleted, key.present, key.value, key.user_id, key.metadata, key.agent_id, key.principal, key.created_at, key.updated_at, key.expire_at,
         case when key.present then key.revision end as revision, key.created_revision
       from locked_key as key
       union all
       select was.tenant, was.namespace, was.key, was.ordinal, was.atomic, was."foreign", was.locked, was.creatable, was.stored,
-        op.step, op.last, op.number, op.write, op.kind, op.request,
+        op.step, op.last,
+        case when was.present and (op.kind <> 'set' or op.expects = 'present' or op.if_revision is not null) then was.expire_at end,
+        op.number, op.write, op.kind, op.request,
         op.fingerprint, op.repeats, verdict.refusal, next.bytes,
         was.reply_bytes + case when was.atomic is not null and op.kind in ('add', 'append', 'merge') then next.bytes else 0 end, next.at,
         verdict.changes and op.kind = 'delete',
@@ -165,7 +167,7 @@ export function statement(sql: Sql, writes: AtomicWrite[], wait: boolean): Fragm
       where states.number is not null
     )
     ${hasRequests ? storedReplies(sql) : sql``}
-    select cells::text, coalesce(refusal, over_quota) as refusal, large, bytes,
+    select cells::text, coalesce(refusal, over_quota) as refusal, large, bytes, seen_until,
       case when refusal is not null then json_typeof(value) end as type,
       case when present then revision else 0 end as revision,
       repeats, ${

@@ -13,6 +13,8 @@ interface OperationRow {
   refusal: string | null;
   /** True if the reply of its write is too large. */
   large: boolean;
+  /** When the entry expires on whose state the operation depended. */
+  seen_until: Date | null;
   bytes: number | null;
   type: string | null;
   revision: string;
@@ -56,7 +58,8 @@ function outcomeOf(write: AtomicWrite, rows: OperationRow[]): Outcome<Result[]> 
     return { refused: errorOf(write, { index, reason, revision, type, bytes }), index };
   }
   const cells = rows.map((row) => JSON.parse(row.cells) as Cells);
-  return { result: resultsOf(cells, operations) };
+  const results = resultsOf(cells, operations);
+  return { result: results.map((one, i) => ({ ...one, seenUntil: rows[i]?.seen_until })) };
 }
 
 const resultsOf = (cells: Cells[], operations: Operation[]): Result[] =>

@@ -6,10 +6,11 @@ import { CortexError } from "../../errors/reasons.js";
 import type { Amounts } from "../../runtime/quotas.js";
 import { toRecord } from "../entries/entry.js";
 import { type Cells, fromCells, type Result, toCells } from "../entries/reply.js";
+import type { Stored } from "../versions/pending.js";
 import { type RecordRow, toRecord as toVersionedRecord } from "../versions/version.js";
 
 /** The entry as a step left it, or the version that it stored. */
-export type StepResult = Result | { stored: RecordRow };
+export type StepResult = Result | Stored;
 
 interface StoredRecord {
   stored: Omit<RecordRow, "created_at" | "first_created_at"> & {
@@ -23,7 +24,7 @@ export const toReply = (results: StepResult[]): string =>
   JSON.stringify(
     results.map((result): Cells | StoredRecord => {
       if (!("stored" in result)) return toCells(result);
-      const { created_at, first_created_at, ...row } = result.stored;
+      const { created_at, first_created_at, ...row } = result.stored as RecordRow; // it is stored
       const times = { created_at: +created_at, first_created_at: +first_created_at };
       return { stored: { ...row, ...times } };
     }),

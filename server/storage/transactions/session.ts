@@ -23,8 +23,8 @@ import { readEntries } from "../entries/read.js";
 import { transactionFailed } from "../entries/refusal.js";
 import { creationLock } from "../entries/statement.js";
 import { entryWrites } from "../entries/write.js";
-import { type IdempotencyKey, storeReply, toConflict } from "../idempotency.js";
-import { lockRecords, versionWrites } from "../versions/write.js";
+import { type IdempotencyKey, storedReply, toConflict } from "../idempotency.js";
+import { PendingVersions } from "../versions/pending.js";
 import { addedBy, checkReplySize, rowOf, type StepResult, sizeOf, toReply } from "./result.js";
 import { SeenExpiry } from "./seen-expiry.js";
 import { stepName, type TransactionStep } from "./step.js";
@@ -45,6 +45,7 @@ export class Session {
   #bytes = 0;
   #transaction: DatabaseTransaction | undefined;
   readonly #expiry = new SeenExpiry();
+  readonly #versions = new PendingVersions();
   /** The most that it has added. No measurement of the tenant's rows sees that before the commit. */
   readonly #added: Amounts = { keys: 0, bytes: 0, versions: 0 };
 
@@ -99,7 +100,7 @@ export class Session {
       transactionFailed(error, index, { preconditions, before });
     const results: StepResult[] = [];
     await this.#writeEntries(steps, results, failed);
-    await this.#storeVersions(steps, results, failed);
+    await this.#addVersions(steps, results, failed);
     for (const result of results) this.#bytes += sizeOf(result);
     checkReplySize(this.#bytes, this.#call.server.config.messageBytesMax);
     this.steps += steps.length - preconditions;
@@ -129,11 +130,7 @@ export class Session {
     outcome.result.forEach((result, i) => {
       results[indexes[i] as number] = result;
     });
-    const checks = operations.filter(
-      ({ kind, expects }) => kind === "check" && expects !== "absent",
-    );
-    if (checks.length > 0)
-      await this.#expiry.noteChecked(await this.#begun([]), write.tenant, checks);
+    for (const { seenUntil } of outcome.result) this.#expiry.note(seenUntil);
     this.#add(addedBy(results));
   }
 
@@ -153,63 +150,65 @@ export class Session {
     this.#added.versions += versions;
   }
 
-  /**
-   * Stores versions in rounds of distinct records. It locks the records before, so that the statement sees
-   * what others stored.
-   */
-  async #storeVersions(
+  /** Checks the versions, which are stored at the commit. */
+  async #addVersions(
     steps: TransactionStep[],
     results: StepResult[],
     failed: Failed,
   ): Promise<void> {
-    let left = steps.flatMap((step, index) => (step.kind === "store" ? [{ step, index }] : []));
-    while (left.length > 0) {
-      const round = new Map(left.toReversed().map((one) => [stepName(one.step), one]));
-      left = left.filter((one) => round.get(stepName(one.step)) !== one);
-      const names = [...round.keys()].sort();
-      const sorted = names.map((name) => round.get(name) as (typeof left)[number]);
-      const versions = sorted.map(({ step }) => step);
-      const run = await this.#begun(names);
-      const bytes = versions.reduce((sum, { adds }) => sum + adds.bytes, 0);
-      const adds = { keys: 0, bytes, versions: versions.length };
-      await this.#call.server.quotas.check(this.#call.caller.tenant, adds, this.#added);
-      this.#add(adds);
-      await lockRecords(run, versions);
-      const options = { wait: true, attempts: 1 };
-      const outcomes = await versionWrites.run(run, versions, options).catch(toConflict);
-      sorted.forEach(({ index }, i) => {
-        const outcome = outcomes[i];
-        if (!outcome || outcome === "locked" || "repeated" in outcome)
-          throw new CortexError("CONFLICT");
-        if ("refused" in outcome) throw failed(outcome.refused, index);
-        results[index] = { stored: outcome.result };
-      });
-    }
+    const stores = steps.flatMap((step, index) => (step.kind === "store" ? [{ step, index }] : []));
+    if (stores.length === 0) return;
+    const versions = stores.map(({ step }) => step);
+    const run = await this.#begun(versions.map(stepName));
+    const bytes = versions.reduce((sum, { adds }) => sum + adds.bytes, 0);
+    const adds = { keys: 0, bytes, versions: versions.length };
+    await this.#call.server.quotas.check(this.#call.caller.tenant, adds, this.#added);
+    this.#add(adds);
+    const stored = await this.#versions.add(run, versions, (reason, i) =>
+      failed(reason, stores[i]?.index ?? 0),
+    );
+    stored.forEach((result, i) => {
+      results[stores[i]?.index ?? 0] = result;
+    });
   }
 
   /** Commits, and stores the results under the key. */
   async commit(key: IdempotencyKey | undefined): Promise<void> {
-    const { tenant } = this.#call.caller;
     const transaction = this.#transaction ?? (key && (await this.#open()));
     if (!transaction) return;
-    const { run } = transaction;
-    const placeholders = this.#placeholders;
-    if (placeholders.length > 0)
-      await run(
-        (sql) => sql`
-          delete from mutable m
-          using unnest(${placeholders.map((p) => p.namespace)}::text[], ${placeholders.map((p) => p.key)}::text[]) as placeholder (namespace, key)
-          where m.tenant = ${tenant} and m.namespace = placeholder.namespace and m.key = placeholder.key and m.expire_at = '-infinity'`,
-      );
-    if (key)
-      await storeReply(run, tenant, key, {
-        reply: toReply(this.results),
-        userIds: [...new Set(this.results.flatMap((result) => rowOf(result)?.user_id ?? []))],
-      }).catch(toConflict);
-    await this.#expiry.check(run);
+    await this.#versions.store(transaction.run);
+    await this.#seal(transaction.run, key).catch(toConflict);
     this.#transaction = undefined;
     await transaction.commit();
     this.#release();
+  }
+
+  /**
+   * The last statement of the transaction. It deletes the placeholders, stores the results, and throws
+   * CONFLICT if an entry that was seen live has expired.
+   */
+  async #seal(run: Run, key: IdempotencyKey | undefined): Promise<void> {
+    const { tenant } = this.#call.caller;
+    const placeholders = this.#placeholders;
+    const { first } = this.#expiry;
+    if (placeholders.length === 0 && !key && !first) return;
+    const reply = key && {
+      reply: toReply(this.results),
+      userIds: [...new Set(this.results.flatMap((result) => rowOf(result)?.user_id ?? []))],
+    };
+    const [row] = await run<{ expired: boolean | null }>(
+      (sql) => sql`
+        with placeholder as (
+          delete from mutable m
+          using unnest(${placeholders.map((p) => p.namespace)}::text[], ${placeholders.map((p) => p.key)}::text[]) as placeholder (namespace, key)
+          where m.tenant = ${tenant} and m.namespace = placeholder.namespace and m.key = placeholder.key and m.expire_at = '-infinity'
+        ), stored_reply as (
+          ${key && reply ? storedReply(sql, tenant, key, reply) : sql`select`}
+        )
+        select clock_timestamp() >= ${first ?? null}::timestamptz as expired
+        from (select count(*) from stored_reply offset 0) as stored`, // the time is read after that
+    );
+    if (row?.expired) throw new CortexError("CONFLICT");
   }
 
   /** Rolls back what is not committed, and releases the keys. */

@@ -79,6 +79,10 @@ export interface StatementRow {
 
 const deletedMax = 100; // old versions that one store deletes; the sweep deletes the rest
 
+/** The first version that is kept after a store, as the statement computes it. */
+export const firstKept = (first: number, version: number, keep: number): number =>
+  keep < 0 ? first : Math.max(first, Math.min(version - keep + 1, first + deletedMax));
+
 export function statement(sql: Sql, versions: NewVersion[], wait: boolean): Fragment {
   const requests = versions.some(({ idempotencyKey }) => idempotencyKey);
   // The language is the same for all versions.
@@ -87,7 +91,8 @@ export function statement(sql: Sql, versions: NewVersion[], wait: boolean): Frag
   const metadataWords = sql`search_words(${dictionaries}, metadata_words, metadata_lines, metadata_positions, metadata_letters)`;
   return sql`
     with locked_record as materialized (
-      select asked.*, r.fingerprint as repeats, h.version, h.first_version, h.created_at, h.first_created_at, h.user_id,
+      select asked.*, r.fingerprint as repeats, h.version, h.first_version, h.created_at, h.user_id,
+        case when h.version > 0 then h.first_created_at end as first_created_at, -- see pending.ts for a record without a version
         h.metadata, h.digest,
         h.tenant <> asked.tenant as "foreign",
         -- True if we could not lock the record, or if others stored while we waited for its lock: only the
@@ -154,12 +159,12 @@ export function statement(sql: Sql, versions: NewVersion[], wait: boolean): Frag
       -- need a join, whose plan might scan the table.
       insert into immutable as h (tenant, type, id, version, first_version, created_at, first_created_at, user_id, metadata, agent_id, principal, digest,
         unicode, labels, data_text, data_words, metadata_text, metadata_words)
-      select tenant, type, id, new_version, new_first, at, first_created_at, said_user, said_metadata::json, agent, principal, new_digest,
+      select tenant, type, id, new_version, new_first, at, new_first_created_at, said_user, said_metadata::json, agent, principal, new_digest,
         ${unicodeVersion}, coalesce(labels, 'null')::jsonb, text, ${words}, metadata_text, ${metadataWords}
       from changed where version is not null
       on conflict (tenant, type, id) do update set
         version = excluded.version, first_version = excluded.first_version, created_at = excluded.created_at,
-        user_id = excluded.user_id, metadata = excluded.metadata, agent_id = excluded.agent_id, principal = excluded.principal,
+        first_created_at = excluded.first_created_at, user_id = excluded.user_id, metadata = excluded.metadata, agent_id = excluded.agent_id, principal = excluded.principal,
         digest = excluded.digest, erased = false,
         -- Metadata that is inherited is found by the words that it had.
         unicode = case when excluded.metadata_text is null then h.unicode else excluded.unicode end,

@@ -29,6 +29,11 @@ export interface RecordRow extends VersionRow {
   first_created_at: Date;
 }
 
+type Stamps = "created_at" | "first_created_at" | "digest" | "salt";
+
+/** A version before the commit of its transaction, which decides its time and with it the digest. */
+export type Unstamped<Row> = Omit<Row, Stamps> & { [K in keyof Row & Stamps]?: Row[K] };
+
 /** The columns of a VersionRow, of `v`. */
 export const columns = (sql: Sql): Fragment => sql`
   v.version, v.data::text as data, v.user_id, v.metadata::text as metadata, v.created_at, v.agent_id, v.principal, v.request_id,
@@ -67,15 +72,15 @@ export const versionAt = (sql: Sql, time: Date): Fragment => sql`(
   )
   select low from bound where low = high)`;
 
-export function toVersion(row: VersionRow): VersionMessage {
+export function toVersion(row: Unstamped<VersionRow>): VersionMessage {
   return {
     $typeName: "cortex.immutable.v1.Version",
     version: row.version,
     dataJson: row.data,
     metadataJson: row.metadata,
-    createTime: timestampFromDate(row.created_at),
-    digest: row.digest,
-    salt: row.salt,
+    digest: row.digest ?? "",
+    salt: row.salt ?? "",
+    ...(row.created_at && { createTime: timestampFromDate(row.created_at) }),
     ...(row.user_id !== null && { userId: row.user_id }),
     ...(row.agent_id !== null && { agentId: row.agent_id }),
     ...(row.principal !== null && { principal: row.principal }),
@@ -84,13 +89,13 @@ export function toVersion(row: VersionRow): VersionMessage {
 }
 
 /** A record with the previous versions to show, oldest first. */
-export function toRecord(row: RecordRow, previous: VersionRow[] = []): RecordMessage {
+export function toRecord(row: Unstamped<RecordRow>, previous: VersionRow[] = []): RecordMessage {
   return {
     $typeName: "cortex.immutable.v1.Record",
     type: row.type,
     id: row.id,
     current: toVersion(row),
-    firstCreateTime: timestampFromDate(row.first_created_at),
+    ...(row.first_created_at && { firstCreateTime: timestampFromDate(row.first_created_at) }),
     previousVersions: previous.map(toVersion),
     hasMoreVersions: row.first_version < (previous[0]?.version ?? row.version),
   };

@@ -1,6 +1,5 @@
 // Writes of versions, as a kind of the one write path (write-path.ts).
 import { CortexError } from "../../errors/reasons.js";
-import type { Run } from "../../postgres/connection.js";
 import { type Outcome, WriteKind } from "../write-path.js";
 import type { NewVersion } from "./new-version.js";
 import { type StatementRow, statement } from "./statement.js";
@@ -32,7 +31,7 @@ function outcomeOf(version: NewVersion, row: StatementRow): Outcome<RecordRow> {
   }
 }
 
-const versionMismatch = ({ type, id, ifVersion }: NewVersion, current: number) =>
+export const versionMismatch = ({ type, id, ifVersion }: NewVersion, current: number) =>
   new CortexError("VERSION_MISMATCH", {
     type,
     id,
@@ -64,19 +63,4 @@ function recordOf(reply: string, { type, id, data, requestId }: NewVersion): Rec
     principal: stored.principal ?? null,
     request_id: requestId ?? null,
   };
-}
-
-/** Locks the records, so that the next statement sees what others have stored. */
-export async function lockRecords(run: Run, versions: NewVersion[]): Promise<void> {
-  await run(
-    (sql) => sql`
-      select h.version
-      from unnest(
-        ${versions.map((v) => v.tenant)}::text[], ${versions.map((v) => v.type)}::text[], ${versions.map((v) => v.id)}::text[]
-      ) with ordinality as asked (tenant, type, id, number)
-      cross join lateral (
-        select h.version from immutable h where h.tenant = asked.tenant and h.type = asked.type and h.id = asked.id
-        for no key update
-      ) as h`,
-  );
 }

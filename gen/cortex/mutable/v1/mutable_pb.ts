@@ -1223,7 +1223,8 @@ export type OperationResult = Message<"cortex.mutable.v1.OperationResult"> & {
     case: "deleted";
   } | {
     /**
-     * The immutable record as this operation left it, without its earlier versions.
+     * The immutable record as this operation left it, without its earlier versions. In `written` of Transact the
+     * current version has no create_time, digest and salt yet: the commit decides them.
      *
      * @generated from field: cortex.immutable.v1.Record stored = 3;
      */
@@ -1621,7 +1622,8 @@ export const TransactListResultSchema: GenMessage<TransactListResult> = /*@__PUR
  */
 export type TransactWritten = Message<"cortex.mutable.v1.TransactWritten"> & {
   /**
-   * One result for each operation, in order.
+   * One result for each operation, in order. Versions of immutable records are checked and numbered now, and
+   * stored by the commit: they have no create_time, digest and salt, and a new record no first_create_time.
    *
    * @generated from field: repeated cortex.mutable.v1.OperationResult results = 1;
    */
