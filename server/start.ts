@@ -18,6 +18,7 @@ import { type Prepared, prepareDatabase } from "./postgres/prepare.js";
 import { AccessCounter } from "./runtime/access-counter.js";
 import { GroupCommits } from "./runtime/group-commit.js";
 import { InFlight } from "./runtime/in-flight.js";
+import { KeptReplies } from "./runtime/kept-replies.js";
 import { KeyLocks } from "./runtime/key-locks.js";
 import { Quotas } from "./runtime/quotas.js";
 import { RateLimiter } from "./runtime/rate-limiter.js";
@@ -98,6 +99,7 @@ async function open(
       { keys: config.quotaKeys, bytes: config.quotaBytes, versions: config.quotaVersions },
       housekeeping,
     ),
+    replies: new KeptReplies(config.replyBytes, housekeeping, monitor),
     pools,
     groupCommits: new GroupCommits(pools.batches, config.queueMax),
     locks: new KeyLocks(config.queueMax),

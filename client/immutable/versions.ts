@@ -55,6 +55,12 @@ interface Said<T> {
   digest: string;
   /** Random text that is a part of the digested content. */
   salt: string;
+  /**
+   * True only for a store that was repeated, for example because its reply was lost, if data or metadata have
+   * more than 4 KiB and the version is no longer kept. Then those of `data` and `metadata` that are not known
+   * are undefined. The version was stored once.
+   */
+  contentOmitted?: true;
 }
 
 /** One version of a record. */
@@ -86,13 +92,27 @@ interface RecordName {
 const dataName = ({ type, id }: RecordName) => `data\0${type}\0${id}`;
 const metadataName = ({ type, id }: RecordName) => `metadata of a record\0${type}\0${id}`;
 
+function contentOf<T>(
+  { dataJson, metadataJson, contentOmitted }: VersionMessage,
+  json: Json,
+  name: RecordName | undefined,
+): Pick<Said<T>, "data" | "metadata" | "contentOmitted"> {
+  const has = (text: string) => !contentOmitted || text !== "";
+  return {
+    data: has(dataJson) ? json.parse<T>(dataJson, name && dataName(name)) : (undefined as T),
+    metadata: has(metadataJson)
+      ? json.parse(metadataJson, name && metadataName(name))
+      : (undefined as never),
+    ...(contentOmitted && { contentOmitted: true as const }),
+  };
+}
+
 function said<T>(message: VersionMessage, json: Json, name?: RecordName): Said<T> {
   const { userId, agentId, principal, requestId } = message;
   return {
     version: message.version,
-    data: json.parse<T>(message.dataJson, name && dataName(name)),
+    ...contentOf<T>(message, json, name),
     ...(userId !== undefined && { userId }),
-    metadata: json.parse(message.metadataJson, name && metadataName(name)),
     createdAt: toDate(message.createTime),
     ...(agentId !== undefined && { agentId }),
     ...(principal !== undefined && { principal }),

@@ -28,6 +28,12 @@ export interface MutableRecord<T = any> {
   principal?: string;
   /** The revision of the entry, for `ifRevision`. Every write gives a new one. */
   revision: string;
+  /**
+   * True only for a write that was repeated, for example because its reply was lost, if value and metadata have
+   * more than 4 KiB together and the entry was written again in between. Then `value` and `metadata` are
+   * undefined. The write was made once.
+   */
+  valueOmitted?: true;
 }
 
 export function toRecord<T>(message: RecordMessage | undefined, json: Json): MutableRecord<T> {
@@ -36,9 +42,8 @@ export function toRecord<T>(message: RecordMessage | undefined, json: Json): Mut
   return {
     namespace: message.namespace,
     key: message.key,
-    value: json.parse<T>(message.valueJson, valueName(message.namespace, message.key)),
+    ...contentOf<T>(message, json),
     ...(userId !== undefined && { userId }),
-    metadata: json.parse(message.metadataJson, metadataName(message.namespace, message.key)),
     createdAt: toDate(message.createTime),
     updatedAt: toDate(message.updateTime),
     accessCount: Number(message.accessCount),
@@ -47,6 +52,17 @@ export function toRecord<T>(message: RecordMessage | undefined, json: Json): Mut
     ...(lastAccessTime && { lastAccessed: timestampDate(lastAccessTime) }),
     ...(expireTime && { expiresAt: timestampDate(expireTime) }),
     revision: message.revision,
+  };
+}
+
+function contentOf<T>(
+  { namespace, key, valueJson, metadataJson, valueOmitted }: RecordMessage,
+  json: Json,
+): Pick<MutableRecord<T>, "value" | "metadata" | "valueOmitted"> {
+  if (valueOmitted) return { value: undefined as T, valueOmitted: true };
+  return {
+    value: json.parse<T>(valueJson, valueName(namespace, key)),
+    metadata: json.parse(metadataJson, metadataName(namespace, key)),
   };
 }
 

@@ -10,7 +10,7 @@ import { abortable, certainlyNot, checkSignal, checkTimeout } from "../core/retr
 import type { Transport } from "../core/transport.js";
 import type { Contention } from "./contention.js";
 import { type Computed, type PendingUpdate, settle, type UpdateRequest } from "./pending-update.js";
-import { type MutableRecord, toRecord } from "./records.js";
+import { type MutableRecord, toRecord, valueName } from "./records.js";
 import { type ReadState, underLock } from "./transactions/locked.js";
 import { compute, operationsOf } from "./updater.js";
 
@@ -111,7 +111,7 @@ export class Updates {
     if (computed.every((one) => "error" in one)) {
       // An error counts only if the updater had the current state.
       const now = known ? await this.#read(queue, first) : read;
-      if (now.revision === read.revision) finish(computed, []);
+      if (now.revision === read.revision) finish(computed, [], this.transport.json);
       return;
     }
     const records = await this.#commit(computed, read).catch((error: unknown) => {
@@ -121,7 +121,7 @@ export class Updates {
     if (records === "failed") return;
     if (records) {
       queue.losses = 0;
-      queue.known = finish(computed, records);
+      queue.known = finish(computed, records, this.transport.json);
       return;
     }
     for (const { update } of computed) update.losses++;
@@ -146,7 +146,7 @@ export class Updates {
         },
       );
       const records = results.map((result) => recordOf(result, this.transport.json));
-      queue.known = finish(context, records);
+      queue.known = finish(context, records, this.transport.json);
     } catch (error) {
       // The server ended the transaction because the updater is too slow to hold a lock. The next round tries
       // without a lock.
@@ -235,7 +235,11 @@ const tooLate = ({ key, losses, sent }: PendingUpdate, timeoutMs: number) =>
   );
 
 /** Gives each update its outcome. Returns the state that the commit left. */
-function finish(computed: Computed[], records: MutableRecord[]): ReadState | undefined {
+function finish(
+  computed: Computed[],
+  records: MutableRecord[],
+  reader: Json,
+): ReadState | undefined {
   let next = 0;
   let left: ReadState | undefined;
   for (const one of computed) {
@@ -244,11 +248,18 @@ function finish(computed: Computed[], records: MutableRecord[]): ReadState | und
       settle(update, () => update.reject(one.error));
       continue;
     }
-    const record = records[next++] as MutableRecord;
+    const record = withValue(records[next++] as MutableRecord, one.json, reader);
     left = { json: one.json, revision: record.revision };
     settle(update, () => update.resolve(record));
   }
   return left;
+}
+
+/** The record with the value that was computed here, if the reply to a repeated commit left it out. */
+function withValue(record: MutableRecord, json: string, reader: Json): MutableRecord {
+  const { valueOmitted, ...rest } = record;
+  const { namespace, key } = record;
+  return valueOmitted ? { ...rest, value: reader.parse(json, valueName(namespace, key)) } : record;
 }
 
 /**

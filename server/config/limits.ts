@@ -37,6 +37,13 @@ export const limits = {
     parse: whole(0, Number.MAX_SAFE_INTEGER),
     doc: "Versions that a tenant may have in ImmutableStore; 0 is no limit.",
   }),
+  replyBytes: setting({
+    env: "CORTEX_REPLY_BYTES",
+    default: 64 * 1024 * 1024,
+    arg: "bytes",
+    parse: whole(0, Number.MAX_SAFE_INTEGER),
+    doc: "Bytes that the large stored replies (above 1 KiB) of a tenant may take together; beyond that the oldest keep revisions and times only. 0: none keeps more. They count in no quota.",
+  }),
   auditDays: setting({
     env: "CORTEX_AUDIT_DAYS",
     default: 365,

@@ -15,6 +15,7 @@ import type { DatabaseTransaction } from "../postgres/transaction.js";
 import type { AccessCounter } from "../runtime/access-counter.js";
 import type { Batchable, GroupCommits } from "../runtime/group-commit.js";
 import type { CallCancellation, InFlight } from "../runtime/in-flight.js";
+import type { KeptReplies } from "../runtime/kept-replies.js";
 import type { KeyLocks } from "../runtime/key-locks.js";
 import type { Quotas } from "../runtime/quotas.js";
 import type { RateLimiter } from "../runtime/rate-limiter.js";
@@ -77,6 +78,7 @@ export interface CallDatabase {
 export interface SharedState {
   config: Config;
   quotas: Quotas;
+  replies: KeptReplies;
   locks: KeyLocks;
   access: AccessCounter;
   /** The language of searches. */

@@ -20,7 +20,7 @@ const recordsShownMax = 1000;
 interface Purged {
   records: number;
   versions: number;
-  shown: { type: string; id: string }[];
+  shown: { type: string; id: string }[] | null;
   token: string;
   user: string | null;
 }
@@ -75,7 +75,7 @@ export async function purgeMany(request: PurgeManyRequest, call: Call) {
   return {
     recordsAffected: BigInt(purged.records),
     versionsDeleted: BigInt(purged.versions),
-    records: purged.shown,
+    records: purged.shown ?? [],
     dryRun,
     ...(asksForToken && { confirmationToken: purged.token }),
   };

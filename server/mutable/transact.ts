@@ -28,7 +28,7 @@ export async function* transact(requests: AsyncIterator<TransactRequest>, call: 
   const key = keyOf(first.value.requestId, call);
   const reply = key && (await findStoredReply(call.db.short, tenant, key));
   if (reply) {
-    const results = toMessages(fromReply(reply));
+    const results = toMessages(await fromReply(reply, call));
     yield answer({ case: "committed", value: { results } });
     return;
   }
@@ -117,7 +117,7 @@ async function commit(
     const isConflict = error instanceof CortexError && error.reason === "CONFLICT";
     const reply = key && isConflict && (await findStoredReply(db.short, caller.tenant, key));
     if (reply === undefined || reply === false) throw error;
-    return fromReply(reply);
+    return fromReply(reply, { caller, db });
   }
 }
 

@@ -77,8 +77,8 @@ export const storedReply = (
   { id, fingerprint }: IdempotencyKey,
   { reply, userIds }: { reply: string; userIds: string[] },
 ): Fragment => sql`
-  insert into request (tenant, id, fingerprint, reply, user_ids)
-  values (${tenant}, ${id}, ${fingerprint}, ${reply}::text::json, ${userIds}::text[])
+  insert into request (tenant, id, fingerprint, reply, user_ids, bytes)
+  values (${tenant}, ${id}, ${fingerprint}, ${reply}::text::json, ${userIds}::text[], ${Buffer.byteLength(reply)})
   returning id`;
 
 /** Stores a reply in a statement of its own. */
@@ -90,6 +90,7 @@ export async function storeReply(
 }
 
 const onceAttemptsMax = 10;
+const replyBytesGuessed = 4096;
 
 interface Attempt<Reply> {
   /**
@@ -98,7 +99,7 @@ interface Attempt<Reply> {
    */
   attempt(): Promise<Reply | undefined>;
   /** Reads a stored reply. */
-  parse(reply: string): Reply;
+  parse(reply: string): Reply | Promise<Reply>;
 }
 
 /**
@@ -107,7 +108,7 @@ interface Attempt<Reply> {
  * request may have committed meanwhile, and be the cause.
  */
 export async function once<Reply>(
-  { caller, db }: Call,
+  { caller, db, server }: Call,
   key: IdempotencyKey | undefined,
   { attempt, parse }: Attempt<Reply>,
 ): Promise<Reply | undefined> {
@@ -119,7 +120,9 @@ export async function once<Reply>(
     const earlier = await findReply();
     if (earlier !== undefined) return earlier;
     try {
-      return (await attempt()) ?? (await findReply());
+      const reply = await attempt();
+      if (key) server.replies.note(caller.tenant, replyBytesGuessed);
+      return reply ?? (await findReply());
     } catch (error) {
       if (lostToRival(error) && attempts < onceAttemptsMax) continue;
       const earlier = isRefusal(error) ? await findReply() : undefined;
@@ -176,8 +179,8 @@ export async function runWork<Reply extends object>(
       ${
         key
           ? sql`, stored_reply as (
-              insert into request (tenant, id, fingerprint, reply, user_ids)
-              select ${tenant}, ${key.id}, ${key.fingerprint}, reply, user_ids from made)`
+              insert into request (tenant, id, fingerprint, reply, user_ids, bytes)
+              select ${tenant}, ${key.id}, ${key.fingerprint}, reply, user_ids, octet_length(reply::text) from made)`
           : sql``
       }
       select reply from made`;

@@ -53,7 +53,9 @@ interface WriteKindParts<W extends Write, Row extends object, Result> {
   /** Reads the outcome of each write from the rows of the statement. */
   outcomes(writes: W[], rows: Row[]): Outcome<Result>[];
   /** Reads a stored reply. */
-  parseReply(reply: string, write: W): Result;
+  parseReply(reply: string, write: W, call: Call): Promise<Result>;
+  /** About how many bytes the stored reply of a result takes. */
+  replyBytes(result: Result): number;
   /** True if `adds` is exact, so that a full quota refuses the write before it reaches the database. */
   addsExactly: boolean;
 }
@@ -114,7 +116,7 @@ export async function writeOnce<W extends Write, Row extends object, Result>(
   given: W,
 ): Promise<Result> {
   const { db, server } = call;
-  const { parseReply, addsExactly } = kind.parts;
+  const { parseReply, replyBytes, addsExactly } = kind.parts;
   const { tenant, idempotencyKey, adds } = given;
   const room = await server.quotas.room(tenant, adds);
   const overQuota = room && addsExactly ? quotaRefusal(room, adds) : undefined;
@@ -125,13 +127,17 @@ export async function writeOnce<W extends Write, Row extends object, Result>(
     : await retryWhileLocked(call, write, (wait) =>
         wait || !isBatchable ? kind.runOne(db.lockWaiting, write) : db.submit(kind, write),
       );
-  if ("result" in outcome) return outcome.result;
-  if ("repeated" in outcome) return parseReply(matchReply(idempotencyKey, outcome.repeated), write);
+  if ("result" in outcome) {
+    if (idempotencyKey) server.replies.note(tenant, replyBytes(outcome.result));
+    return outcome.result;
+  }
+  if ("repeated" in outcome)
+    return parseReply(matchReply(idempotencyKey, outcome.repeated), write, call);
   // An earlier attempt of this request may have committed and caused the refusal: then return its stored
   // reply.
   const reply = idempotencyKey && (await findStoredReply(db.short, tenant, idempotencyKey));
   if (reply === undefined) throw outcome.refused;
-  return parseReply(reply, write);
+  return parseReply(reply, write, call);
 }
 
 /**

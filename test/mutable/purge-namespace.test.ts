@@ -60,7 +60,7 @@ it("misses no key that a transaction deleted and created again while the purge w
     { case: "delete" as const, value: {} },
     { case: "set" as const, value: { valueJson: "4" } },
   ])
-    await t.ask({ case: "write", value: { operations: [{ ...entry, operation }] } });
+    await t.ask({ case: "write", value: { operations: [{ ...entry, operation } as never] } });
   const purged = s.cortex.mutable.purgeNamespace("again");
   await expect
     .poll(async () => (await s.sql`select from pg_locks where not granted`).length, { interval: 5 })

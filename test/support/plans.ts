@@ -14,6 +14,7 @@ import {
 import { batchParameters } from "../../server/postgres/pools.js";
 import { scopeText } from "../../server/postgres/tenant-connection.js";
 import { AccessCounter } from "../../server/runtime/access-counter.js";
+import { KeptReplies } from "../../server/runtime/kept-replies.js";
 import { KeyLocks } from "../../server/runtime/key-locks.js";
 import { Quotas } from "../../server/runtime/quotas.js";
 import { type Language, languageOf } from "../../server/search/language.js";
@@ -98,6 +99,7 @@ export function explainer(s: Served) {
     },
     server: {
       quotas: new Quotas({ keys: 0, bytes: 0, versions: 0 }, never),
+      replies: new KeptReplies(0, never, { cannot: () => {}, did: () => {} }),
       locks: new KeyLocks(1000),
       config: defaults,
       language,

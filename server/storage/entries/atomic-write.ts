@@ -13,6 +13,8 @@ export interface AtomicWrite extends Write {
   /** Largest value that it may leave, and largest reply, in bytes of UTF-8. */
   valueBytesMax: number;
   replyBytesMax: number;
+  /** The most value and metadata, in bytes, that an operation keeps in the stored reply. */
+  contentMax: number;
   /**
    * For a transaction, how many of the operations are preconditions; a refusal is then TRANSACTION_FAILED.
    * undefined for any other write.
@@ -21,7 +23,7 @@ export interface AtomicWrite extends Write {
 }
 
 export function atomicWrite(
-  { caller: { tenant, agent, principal }, server: { config } }: Call,
+  { caller: { tenant, agent, principal }, server: { config, replies } }: Call,
   operations: Operation[],
   idempotencyKey: IdempotencyKey | undefined,
   preconditions?: number,
@@ -52,6 +54,7 @@ export function atomicWrite(
     preconditions,
     valueBytesMax: config.valueBytesMax,
     replyBytesMax: config.messageBytesMax,
+    contentMax: replies.contentMax(tenant),
     keys,
     blockers: operations.map(({ tenant, namespace }) => namespaceName(tenant, namespace)),
     conflictKeys,

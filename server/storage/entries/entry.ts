@@ -45,6 +45,8 @@ export interface EntryRow {
   principal: string | null;
   access_count: string;
   accessed_at: Date | null;
+  /** True if the value and the metadata are not known any more: see omitted.ts. */
+  omitted?: boolean;
 }
 
 /** The columns of an EntryRow, of `m` joined with `a`. */
@@ -83,12 +85,13 @@ export function toRecord(row: EntryRow): RecordMessage {
     $typeName: "cortex.mutable.v1.Record",
     namespace: row.namespace,
     key: row.key,
-    valueJson: row.value,
-    metadataJson: row.metadata,
+    valueJson: row.omitted ? "" : row.value,
+    metadataJson: row.omitted ? "" : row.metadata,
     createTime: toTimestamp(row.created_at),
     updateTime: toTimestamp(row.updated_at),
     accessCount: BigInt(row.access_count),
     revision: row.revision,
+    valueOmitted: row.omitted ?? false,
     ...(row.user_id !== null && { userId: row.user_id }),
     ...(row.agent_id !== null && { updatedBy: row.agent_id }),
     ...(row.principal !== null && { principal: row.principal }),

@@ -28,9 +28,10 @@ export const operationColumns = {
   keeps_metadata: "boolean",
   metadata: "text",
   ttl: "float8",
-  tenant: "text", // this and the next two only where the write has a request id
+  tenant: "text", // this and the next three only where the write has a request id
   request: "text",
   fingerprint: "text",
+  content_max: "int", // more bytes of value and metadata are not kept in the stored reply
 } as const;
 
 export type InputKey = InputRow<typeof keyColumns>;
@@ -94,6 +95,7 @@ export function inputOf(writes: AtomicWrite[]): Input {
       tenant: write.idempotencyKey && write.tenant,
       request: write.idempotencyKey?.id,
       fingerprint: write.idempotencyKey?.fingerprint,
+      content_max: write.idempotencyKey && write.contentMax,
     })),
     hasAtomic: writes.some(({ operations }) => operations.length > 1),
     hasDeletes: steps.some(({ operation }) => operation.kind === "delete"),

@@ -12,8 +12,8 @@ const passesMax = 10;
 /** What was deleted, as it is stored under the request id. */
 interface Purged {
   deleted: number;
-  /** The first keys. */
-  keys: string[];
+  /** The first keys; null in a stored reply that was slimmed (see kept-replies.ts). */
+  keys: string[] | null;
   /** The user whose entries were deleted; null if there were several users or none. */
   user: string | null;
 }
@@ -55,7 +55,11 @@ export async function purgeEntries(
 ) {
   const { tenant } = call.caller;
   const key = idempotencyKey(requestId, rpc, identity);
-  const answer = ({ deleted, keys }: Purged) => ({ deleted: BigInt(deleted), keys, dryRun });
+  const answer = ({ deleted, keys }: Purged) => ({
+    deleted: BigInt(deleted),
+    keys: keys ?? [],
+    dryRun,
+  });
   if (dryRun) {
     if (key) await findStoredReply(call.db.short, tenant, key); // refuses a reused request id
     const { shown, deleted } = await pass(call.db.purges, condition, true);

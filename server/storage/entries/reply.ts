@@ -1,5 +1,5 @@
 // Stored replies: the results of a write's operations as JSON arrays. A value that the request itself has is
-// left out.
+// left out. So are a value and metadata that are large together: then the metadata is null.
 import type { Fragment, Sql } from "../../postgres/connection.js";
 import type { EntryRow } from "./entry.js";
 
@@ -14,6 +14,8 @@ export interface Result {
   at: Date;
   /** When the entry expires on whose state the operation depended, if it does. Not in stored replies. */
   seenUntil?: Date | null | undefined;
+  /** About how many bytes the stored reply keeps of it. Not in stored replies. */
+  kept?: number;
 }
 
 export type Cells = [
@@ -24,7 +26,7 @@ export type Cells = [
   at: number,
   value: string | null,
   userId: string | null,
-  metadata: string,
+  metadata: string | null,
   createdAt: number,
   updatedAt: number,
   expireAt: number | null,
@@ -46,16 +48,18 @@ export function cells(sql: Sql, computed: Fragment): Fragment {
     ${ms(sql`a.accessed_at`)}, states.agent_id, states.principal)`;
 }
 
-export function toCells({ namespace, key, row, deleted, at }: Result): Cells {
+/** The cells of a result; without value and metadata if these have more than `contentMax` bytes. */
+export function toCells({ namespace, key, row, deleted, at }: Result, contentMax: number): Cells {
+  const isLarge = row !== undefined && contentBytes(row) > contentMax;
   return [
     namespace,
     key,
     row !== undefined,
     deleted,
     at.getTime(),
-    row?.value ?? null,
+    isLarge ? null : (row?.value ?? null),
     row?.user_id ?? null,
-    row?.metadata ?? "{}",
+    isLarge ? null : (row?.metadata ?? "{}"),
     row?.created_at.getTime() ?? 0,
     row?.updated_at.getTime() ?? 0,
     row?.expire_at?.getTime() ?? null,
@@ -67,8 +71,17 @@ export function toCells({ namespace, key, row, deleted, at }: Result): Cells {
   ];
 }
 
-/** The result in cells. `argument` is the value where the cells have none. */
-export function fromCells(cells: Cells, argument = ""): Result {
+export const contentBytes = ({ value, metadata }: EntryRow): number =>
+  Buffer.byteLength(value) + Buffer.byteLength(metadata);
+
+/** What the request itself has of a result. */
+interface Known {
+  value?: string | undefined;
+  metadata?: string | undefined;
+}
+
+/** The result in cells. `known` takes the place of what they leave out. */
+export function fromCells(cells: Cells, known: Known = {}): Result {
   const [
     namespace,
     key,
@@ -86,9 +99,10 @@ export function fromCells(cells: Cells, argument = ""): Result {
   const row: EntryRow = {
     namespace,
     key,
-    value: value ?? argument,
+    value: value ?? known.value ?? "",
     user_id,
-    metadata,
+    metadata: metadata ?? known.metadata ?? "",
+    omitted: (metadata ?? known.metadata) === undefined || (value ?? known.value) === undefined,
     created_at: new Date(created),
     updated_at: new Date(updated),
     expire_at: expire === null ? null : new Date(expire),

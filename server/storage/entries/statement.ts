@@ -54,7 +54,7 @@ export function statement(sql: Sql, writes: AtomicWrite[], wait: boolean): Fragm
       from ${operationRows(sql, operations)}
     ), states as (
       select key.tenant, key.namespace, key.key, key.ordinal, key.atomic, key.found_in <> key.tenant as "foreign", key.locked, key.creatable, key.revision as stored,
-        0 as step, false as last, null::timestamptz as seen_until, null::int as number, null::int as write, null::text as kind, null::text as request,
+        0 as step, false as last, null::timestamptz as seen_until, null::int as number, null::int as write, null::text as kind, null::text as request, null::int as content_max,
         null::text as fingerprint, null::text as repeats, null::text as refusal, null::int as bytes, 0::bigint as reply_bytes, null::timestamptz as at,
         false as deleted, key.present, key.value, key.user_id, key.metadata, key.agent_id, key.principal, key.created_at, key.updated_at, key.expire_at,
         case when key.present then key.revision end as revision, key.created_revision
@@ -63,7 +63,7 @@ export function statement(sql: Sql, writes: AtomicWrite[], wait: boolean): Fragm
       select was.tenant, was.namespace, was.key, was.ordinal, was.atomic, was."foreign", was.locked, was.creatable, was.stored,
         op.step, op.last,
         case when was.present and (op.kind <> 'set' or op.expects = 'present' or op.if_revision is not null) then was.expire_at end,
-        op.number, op.write, op.kind, op.request,
+        op.number, op.write, op.kind, op.request, op.content_max,
         op.fingerprint, op.repeats, verdict.refusal, next.bytes,
         was.reply_bytes + case when was.atomic is not null and op.kind in ('add', 'append', 'merge') then next.bytes else 0 end, next.at,
         verdict.changes and op.kind = 'delete',
@@ -156,7 +156,7 @@ export function statement(sql: Sql, writes: AtomicWrite[], wait: boolean): Fragm
               and (m.tenant, m.namespace, m.key) in (select tenant, namespace, key from deleted_key))`
         : sql``
     }, result as ${hasRequests ? sql`materialized` : sql``} (
-      select states.*, ${room ? sql`(select refusal from quota)` : sql`null::text`} as over_quota, states.write in (select write from too_large) as large, ${cells(sql, sql`${isComputed(sql)} and states.write not in (select write from too_large)`)} as cells
+      select states.*, ${room ? sql`(select refusal from quota)` : sql`null::text`} as over_quota, states.write in (select write from too_large) as large, ${cells(sql, sql`${isComputed(sql, sql`states`)} and states.write not in (select write from too_large)`)} as cells
       from states
       left join lateral (
         select count, accessed_at from mutable_access a
@@ -192,11 +192,11 @@ const recordBytes = (sql: Sql): Fragment =>
   sql`bytes + octet_length(metadata::text) + octet_length(concat(namespace, key, user_id, agent_id, principal)) + 128`;
 
 /**
- * True if the database computed the value of a row of `states`. A value that the caller sent is not sent
+ * True if the database computed the value of a row of `states` or `result`. A value that the caller sent is not sent
  * back.
  */
-const isComputed = (sql: Sql): Fragment =>
-  sql`(states.kind in ('add', 'append', 'merge') and states.refusal is null)`;
+const isComputed = (sql: Sql, row: Fragment): Fragment =>
+  sql`(${row}.kind in ('add', 'append', 'merge') and ${row}.refusal is null)`;
 
 /** The value that the operation makes of the state `was`; null where it cannot. */
 const newValue = (sql: Sql, replyBytesMax: number): Fragment => sql`
@@ -258,9 +258,14 @@ const overQuota = (sql: Sql, room: Room): Fragment => sql`
 
 /** Stores the replies of the writes that have a request id and were applied. */
 const storedReplies = (sql: Sql): Fragment => sql`, stored_reply as (
-  insert into request (tenant, id, fingerprint, reply, user_ids)
-  select tenant, request, fingerprint, json_agg(cells order by number),
-    coalesce(array_agg(distinct user_id) filter (where user_id is not null), '{}')
-  from result where request is not null
-  group by write, tenant, request, fingerprint
-  having bool_and(refusal is null and over_quota is null) and not bool_or(large))`;
+  insert into request (tenant, id, fingerprint, reply, user_ids, bytes)
+  select tenant, request, fingerprint, reply, user_ids, octet_length(reply::text)
+  from (
+    select tenant, request, fingerprint,
+      json_agg(case when case when ${isComputed(sql, sql`result`)} then bytes else 0 end + octet_length(metadata::text) > content_max
+        then slim_result(cells) else cells end order by number) as reply,
+      coalesce(array_agg(distinct user_id) filter (where user_id is not null), '{}') as user_ids
+    from result where request is not null
+    group by write, tenant, request, fingerprint
+    having bool_and(refusal is null and over_quota is null) and not bool_or(large)
+  ) as made)`;

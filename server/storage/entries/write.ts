@@ -2,6 +2,7 @@
 import type { StoredReply } from "../idempotency.js";
 import { type Outcome, WriteKind } from "../write-path.js";
 import type { AtomicWrite } from "./atomic-write.js";
+import { fillOmitted } from "./omitted.js";
 import type { Operation } from "./operation.js";
 import { errorOf } from "./refusal.js";
 import { type Cells, fromCells, type Result } from "./reply.js";
@@ -26,9 +27,16 @@ interface OperationRow {
 export const entryWrites = new WriteKind<AtomicWrite, OperationRow, Result[]>({
   statement,
   outcomes,
-  parseReply: (reply, { operations }) => resultsOf(JSON.parse(reply) as Cells[], operations),
+  async parseReply(reply, { operations }, { caller, db }) {
+    const results = resultsOf(JSON.parse(reply) as Cells[], operations);
+    await fillOmitted(db.short, caller.tenant, results);
+    return results;
+  },
+  replyBytes: (results) => results.reduce((sum, { kept = 0 }) => sum + kept, 0),
   addsExactly: false, // only the statement knows whether a key is new
 });
+
+const slimCellsMax = 512; // about how long cells without value and metadata are
 
 function outcomes(writes: AtomicWrite[], rows: OperationRow[]): Outcome<Result[]>[] {
   let next = 0;
@@ -59,8 +67,18 @@ function outcomeOf(write: AtomicWrite, rows: OperationRow[]): Outcome<Result[]> 
   }
   const cells = rows.map((row) => JSON.parse(row.cells) as Cells);
   const results = resultsOf(cells, operations);
-  return { result: results.map((one, i) => ({ ...one, seenUntil: rows[i]?.seen_until })) };
+  rows.forEach(({ seen_until, cells }, i) => {
+    const kept = cells.length > write.contentMax + slimCellsMax ? slimCellsMax : cells.length;
+    Object.assign(results[i] as Result, { seenUntil: seen_until, kept });
+  });
+  return { result: results };
 }
 
 const resultsOf = (cells: Cells[], operations: Operation[]): Result[] =>
-  cells.map((one, i) => fromCells(one, operations[i]?.argument));
+  cells.map((one, i) => fromCells(one, operations[i] && knownOf(operations[i])));
+
+/** What a result has from the operation itself. */
+const knownOf = ({ kind, argument, metadata }: Operation) => ({
+  value: kind === "set" || kind === "replace" ? argument : undefined,
+  metadata: metadata ?? undefined,
+});

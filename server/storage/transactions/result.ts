@@ -3,9 +3,12 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { OperationResultSchema } from "../../../gen/cortex/mutable/v1/mutable_pb.js";
 import { CortexError } from "../../errors/reasons.js";
+import type { Call } from "../../grpc/call.js";
 import type { Amounts } from "../../runtime/quotas.js";
 import { toRecord } from "../entries/entry.js";
+import { fillOmitted } from "../entries/omitted.js";
 import { type Cells, fromCells, type Result, toCells } from "../entries/reply.js";
+import { fillOmitted as fillOmittedVersions } from "../versions/omitted.js";
 import type { Stored } from "../versions/pending.js";
 import { type RecordRow, toRecord as toVersionedRecord } from "../versions/version.js";
 
@@ -13,30 +16,63 @@ import { type RecordRow, toRecord as toVersionedRecord } from "../versions/versi
 export type StepResult = Result | Stored;
 
 interface StoredRecord {
-  stored: Omit<RecordRow, "created_at" | "first_created_at"> & {
+  stored: Omit<RecordRow, "created_at" | "first_created_at" | "data" | "metadata"> & {
     created_at: number;
     first_created_at: number;
+    /** null: they were large, and are left out. */
+    data: string | null;
+    metadata: string | null;
   };
 }
 
-/** The results as a reply to store. It holds whole values, because it is read without the request. */
-export const toReply = (results: StepResult[]): string =>
+/**
+ * The results as a reply to store. It holds values too, because it is read without the request; but none where
+ * the content of a result has more than `contentMax` bytes.
+ */
+export const toReply = (results: StepResult[], contentMax: number): string =>
   JSON.stringify(
     results.map((result): Cells | StoredRecord => {
-      if (!("stored" in result)) return toCells(result);
+      if (!("stored" in result)) return toCells(result, contentMax);
       const { created_at, first_created_at, ...row } = result.stored as RecordRow; // it is stored
       const times = { created_at: +created_at, first_created_at: +first_created_at };
-      return { stored: { ...row, ...times } };
+      const isLarge = Buffer.byteLength(row.data) + Buffer.byteLength(row.metadata) > contentMax;
+      return { stored: { ...row, ...times, ...(isLarge && { data: null, metadata: null }) } };
     }),
   );
 
-export const fromReply = (reply: string): StepResult[] =>
-  (JSON.parse(reply) as (Cells | StoredRecord)[]).map((result) => {
-    if (!("stored" in result)) return fromCells(result);
-    const { created_at, first_created_at, ...row } = result.stored;
-    const created = { created_at: new Date(created_at) };
-    return { stored: { ...row, ...created, first_created_at: new Date(first_created_at) } };
+/** Reads a stored reply, and fills in the values that it left out where they are still kept. */
+export async function fromReply(
+  reply: string,
+  { caller, db }: Pick<Call, "caller" | "db">,
+): Promise<StepResult[]> {
+  const entries: Result[] = [];
+  const records: RecordRow[] = [];
+  const results = (JSON.parse(reply) as (Cells | StoredRecord)[]).map((result): StepResult => {
+    if ("stored" in result) {
+      const stored = fromStored(result);
+      records.push(stored);
+      return { stored };
+    }
+    const entry = fromCells(result);
+    entries.push(entry);
+    return entry;
   });
+  await fillOmitted(db.short, caller.tenant, entries);
+  await fillOmittedVersions(db.short, caller.tenant, records);
+  return results;
+}
+
+function fromStored({ stored }: StoredRecord): RecordRow {
+  const { created_at, first_created_at, data, metadata, ...row } = stored;
+  return {
+    ...row,
+    created_at: new Date(created_at),
+    first_created_at: new Date(first_created_at),
+    data: data ?? "",
+    metadata: metadata ?? "",
+    omitted: data === null,
+  };
+}
 
 export function toMessages(
   results: StepResult[],

@@ -189,11 +189,12 @@ export class Session {
    */
   async #seal(run: Run, key: IdempotencyKey | undefined): Promise<void> {
     const { tenant } = this.#call.caller;
+    const { replies } = this.#call.server;
     const placeholders = this.#placeholders;
     const { first } = this.#expiry;
     if (placeholders.length === 0 && !key && !first) return;
     const reply = key && {
-      reply: toReply(this.results),
+      reply: toReply(this.results, replies.contentMax(tenant)),
       userIds: [...new Set(this.results.flatMap((result) => rowOf(result)?.user_id ?? []))],
     };
     const [row] = await run<{ expired: boolean | null }>(
@@ -209,6 +210,7 @@ export class Session {
         from (select count(*) from stored_reply offset 0) as stored`, // the time is read after that
     );
     if (row?.expired) throw new CortexError("CONFLICT");
+    if (reply) replies.note(tenant, Buffer.byteLength(reply.reply));
   }
 
   /** Rolls back what is not committed, and releases the keys. */

@@ -21,6 +21,9 @@ interface StoredUser {
   updated_at: number;
 }
 
+/** A stored user whose profile may be left out (see kept-replies.ts). The present one then takes its place. */
+type SlimUser = Omit<StoredUser, "profile"> & { profile: string | null };
+
 export const columns = (sql: Sql): Fragment =>
   sql`u.id, u.profile::text as profile, u.created_at, u.updated_at`;
 
@@ -39,7 +42,16 @@ export function writeUser(
   const { caller, db, server } = call;
   const { tenant } = caller;
   return once<StoredUser>(call, key, {
-    parse: (reply) => JSON.parse(reply),
+    async parse(reply) {
+      const stored: SlimUser = JSON.parse(reply);
+      const { id, profile } = stored;
+      if (profile !== null) return { ...stored, profile };
+      const [now] = await db.short<Pick<UserRow, "profile">>(
+        (sql) =>
+          sql`select u.profile::text as profile from users u where u.tenant = ${tenant} and u.id = ${id}`,
+      );
+      return { ...stored, profile: now?.profile ?? "{}" };
+    },
     async attempt() {
       const adds = { keys: 0, bytes: Buffer.byteLength(profile), versions: 0 };
       await server.quotas.check(tenant, adds);

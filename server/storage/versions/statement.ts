@@ -77,6 +77,7 @@ export interface StatementRow {
   reply: string | null;
 }
 
+const contentMax = 4096; // bytes of metadata that a stored reply keeps
 const deletedMax = 100; // old versions that one store deletes; the sweep deletes the rest
 
 /** The first version that is kept after a store, as the statement computes it. */
@@ -196,9 +197,12 @@ export function statement(sql: Sql, versions: NewVersion[], wait: boolean): Frag
     ${
       requests
         ? sql`, stored_reply as (
-            insert into request (tenant, id, fingerprint, reply, user_ids)
-            select tenant, request_key, fingerprint, cells, case when said_user is null then '{}' else array[said_user] end
-            from result where fingerprint is not null and refusal is null)`
+            insert into request (tenant, id, fingerprint, reply, user_ids, bytes)
+            select tenant, request_key, fingerprint, reply, case when said_user is null then '{}' else array[said_user] end, octet_length(reply::text)
+            from (
+              select result.*, case when octet_length(said_metadata) > ${contentMax}::int then slim_reply(cells) else cells end as reply
+              from result where fingerprint is not null and refusal is null
+            ) as made)`
         : sql``
     }
     select cells::text, refusal, coalesce(version, 0) as version, repeats, ${

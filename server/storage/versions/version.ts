@@ -19,6 +19,8 @@ export interface VersionRow {
   request_id: string | null;
   digest: string;
   salt: string;
+  /** True if data and metadata are not known any more: see omitted.ts. */
+  omitted?: boolean;
 }
 
 /** A record with its current version. */
@@ -81,6 +83,7 @@ export function toVersion(row: Unstamped<VersionRow>): VersionMessage {
     digest: row.digest ?? "",
     salt: row.salt ?? "",
     ...(row.created_at && { createTime: timestampFromDate(row.created_at) }),
+    contentOmitted: row.omitted ?? false,
     ...(row.user_id !== null && { userId: row.user_id }),
     ...(row.agent_id !== null && { agentId: row.agent_id }),
     ...(row.principal !== null && { principal: row.principal }),

@@ -2,6 +2,7 @@
 import { CortexError } from "../../errors/reasons.js";
 import { type Outcome, WriteKind } from "../write-path.js";
 import type { NewVersion } from "./new-version.js";
+import { fillOmitted } from "./omitted.js";
 import { type StatementRow, statement } from "./statement.js";
 import type { RecordRow } from "./version.js";
 
@@ -10,7 +11,12 @@ export const versionWrites = new WriteKind<NewVersion, StatementRow, RecordRow>(
   statement,
   outcomes: (versions, rows) =>
     versions.map((version, i) => outcomeOf(version, rows[i] as StatementRow)),
-  parseReply: recordOf,
+  async parseReply(reply, version, { caller, db }) {
+    const row = recordOf(reply, version);
+    await fillOmitted(db.short, caller.tenant, [row]);
+    return row;
+  },
+  replyBytes: ({ metadata }) => 512 + metadata.length,
   addsExactly: true,
 });
 
@@ -49,12 +55,15 @@ function recordOf(reply: string, { type, id, data, requestId }: NewVersion): Rec
     user_id: string | null;
     agent_id: string | null;
     principal?: string | null;
-    metadata: string;
+    /** null: it was large, and is left out. */
+    metadata: string | null;
     digest: string;
     salt: string;
   };
   return {
     ...stored,
+    metadata: stored.metadata ?? "",
+    omitted: stored.metadata === null,
     type,
     id,
     data,
