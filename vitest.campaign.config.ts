@@ -7,6 +7,8 @@ export default mergeConfig(base, {
     testTimeout: 1_800_000,
     env: {
       MODEL_RUNS: "2000",
+      CORPUS_TEXTS: "500",
+      CORPUS_STEP: "1",
       SCALE_KEYS: "1000000",
       SCALE_VERSIONS: "10000",
       CONTENTION_ROUNDS: "1000",

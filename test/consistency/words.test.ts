@@ -16,13 +16,16 @@ import { eachWord } from "../../server/search/words.js";
 import { start } from "../../server/start.js";
 import { databaseUrl } from "../support/postgres.js";
 import { root } from "../support/process.js";
-import { corpus } from "../support/sentences.js";
+import { corpus as sentences } from "../support/sentences.js";
 import { serve, testLog } from "../support/server.js";
 
 const s = serve();
+/** Of the sentences, every how manieth is stored in a database of another locale. */
+const step = Number(process.env.CORPUS_STEP ?? 7);
 
 /** The share of the sentences that a search for a word in another form finds. */
-async function recall(cortex: Cortex): Promise<{ found: number; missed: string[] }> {
+async function recall(cortex: Cortex, step: number): Promise<{ found: number; missed: string[] }> {
+  const corpus = sentences.filter((_, i) => i % step === 0);
   const ids = corpus.map((_, i) => `${i}`);
   await Promise.all(
     corpus.map(({ text }, i) =>
@@ -41,8 +44,8 @@ async function recall(cortex: Cortex): Promise<{ found: number; missed: string[]
 }
 
 describe("sentences", () => {
-  it(`are all found by a word of them in another form: ${corpus.length}`, async () => {
-    expect(await recall(s.cortex)).toEqual({ found: 1, missed: [] });
+  it(`are all found by a word of them in another form: ${sentences.length}`, async () => {
+    expect(await recall(s.cortex, 1)).toEqual({ found: 1, missed: [] });
   });
 });
 
@@ -74,7 +77,7 @@ describe("the locale of the database", () => {
       const url = databaseUrl(inject("postgresUrl"), name);
       const running = await start({ ...defaults, listen: "127.0.0.1:0" }, url, testLog);
       const cortex = new Cortex({ address: running.address, timeoutMs: 20_000 });
-      expect([locale, await recall(cortex)]).toEqual([locale, { found: 1, missed: [] }]);
+      expect([locale, await recall(cortex, step)]).toEqual([locale, { found: 1, missed: [] }]);
       await cortex.close();
       await running.stop();
     }
