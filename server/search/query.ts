@@ -91,9 +91,10 @@ interface Piece {
 /** The words and phrases of a query. */
 function piecesOf(query: string): Piece[] {
   const hasText = ({ written }: Piece) => fold(written).trim() !== "";
-  const all = [...query.replace(/[“”„‟«»]/gu, '"').matchAll(/"([^"]*)"?|[^\s"]+/gu)].map(
-    ([word, phrase]): Piece => ({ written: phrase ?? word, quoted: phrase !== undefined }),
-  );
+  const all = [...query.matchAll(phraseOrWord)].map(([word, ...phrases]): Piece => {
+    const phrase = phrases.find((one) => one !== undefined);
+    return { written: phrase ?? word, quoted: phrase !== undefined };
+  });
   const bare = all.flatMap((piece) =>
     piece.quoted
       ? [piece]
@@ -103,10 +104,13 @@ function piecesOf(query: string): Piece[] {
   return (bare.some(hasText) ? bare : all).filter(hasText);
 }
 
+/** A phrase in one of several kinds of quotes, or a word. A straight quote may be left open. */
+const phraseOrWord = /"([^"]*)"?|“([^“”]*)”|„([^„“”]*)[“”]|«([^«»]*)»|[^\s"]+/gu;
+
 /** The words between the punctuation that only prose has. Each is without punctuation around it. */
 const bareWords = (text: string): string[] =>
   text
-    .split(/[–—―…、。，；「」『』【】《》〈〉]+/u)
+    .split(/[“”„‟«»‹›–—―…、。，；「」『』【】《》〈〉]+/u)
     .map((word) => word.replace(/^[([{（'‘’]+/u, "").replace(/[\])}）'‘’.,:;!?：！？]+$/u, ""));
 
 const kindsIn = (text: string): Set<number> =>

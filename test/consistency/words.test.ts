@@ -123,6 +123,40 @@ describe("what people read as the same", () => {
     expect(shown.replace(/<\/?mark>/g, "")).toBe(text);
   });
 
+  // Each is a public report about another product's search.
+  it.each([
+    [
+      "a possessive in prose",
+      "micron protein’s chymosin beyond β-lactotensin, mCherry—a ZOT",
+      "protein mcherry",
+    ],
+    ["a query pasted from a chat", "the retry budget of the client", "“retry” —budget— clients…"],
+    ["guillemets in the query", "the retry budget", "«retry» budgets"],
+    ["quotes within a phrase", "foo « bar » baz", '"foo « bar » baz"'],
+    ["an odd number of quotes", "foo bar", 'bars "foo'],
+    ["a lone curly quote", "foo bar", "“foo bars"],
+    ["a slash", "the office (S/S) of the Secretariat", "s/s"],
+    ["points", "the U.S.S.R. in 1960", "u.s.s.r."],
+    ["a letter that folding makes longer", "İstanbul release", "İst"],
+    ["a character that stands for three", "½ a fraction, ½ a ﬁeld", "fraction field"],
+  ])("of a public report, %s: %s, %s", async (_, text, query) => {
+    const own = await stored(text);
+    const results = await s.cortex.immutable.search(query, { type: "same", limit: 1000 });
+    const shown = results.find(({ record }) => record.id === own)?.highlights[0]?.text ?? "";
+    expect(shown.replace(/<\/?mark>/g, "")).toBe(text);
+    // Whole characters are marked, and whole words where the query has whole words.
+    for (const [, marked = ""] of shown.matchAll(/<mark>(.*?)<\/mark>/g))
+      expect(text).toContain(marked);
+    expect(shown).toContain("<mark>");
+  });
+
+  it("does not take f-16 for f or 16, nor a phrase for its words", async () => {
+    await stored("f is 16");
+    const found = await s.cortex.immutable.search("f-16", { type: "same" });
+    expect(found).toEqual([]);
+    expect(await s.cortex.immutable.search("“16 f”", { type: "same" })).toEqual([]);
+  });
+
   it("marks each word of a phrase where the phrase stands, and no others", async () => {
     const name = { type: "phrase", id: "p" };
     const data = { a: "Refunds: the policy’s refunding policy", b: "policy", c: "refund-policies" };

@@ -1739,8 +1739,8 @@ export const ImmutableStore: GenService<{
   },
   /**
    * Finds the records whose current version holds every term of a query, best match first. Equal matches are
-   * sorted by type and id. A term is a word, or a phrase in double quotes (`"`, `“ ”`
-   * or `« »`):
+   * sorted by type and id. A term is a word, or a phrase in double quotes (`" "`, `“ ”`,
+   * `„ “` or `« »`):
    * - A word is found in all its forms, whatever stands around it: `refunds` finds `refunding`,
    *   `“refunding”—` and `docs/refunding/index.html`. The language is a setting of the server. What a word is
    *   follows Unicode 15.1 (UAX 29); signs within such a word divide it.
