@@ -4,15 +4,14 @@ import type { StoreOperation } from "../../../gen/cortex/immutable/v1/immutable_
 import { versionsToKeep } from "../../config/retention.js";
 import { CortexError } from "../../errors/reasons.js";
 import type { Call, Caller, SharedState } from "../../grpc/call.js";
-import { comparable, fieldsOf } from "../../search/fields.js";
 import type { Language } from "../../search/language.js";
-import { type Searchable, searchable } from "../../search/searchable.js";
 import { parseExactly } from "../../validation/exact-json.js";
 import * as check from "../../validation/fields.js";
 import { data, recordMetadata } from "../../validation/json.js";
 import { idempotencyKey } from "../idempotency.js";
 import type { Write } from "../write-path.js";
 import { isReserved, recordLockName } from "./name.js";
+import { type SearchInput, searchInput } from "./search-input.js";
 
 export interface NewVersion extends Write {
   kind: "store";
@@ -30,7 +29,7 @@ export interface NewVersion extends Write {
   /** How many versions are kept; -1: all. */
   keep: number;
   dictionaries: Language["dictionaries"];
-  search: { data: Searchable; metadata: Searchable | undefined; labels: string | undefined };
+  search: SearchInput;
 }
 
 /** The fields that StoreRequest and StoreOperation share. */
@@ -101,11 +100,7 @@ export function newVersion(
     requestId,
     keep: versionsToKeep(config.retention, type),
     dictionaries: language.dictionaries,
-    search: {
-      data: searchable(fieldsOf(parseExactly(message.dataJson, object), "")),
-      metadata: metadata === undefined ? undefined : searchable(fieldsOf(metadata, "")),
-      labels: metadata === undefined ? undefined : comparable(metadata),
-    },
+    search: searchInput(parseExactly(message.dataJson, object), metadata),
     idempotencyKey: undefined,
     keys: [lockName],
     blockers: [],

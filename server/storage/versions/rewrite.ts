@@ -3,32 +3,17 @@ import { setImmediate } from "node:timers/promises";
 import type { Rewrite } from "../../postgres/background-migrations.js";
 import type { Sql } from "../../postgres/connection.js";
 import { type InputRow, recordset } from "../../postgres/recordset.js";
-import { comparable, fieldsOf } from "../../search/fields.js";
 import type { Language } from "../../search/language.js";
-import { searchable, unicodeVersion } from "../../search/searchable.js";
+import { unicodeVersion } from "../../search/searchable.js";
 import { parseExactly } from "../../validation/exact-json.js";
+import { searchColumns, searchInput, searchVectors } from "./search-input.js";
 
 const batchMax = 100;
 const batchBytesMax = 1024 * 1024; // of data; one record may have more
 
-const columns = {
-  tenant: "text",
-  type: "text",
-  id: "text",
-  labels: "text",
-  text: "text",
-  words: "text[]",
-  lines: "int[]",
-  positions: "text[]",
-  letters: "text[]",
-  metadata_text: "text",
-  metadata_words: "text[]",
-  metadata_lines: "int[]",
-  metadata_positions: "text[]",
-  metadata_letters: "text[]",
-} as const;
+const columns = { tenant: "text", type: "text", id: "text", ...searchColumns } as const;
 
-const rewritten = recordset("found", columns);
+const rewritten = recordset("input", columns);
 
 interface Name {
   tenant: string;
@@ -38,8 +23,6 @@ interface Name {
 
 interface Row extends Name {
   metadata: string;
-  /** False if no version of it was given any. */
-  has_metadata: boolean;
   /** null: it has no current version. */
   data: string | null;
 }
@@ -69,13 +52,14 @@ export function rewriteRecords({ dictionaries }: Language): Rewrite {
         found.push(rewrite(row));
         await setImmediate(); // calls come first
       }
+      const vectors = searchVectors(sql, dictionaries);
       await sql`
-        update immutable h set unicode = ${unicodeVersion}, labels = found.labels::jsonb, data_text = found.text,
-          data_words = search_words(${dictionaries}::int[], found.words, lines, positions, letters),
-          metadata_text = found.metadata_text,
-          metadata_words = search_words(${dictionaries}::int[], found.metadata_words, metadata_lines, metadata_positions, metadata_letters)
+        update immutable h set unicode = ${unicodeVersion}, labels = input.labels::jsonb,
+          data_text = input.text, data_words = ${vectors.data},
+          metadata_text = case when h.metadata_text is not null then input.metadata_text end,
+          metadata_words = case when h.metadata_text is not null then ${vectors.metadata} end
         from ${rewritten(sql, found)}
-        where h.tenant = found.tenant and h.type = found.type and h.id = found.id`;
+        where h.tenant = input.tenant and h.type = input.type and h.id = input.id`;
       return { rows: rows.length, more: true };
     });
 }
@@ -97,33 +81,13 @@ const nextBatch = (sql: Sql, { tenant, type, id }: Name) => sql<Name[]>`
 
 /** Locks those of the records that nobody else has locked, and reads them. */
 const lock = (sql: Sql, names: Name[]) => sql<Row[]>`
-  select h.tenant, h.type, h.id, h.metadata::text as metadata, h.metadata_text is not null as has_metadata, v.data::text as data
+  select h.tenant, h.type, h.id, h.metadata::text as metadata, v.data::text as data
   from json_to_recordset(${JSON.stringify(names)}::text::json) as name (tenant text, type text, id text)
   join immutable h on h.tenant = name.tenant and h.type = name.type and h.id = name.id and h.unicode is null
   left join immutable_version v on v.tenant = h.tenant and v.type = h.type and v.id = h.id and v.version = h.version
   for no key update of h skip locked`;
 
-function rewrite({
-  tenant,
-  type,
-  id,
-  data,
-  metadata,
-  has_metadata,
-}: Row): InputRow<typeof columns> {
-  const labels = parseExactly(metadata);
-  const own = searchable(data === null ? [] : fieldsOf(parseExactly(data), ""));
-  const inherited = has_metadata ? searchable(fieldsOf(labels, "")) : undefined;
-  return {
-    tenant,
-    type,
-    id,
-    labels: comparable(labels),
-    ...own,
-    metadata_text: inherited?.text,
-    metadata_words: inherited?.words,
-    metadata_lines: inherited?.lines,
-    metadata_positions: inherited?.positions,
-    metadata_letters: inherited?.letters,
-  };
-}
+const rewrite = ({ data, metadata, ...name }: Row): InputRow<typeof columns> => ({
+  ...name,
+  ...searchInput(data === null ? {} : parseExactly(data), parseExactly(metadata)),
+});

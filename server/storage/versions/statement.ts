@@ -9,6 +9,7 @@ import { type Fragment, now, type Sql } from "../../postgres/connection.js";
 import { type InputRow, recordset } from "../../postgres/recordset.js";
 import { unicodeVersion } from "../../search/searchable.js";
 import type { NewVersion } from "./new-version.js";
+import { searchColumns, searchVectors } from "./search-input.js";
 
 const inputColumns = {
   number: "int",
@@ -26,17 +27,7 @@ const inputColumns = {
   request_key: "text",
   fingerprint: "text",
   keep: "int",
-  text: "text",
-  words: "text[]",
-  lines: "int[]",
-  positions: "text[]",
-  letters: "text[]",
-  metadata_text: "text",
-  metadata_words: "text[]",
-  metadata_lines: "int[]",
-  metadata_positions: "text[]",
-  metadata_letters: "text[]",
-  labels: "text",
+  ...searchColumns,
 } as const;
 
 const versionRows = recordset("asked", inputColumns);
@@ -57,13 +48,7 @@ const inputOf = (version: NewVersion, number: number): InputRow<typeof inputColu
   request_key: version.idempotencyKey?.id,
   fingerprint: version.idempotencyKey?.fingerprint,
   keep: version.keep,
-  ...version.search.data,
-  metadata_text: version.search.metadata?.text,
-  metadata_words: version.search.metadata?.words,
-  metadata_lines: version.search.metadata?.lines,
-  metadata_positions: version.search.metadata?.positions,
-  metadata_letters: version.search.metadata?.letters,
-  labels: version.search.labels,
+  ...version.search,
 });
 
 /** A row of the statement's answer. */
@@ -87,9 +72,7 @@ export const firstKept = (first: number, version: number, keep: number): number 
 export function statement(sql: Sql, versions: NewVersion[], wait: boolean): Fragment {
   const requests = versions.some(({ idempotencyKey }) => idempotencyKey);
   // The language is the same for all versions.
-  const dictionaries = sql`${versions[0]?.dictionaries ?? []}::int[]`;
-  const words = sql`search_words(${dictionaries}, words, lines, positions, letters)`;
-  const metadataWords = sql`search_words(${dictionaries}, metadata_words, metadata_lines, metadata_positions, metadata_letters)`;
+  const vectors = searchVectors(sql, versions[0]?.dictionaries ?? [[], [], []]);
   return sql`
     with locked_record as materialized (
       select asked.*, r.fingerprint as repeats, h.version, h.first_version, h.created_at, h.user_id,
@@ -152,8 +135,8 @@ export function statement(sql: Sql, versions: NewVersion[], wait: boolean): Frag
       insert into immutable (tenant, type, id, version, first_version, created_at, first_created_at, user_id, metadata, agent_id, principal, digest,
         unicode, labels, data_text, data_words, metadata_text, metadata_words)
       select tenant, type, id, new_version, new_first, at, at, said_user, said_metadata::json, agent, principal, new_digest,
-        ${unicodeVersion}, coalesce(labels, '{}')::jsonb, text, ${words}, metadata_text, ${metadataWords}
-      from changed where version is null
+        ${unicodeVersion}, coalesce(labels, '{}')::jsonb, text, ${vectors.data}, metadata_text, ${vectors.metadata}
+      from changed as input where version is null
       order by tenant, type, id
     ), updated as (
       -- An insert that always conflicts, since we have locked these rows. It replaces an update, which would
@@ -161,8 +144,8 @@ export function statement(sql: Sql, versions: NewVersion[], wait: boolean): Frag
       insert into immutable as h (tenant, type, id, version, first_version, created_at, first_created_at, user_id, metadata, agent_id, principal, digest,
         unicode, labels, data_text, data_words, metadata_text, metadata_words)
       select tenant, type, id, new_version, new_first, at, new_first_created_at, said_user, said_metadata::json, agent, principal, new_digest,
-        ${unicodeVersion}, coalesce(labels, 'null')::jsonb, text, ${words}, metadata_text, ${metadataWords}
-      from changed where version is not null
+        ${unicodeVersion}, coalesce(labels, 'null')::jsonb, text, ${vectors.data}, metadata_text, ${vectors.metadata}
+      from changed as input where version is not null
       on conflict (tenant, type, id) do update set
         version = excluded.version, first_version = excluded.first_version, created_at = excluded.created_at,
         first_created_at = excluded.first_created_at, user_id = excluded.user_id, metadata = excluded.metadata, agent_id = excluded.agent_id, principal = excluded.principal,
