@@ -4,7 +4,6 @@ import { MethodOptions_IdempotencyLevel as Idempotency } from "@bufbuild/protobu
 import type { ServiceError } from "@grpc/grpc-js";
 import { CortexError, fromGrpc, traitsOf, withCallerStack } from "./error.js";
 
-const callAttemptsMax = 5;
 const backoffMs = 50;
 const backoffMsMax = 1000;
 
@@ -59,7 +58,6 @@ export function afterFailure(error: unknown, before: unknown): unknown {
  * Waits before the next attempt. `last` is the error of the latest attempt. Throws `error`, the error that
  * the caller is to see, if there is no next attempt:
  * - `last` must not be retried.
- * - There were too many failures.
  * - The deadline comes before the wait ends.
  */
 export async function backOff(
@@ -70,8 +68,7 @@ export async function backOff(
   signal: AbortSignal | undefined,
   last: unknown = error,
 ): Promise<void> {
-  const again =
-    last instanceof CortexError && failures < callAttemptsMax && mayRepeat(last, idempotency);
+  const again = last instanceof CortexError && mayRepeat(last, idempotency);
   // The pause that the server asks for.
   const asked = last instanceof CortexError ? Number(last.details.retry_after_ms ?? 0) : 0;
   const wait = asked + Math.random() * Math.min(backoffMs * 2 ** failures, backoffMsMax); // full jitter

@@ -4,8 +4,11 @@ import { setTimeout as pause } from "node:timers/promises";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { proxyOf } from "../../client/core/address.js";
 import { Cortex, CortexError } from "../../client/index.js";
+import { defaults } from "../../server/config/config.js";
+import { start } from "../../server/start.js";
 import { cleanEnvironment, root, run } from "../support/process.js";
-import { serve } from "../support/server.js";
+import { proxyToPostgres } from "../support/proxy.js";
+import { serve, testLog } from "../support/server.js";
 
 const s = serve();
 
@@ -71,6 +74,30 @@ describe("a server that cannot be reached", () => {
     await s.another({ listen: `127.0.0.1:${port}` });
     expect((await written).value).toBe(1);
   });
+});
+
+it("a database that is away for seconds is waited for, by calls of each kind", async () => {
+  const { proxy, url } = await proxyToPostgres(s.databaseUrl);
+  const running = await start({ ...defaults, listen: "127.0.0.1:0" }, url, testLog);
+  const cortex = s.client({ address: running.address });
+  await cortex.mutable.set("away", "k", 0);
+  proxy.close();
+  const calls = Promise.all([
+    cortex.mutable.get("away", "k"),
+    cortex.mutable.increment("away", "n", 1, { createIfMissing: true }).then(({ value }) => value),
+    cortex.mutable.list("away").then(({ records }) => records.length),
+    cortex.mutable.update("away", "k", (n: number) => n).then(({ value }) => value),
+    cortex.mutable.transaction(async (tx) => {
+      tx.set("away", "t", 1);
+      return "done";
+    }),
+    cortex.immutable.store({ type: "away", id: "i", data: {} }).then(({ version }) => version),
+  ]);
+  await pause(4000);
+  await proxy.open();
+  expect(await calls).toEqual([0, 1, expect.any(Number), 0, "done", 1]);
+  await running.stop();
+  proxy.close();
 });
 
 it("many calls that wait for a server make one search for a mistake in TLS", async () => {
