@@ -227,11 +227,13 @@ describe("the rules of Unicode", () => {
   });
 
   it("give the words of UAX 29, cut at their signs: no boundary lies within one", () => {
-    // Node's own segmenter follows UAX 29 too, by the version of Unicode that it has.
+    // Node's own segmenter follows UAX 29 too, by the version of Unicode that it has. Two marks of 15.1 became
+    // letters later.
+    const changed = /[\u{16ff0}\u{16ff1}]/gu;
     const segmenter = new Intl.Segmenter("en", { granularity: "word" });
     fc.assert(
       fc.property(text, (written) => {
-        const folded = fold(written);
+        const folded = fold(written.replace(changed, ""));
         const starts = new Set([...segmenter.segment(folded)].map(({ index }) => index));
         const found: [number, number][] = [];
         eachWord(folded, (_, from, to) => found.push([from, to]));
