@@ -32,6 +32,7 @@ import { rewriteRecords } from "./storage/versions/rewrite.js";
 import { sweepVersions } from "./storage/versions/sweep.js";
 
 const recordsMigration = "0010_records.background.sql";
+const flushMsMax = 5000;
 const sweepWork = "delete what has expired";
 
 export interface Running {
@@ -84,7 +85,10 @@ async function open(
     },
     log,
   );
-  const monitor = new DatabaseMonitor(databaseUrl, log);
+  let health: ((status: "SERVING" | "NOT_SERVING") => void) | undefined; // while it serves
+  const monitor = new DatabaseMonitor(databaseUrl, log, (healthy) =>
+    health?.(healthy ? "SERVING" : "NOT_SERVING"),
+  );
   cleanups.push(() => monitor.close());
   const pools = new Pools(databaseUrl, config, monitor);
   cleanups.push(() => pools.close());
@@ -126,6 +130,7 @@ async function open(
 
   const port = await listener.serve(server, credentials);
   setHealth("SERVING");
+  health = setHealth;
   const sweeping = every(config.sweepSeconds * 1000, async (signal) => {
     try {
       await sweep(pools.housekeeping.run([], signal), config, log);
@@ -139,6 +144,7 @@ async function open(
     address: config.listen.replace(/:\d+$/, `:${port}`),
     database: prepared,
     async stop() {
+      health = undefined;
       setHealth("NOT_SERVING");
       listener.close();
       await drain(server, context.inFlight, config.drainSeconds * 1000);
@@ -146,7 +152,7 @@ async function open(
       stopTransport();
       await sweeping.stop();
       await migrations.stop();
-      await context.access.flush();
+      await within(flushMsMax, context.access.flush()); // the database may be silent
       await monitor.close();
       await pools.close();
     },

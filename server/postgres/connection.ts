@@ -1,4 +1,5 @@
 // How a connection to Postgres is opened, and the SQL fragments that all folders use.
+import { connect as dial, type Socket } from "node:net";
 import postgres from "postgres";
 
 export type Sql = postgres.Sql;
@@ -10,11 +11,29 @@ export type Run = <T extends object>(build: (sql: Sql) => Fragment) => Promise<T
 // The driver documents max_pipeline, but its types lack it.
 type Options = postgres.Options<Record<string, never>> & { max_pipeline?: number };
 
+/** The open sockets of a connection pool of the driver. */
+export type Sockets = Set<{ destroy(): void }>;
+
+interface SocketOptions {
+  host: string[];
+  port: number[];
+  path?: string | false;
+}
+
+function openSocket({ host, port, path }: SocketOptions, sockets: Sockets): Socket {
+  const [hostname = "localhost"] = host;
+  const socket = path ? dial(path) : dial({ host: hostname, port: port[0] ?? 5432 });
+  sockets.add(socket);
+  socket.on("close", () => sockets.delete(socket));
+  return socket;
+}
+
 /**
  * Opens a connection pool of the driver. As in libpq, the URL may name the directory of a Unix socket:
- * `postgres://user@/database?host=/directory`.
+ * `postgres://user@/database?host=/directory`. The open sockets are kept in `sockets`: the driver itself can
+ * close a connection only by a message, which nobody reads if the connection is silent.
  */
-export function connect(url: string, options: Options): Sql {
+export function connect(url: string, options: Options, sockets?: Sockets): Sql {
   const parsed = new URL(url);
   const socketDirectory = parsed.searchParams.get("host");
   parsed.searchParams.delete("host");
@@ -24,6 +43,7 @@ export function connect(url: string, options: Options): Sql {
     backoff: (retries: number) => Math.min(0.05 * 2 ** retries, 0.2), // seconds; a caller is waiting
     onnotice: () => {},
     ...(socketDirectory && { host: socketDirectory }),
+    ...(sockets && { socket: (driver: SocketOptions) => openSocket(driver, sockets) }),
     ...options,
     connection: { ...ownSession, ...options.connection } as Options["connection"] & object,
   });

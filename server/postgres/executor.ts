@@ -3,18 +3,13 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type postgres from "postgres";
 import { codeOf } from "../errors/sqlstate.js";
-import { connect, type Fragment, type Sql } from "./connection.js";
+import { connect, type Fragment, type Sockets, type Sql } from "./connection.js";
+import type { Driver, StartStatement, TenantConnection } from "./tenant-connection.js";
+import { Watchdog } from "./watchdog.js";
 
 const cancelGraceMs = 50; // a statement whose call has ended may take this long to finish by itself: most do
 const cancelMsMax = 500; // longest wait for the answer to a cancel request
 const statementAttemptsMax = 4;
-
-/**
- * Sends a statement. Gives the running query, and a promise that tells whether its connection was set to the
- * tenants of the statement. If it was not, the statement could reach no row of these tenants, so it did
- * nothing.
- */
-export type StartStatement = () => Promise<[Fragment, Promise<boolean>]>;
 
 // undefined_object: no tenant is set. with_check_option_violation: a write for a tenant that is not set.
 const wrongTenant = new Set(["42704", "44000"]);
@@ -24,16 +19,26 @@ export class Executor {
    * Sends cancel requests over one connection of its own. The driver would open a new connection for each.
    */
   readonly #canceller: Sql;
+  readonly #cancellerSockets: Sockets = new Set();
+  readonly watchdog: Watchdog;
 
   constructor(
     url: string,
     readonly statementSeconds: number,
   ) {
-    this.#canceller = connect(url, { max: 1, idle_timeout: 60 });
+    this.#canceller = connect(url, { max: 1, idle_timeout: 60 }, this.#cancellerSockets);
+    this.watchdog = new Watchdog(url, statementSeconds);
   }
 
   async close(): Promise<void> {
+    this.watchdog.close();
     await this.#canceller.end({ timeout: 1 });
+    this.dropCanceller();
+  }
+
+  /** Closes the connection of the cancel requests at once. The next request opens another. */
+  dropCanceller(): void {
+    for (const socket of this.#cancellerSockets) socket.destroy();
   }
 
   /**
@@ -41,6 +46,7 @@ export class Executor {
    * back.
    */
   async execute(
+    connection: TenantConnection,
     start: StartStatement,
     signal: AbortSignal,
     attempts = statementAttemptsMax,
@@ -48,12 +54,13 @@ export class Executor {
     for (let attempt = 1; ; attempt++) {
       const startedAt = performance.now();
       let tenantSet: Promise<boolean> | undefined;
-      let stopWatching: (() => Promise<unknown> | undefined) | undefined;
+      let stopCancelling: (() => Promise<unknown> | undefined) | undefined;
+      const stopWatching = this.watchdog.watch(connection, signal);
       try {
         const started = await start();
         const [query] = started;
         tenantSet = started[1];
-        stopWatching = this.#cancelOnAbort(query, signal);
+        stopCancelling = this.#cancelOnAbort(query, signal);
         // Works around a bug of the driver (3.4.9): if a statement fails after it has returned n rows, the
         // next result on that connection starts at index n of its array. No row is missing, but the first n
         // places are empty. filter() skips empty places.
@@ -73,7 +80,8 @@ export class Executor {
           (wrongTenant.has(code ?? "") && (await tenantSet) === false);
         if (!again || attempt >= attempts) throw error;
       } finally {
-        await stopWatching?.();
+        stopWatching();
+        await stopCancelling?.();
       }
     }
   }
@@ -85,9 +93,9 @@ export class Executor {
   #cancelOnAbort(query: Fragment, signal: AbortSignal): () => Promise<unknown> | undefined {
     let timer: NodeJS.Timeout | undefined;
     let cancelling: Promise<unknown> | undefined;
-    // Fields of the driver that its types lack. A query is cancelled only once it was sent: while the driver
-    // still opens the connection, a cancel would lose that connection.
-    const driver = query as { active?: boolean; state?: { pid: number } };
+    // It is cancelled only once it was sent: while the driver still opens the connection, a cancel would lose
+    // that connection.
+    const driver = query as Driver;
     const cancel = () => {
       timer = setTimeout(cancel, cancelGraceMs);
       if (!driver.active || !driver.state) return;

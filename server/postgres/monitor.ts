@@ -3,12 +3,14 @@
 // connection of its own.
 import { setTimeout as pause } from "node:timers/promises";
 import type { Logger } from "pino";
-import { codeOf, isConnectionLost, isDatabaseLost } from "../errors/sqlstate.js";
-import { connect, type Sql } from "./connection.js";
+import { codeOf, isDatabaseLost } from "../errors/sqlstate.js";
+import { connect, type Sockets, type Sql } from "./connection.js";
 import { explain } from "./explain.js";
 
-const askMs = 5000; // pause between two questions while all is well
-const answerMsMax = 5000;
+const askMs = 1000; // pause between two questions while all is well
+const answerMsMax = 1000;
+const freshAnswerMsMax = 2000; // over a new connection
+const unhealthyMs = 3000; // without an answer: then the server is not healthy
 const retryMs = 500; // pause between two questions while the database is lost
 const quietMs = 10_000; // a problem is over when no call had it for this long
 export const slowMs = 1000; // a wait for a connection that takes longer is a problem
@@ -28,6 +30,9 @@ interface Problem {
 export class DatabaseMonitor {
   readonly #problems = new Map<string, Problem>();
   #sql: Sql | undefined;
+  #answeredAt = performance.now();
+  #unhealthy: NodeJS.Timeout | undefined;
+  readonly #sockets: Sockets = new Set();
   #asking: Promise<void> | undefined;
   #lostSince: number | undefined;
   /** How many calls failed since the database last answered. */
@@ -40,6 +45,8 @@ export class DatabaseMonitor {
   constructor(
     readonly url: string,
     readonly log: Logger,
+    /** Told when the database has not answered for 3 s, and when it is back. */
+    readonly onHealth: (healthy: boolean) => void = () => {},
   ) {
     this.#timers = [
       setInterval(() => this.#ask(), askMs).unref(),
@@ -50,9 +57,11 @@ export class DatabaseMonitor {
 
   async close(): Promise<void> {
     this.#closing.abort();
+    clearTimeout(this.#unhealthy);
     for (const timer of this.#timers) clearInterval(timer);
     await this.#asking;
     await this.#sql?.end({ timeout: 1 });
+    for (const socket of this.#sockets) socket.destroy();
   }
 
   /** Takes note of a call that failed. `error` is what the database or the driver threw. */
@@ -126,8 +135,8 @@ export class DatabaseMonitor {
     const { signal } = this.#closing;
     while (!signal.aborted) {
       let error = await this.#answer();
-      // The connection was closed. Why, and whether the database is lost, shows a new connection.
-      if (isConnectionLost(error)) error = await this.#answer();
+      // The connection was closed, or is silent. Whether the database is lost shows a new connection.
+      if (error !== undefined) error = await this.#answer();
       if (signal.aborted) return;
       if (error === undefined) return this.#isBack();
       this.#isLost(error);
@@ -137,19 +146,22 @@ export class DatabaseMonitor {
 
   /** Asks the database once; gives the error if it does not answer. */
   async #answer(): Promise<unknown> {
+    const ms = this.#sql ? answerMsMax : freshAnswerMsMax;
     const sql = this.#sql ?? this.#connect();
     const timer = new AbortController();
     try {
       const answer = sql`select 1`;
-      const late = pause(answerMsMax, undefined, { signal: timer.signal, ref: false }).then(() => {
-        throw new Error(`it did not answer within ${answerMsMax / 1000} s`);
+      const late = pause(ms, undefined, { signal: timer.signal, ref: false }).then(() => {
+        throw new Error(`it did not answer within ${ms / 1000} s`);
       });
       late.catch(() => {});
       await Promise.race([answer, late]);
+      this.#answeredAt = performance.now();
       return undefined;
     } catch (error) {
       this.#sql = undefined;
       void sql.end({ timeout: 0 });
+      for (const socket of this.#sockets) socket.destroy();
       // Postgres answers, but has no connection for us: it is not lost.
       if (codeOf(error) !== "53300") return error;
       this.failed(error);
@@ -160,13 +172,14 @@ export class DatabaseMonitor {
   }
 
   #connect(): Sql {
-    const sql = connect(this.url, {
+    const options = {
       max: 1,
       connection: { application_name: "cortex-store monitor" },
       onclose: () => {
         if (this.#sql === sql && !this.#closing.signal.aborted) this.#ask();
       },
-    });
+    };
+    const sql: Sql = connect(this.url, options, this.#sockets);
     this.#sql = sql;
     return sql;
   }
@@ -174,6 +187,11 @@ export class DatabaseMonitor {
   #isLost(error: unknown): void {
     if (this.#lostSince !== undefined) return;
     this.#lostSince = performance.now();
+    const sinceAnswer = performance.now() - this.#answeredAt;
+    this.#unhealthy = setTimeout(
+      () => this.onHealth(false),
+      Math.max(0, unhealthyMs - sinceAnswer),
+    ).unref();
     this.log.error({ code: codeOf(error) }, `the database is lost: ${this.#reason(error)}`);
   }
 
@@ -182,12 +200,14 @@ export class DatabaseMonitor {
   }
 
   #isBack(): void {
-    if (this.#lostSince !== undefined)
+    if (this.#lostSince !== undefined) {
       this.log.info(
         { seconds: secondsSince(this.#lostSince), failedCalls: this.#failed },
         "the database is back",
       );
-    else if (this.#failed > 0)
+      clearTimeout(this.#unhealthy);
+      this.onHealth(true);
+    } else if (this.#failed > 0)
       this.#seen(
         "lost connections",
         `connections to the database are lost, though it answers: ${this.#reason(this.#lastError)}`,

@@ -45,7 +45,11 @@ export class TenantPool {
     return async <T>(build: (sql: Sql) => Fragment) => {
       const connection = await this.#acquire(scope, signal);
       try {
-        return (await this.executor.execute(connection.start(scope, build), signal)) as T[];
+        return (await this.executor.execute(
+          connection,
+          connection.start(scope, build),
+          signal,
+        )) as T[];
       } catch (error) {
         if (isConnectionLost(error)) this.#discard(connection);
         throw error;
@@ -64,8 +68,10 @@ export class TenantPool {
       this.#release(connection, scope);
     };
     try {
-      await connection.findDeadlocksFast();
+      const stop = this.executor.watchdog.watch(connection, signal);
+      await connection.findDeadlocksFast().finally(stop);
       await this.executor.execute(
+        connection,
         connection.start(scope, (sql) => sql`begin`),
         signal,
       );
@@ -77,7 +83,15 @@ export class TenantPool {
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.#all].map(({ sql }) => sql.end({ timeout: 1 })));
+    await Promise.all([...this.#all].map((connection) => connection.end()));
+  }
+
+  /** Closes the idle connections at once: others were found silent. */
+  dropIdle(): void {
+    for (const connection of this.#idle.splice(0)) {
+      this.#all.delete(connection);
+      void connection.destroy();
+    }
   }
 
   /** Takes a connection: if possible one that last worked for the same tenants. */
@@ -97,7 +111,7 @@ export class TenantPool {
    */
   #discard(connection: TenantConnection): void {
     this.#all.delete(connection);
-    void connection.sql.end({ timeout: 1 });
+    void connection.end();
   }
 
   #release(connection: TenantConnection, scope: string): void {

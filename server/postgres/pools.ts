@@ -34,7 +34,7 @@ export const connectionsNeeded = ({
     purgesSize +
     housekeepingSize +
     3 * spare +
-    2); // the connection that sends cancels, and that of the monitor
+    3); // the connection that sends cancels, that of the monitor, and that of the watchdog
 
 export interface PoolsOptions {
   poolSize: number;
@@ -72,6 +72,10 @@ export class Pools {
   constructor(url: string, options: PoolsOptions, monitor: DatabaseMonitor) {
     const { poolSize, transactionsMax, transactionSeconds, statementSeconds, queueMax } = options;
     this.#executor = new Executor(url, statementSeconds);
+    this.#executor.watchdog.onSilence(() => {
+      for (const pool of this.#all) pool.dropIdle();
+      this.#executor.dropCanceller();
+    });
     const pool = (
       name: string,
       size: number,

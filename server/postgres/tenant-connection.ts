@@ -1,8 +1,14 @@
 // One connection of a pool, and the tenants whose rows it reaches: the views of migration 0005 (moved by
 // 0006) show no other.
 import { codeOf } from "../errors/sqlstate.js";
-import { connect, type Fragment, type Sql, tenantViews } from "./connection.js";
-import type { StartStatement } from "./executor.js";
+import { connect, type Fragment, type Sockets, type Sql, tenantViews } from "./connection.js";
+
+/**
+ * Sends a statement. Gives the running query, and a promise that tells whether its connection was set to the
+ * tenants of the statement. If it was not, the statement could reach no row of these tenants, so it did
+ * nothing.
+ */
+export type StartStatement = () => Promise<[Fragment, Promise<boolean>]>;
 
 export interface ConnectionOptions {
   statementSeconds: number;
@@ -10,6 +16,15 @@ export interface ConnectionOptions {
   parameters?: Record<string, string | number>;
   /** For the server's own statements: they reach the rows of all tenants. */
   allTenants?: boolean;
+}
+
+/**
+ * Fields of the driver's statements that its types lack. A statement is active once it was sent; `state` is the
+ * backend that it was sent to.
+ */
+export interface Driver {
+  active?: boolean;
+  state?: { pid: number };
 }
 
 const deadlockTimeoutMs = 100;
@@ -20,6 +35,9 @@ export class TenantConnection {
   /** How often the connection was lost. The driver then opens a new one, with another Postgres session. */
   losses = 0;
   readonly sql: Sql;
+  /** The statement that was given to the driver last. */
+  current: Driver | undefined;
+  readonly #sockets: Sockets = new Set();
   readonly #allTenants: boolean;
   #deadlockTimeoutSetAt = -1;
 
@@ -28,7 +46,7 @@ export class TenantConnection {
     { statementSeconds, parameters, allTenants = false }: ConnectionOptions,
   ) {
     this.#allTenants = allTenants;
-    this.sql = connect(url, {
+    const options = {
       max: 1,
       onclose: () => {
         this.losses++;
@@ -40,7 +58,33 @@ export class TenantConnection {
         ...parameters,
         ...(!allTenants && tenantViews),
       },
-    });
+    };
+    this.sql = connect(url, options, this.#sockets);
+  }
+
+  /**
+   * Ends the connection for good and at once: a statement on its way fails, as its connection is lost. The
+   * driver ends first: it would open a socket anew that is closed while it connects.
+   */
+  async destroy(): Promise<void> {
+    await this.sql.end({ timeout: 0 });
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  /** Ends the connection, within a second also if it is silent. */
+  async end(): Promise<void> {
+    await this.sql.end({ timeout: 1 });
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  /** Builds a statement, which is the one on its way from now on. */
+  build(build: (sql: Sql) => Fragment): Fragment {
+    return this.#track(build(this.sql));
+  }
+
+  #track<T>(query: T): T {
+    this.current = query as Driver;
+    return query;
   }
 
   /**
@@ -52,20 +96,20 @@ export class TenantConnection {
   start(scope: string, build: (sql: Sql) => Fragment): StartStatement {
     return async () => {
       const { scope: before } = this;
-      if (this.#allTenants || before === scope) return [build(this.sql), isSet];
+      if (this.#allTenants || before === scope) return [this.build(build), isSet];
       if (before !== undefined && areDisjoint(before, scope)) {
         const tenantSet = this.#pipelineScope(scope);
-        return [build(this.sql), tenantSet];
+        return [this.build(build), tenantSet];
       }
       this.scope = undefined;
       await this.#setScope(scope);
       this.scope = scope;
-      return [build(this.sql), isSet];
+      return [this.build(build), isSet];
     };
   }
 
   #setScope(scope: string): Promise<unknown> {
-    return this.sql`select set_config('cortex.tenants', ${scope}, false)`.execute();
+    return this.#track(this.sql`select set_config('cortex.tenants', ${scope}, false)`).execute();
   }
 
   #pipelineScope(scope: string): Promise<boolean> {
@@ -85,7 +129,9 @@ export class TenantConnection {
   async findDeadlocksFast(): Promise<void> {
     if (this.#deadlockTimeoutSetAt === this.losses) return;
     try {
-      await this.sql`select set_config('deadlock_timeout', ${`${deadlockTimeoutMs}`}, false)`;
+      await this.#track(
+        this.sql`select set_config('deadlock_timeout', ${`${deadlockTimeoutMs}`}, false)`,
+      );
     } catch (error) {
       if (codeOf(error) !== "42501") throw error; // insufficient_privilege
     }

@@ -75,7 +75,8 @@ export class DatabaseTransaction {
       if (this.#lost) throw connectionLost();
       try {
         return await this.executor.execute(
-          async () => [build(this.connection.sql), tenantIsSet],
+          this.connection,
+          async () => [this.connection.build(build), tenantIsSet],
           signal,
           1,
         );

@@ -65,7 +65,13 @@ export class GroupCommit<Item extends TenantItem, Reply> {
     return new Promise((resolve, reject) => {
       if (cancellation.reason) return reject(cancellation.reason);
       if (this.#waiting.size >= this.waitingMax) return reject(overloaded(this.waitingMax));
-      this.#waiting.add({ item, cancellation, resolve, reject });
+      const submission = { item, cancellation, resolve, reject };
+      this.#waiting.add(submission);
+      // A call that ends leaves the queue at once.
+      cancellation.listen(() => {
+        this.#waiting.delete(submission);
+        reject(cancellation.reason);
+      });
       // The batch that holds its conflict key flushes again when it comes back.
       if (this.kind.conflictKeys(item).some(({ name }) => this.#mustWait(name))) return;
       if (this.#waiting.size >= eagerSize && this.#batches < batchesMax) this.#flush();
@@ -111,12 +117,7 @@ export class GroupCommit<Item extends TenantItem, Reply> {
     const weightMax = Math.min(Math.max(this.#waiting.size / 2, eagerSize), batchWeightMax);
     let weight = 0;
     for (const submission of this.#waiting) {
-      const { item, cancellation } = submission;
-      if (cancellation.reason) {
-        this.#waiting.delete(submission);
-        submission.reject(cancellation.reason);
-        continue;
-      }
+      const { item } = submission;
       if (weight >= weightMax || scanned++ > scannedMax) break;
       const keys = this.kind.conflictKeys(item);
       const added = this.kind.weight(item);

@@ -104,7 +104,7 @@ it("notices a database that is lost while nobody calls", async () => {
 it("notices a database that does not answer any more, though its connections are open", async () => {
   lines.length = 0;
   proxy.hold();
-  await until(/the database is lost: it did not answer within 5 s/);
+  await until(/the database is lost: it did not answer within 2 s/);
   proxy.release();
   await until(/the database is back/);
 }, 60_000);

@@ -8,6 +8,12 @@ export interface Proxy {
   release(): void;
   /** Cuts every connection abruptly. */
   cut(): void;
+  /**
+   * Drops from now on what either side sends over the open connections, and leaves them open. With `all`, also
+   * over new ones, until `thaw`.
+   */
+  freeze(all?: boolean): void;
+  thaw(): void;
   /** Accepts no more connections, and cuts the open ones. */
   close(): void;
   /** Accepts connections again after `close`, on the same port. */
@@ -18,20 +24,29 @@ export interface Proxy {
 
 export async function proxyTo(target: { path: string } | { host: string; port: number }) {
   const sockets = new Set<Socket>();
+  const frozen = new WeakSet<Socket>();
+  let freezesNew = false;
   let delayed: (() => void)[] | undefined;
   const server = createServer((client) => {
     const upstream = "path" in target ? dial(target.path) : dial(target.port, target.host);
     sockets.add(client).add(upstream);
+    if (freezesNew) frozen.add(client);
     for (const socket of [client, upstream]) socket.on("error", () => {});
     client.on("data", (data) => {
-      if (!proxy.onSend?.(data)) upstream.write(data);
+      if (!frozen.has(client) && !proxy.onSend?.(data)) upstream.write(data);
     });
     upstream.on("data", (data) => {
+      if (frozen.has(client)) return;
       if (delayed) delayed.push(() => client.write(data));
       else client.write(data);
     });
-    client.on("close", () => upstream.destroy());
-    upstream.on("close", () => client.destroy());
+    // Over a frozen connection, nobody learns that the other side has closed it.
+    client.on("close", () => {
+      if (!frozen.has(client)) upstream.destroy();
+    });
+    upstream.on("close", () => {
+      if (!frozen.has(client)) client.destroy();
+    });
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const proxy: Proxy = {
@@ -48,6 +63,13 @@ export async function proxyTo(target: { path: string } | { host: string; port: n
       delayed = undefined;
       for (const socket of sockets) socket.destroy();
       sockets.clear();
+    },
+    freeze(all = false) {
+      for (const socket of sockets) frozen.add(socket);
+      freezesNew = all;
+    },
+    thaw() {
+      freezesNew = false;
     },
     close() {
       server.close();
