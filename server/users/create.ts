@@ -12,6 +12,7 @@ export async function create(request: CreateRequest, call: Call) {
   const id = check.userId(request.id, "id");
   const profile = jsonObject(request.profileJson ?? "{}", "profile_json");
   const user = await writeUser(call, {
+    id,
     key: idempotencyKey(request.requestId, "Users/Create", [id, request.profileJson]),
     profile,
     write: (sql) => sql`

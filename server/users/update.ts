@@ -12,6 +12,7 @@ export async function update(request: UpdateRequest, call: Call) {
   const id = check.userId(request.id, "id");
   const profile = jsonObject(request.profileJson, "profile_json");
   const user = await writeUser(call, {
+    id,
     key: idempotencyKey(request.requestId, "Users/Update", [id, profile]),
     profile,
     write: (sql) => sql`

@@ -12,6 +12,7 @@ export async function upsert(request: UpsertRequest, call: Call) {
   const isGiven = request.profileJson !== undefined;
   const profile = jsonObject(request.profileJson ?? "{}", "profile_json");
   const user = await writeUser(call, {
+    id,
     key: idempotencyKey(request.requestId, "Users/Upsert", [id, request.profileJson]),
     profile,
     write: (sql) => sql`

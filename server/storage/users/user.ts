@@ -28,6 +28,7 @@ export const columns = (sql: Sql): Fragment =>
   sql`u.id, u.profile::text as profile, u.created_at, u.updated_at`;
 
 interface UserWrite {
+  id: string;
   key: IdempotencyKey | undefined;
   profile: string;
   /** Writes a user and returns the row. */
@@ -37,14 +38,14 @@ interface UserWrite {
 /** Writes a user once, if its tenant has room for the profile; undefined: the statement wrote none. */
 export function writeUser(
   call: Call,
-  { key, profile, write }: UserWrite,
+  { id, key, profile, write }: UserWrite,
 ): Promise<StoredUser | undefined> {
-  const { caller, db, server } = call;
+  const { caller, db, server, signal } = call;
   const { tenant } = caller;
   return once<StoredUser>(call, key, {
     async parse(reply) {
       const stored: SlimUser = JSON.parse(reply);
-      const { id, profile } = stored;
+      const { profile } = stored;
       if (profile !== null) return { ...stored, profile };
       const [now] = await db.short<Pick<UserRow, "profile">>(
         (sql) =>
@@ -55,18 +56,29 @@ export function writeUser(
     async attempt() {
       const adds = { keys: 0, bytes: Buffer.byteLength(profile), versions: 0 };
       await server.quotas.check(tenant, adds);
-      return runWork<StoredUser>(db.short, tenant, key, (sql) => ({
-        steps: sql`u as (${write(sql)})`,
-        reply: sql`
-          select array[u.id] as user_ids, json_build_object(
-            'id', u.id, 'profile', u.profile::text,
-            'created_at', round(extract(epoch from u.created_at) * 1000),
-            'updated_at', round(extract(epoch from u.updated_at) * 1000)) as reply
-          from u`,
-      }));
+      // The row may be locked. Of the writes to one user, one waits for it in the database.
+      const owner = {};
+      const name = userLockName(tenant, id);
+      await server.locks.acquire(name, owner, signal);
+      try {
+        return await runWork<StoredUser>(db.lockWaiting, tenant, key, (sql) => ({
+          steps: sql`u as (${write(sql)})`,
+          reply: sql`
+            select array[u.id] as user_ids, json_build_object(
+              'id', u.id, 'profile', u.profile::text,
+              'created_at', round(extract(epoch from u.created_at) * 1000),
+              'updated_at', round(extract(epoch from u.updated_at) * 1000)) as reply
+            from u`,
+        }));
+      } finally {
+        server.locks.release(name, owner);
+      }
     },
   });
 }
+
+/** The user's name in KeyLocks. No type is empty, so it never equals the name of a record. */
+const userLockName = (tenant: string, id: string): string => `${tenant}\0\0\0${id}`;
 
 export function toUser(user: UserRow | StoredUser): MessageInitShape<typeof UserSchema> {
   return {
