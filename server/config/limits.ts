@@ -58,6 +58,20 @@ export const limits = {
     parse: whole(1, 1_000_000),
     doc: "Calls that may wait for each connection pool to Postgres, and for locked keys; more are refused at once (OVERLOADED).",
   }),
+  requestBytesMax: setting({
+    env: "CORTEX_REQUEST_BYTES_MAX",
+    default: 64 * 1024 * 1024,
+    arg: "bytes",
+    parse: whole(1, Number.MAX_SAFE_INTEGER),
+    doc: "Bytes of requests that each worker may hold at once, from their arrival to the end of their calls; more are refused (OVERLOADED). The server needs about six times as much memory for them.",
+  }),
+  tenantRequestBytesMax: setting({
+    env: "CORTEX_TENANT_REQUEST_BYTES_MAX",
+    default: 32 * 1024 * 1024,
+    arg: "bytes",
+    parse: whole(1, Number.MAX_SAFE_INTEGER),
+    doc: "The same for the calls of one tenant.",
+  }),
   connectionsMax: setting({
     env: "CORTEX_CONNECTIONS_MAX",
     default: 10_000,

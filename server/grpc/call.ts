@@ -25,6 +25,7 @@ import * as check from "../validation/fields.js";
 import { logCall } from "./call-log.js";
 import type { Listener } from "./listener.js";
 import { agentHeader, headerValues, tenantHeader } from "./patches.js";
+import { requestBytes } from "./request-bytes.js";
 
 export type Init = MessageInitShape<DescMessage>;
 export type Writable = ServerWritableStream<unknown, Init> | ServerDuplexStream<unknown, Init>;
@@ -163,6 +164,8 @@ export class ServerCall implements Caller {
   #credentials: Credentials | undefined;
   /** Called when grpc-js is done with the call. Then the bytes of the reply no longer count as unsent. */
   #releaseReply: (() => void) | undefined;
+  /** Called when the call has ended. Then the bytes of its request no longer count for its tenant. */
+  #releaseRequest: (() => void) | undefined;
   /** True once grpc-js is done with the call: its end was sent, or the caller has gone. */
   isOver = false;
 
@@ -204,6 +207,7 @@ export class ServerCall implements Caller {
     authorize(credentials, this.endpoint, request);
     this.context.rateLimiter.take(this.tenant);
     this.context.listener.admit(this.grpc);
+    this.#releaseRequest = requestBytes.admit(metadata, this.tenant);
     this.#credentials = credentials;
     if (request instanceof CortexError) throw request;
     const cancellation = this.#cancellation;
@@ -222,6 +226,7 @@ export class ServerCall implements Caller {
    * Admits a further message of a stream: rate-limits it, and throws if it reaches beyond the credentials.
    */
   admitMessage(message: unknown): void {
+    requestBytes.release(this.grpc.metadata); // the messages before are done
     this.context.rateLimiter.take(this.tenant);
     if (this.#credentials) authorizeMessage(this.#credentials, this.endpoint, message as Message);
     this.requestId ??= requestIdOf((message as { message?: { value?: unknown } }).message?.value);
@@ -252,6 +257,7 @@ export class ServerCall implements Caller {
   }
 
   finish(error?: CortexError): void {
+    this.#releaseRequest?.();
     this.context.inFlight.close(this.#cancellation);
     if (error?.reason === "DATABASE_UNAVAILABLE" || error?.reason === "DATABASE_FULL")
       this.context.monitor.failed(error.cause);

@@ -5,6 +5,7 @@ import { BaseServerInterceptingCall } from "@grpc/grpc-js/build/src/server-inter
 import type { ReflectionService } from "@grpc/reflection";
 import { CortexError } from "../errors/reasons.js";
 import { toStatus } from "../errors/status.js";
+import { requestBytes } from "./request-bytes.js";
 
 export const tenantHeader = "x-tenant-id";
 export const agentHeader = "x-agent-id";
@@ -52,6 +53,34 @@ prototype.handleTimeoutHeader = function (header) {
   const seconds = Number(amount) * ({ H: 3600, M: 60, S: 1 }[unit] ?? 0);
   handleTimeoutHeader.call(this, seconds > timeoutSecondsMax ? `${timeoutSecondsMax}S` : header);
 };
+// grpc-js takes in whatever a caller sends. Here the bytes are counted before; those of a refused call are
+// dropped.
+interface ReceivingCall {
+  metadata: Metadata;
+  stream: { once(event: "close", listener: () => void): void };
+  decoder: { write(data: Buffer): Buffer[] };
+  counted?: boolean;
+  refused?: boolean;
+  sendStatus(status: ReturnType<typeof toStatus>): void;
+}
+const receiving = BaseServerInterceptingCall.prototype as unknown as {
+  handleDataFrame(this: ReceivingCall, data: Buffer): void;
+};
+const { handleDataFrame } = receiving;
+receiving.handleDataFrame = function (data) {
+  if (this.refused) return;
+  if (!this.counted) {
+    this.counted = true;
+    this.stream.once("close", () => requestBytes.release(this.metadata));
+  }
+  const refusal = requestBytes.receive(this.metadata, data.length);
+  if (!refusal) return handleDataFrame.call(this, data);
+  this.refused = true;
+  this.decoder = { write: () => [] }; // frees what it holds of the message
+  requestBytes.release(this.metadata);
+  this.sendStatus(toStatus(refusal));
+};
+
 interface ReflectionInsides {
   files: Record<string, object>;
   fileEncodings: Map<object, Uint8Array>;

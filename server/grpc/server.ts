@@ -11,6 +11,7 @@ import { Health } from "../../gen/grpc/health/v1/health_pb.js";
 import type { ServerContext } from "./call.js";
 import { addService, type Service } from "./handlers.js";
 import { serveUnchanged } from "./patches.js";
+import { requestBytes } from "./request-bytes.js";
 
 export interface GrpcServer {
   server: Server;
@@ -22,7 +23,10 @@ export function createServer(
   context: ServerContext,
   interceptors: ServerInterceptor[],
 ): GrpcServer {
-  const { config } = context;
+  const { config, log } = context;
+  requestBytes.limit = config.requestBytesMax;
+  requestBytes.tenantLimit = config.tenantRequestBytesMax;
+  requestBytes.onRefused = (problem) => log.warn({}, problem);
   setLogVerbosity(logVerbosity.NONE); // grpc-js prints headers that it does not like, tokens among them
   const server = new Server({
     // Above our own limit, so that a message a little too large is refused with its reason.

@@ -63,7 +63,7 @@ export class Session {
 
   #open(): ClientHttp2Session {
     if (!this.#session || this.#session.closed || this.#session.destroyed) {
-      this.#session = connect(`http://${this.#address}`);
+      this.#session = connect(`http://${this.#address}`, { maxSessionMemory: 10_000 }); // MB
       this.#session.setMaxListeners(0).on("error", () => {});
     }
     return this.#session;
