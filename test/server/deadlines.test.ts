@@ -39,12 +39,13 @@ describe("a call that waits for a lock", () => {
 
   it("leaves the queue for a connection, and is not applied later", async () => {
     const { users, mutable } = s.cortex;
-    await users.create("locked");
+    const locked = [1, 2, 3, 4].map((i) => `locked-${i}`);
+    for (const id of locked) await users.create(id);
     await mutable.set("queue", "k", 1);
     await s.sql.begin(async (tx) => {
-      await tx`select from users where id = 'locked' for update`;
-      const stuck = [1, 2].map(() => users.upsert("locked", {}));
-      await until(async () => (await running()) === 2); // the whole pool
+      await tx`select from users for update`;
+      const stuck = locked.map((id) => users.upsert(id, {}));
+      await until(async () => (await running()) === 4); // as many connections as a tenant may hold
       const late = users.create("late", {}, { timeoutMs: 100 });
       await expect(late).toFailWith("DEADLINE_EXCEEDED");
       // Lists and batched calls use other pools, so they are served meanwhile.
