@@ -42,7 +42,7 @@ export const limits = {
     default: 64 * 1024 * 1024,
     arg: "bytes",
     parse: whole(0, Number.MAX_SAFE_INTEGER),
-    doc: "Bytes that the large stored replies (above 1 KiB) of a tenant may take together; beyond that the oldest keep revisions and times only. 0: none keeps more. They count in no quota.",
+    doc: "Bytes that the large stored replies (above 1 KiB) of a tenant may take together; beyond that the oldest keep revisions and times only. 0: none keeps a value above 256 bytes. They count in no quota.",
   }),
   auditDays: setting({
     env: "CORTEX_AUDIT_DAYS",

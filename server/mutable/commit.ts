@@ -39,7 +39,7 @@ async function commitSteps(
   preconditions: number,
 ): Promise<StepResult[]> {
   const results = await once(call, key, {
-    parse: (reply) => fromReply(reply, call),
+    parse: (reply) => fromReply(reply, call, steps),
     async attempt() {
       const session = new Session(call);
       try {

@@ -7,6 +7,8 @@ import type { DatabaseMonitor } from "../postgres/monitor.js";
 
 /** Of more content (value and metadata) than this, an operation keeps none in its stored reply. */
 const contentMax = 4096;
+/** The same where the replies of the tenant take too much. What is smaller takes hardly more than its absence. */
+const contentMaxBeyond = 256;
 const largeMin = 1024; // smaller replies are not measured: migration 0012 has the same number
 const ageMsMax = 10_000;
 const stepMin = 32 * 1024;
@@ -35,9 +37,9 @@ export class KeptReplies {
 
   /** The most content that an operation of the tenant may keep now, in bytes. */
   contentMax(tenant: string): number {
-    if (this.limit === 0) return 0;
+    if (this.limit === 0) return contentMaxBeyond;
     const bytes = this.#usages.get(tenant)?.bytes ?? 0;
-    return bytes > 2 * this.limit ? 0 : contentMax; // slimming does not keep up
+    return bytes > 2 * this.limit ? contentMaxBeyond : contentMax; // slimming does not keep up
   }
 
   /** Notes a reply that was stored, and about how many bytes it takes. */

@@ -35,14 +35,14 @@ export async function languageOf(run: Run, name: string): Promise<Language> {
 async function dictionariesOf(run: Run, oid: number): Promise<Language["dictionaries"]> {
   const rows = await run<{ dictionaries: number[] | null }>(
     (sql) => sql`
-      select array_agg(m.mapdict::int order by m.mapseqno) as dictionaries
+      select array_agg(m.mapdict::int order by m.mapseqno) filter (where m.mapdict is not null) as dictionaries
       from unnest(array['asciiword', 'word', 'numword']) with ordinality as token (alias, number)
       join pg_ts_config c on c.oid = ${oid}::int::oid
       join lateral ts_token_type(c.cfgparser) as t on t.alias = token.alias
       left join pg_ts_config_map m on m.mapcfg = c.oid and m.maptokentype = t.tokid
       group by token.number order by token.number`,
   );
-  const lists = rows.map(({ dictionaries }) => (dictionaries ?? []).filter((one) => one !== null));
+  const lists = rows.map(({ dictionaries }) => dictionaries ?? []);
   const length = Math.max(1, ...lists.map((list) => list.length));
   const filled = (list: number[] = []) => [...list, ...Array(length - list.length).fill(0)];
   const [ascii, other, digits] = lists;

@@ -10,7 +10,7 @@ import type { Language } from "./language.js";
 import { lettersOf } from "./letters.js";
 import { letterLexeme, unindexed } from "./searchable.js";
 import { kindOf } from "./unicode.js";
-import type { WordForms } from "./word-forms.js";
+import type { Forms, WordForms } from "./word-forms.js";
 import { eachWord } from "./words.js";
 
 const queryBytesMax = 1024;
@@ -27,8 +27,8 @@ export interface Term {
    * written: it has a sign that is no apostrophe or hyphen, or a letter of a script without spaces.
    */
   words: string[];
-  /** The forms of each word; none if it is a stop word. */
-  forms: string[][];
+  /** The forms of each word. */
+  forms: Forms[];
   /** True if it is left out: it has only stop words (`the`), and some other term has more than that. */
   ignored: boolean;
   /** One or two letters: found where words begin with them. */
@@ -74,10 +74,10 @@ export async function parseQuery(query: string, wordForms: WordForms, run: Run):
   );
   const looked = terms.map((term) => ({
     ...term,
-    forms: term.words.map((word) => forms.get(word) ?? []),
+    forms: term.words.map((word) => forms.get(word) ?? null),
   }));
   const tells = looked.map(
-    ({ quoted, forms }) => quoted || forms.length === 0 || forms.some((some) => some.length > 0),
+    ({ quoted, forms }) => quoted || forms.length === 0 || forms.some((some) => some?.length !== 0),
   );
   const someTells = tells.includes(true);
   return looked.map((term, i) => ({ ...term, ignored: someTells && !tells[i] }));
@@ -110,8 +110,11 @@ const phraseOrWord = /"([^"]*)"?|“([^“”]*)”|„([^„“”]*)[“”]|�
 /** The words between the punctuation that only prose has. Each is without punctuation around it. */
 const bareWords = (text: string): string[] =>
   text
-    .split(/[“”„‟«»‹›–—―…、。，；「」『』【】《》〈〉]+/u)
-    .map((word) => word.replace(/^[([{（'‘’]+/u, "").replace(/[\])}）'‘’.,:;!?：！？]+$/u, ""));
+    .split(/[“”„‟«»‹›–—―…•·、。，；「」『』【】《》〈〉]+|(?<=[^\d\s])[,;|]+(?=[^\d\s])/u)
+    .map((word) =>
+      word.replace(/^[([{（'‘’‚¿¡*_`~|]+/u, "").replace(/[\])}）'‘’.,:;!?：！？؟،؛।॥*_`~|]+$/u, ""),
+    )
+    .filter((word) => !/^[-&+=|*/\\<>~_#]*$/.test(word)); // signs between words;!?：！？]+$/u, ""));
 
 const kindsIn = (text: string): Set<number> =>
   new Set(Array.from(text, (char) => kindOf(char.codePointAt(0))));
@@ -218,7 +221,8 @@ export class TermConditions {
 }
 
 /** True if the term is found as words, in all their forms. */
-export const isFoundAsWords = ({ words, short }: Term): boolean => words.length > 0 && !short;
+export const isFoundAsWords = (term: Term): term is Term & { forms: string[][] } =>
+  term.words.length > 0 && !term.short && !term.forms.includes(null);
 
 /**
  * The tsquery of a term's words in all their forms, one after the other, where a stop word stands for any

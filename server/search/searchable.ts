@@ -1,6 +1,8 @@
 // What a record is found by.
 import { fold } from "./fold.js";
+import { kinds } from "./kinds.js";
 import { lettersOf } from "./letters.js";
+import { kindOf } from "./unicode.js";
 import { unicodeVersion } from "./unicode-data.js";
 import { eachWord, lineOf, WordPositions } from "./words.js";
 
@@ -48,7 +50,7 @@ interface IndexedWord {
   position: number | undefined;
   /** The number of its field, from 0. */
   field: number;
-  /** Where it begins and ends in the folded text; undefined for words that only a zero-width space separates. */
+  /** Where it begins and ends in the folded text; undefined for words that are found without a divider. */
   span: [from: number, to: number] | undefined;
 }
 
@@ -70,10 +72,17 @@ export function eachIndexedWord(
     room -= text.length;
   };
   for (const [i, text] of folded.entries()) index(text, i, true);
-  // A zero-width space may stand within a word or between two: both are found.
-  for (const [i, { text }] of fields.entries())
-    if (text.includes(zeroWidthSpace)) index(fold(text.replaceAll(zeroWidthSpace, " ")), i, false);
+  // Some characters stand within a word or between two; or fold to letters, but belong to no word, as in
+  // `policies¹` and `Company™`. The words are found with them and without.
+  for (const [i, { text }] of fields.entries()) {
+    const divided = text.replace(dividers, (char) =>
+      kindOf(char.codePointAt(0)) === kinds.letter ? char : " ",
+    );
+    if (divided !== text) index(fold(divided), i, false);
+  }
   return positions;
 }
 
-const zeroWidthSpace = "\u200b";
+// A zero-width space, superscripts and subscripts, fractions, letterlike signs, numbers in circles.
+const dividers =
+  /[\u200b\u00b2\u00b3\u00b9\u00bc-\u00be\u2070-\u209c\u2100-\u218b\u2460-\u24ff\u2776-\u2793\u3200-\u33ff]/g;

@@ -120,10 +120,44 @@ describe("an operation with a large value", () => {
     expect(again.results.slice(1)).toEqual(first.results.slice(1));
     await s.cortex.immutable.purge("kept", "r");
     const { results } = await call(commit, request);
-    for (const i of [1, 3])
+    // The request has the data, but not the metadata that the version inherited.
+    for (const [i, n] of [
+      [1, 1],
+      [3, 2],
+    ] as const)
       expect(results[i]?.result.value).toMatchObject({
-        current: { version: (i + 1) / 2, contentOmitted: true, dataJson: "", metadataJson: "" },
+        current: {
+          version: n,
+          contentOmitted: true,
+          dataJson: JSON.stringify({ n, large }),
+          metadataJson: "",
+        },
       });
+  });
+
+  it("has what the request itself has, also in a Commit that stores", async () => {
+    const valueJson = JSON.stringify(large);
+    const store = {
+      type: "kept",
+      id: "o",
+      dataJson: JSON.stringify({ large }),
+      metadataJson: "{}",
+    };
+    const request = {
+      operations: [
+        {
+          namespace: "kept",
+          key: "o",
+          operation: { case: "set", value: { valueJson, metadataJson: "{}" } },
+        },
+        { operation: { case: "store", value: store } },
+      ],
+      requestId: requestId(),
+    };
+    const first = await call(commit, request);
+    await s.cortex.mutable.set("kept", "o", 1);
+    await s.cortex.immutable.purge("kept", "o");
+    expect(await call(commit, request)).toEqual(first);
   });
 
   it("in Transact, too", async () => {

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
-import { Cortex } from "../../client/index.js";
+import { Cortex, type Immutable } from "../../client/index.js";
 import { defaults } from "../../server/config/config.js";
 import { connect, type Sql } from "../../server/postgres/connection.js";
 import { fold, originalSpans } from "../../server/search/fold.js";
@@ -113,6 +113,15 @@ describe("what people read as the same", () => {
     ["punctuation around the query", "refunds", "(refunding…)"],
     ["a possessive", "customer’s wish", "customers"],
     ["words without a space", "refund/return policy", "returned refunds"],
+    ["a footnote", "Our policies¹ apply", "policy"],
+    ["a trade mark", "Companies™ apply", "company"],
+    ["a footnote in the query", "policies¹", "policies¹"],
+    ["Spanish marks in the query", "Dónde están los reembolsos", "¿Dónde están los reembolsos?"],
+    ["Arabic marks in the query", "استرداد المبالغ", "المبالغ؟"],
+    ["a danda in the query", "धन वापसी", "वापसी।"],
+    ["Markdown in the query", "the refund policy", "**refunds** `policies` _refund_"],
+    ["signs between words", "the refund policy", "refunds & policies | • refund = refunds"],
+    ["commas without spaces", "the refund policy", "refunds,policies;refund"],
   ])("%s: %s, %s", async (_, text, query) => {
     const own = await stored(text);
     const results = await s.cortex.immutable.search(query, { type: "same", limit: 1000 });
@@ -180,6 +189,50 @@ describe("what people read as the same", () => {
     expect(await found('"ends stories"')).toEqual([]);
     expect(await found('"ends of stories"')).toEqual([]);
   });
+});
+
+describe("a language of the database's own", () => {
+  const searching = async (setup: string, name: string) => {
+    await s.sql.unsafe(setup);
+    const { address } = await s.another({ searchLanguage: name });
+    return s.client({ address, tenantId: name }).immutable;
+  };
+
+  it("may leave some words without a dictionary: they are found as they are written", async () => {
+    const { store, search } = bound(
+      await searching(
+        `create text search configuration no_numbers (copy = english);
+        alter text search configuration no_numbers drop mapping for numword, numhword, hword_numpart`,
+        "no_numbers",
+      ),
+    );
+    await store({ type: "t", id: "a", data: { text: "refunds for order b52" } });
+    await store({ type: "t", id: "b", data: { text: "refunds for order c77" } });
+    const ids = async (query: string) => (await search(query)).map(({ record }) => record.id);
+    expect(await ids("refunding b52")).toEqual(["a"]);
+    expect(await ids("b52")).toEqual(["a"]);
+    expect(await ids('"order c77"')).toEqual(["b"]);
+    expect(await ids("refunding x99")).toEqual([]);
+  });
+
+  it("may change words for the next dictionary (unaccent)", async () => {
+    const { store, search } = bound(
+      await searching(
+        `create extension unaccent;
+        create text search configuration unaccented (copy = english);
+        alter text search configuration unaccented alter mapping for asciiword, word with unaccent, english_stem`,
+        "unaccented",
+      ),
+    );
+    await store({ type: "t", id: "a", data: { text: "résumés et cafés" } });
+    for (const query of ["resume", "résumé", "CAFE"])
+      expect((await search(query)).map(({ record }) => record.id)).toEqual(["a"]);
+  });
+});
+
+const bound = (immutable: Immutable) => ({
+  store: immutable.store.bind(immutable),
+  search: (query: string) => immutable.search(query),
 });
 
 describe("the rules of Unicode", () => {

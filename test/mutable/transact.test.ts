@@ -490,6 +490,7 @@ describe("an entry that a transaction has seen, and that expires before the comm
   it.each([
     { case: "increment", value: {} },
     { case: "replace", value: { valueJson: "2" } },
+    { case: "set", value: { valueJson: "2" } }, // inherits metadata, user and createdAt
     { case: "delete", value: {} },
   ] as const)("makes it a conflict: by an operation, $case", async (operation) => {
     await s.cortex.mutable.set("lease", "changed", 1, { ttlSeconds: 0.5 });

@@ -2,6 +2,7 @@
 // left out. So are a value and metadata that are large together: then the metadata is null.
 import type { Fragment, Sql } from "../../postgres/connection.js";
 import type { EntryRow } from "./entry.js";
+import type { Operation } from "./operation.js";
 
 /** The result of an operation. */
 export interface Result {
@@ -79,6 +80,12 @@ interface Known {
   value?: string | undefined;
   metadata?: string | undefined;
 }
+
+/** What a result has from the operation itself. */
+export const knownOf = ({ kind, argument, metadata }: Operation) => ({
+  value: kind === "set" || kind === "replace" ? argument : undefined,
+  metadata: metadata === null ? "{}" : metadata,
+});
 
 /** The result in cells. `known` takes the place of what they leave out. */
 export function fromCells(cells: Cells, known: Known = {}): Result {

@@ -62,7 +62,7 @@ export function statement(sql: Sql, writes: AtomicWrite[], wait: boolean): Fragm
       union all
       select was.tenant, was.namespace, was.key, was.ordinal, was.atomic, was."foreign", was.locked, was.creatable, was.stored,
         op.step, op.last,
-        case when was.present and (op.kind <> 'set' or op.expects = 'present' or op.if_revision is not null) then was.expire_at end,
+        case when was.present then was.expire_at end,
         op.number, op.write, op.kind, op.request, op.content_max,
         op.fingerprint, op.repeats, verdict.refusal, next.bytes,
         was.reply_bytes + case when was.atomic is not null and op.kind in ('add', 'append', 'merge') then next.bytes else 0 end, next.at,

@@ -5,7 +5,7 @@ import type { AtomicWrite } from "./atomic-write.js";
 import { fillOmitted } from "./omitted.js";
 import type { Operation } from "./operation.js";
 import { errorOf } from "./refusal.js";
-import { type Cells, fromCells, type Result } from "./reply.js";
+import { type Cells, fromCells, knownOf, type Result } from "./reply.js";
 import { statement } from "./statement.js";
 
 /** A row of the statement's answer: one for each operation. */
@@ -76,9 +76,3 @@ function outcomeOf(write: AtomicWrite, rows: OperationRow[]): Outcome<Result[]> 
 
 const resultsOf = (cells: Cells[], operations: Operation[]): Result[] =>
   cells.map((one, i) => fromCells(one, operations[i] && knownOf(operations[i])));
-
-/** What a result has from the operation itself. */
-const knownOf = ({ kind, argument, metadata }: Operation) => ({
-  value: kind === "set" || kind === "replace" ? argument : undefined,
-  metadata: metadata ?? undefined,
-});

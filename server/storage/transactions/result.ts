@@ -7,10 +7,12 @@ import type { Call } from "../../grpc/call.js";
 import type { Amounts } from "../../runtime/quotas.js";
 import { toRecord } from "../entries/entry.js";
 import { fillOmitted } from "../entries/omitted.js";
-import { type Cells, fromCells, type Result, toCells } from "../entries/reply.js";
+import { type Cells, fromCells, knownOf, type Result, toCells } from "../entries/reply.js";
+import type { NewVersion } from "../versions/new-version.js";
 import { fillOmitted as fillOmittedVersions } from "../versions/omitted.js";
 import type { Stored } from "../versions/pending.js";
 import { type RecordRow, toRecord as toVersionedRecord } from "../versions/version.js";
+import type { TransactionStep } from "./step.js";
 
 /** The entry as a step left it, or the version that it stored. */
 export type StepResult = Result | Stored;
@@ -40,20 +42,25 @@ export const toReply = (results: StepResult[], contentMax: number): string =>
     }),
   );
 
-/** Reads a stored reply, and fills in the values that it left out where they are still kept. */
+/**
+ * Reads a stored reply. What it left out is taken from the steps, if the request has them, or else from where it
+ * is still kept.
+ */
 export async function fromReply(
   reply: string,
   { caller, db }: Pick<Call, "caller" | "db">,
+  steps: TransactionStep[] = [],
 ): Promise<StepResult[]> {
   const entries: Result[] = [];
   const records: RecordRow[] = [];
-  const results = (JSON.parse(reply) as (Cells | StoredRecord)[]).map((result): StepResult => {
+  const results = (JSON.parse(reply) as (Cells | StoredRecord)[]).map((result, i): StepResult => {
+    const step = steps[i];
     if ("stored" in result) {
-      const stored = fromStored(result);
+      const stored = fromStored(result, step?.kind === "store" ? step : undefined);
       records.push(stored);
       return { stored };
     }
-    const entry = fromCells(result);
+    const entry = fromCells(result, step && step.kind !== "store" ? knownOf(step) : undefined);
     entries.push(entry);
     return entry;
   });
@@ -62,15 +69,15 @@ export async function fromReply(
   return results;
 }
 
-function fromStored({ stored }: StoredRecord): RecordRow {
+function fromStored({ stored }: StoredRecord, request: NewVersion | undefined): RecordRow {
   const { created_at, first_created_at, data, metadata, ...row } = stored;
   return {
     ...row,
     created_at: new Date(created_at),
     first_created_at: new Date(first_created_at),
-    data: data ?? "",
-    metadata: metadata ?? "",
-    omitted: data === null,
+    data: data ?? request?.data ?? "",
+    metadata: metadata ?? (request?.metadata === null ? "{}" : request?.metadata) ?? "",
+    omitted: data === null && (request?.data === undefined || request.metadata === undefined),
   };
 }
 
