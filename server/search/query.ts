@@ -93,7 +93,8 @@ function piecesOf(query: string): Piece[] {
   const hasText = ({ written }: Piece) => fold(written).trim() !== "";
   const all = [...query.matchAll(phraseOrWord)].map(([word, ...phrases]): Piece => {
     const phrase = phrases.find((one) => one !== undefined);
-    return { written: phrase ?? word, quoted: phrase !== undefined };
+    if (phrase === undefined) return { written: word, quoted: false };
+    return { written: phrase.replace(endOfSentence, ""), quoted: true }; // “like this,” as some write
   });
   const bare = all.flatMap((piece) =>
     piece.quoted
@@ -103,6 +104,8 @@ function piecesOf(query: string): Piece[] {
   // A query of punctuation alone looks for the punctuation.
   return (bare.some(hasText) ? bare : all).filter(hasText);
 }
+
+const endOfSentence = /(?<=[^\s.,;:!?…])[.,;:!?…]+$/u;
 
 /** A phrase in one of several kinds of quotes, or a word. A straight quote may be left open. */
 const phraseOrWord = /"([^"]*)"?|“([^“”]*)”|„([^„“”]*)[“”]|«([^«»]*)»|[^\s"]+/gu;

@@ -121,6 +121,7 @@ describe("what people read as the same", () => {
     ["a danda in the query", "धन वापसी", "वापसी।"],
     ["Markdown in the query", "the refund policy", "**refunds** `policies` _refund_"],
     ["signs between words", "the refund policy", "refunds & policies | • refund = refunds"],
+    ["a comma within the quotes of the query", "the refund policy", "“refund policies,” refunds"],
     ["commas without spaces", "the refund policy", "refunds,policies;refund"],
   ])("%s: %s, %s", async (_, text, query) => {
     const own = await stored(text);

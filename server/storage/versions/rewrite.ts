@@ -45,8 +45,9 @@ export function rewriteRecords({ dictionaries }: Language): Rewrite {
         return { rows: 0, more };
       }
       last = end;
-      const rows = await lock(sql, batch);
-      areLocked ||= rows.length < batch.length;
+      const locked = await lock(sql, batch);
+      areLocked ||= locked.length < batch.length;
+      const rows = await read(sql, locked);
       const found = [];
       for (const row of rows) {
         found.push(rewrite(row));
@@ -79,13 +80,22 @@ const nextBatch = (sql: Sql, { tenant, type, id }: Name) => sql<Name[]>`
   where coalesce(before, 0) < ${batchBytesMax}
   order by tenant, type, id`;
 
-/** Locks those of the records that nobody else has locked, and reads them. */
-const lock = (sql: Sql, names: Name[]) => sql<Row[]>`
-  select h.tenant, h.type, h.id, h.metadata::text as metadata, v.data::text as data
-  from json_to_recordset(${JSON.stringify(names)}::text::json) as name (tenant text, type text, id text)
+/** Locks those of the records that nobody else has locked. */
+const lock = (sql: Sql, names: Name[]) => sql<Name[]>`
+  select h.tenant, h.type, h.id
+  from ${namedIn(sql, names)}
   join immutable h on h.tenant = name.tenant and h.type = name.type and h.id = name.id and h.unicode is null
-  left join immutable_version v on v.tenant = h.tenant and v.type = h.type and v.id = h.id and v.version = h.version
   for no key update of h skip locked`;
+
+/** Reads the locked records. The statement that locked them may not see the version that was stored last. */
+const read = (sql: Sql, names: Name[]) => sql<Row[]>`
+  select h.tenant, h.type, h.id, h.metadata::text as metadata, v.data::text as data
+  from ${namedIn(sql, names)}
+  join immutable h on h.tenant = name.tenant and h.type = name.type and h.id = name.id
+  left join immutable_version v on v.tenant = h.tenant and v.type = h.type and v.id = h.id and v.version = h.version`;
+
+const namedIn = (sql: Sql, names: Name[]) =>
+  sql`json_to_recordset(${JSON.stringify(names)}::text::json) as name (tenant text, type text, id text)`;
 
 const rewrite = ({ data, metadata, ...name }: Row): InputRow<typeof columns> => ({
   ...name,
