@@ -92,9 +92,9 @@ interface Piece {
 function piecesOf(query: string): Piece[] {
   const hasText = ({ written }: Piece) => fold(written).trim() !== "";
   const all = [...query.matchAll(phraseOrWord)].map(([word, ...phrases]): Piece => {
-    const phrase = phrases.find((one) => one !== undefined);
-    if (phrase === undefined) return { written: word, quoted: false };
-    return { written: phrase.replace(endOfSentence, ""), quoted: true }; // “like this,” as some write
+    const [exact, ...prose] = phrases;
+    const phrase = exact ?? prose.find((one) => one !== undefined)?.replace(endOfSentence, "");
+    return { written: phrase ?? word, quoted: phrase !== undefined };
   });
   const bare = all.flatMap((piece) =>
     piece.quoted
@@ -105,6 +105,7 @@ function piecesOf(query: string): Piece[] {
   return (bare.some(hasText) ? bare : all).filter(hasText);
 }
 
+/** Curly quotes are those of prose, in which a comma may stand “like this,” before the end. */
 const endOfSentence = /(?<=[^\s.,;:!?…])[.,;:!?…]+$/u;
 
 /** A phrase in one of several kinds of quotes, or a word. A straight quote may be left open. */
