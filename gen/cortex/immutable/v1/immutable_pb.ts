@@ -1747,7 +1747,8 @@ export const ImmutableStore: GenService<{
    * - A term is found within words too: `email@exam` finds `email@example.com`.
    * - A term of one or two letters or digits is found only at the beginning of a word; in scripts without
    *   spaces, anywhere.
-   * - A term with signs (`$100`, `c++`, `a.b`) is found exactly as it is written.
+   * - A term with signs (`$100`, `c++`, `a.b`) is found exactly as it is written. Punctuation around words
+   *   (`(refund),`, `**refund**`) and single signs between words are ignored.
    * - Letters of any script are found. Case (`HAUPTSTRASSE` finds `Hauptstraße`), the form of an apostrophe or
    *   hyphen, how letters are composed, soft hyphens and zero-width spaces do not matter.
    * - Stop words (`the`, `of`) are ignored if the query has other terms.
