@@ -202,10 +202,17 @@ describe("JSON text", () => {
   );
 });
 
+const parallel = 16;
+
+async function inParallel<T>(list: readonly T[], work: (one: T) => Promise<void>): Promise<void> {
+  for (let i = 0; i < list.length; i += parallel)
+    await Promise.all(list.slice(i, i + parallel).map(work));
+}
+
 describe("an odd string", () => {
   it(`of ${oddClasses.length} classes and the public list comes back as a value, in data, metadata and profile, through the client`, async () => {
     const { mutable, immutable, users } = s.cortex;
-    for (const text of strings) {
+    await inParallel(strings, async (text) => {
       const key = fresh();
       const value = { text, [text || "empty"]: [text] };
       expect((await mutable.set("odd", key, value, { metadata: value })).value).toEqual(value);
@@ -217,7 +224,7 @@ describe("an odd string", () => {
         metadata: value,
       });
       expect([data, metadata]).toEqual([value, value]);
-    }
+    });
     for (const text of strings.filter((_, i) => i % 10 === 0))
       expect((await users.create(fresh(), { text })).profile).toEqual({ text });
   });
@@ -225,7 +232,7 @@ describe("an odd string", () => {
   it("as a name is refused with a reason, or comes back wherever the name is shown", async () => {
     const { mutable, immutable, users } = s.cortex;
     let taken = 0;
-    for (const text of strings) {
+    await inParallel(strings, async (text) => {
       const set = await mutable.set("names", text, 1).catch((error) => error.code);
       if (typeof set === "string") expect([text, set]).toEqual([text, "INVALID_KEY"]);
       else {
@@ -254,7 +261,7 @@ describe("an odd string", () => {
       if (typeof typed === "string") expect(typed).toBe("INVALID_TYPE");
       else expect((await immutable.get(text, "i"))?.type).toBe(text);
       await immutable.purge("names", text).catch(() => {});
-    }
+    });
     expect(taken).toBeGreaterThan(strings.length / 2);
     for (const text of strings.filter((_, i) => i % 10 === 0)) {
       const created = await users.create(text).catch((error) => error.code);
@@ -275,7 +282,7 @@ describe("an odd string", () => {
         }),
       ),
     );
-    for (const [i, text] of strings.entries()) {
+    await inParallel([...strings.entries()], async ([i, text]) => {
       // Half a surrogate pair is no UTF-8, so it cannot be sent but in JSON.
       const isRefused = text === "" || !text.isWellFormed();
       for (const filter of [
@@ -292,7 +299,7 @@ describe("an odd string", () => {
           isRefused && !("metadata" in filter) ? "INVALID_FILTER" : [`${i}`],
         ]);
       }
-    }
+    });
   });
 
   it("as a query finds the records that hold it; highlights are pieces of what is stored", async () => {
@@ -300,7 +307,7 @@ describe("an odd string", () => {
     await Promise.all(
       strings.map((text, i) => immutable.store({ type: "queries", id: `${i}`, data: { text } })),
     );
-    for (const [i, text] of strings.entries()) {
+    await inParallel([...strings.entries()], async ([i, text]) => {
       const quoted = `"${text.replaceAll('"', "")}"`;
       for (const query of [text, quoted]) {
         const results = await immutable
@@ -320,6 +327,6 @@ describe("an odd string", () => {
               highlight.text.replace(/^…|…$/g, "").replace(/<\/?mark>/g, ""),
             );
       }
-    }
+    });
   });
 });
