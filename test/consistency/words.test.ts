@@ -66,7 +66,7 @@ describe("the locale of the database", () => {
       select distinct on (1) 'locale_provider libc lc_collate ''' || collcollate || ''' lc_ctype ''' || collctype || '''' as locale
       from pg_collation where collprovider = 'c' and collencoding in (-1, pg_char_to_encoding('UTF8'))
       union all select 'locale_provider builtin lc_collate ''C'' lc_ctype ''C'' builtin_locale ''C.UTF-8''' where current_setting('server_version_num')::int >= 170000
-      union all select 'locale_provider icu lc_collate ''C'' lc_ctype ''C'' icu_locale ''' || locale || '''' from unnest(array['de', 'tr', 'ja']) as locale
+      union all select 'locale_provider icu lc_collate ''C'' lc_ctype ''C'' icu_locale ''' || locale || '''' from unnest(array['tr', 'ja']) as locale
       where exists (select from pg_collation where collprovider = 'i')
       order by 1`;
     expect(locales.length).toBeGreaterThan(1);
@@ -264,7 +264,7 @@ describe("the rules of Unicode", () => {
     .map((characters) => characters.join(""));
 
   it("fold a folded text to itself, and every folded text is a piece of what was written", () => {
-    for (let code = 0; code < 0x110000; code++) {
+    for (let code = 0; code < 0x110000; code += step) {
       if (code >= 0xd800 && code < 0xe000) continue;
       const folded = fold(String.fromCodePoint(code));
       if (fold(folded) !== folded) expect(code.toString(16)).toBe("folds to itself");
