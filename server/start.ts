@@ -11,6 +11,7 @@ import { Listener } from "./grpc/listener.js";
 import { createServer } from "./grpc/server.js";
 import { transport } from "./grpc/tls.js";
 import { migrateInBackground } from "./postgres/background-migrations.js";
+import { Bus } from "./postgres/bus.js";
 import type { Run } from "./postgres/connection.js";
 import { DatabaseMonitor } from "./postgres/monitor.js";
 import { connectionsNeeded, Pools } from "./postgres/pools.js";
@@ -92,6 +93,8 @@ async function open(
   cleanups.push(() => monitor.close());
   const pools = new Pools(databaseUrl, config, monitor);
   cleanups.push(() => pools.close());
+  const bus = new Bus(databaseUrl);
+  cleanups.push(() => bus.close());
   const housekeeping = pools.housekeeping.run([], new AbortController().signal);
   const listener = new Listener(config, log);
   const language = await languageOf(housekeeping, config.searchLanguage);
@@ -105,8 +108,9 @@ async function open(
     ),
     replies: new KeptReplies(config.replyBytes, housekeeping, monitor),
     pools,
-    groupCommits: new GroupCommits(pools.batches, config.queueMax),
+    groupCommits: new GroupCommits(pools, config.queueMax),
     locks: new KeyLocks(config.queueMax),
+    bus,
     access: new AccessCounter(housekeeping, monitor),
     config,
     language,
@@ -154,6 +158,7 @@ async function open(
       await migrations.stop();
       await within(flushMsMax, context.access.flush()); // the database may be silent
       await monitor.close();
+      await bus.close();
       await pools.close();
     },
   };

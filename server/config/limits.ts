@@ -56,7 +56,7 @@ export const limits = {
     default: 2000,
     arg: "n",
     parse: whole(1, 1_000_000),
-    doc: "Calls that may wait for each connection pool to Postgres, and for locked keys; more are refused at once (OVERLOADED).",
+    doc: "Calls of a tenant that may wait for each connection pool to Postgres and for each kind of shared statement, and calls that may wait for locked keys; more are refused at once (OVERLOADED). Of all tenants together, twice as many may wait.",
   }),
   requestBytesMax: setting({
     env: "CORTEX_REQUEST_BYTES_MAX",

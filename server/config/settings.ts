@@ -50,14 +50,14 @@ export const settings = {
     default: 10,
     arg: "n",
     parse: whole(1, 1000),
-    doc: "Connections to Postgres that each worker opens for short calls. Batches, lists, searches, purges, lock waits and cancels have 20 more, transactions have --transactions-max.",
+    doc: "Connections to Postgres that each worker opens for short calls. All other work has 35 more, transactions have --transactions-max.",
   }),
   transactionsMax: setting({
     env: "CORTEX_TRANSACTIONS_MAX",
     default: 5,
     arg: "n",
     parse: whole(1, 1000),
-    doc: "Transactions (Transact) that may hold locks at a time in each worker; more wait. Each has a connection to Postgres of its own.",
+    doc: "Transactions (Transact) of one tenant that may hold locks at a time in each worker; more wait. Each has a connection to Postgres of its own. Of all tenants together it is one more.",
   }),
   transactionSeconds: setting({
     env: "CORTEX_TRANSACTION_SECONDS",

@@ -44,6 +44,7 @@ const postgresSettings = {
   log_timezone: "UTC",
   lc_messages: "C",
   jit: "off",
+  max_locks_per_transaction: "256", // see docs/decisions/0005
   // No data of users is written to the log: no statements, no details of errors.
   log_min_messages: "fatal",
   log_min_error_statement: "panic",

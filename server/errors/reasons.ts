@@ -104,7 +104,13 @@ const table: Record<Reason, [code: Code, sentence: (details: Details) => string]
   ],
   SHUTTING_DOWN: [Code.UNAVAILABLE, () => "the server stopped before the call was done"],
   DATABASE_UNAVAILABLE: [Code.UNAVAILABLE, () => "the database does not answer"],
-  CONFLICT: [Code.ABORTED, () => "the database resolved a conflict against this call: repeat it"],
+  CONFLICT: [
+    Code.ABORTED,
+    (d) =>
+      d.problem
+        ? `nothing was done: ${d.problem}. Repeat it`
+        : "the database resolved a conflict against this call: repeat it",
+  ],
   DEADLINE_EXCEEDED: [Code.DEADLINE_EXCEEDED, () => "the call ran out of time"],
   CANCELLED: [Code.CANCELLED, () => "the caller gave up"],
   TRANSACTION_FAILED: [

@@ -69,6 +69,13 @@ export function fromDatabase(error: unknown): CortexError | undefined {
   if (notSent.has(code)) return as("DATABASE_UNAVAILABLE", { applied: "no" });
   if (isConnectionLost(error)) return as("DATABASE_UNAVAILABLE", { applied: "unknown" });
   if (code === "40001" || code === "40P01" || code === "55P03") return as("CONFLICT");
+  if (code === "53200")
+    return as("OVERLOADED", {
+      applied: "no",
+      problem: "Postgres has no room for more locks",
+      limit: "max_locks_per_transaction",
+      retry_after_ms: "1000",
+    });
   if (code === "53100" || code === "58030") return as("DATABASE_FULL"); // disk full, I/O error
   if (code === "25006") return as("DATABASE_UNAVAILABLE", { applied: "no" }); // read-only: a replica
   if (code === "57014") return as("DEADLINE_EXCEEDED"); // statement_timeout

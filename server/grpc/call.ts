@@ -7,7 +7,8 @@ import { authorize, authorizeMessage, type Endpoint, tenantOf } from "../auth/au
 import { type Credentials, isAllowed, type Permission, type Reach } from "../auth/credentials.js";
 import { credentialsOfCall } from "../auth/interceptor.js";
 import type { Config } from "../config/config.js";
-import { CortexError } from "../errors/reasons.js";
+import { CortexError, type Reason } from "../errors/reasons.js";
+import type { Bus } from "../postgres/bus.js";
 import type { Run } from "../postgres/connection.js";
 import type { DatabaseMonitor } from "../postgres/monitor.js";
 import type { Pools } from "../postgres/pools.js";
@@ -62,8 +63,12 @@ export interface CallDatabase {
   scans: Run;
   /** Runs one search. */
   searches: Run;
-  /** Runs one statement that may wait for locks, or is large. */
+  /** Runs one statement that waits for locks, for a moment at most. */
   lockWaiting: Run;
+  /** True if `lockWaiting` has a connection free. */
+  canWaitForLock: boolean;
+  /** Runs one write that is too large for a batch. */
+  large: Run;
   /** Runs the statement of a purge that only counts (a dry run). */
   purges: Run;
   /** Runs an item in a statement that other calls share. */
@@ -71,7 +76,10 @@ export interface CallDatabase {
     kind: Batchable<Item, Reply>,
     item: Item,
   ): Promise<Reply>;
+  /** Begins a transaction that waits for its caller. */
   begin(): Promise<DatabaseTransaction>;
+  /** Begins a transaction that waits for nothing but locks. */
+  beginCommit(): Promise<DatabaseTransaction>;
   beginPurge(): Promise<DatabaseTransaction>;
 }
 
@@ -81,6 +89,7 @@ export interface SharedState {
   quotas: Quotas;
   replies: KeptReplies;
   locks: KeyLocks;
+  bus: Bus;
   access: AccessCounter;
   /** The language of searches. */
   language: Language;
@@ -103,6 +112,9 @@ export interface ServerContext extends SharedState {
   inFlight: InFlight;
   monitor: DatabaseMonitor;
 }
+
+const toldToMonitor = new Set<Reason>(["DATABASE_UNAVAILABLE", "DATABASE_FULL", "OVERLOADED"]);
+const gaveWay = "another tenant needed the connection of this transaction, which was idle";
 
 class Connections implements CallDatabase {
   readonly #tenants: readonly string[];
@@ -131,6 +143,14 @@ class Connections implements CallDatabase {
     return this.context.pools.lockWaiting.run(this.#tenants, this.cancellation.signal);
   }
 
+  get canWaitForLock(): boolean {
+    return this.context.pools.lockWaiting.isFree(this.tenant);
+  }
+
+  get large(): Run {
+    return this.context.pools.large.run(this.#tenants, this.cancellation.signal);
+  }
+
   get purges(): Run {
     return this.context.pools.purges.run(this.#tenants, this.cancellation.signal);
   }
@@ -143,7 +163,14 @@ class Connections implements CallDatabase {
   }
 
   begin(): Promise<DatabaseTransaction> {
-    return this.context.pools.transactions.begin(this.tenant, this.cancellation.signal);
+    const { cancellation } = this;
+    return this.context.pools.transactions.begin(this.tenant, cancellation.signal, () =>
+      cancellation.cancel(new CortexError("CONFLICT", { applied: "no", problem: gaveWay })),
+    );
+  }
+
+  beginCommit(): Promise<DatabaseTransaction> {
+    return this.context.pools.commits.begin(this.tenant, this.cancellation.signal);
   }
 
   beginPurge(): Promise<DatabaseTransaction> {
@@ -259,8 +286,7 @@ export class ServerCall implements Caller {
   finish(error?: CortexError): void {
     this.#releaseRequest?.();
     this.context.inFlight.close(this.#cancellation);
-    if (error?.reason === "DATABASE_UNAVAILABLE" || error?.reason === "DATABASE_FULL")
-      this.context.monitor.failed(error.cause);
+    if (error && toldToMonitor.has(error.reason)) this.context.monitor.failed(error.cause);
     logCall(this, error);
   }
 }

@@ -19,6 +19,7 @@ const batchedBytesMax = 64 * 1024; // larger data is read alone: a batch of it w
 
 const reads: Batchable<RecordName, RecordRow | undefined> = {
   run: findCurrent,
+  lane: "reads",
   weight: () => 1,
   conflictKeys: () => [],
 };

@@ -17,6 +17,7 @@ const batchedBytesMax = 64 * 1024; // a larger value is read alone: a batch of t
 
 const reads: Batchable<EntryKey, Found | undefined> = {
   run: find,
+  lane: "reads",
   weight: () => 1,
   conflictKeys: () => [],
 };

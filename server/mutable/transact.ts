@@ -34,7 +34,7 @@ export async function* transact(requests: AsyncIterator<TransactRequest>, call: 
   }
   const { signal } = call;
   const timer = setTimeout(() => call.fail(timeout("lasted too long", seconds)), seconds * 1000);
-  const session = new Session(call);
+  const session = new Session(call, () => call.db.begin());
   const content = createHash("sha256");
   try {
     yield answer({ case: "begun", value: {} });

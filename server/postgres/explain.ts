@@ -70,6 +70,8 @@ const sentences: Record<string, Sentence> = {
   "57P03": ({ address }, message) => `Postgres at ${address} takes no calls yet (${message})`,
   "25006": ({ address, database }) =>
     `the database ${database} at ${address} is read-only, as on a replica: give the address of the primary`,
+  "53200": ({ address }) =>
+    `Postgres at ${address} has no room for more locks, or no memory: raise max_locks_per_transaction`,
   "53100": ({ address }) => `Postgres at ${address} has no disk space left: free some`,
   "58030": ({ address }, message) =>
     `Postgres at ${address} cannot read or write its files (${message}): check its disk`,

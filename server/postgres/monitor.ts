@@ -223,6 +223,7 @@ const secondsSince = (time: number) => Math.round((performance.now() - time) / 1
 /** Problems that calls meet while the database answers others, each with the message when it is over. */
 const kinds: Record<string, string> = {
   "53300": "the database has connections free again",
+  "53200": "the database has room for locks again",
   "53100": "the database has disk space again",
   "58030": "the database reads and writes its files again",
   "25006": "the database takes writes again",

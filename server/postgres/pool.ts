@@ -10,29 +10,49 @@ import { type ConnectionOptions, scopeText, TenantConnection } from "./tenant-co
 import { DatabaseTransaction } from "./transaction.js";
 
 export interface TenantPoolOptions extends ConnectionOptions {
-  /** How many connections there are, and how many one tenant may hold. */
+  /** How many connections there are. */
   size: number;
-  /** How many callers may wait for a connection. */
+  /** How many callers of a tenant may wait for a connection. */
   queueMax: number;
-  /** Connections beyond `size`: they stay free for other tenants when one tenant holds all it may. */
-  spare?: number;
+  /** True if connections are held for long: see SemaphoreOptions. */
+  leavesHalf?: boolean;
+  /** How many connections one tenant may hold. */
+  perTenantMax?: number;
   /** Told how long a caller waited for a connection, if that was longer than `slowMs`. */
   onSlow?: (ms: number) => void;
 }
+
+/** A transaction that is open, and how it is ended if its tenant has more than its share. */
+interface Open {
+  transaction: DatabaseTransaction;
+  scope: string;
+  giveWay: () => void;
+}
+
+const giveWayIdleMs = 500; // a transaction is not ended before it has waited for its caller for so long
+const giveWayCheckMs = 100;
 
 export class TenantPool {
   readonly #idle: TenantConnection[] = [];
   readonly #all = new Set<TenantConnection>();
   readonly #places: FairSemaphore;
+  readonly #open = new Set<Open>();
+  #makingRoom: NodeJS.Timeout | undefined;
 
   constructor(
     readonly url: string,
     readonly executor: Executor,
     readonly options: TenantPoolOptions,
   ) {
-    const { size, spare = 0, queueMax, onSlow } = options;
-    this.#places = new FairSemaphore(size + spare, size, queueMax, (ms) => {
-      if (ms > slowMs) onSlow?.(ms);
+    const { size, queueMax, leavesHalf = false, perTenantMax = size, onSlow } = options;
+    this.#places = new FairSemaphore({
+      places: size,
+      waitersMax: queueMax,
+      leavesHalf,
+      perHolderMax: perTenantMax,
+      onWaited: (ms) => {
+        if (ms > slowMs) onSlow?.(ms);
+      },
     });
   }
 
@@ -59,11 +79,26 @@ export class TenantPool {
     };
   }
 
-  /** Begins a transaction for a tenant, once there is a connection for it. */
-  async begin(tenant: string, signal: AbortSignal): Promise<DatabaseTransaction> {
+  /** True if a statement of the tenant would get a connection at once. */
+  isFree(tenant: string): boolean {
+    return this.#places.isFree(scopeText([tenant]));
+  }
+
+  /**
+   * Begins a transaction for a tenant, once there is a connection for it. `giveWay` ends it: it is called if
+   * another tenant waits that has fewer connections, and this transaction has nothing to do.
+   */
+  async begin(
+    tenant: string,
+    signal: AbortSignal,
+    giveWay?: () => void,
+  ): Promise<DatabaseTransaction> {
     const scope = scopeText([tenant]);
+    if (!this.#places.isFree(scope)) this.#makeRoom();
     const connection = await this.#acquire(scope, signal);
+    let open: Open | undefined;
     const giveBack = (broken: boolean) => {
+      if (open) this.#open.delete(open);
       if (broken) this.#discard(connection);
       this.#release(connection, scope);
     };
@@ -79,10 +114,42 @@ export class TenantPool {
       giveBack(true); // its state is not known
       throw error;
     }
-    return new DatabaseTransaction(connection, this.executor, signal, giveBack);
+    const transaction = new DatabaseTransaction(connection, this.executor, signal, giveBack);
+    if (giveWay) {
+      open = { transaction, scope, giveWay };
+      this.#open.add(open);
+    }
+    return transaction;
+  }
+
+  /**
+   * As long as a tenant waits for a connection, ends transactions of tenants that have at least two more: of the
+   * tenant with the most, the one that has waited for its caller the longest.
+   */
+  #makeRoom(): void {
+    if (this.#makingRoom || this.#open.size === 0) return;
+    this.#makingRoom = setTimeout(() => {
+      this.#makingRoom = undefined;
+      const waiting = [...this.#places.waiting].map((scope) => this.#places.heldBy(scope));
+      if (waiting.length === 0) return;
+      const heldMin = Math.min(...waiting) + 2;
+      const [victim] = [...this.#open]
+        .filter(
+          ({ transaction, scope }) =>
+            transaction.idleMs > giveWayIdleMs && this.#places.heldBy(scope) >= heldMin,
+        )
+        .sort(
+          (a, b) =>
+            this.#places.heldBy(b.scope) - this.#places.heldBy(a.scope) ||
+            b.transaction.idleMs - a.transaction.idleMs,
+        );
+      victim?.giveWay();
+      this.#makeRoom();
+    }, giveWayCheckMs).unref();
   }
 
   async close(): Promise<void> {
+    clearTimeout(this.#makingRoom);
     await Promise.all([...this.#all].map((connection) => connection.end()));
   }
 

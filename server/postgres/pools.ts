@@ -1,18 +1,29 @@
-// The connection pools of a server process: one for each kind of load, so that no kind starves another.
+// The connection pools of a server process: one for each kind of load, by what its statements wait for, so that
+// no kind starves another.
 import { indexPlans } from "./connection.js";
 import { Executor } from "./executor.js";
 import type { DatabaseMonitor } from "./monitor.js";
 import { TenantPool, type TenantPoolOptions } from "./pool.js";
 
-const scansSize = 2;
-const searchesSize = 2;
-const batchesSize = 4; // two batches of reads and two of writes
-const lockWaitingSize = 4;
-const purgesSize = 2;
-const housekeepingSize = 2;
-// For pools whose connections may be held for long. One tenant may hold `size` connections, so this one stays
-// free for other tenants.
-const spare = 1;
+// Of the pools whose connections are held for long, one tenant gets half (rounded up): see SemaphoreOptions.
+const sizes = {
+  readBatches: 4, // two batches of entries and two of records
+  writeBatches: 4,
+  lockWaiting: 4,
+  large: 3,
+  commits: 4,
+  scans: 3,
+  searches: 3,
+  purges: 3,
+  housekeeping: 2,
+};
+// One tenant may hold --transactions-max connections, so this one stays free for others.
+const spareTransactions = 1;
+const others = 4; // the connections of the bus, of the monitor, of the watchdog, and the one that sends cancels
+
+/** How many connections to Postgres a worker may open, besides --pool-size and --transactions-max. */
+export const fixedConnections =
+  Object.values(sizes).reduce((sum, size) => sum + size, 0) + spareTransactions + others;
 
 /** How many connections to Postgres all workers together may open. */
 export const connectionsNeeded = ({
@@ -23,18 +34,7 @@ export const connectionsNeeded = ({
   workers: number;
   poolSize: number;
   transactionsMax: number;
-}) =>
-  workers *
-  (poolSize +
-    transactionsMax +
-    scansSize +
-    searchesSize +
-    batchesSize +
-    lockWaitingSize +
-    purgesSize +
-    housekeepingSize +
-    3 * spare +
-    3); // the connection that sends cancels, that of the monitor, and that of the watchdog
+}) => workers * (poolSize + transactionsMax + fixedConnections);
 
 export interface PoolsOptions {
   poolSize: number;
@@ -44,26 +44,37 @@ export interface PoolsOptions {
   queueMax: number;
 }
 
-/** Session parameters for batches. All calls of a batch wait for its locks, so it waits at most 100 ms. */
+/**
+ * Session parameters for batches. A batch asks for no lock that it would have to wait for. Should it meet one
+ * (an administrator locked the table), all its calls wait, so it waits at most 100 ms.
+ */
 export const batchParameters = { ...indexPlans, lock_timeout: 100 };
+/** How long a statement that waits for a lock keeps its connection from others. */
+const lockWaitMs = 50;
 
 const idleGraceMs = 10_000;
 
 export class Pools {
-  /** Statements that many calls share. They wait at most 100 ms for a lock. */
-  readonly batches: TenantPool;
-  /** Calls that are one short statement. */
+  /** Reads that many calls share. */
+  readonly readBatches: TenantPool;
+  /** Writes that many calls share. */
+  readonly writeBatches: TenantPool;
+  /** Calls that are one short statement, and wait for nothing. */
   readonly short: TenantPool;
   /** Lists and counts, which take long. */
   readonly scans: TenantPool;
   /** Searches. Their plans are not reused: Postgres plans each search for its own words. */
   readonly searches: TenantPool;
-  /** Writes that wait for locks held elsewhere, and writes too large for a batch. */
+  /** Writes that wait for locks held elsewhere, each for 50 ms at most. */
   readonly lockWaiting: TenantPool;
+  /** Writes too large for a batch. They wait for nothing, but take long. */
+  readonly large: TenantPool;
   /** Purges and erasures, which take long and wait for locks. */
   readonly purges: TenantPool;
-  /** Transactions of several statements. */
+  /** Transactions (Transact), which wait for their callers. */
   readonly transactions: TenantPool;
+  /** Commits of several statements, which wait for locks. */
+  readonly commits: TenantPool;
   /** The server's own work, for all tenants. */
   readonly housekeeping: TenantPool;
   readonly #executor: Executor;
@@ -88,21 +99,34 @@ export class Pools {
       this.#all.push(pool);
       return pool;
     };
-    this.batches = pool("batches", batchesSize, batchParameters);
+    const { readBatches, writeBatches } = sizes;
+    this.readBatches = pool("readBatches", readBatches, batchParameters);
+    this.writeBatches = pool("writeBatches", writeBatches, batchParameters);
     this.short = pool("short", poolSize);
-    this.scans = pool("scans", scansSize);
-    this.searches = pool("searches", searchesSize, { plan_cache_mode: "force_custom_plan" });
-    this.lockWaiting = pool("lockWaiting", lockWaitingSize, indexPlans, { spare });
+    const leavesHalf = true;
+    this.scans = pool("scans", sizes.scans, {}, { leavesHalf });
+    this.searches = pool(
+      "searches",
+      sizes.searches,
+      { plan_cache_mode: "force_custom_plan" },
+      { leavesHalf },
+    );
+    const waiting = { ...indexPlans, lock_timeout: lockWaitMs };
+    this.lockWaiting = pool("lockWaiting", sizes.lockWaiting, waiting);
+    this.large = pool("large", sizes.large, batchParameters, { leavesHalf });
     // Postgres plans the deletes of foreign keys only once for each connection, perhaps while the tables are
     // small. The plan must not be a scan, which would stay when they have grown.
-    this.purges = pool("purges", purgesSize, { enable_seqscan: "off" }, { spare });
+    this.purges = pool("purges", sizes.purges, { enable_seqscan: "off" }, { leavesHalf });
     // This timeout ends the transaction of a server whose machine is gone.
     const idleMsMax = Math.round(transactionSeconds * 1000) + idleGraceMs;
     const parameters = { ...indexPlans, idle_in_transaction_session_timeout: idleMsMax };
-    this.transactions = pool("transactions", transactionsMax, parameters, { spare });
+    this.transactions = pool("transactions", transactionsMax + spareTransactions, parameters, {
+      perTenantMax: transactionsMax,
+    });
+    this.commits = pool("commits", sizes.commits, parameters, { leavesHalf });
     this.housekeeping = pool(
       "housekeeping",
-      housekeepingSize,
+      sizes.housekeeping,
       { enable_seqscan: "off" },
       { allTenants: true },
     );

@@ -27,7 +27,7 @@ export interface Driver {
   state?: { pid: number };
 }
 
-const deadlockTimeoutMs = 100;
+const deadlockTimeoutMs = 40; // less than a transaction waits at a time for all of a namespace (storage/creation.ts)
 
 export class TenantConnection {
   /** The tenants it works for, as `scopeText` writes them; undefined: none yet. */

@@ -2,7 +2,7 @@
 // transaction is lost: none of its statements ever runs outside of it.
 import { setTimeout as pause } from "node:timers/promises";
 import { CortexError } from "../errors/reasons.js";
-import { fromDatabase } from "../errors/sqlstate.js";
+import { codeOf, fromDatabase } from "../errors/sqlstate.js";
 import type { Fragment, Run, Sql } from "./connection.js";
 import type { Executor } from "./executor.js";
 import type { TenantConnection } from "./tenant-connection.js";
@@ -17,6 +17,9 @@ export class DatabaseTransaction {
   #ended = false;
   /** True if a statement failed because the connection was lost. `losses` may count this loss only later. */
   #broken = false;
+  /** How many statements are running or waiting to be sent. */
+  #running = 0;
+  #idleSince = performance.now();
   /** Resolves when the statement before has ended. */
   #previous: Promise<unknown> = Promise.resolve();
 
@@ -32,6 +35,22 @@ export class DatabaseTransaction {
 
   readonly run: Run = async <T>(build: (sql: Sql) => Fragment) =>
     (await this.#execute(build, this.signal)) as T[];
+
+  /** Runs a statement that waits for locks for at most `ms`. False, and nothing is done, if that was too short. */
+  async tryLock(build: (sql: Sql) => Fragment, ms: number): Promise<boolean> {
+    await this.run((sql) => sql`savepoint before_lock`);
+    try {
+      await this.run((sql) => sql`select set_config('lock_timeout', ${`${ms}`}, true)`);
+      await this.run(build);
+      await this.run((sql) => sql`select set_config('lock_timeout', '0', true)`);
+      await this.run((sql) => sql`release before_lock`);
+      return true;
+    } catch (error) {
+      if (codeOf(error) !== "55P03") throw error; // lock_not_available
+      await this.run((sql) => sql`rollback to before_lock`);
+      return false;
+    }
+  }
 
   /** Commits. Once sent it is not cancelled, so that its outcome is known if it can be. */
   async commit(): Promise<void> {
@@ -60,6 +79,11 @@ export class DatabaseTransaction {
     this.giveBack(!(await Promise.race([rolledBack, late])));
   }
 
+  /** For how long it has waited for its caller; 0 while a statement runs. */
+  get idleMs(): number {
+    return this.#running > 0 || this.#ended ? 0 : performance.now() - this.#idleSince;
+  }
+
   get #lost(): boolean {
     return this.#broken || this.connection.losses !== this.#losses;
   }
@@ -70,6 +94,7 @@ export class DatabaseTransaction {
    */
   async #execute(build: (sql: Sql) => Fragment, signal: AbortSignal, committing = false) {
     const previous = this.#previous;
+    this.#running++;
     const current = previous.then(async () => {
       signal.throwIfAborted();
       if (this.#lost) throw connectionLost();
@@ -87,7 +112,12 @@ export class DatabaseTransaction {
         throw committing ? error : connectionLost(error);
       }
     });
-    this.#previous = current.catch(() => {});
+    this.#previous = current
+      .catch(() => {})
+      .finally(() => {
+        this.#running--;
+        this.#idleSince = performance.now();
+      });
     return current;
   }
 }

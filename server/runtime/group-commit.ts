@@ -1,6 +1,7 @@
 // Group commit: calls that arrive while a statement runs share the next statement, as one batch. There is no
 // timer: calls that arrive in the same turn of the event loop go together, so an idle server sends them
-// without delay. When a batch fails, its calls run one by one, so that one bad row fails no other call.
+// without delay. Tenants take turns for the places in a batch. When a batch fails, it is halved until those that
+// are bad are alone, so that one bad row fails no other call.
 import { isRefused } from "../errors/sqlstate.js";
 import type { Run } from "../postgres/connection.js";
 import { overloaded } from "../postgres/fair-semaphore.js";
@@ -13,7 +14,8 @@ export const batchWeightMax = 128;
 // the database works on one half while the server handles the other. (64 callers in one batch: 5000
 // increments/s; in halves: 7000.)
 const eagerSize = 16;
-const scannedMax = 1024; // waiting calls that are looked at for each batch
+const scannedMax = 1024; // waiting calls of a tenant that are looked at for each batch
+const turnWeight = 8; // what a tenant may add to a batch before it is another tenant's turn
 
 interface TenantItem {
   tenant: string;
@@ -25,6 +27,8 @@ export interface Batchable<Item extends TenantItem, Reply> {
   run(run: Run, items: Item[]): Promise<Reply[]>;
   /** How much of a batch's weight of 128 the item takes. */
   weight(item: Item): number;
+  /** Which connections the statement takes. */
+  readonly lane: "reads" | "writes";
   /** Keys that no two batches in flight may share: one batch would wait for the other's lock. */
   conflictKeys(item: Item): readonly ConflictKey[];
 }
@@ -42,8 +46,17 @@ interface Submission<Item, Reply> {
   reject(error: unknown): void;
 }
 
+/** The calls of a tenant that wait, the oldest first. */
+interface Queue<Item, Reply> {
+  waiting: Set<Submission<Item, Reply>>;
+  /** The weight that it may still add to batches before others have had their turn. */
+  credit: number;
+}
+
 export class GroupCommit<Item extends TenantItem, Reply> {
-  readonly #waiting = new Set<Submission<Item, Reply>>();
+  /** By tenant: who was served last comes last. */
+  readonly #queues = new Map<string, Queue<Item, Reply>>();
+  #waiting = 0;
   /** The conflict keys of batches in flight. */
   readonly #inFlight = new Set<string>();
   /** The conflict keys of older calls that wait: a younger call must not overtake them. */
@@ -54,6 +67,7 @@ export class GroupCommit<Item extends TenantItem, Reply> {
   constructor(
     readonly kind: Batchable<Item, Reply>,
     readonly pool: TenantPool,
+    /** How many calls of a tenant may wait. Of all tenants together, twice as many. */
     readonly waitingMax: number,
   ) {}
 
@@ -64,19 +78,31 @@ export class GroupCommit<Item extends TenantItem, Reply> {
   submit(item: Item, cancellation: CallCancellation): Promise<Reply> {
     return new Promise((resolve, reject) => {
       if (cancellation.reason) return reject(cancellation.reason);
-      if (this.#waiting.size >= this.waitingMax) return reject(overloaded(this.waitingMax));
+      const queue = this.#queues.get(item.tenant) ?? { waiting: new Set(), credit: 0 };
+      const { waitingMax } = this;
+      if (queue.waiting.size >= waitingMax || this.#waiting >= 2 * waitingMax)
+        return reject(overloaded(waitingMax));
       const submission = { item, cancellation, resolve, reject };
-      this.#waiting.add(submission);
+      this.#queues.set(item.tenant, queue);
+      queue.waiting.add(submission);
+      this.#waiting++;
       // A call that ends leaves the queue at once.
       cancellation.listen(() => {
-        this.#waiting.delete(submission);
+        this.#leave(queue, submission);
         reject(cancellation.reason);
       });
       // The batch that holds its conflict key flushes again when it comes back.
       if (this.kind.conflictKeys(item).some(({ name }) => this.#mustWait(name))) return;
-      if (this.#waiting.size >= eagerSize && this.#batches < batchesMax) this.#flush();
+      if (this.#waiting >= eagerSize && this.#batches < batchesMax) this.#flush();
       else this.#scheduleFlush();
     });
+  }
+
+  #leave(queue: Queue<Item, Reply>, submission: Submission<Item, Reply>): void {
+    if (!queue.waiting.delete(submission)) return;
+    this.#waiting--;
+    const { tenant } = submission.item;
+    if (queue.waiting.size === 0 && this.#queues.get(tenant) === queue) this.#queues.delete(tenant);
   }
 
   #mustWait(name: string): boolean {
@@ -102,37 +128,62 @@ export class GroupCommit<Item extends TenantItem, Reply> {
       for (const { name } of keys) this.#inFlight.delete(name);
       this.#reserved = new Set();
       this.#batches--;
-      if (this.#waiting.size > 0) this.#scheduleFlush();
+      if (this.#waiting > 0) this.#scheduleFlush();
     });
-    if (this.#waiting.size > 0) this.#scheduleFlush();
+    if (this.#waiting > 0) this.#scheduleFlush();
   }
 
-  /** Takes the oldest calls that can go together now. A call that has to wait reserves its conflict keys. */
+  /**
+   * Takes calls that can go together now: tenants take turns, and of each the oldest come first. A call that has
+   * to wait reserves its conflict keys.
+   */
   #gather(): Submission<Item, Reply>[] {
     const batch: Submission<Item, Reply>[] = [];
     const taken = new Set<string>();
     const reserved = new Set<string>();
     this.#reserved = reserved;
-    let scanned = 0;
-    const weightMax = Math.min(Math.max(this.#waiting.size / 2, eagerSize), batchWeightMax);
+    const weightMax = Math.min(Math.max(this.#waiting / 2, eagerSize), batchWeightMax);
     let weight = 0;
-    for (const submission of this.#waiting) {
+    /** True if the call was taken, or has to wait; false if its tenant must save credit for it. */
+    const pass = (queue: Queue<Item, Reply>, submission: Submission<Item, Reply>): boolean => {
       const { item } = submission;
-      if (weight >= weightMax || scanned++ > scannedMax) break;
       const keys = this.kind.conflictKeys(item);
       const added = this.kind.weight(item);
-      const mustWait =
-        (batch.length > 0 && weight + added > weightMax) ||
-        keys.some(
-          ({ name, batchable }) =>
-            this.#inFlight.has(name) || reserved.has(name) || (!batchable && taken.has(name)),
-        );
+      const isBlocked = keys.some(
+        ({ name, batchable }) =>
+          this.#inFlight.has(name) || reserved.has(name) || (!batchable && taken.has(name)),
+      );
+      if (!isBlocked && added > queue.credit) return false;
+      const mustWait = isBlocked || (batch.length > 0 && weight + added > weightMax);
       for (const { name, batchable } of keys) (batchable && !mustWait ? taken : reserved).add(name);
-      if (mustWait) continue;
-      this.#waiting.delete(submission);
+      if (mustWait) return true;
+      this.#leave(queue, submission);
       batch.push(submission);
       weight += added;
-    }
+      queue.credit -= added;
+      return true;
+    };
+    let turns = [...this.#queues].map(([tenant, queue]) => ({
+      tenant,
+      queue,
+      left: [...firstOf(queue.waiting, scannedMax)].reverse(),
+    }));
+    while (turns.length > 0 && weight < weightMax)
+      turns = turns.filter(({ tenant, queue, left }) => {
+        if (weight >= weightMax) return false;
+        queue.credit = Math.min(queue.credit + turnWeight, batchWeightMax);
+        let isTaking = true;
+        while (isTaking && left.length > 0 && weight < weightMax) {
+          isTaking = pass(queue, left.at(-1) as Submission<Item, Reply>);
+          if (isTaking) left.pop();
+        }
+        if (left.length === 0) queue.credit = 0; // nothing that could be taken is left
+        if (queue.waiting.size > 0) {
+          this.#queues.delete(tenant);
+          this.#queues.set(tenant, queue); // behind the others
+        }
+        return left.length > 0;
+      });
     return batch;
   }
 
@@ -149,14 +200,24 @@ export class GroupCommit<Item extends TenantItem, Reply> {
         resolve(replies[i] as Reply);
       });
     } catch (error) {
-      if (batch.length > 1 && isRefused(error))
-        await Promise.all(batch.map((submission) => this.#run([submission])));
-      else
+      const half = batch.length >> 1;
+      if (half > 0 && isRefused(error)) {
+        await this.#run(batch.slice(0, half));
+        await this.#run(batch.slice(half));
+      } else
         for (const { reject, cancellation } of batch)
           reject(error === abandoned.signal.reason ? cancellation.reason : error);
     } finally {
       abandoned.stop();
     }
+  }
+}
+
+function* firstOf<T>(items: Iterable<T>, max: number): Iterable<T> {
+  let count = 0;
+  for (const item of items) {
+    if (count++ >= max) return;
+    yield item;
   }
 }
 
@@ -185,15 +246,17 @@ export class GroupCommits {
   readonly #byKind = new Map<unknown, unknown>();
 
   constructor(
-    readonly pool: TenantPool,
-    /** How many calls may wait for each. */
+    readonly pools: { readBatches: TenantPool; writeBatches: TenantPool },
+    /** How many calls of a tenant may wait for each. */
     readonly waitingMax: number,
   ) {}
 
   of<Item extends TenantItem, Reply>(kind: Batchable<Item, Reply>): GroupCommit<Item, Reply> {
     const known = this.#byKind.get(kind) as GroupCommit<Item, Reply> | undefined;
     if (known) return known;
-    const groupCommit = new GroupCommit(kind, this.pool, this.waitingMax);
+    const { readBatches, writeBatches } = this.pools;
+    const pool = kind.lane === "reads" ? readBatches : writeBatches;
+    const groupCommit = new GroupCommit(kind, pool, this.waitingMax);
     this.#byKind.set(kind, groupCommit);
     return groupCommit;
   }

@@ -6,6 +6,7 @@ import { codeOf } from "../errors/sqlstate.js";
 import type { Call } from "../grpc/call.js";
 import type { Fragment, Run, Sql } from "../postgres/connection.js";
 import * as check from "../validation/fields.js";
+import { lockRequest } from "./creation.js";
 
 export interface IdempotencyKey {
   /** The request id as the caller gave it. */
@@ -78,8 +79,12 @@ export const storedReply = (
   { reply, userIds }: { reply: string; userIds: string[] },
 ): Fragment => sql`
   insert into request (tenant, id, fingerprint, reply, user_ids, bytes)
-  values (${tenant}, ${id}, ${fingerprint}, ${reply}::text::json, ${userIds}::text[], ${Buffer.byteLength(reply)})
+  select ${tenant}, ${id}, ${fingerprint}, ${reply}::text::json, ${userIds}::text[], ${Buffer.byteLength(reply)}::int
+  where not ${locked(sql, tenant, id)}
   returning id`;
+
+const locked = (sql: Sql, tenant: string, id: string): Fragment =>
+  lockRequest(sql, { tenant: sql`${tenant}::text`, id: sql`${id}::text` }, "wait");
 
 /** Stores a reply in a statement of its own. */
 export async function storeReply(
@@ -180,7 +185,8 @@ export async function runWork<Reply extends object>(
         key
           ? sql`, stored_reply as (
               insert into request (tenant, id, fingerprint, reply, user_ids, bytes)
-              select ${tenant}, ${key.id}, ${key.fingerprint}, reply, user_ids, octet_length(reply::text) from made)`
+              select ${tenant}, ${key.id}, ${key.fingerprint}, reply, user_ids, octet_length(reply::text) from made
+              where not ${locked(sql, tenant, key.id)})`
           : sql``
       }
       select reply from made`;

@@ -4,21 +4,22 @@
 //   - If that attempt has committed, the statement of the repeat finds the reply.
 //   - If that attempt still runs on this server, the repeat waits until the batch of the attempt has ended,
 //     because the request id is a conflict key.
-//   - If that attempt still runs on another server, the repeat waits for the row lock of the attempt, or
-//     fails with unique_violation (23505) and runs again. Then it finds the reply.
-import { setTimeout as pause } from "node:timers/promises";
+//   - If that attempt still runs on another server, the repeat finds the request id locked, waits, and tries
+//     again. Then it finds the reply.
 import type { CortexError } from "../errors/reasons.js";
 import { codeOf } from "../errors/sqlstate.js";
 import type { Call } from "../grpc/call.js";
 import type { Fragment, Run, Sql } from "../postgres/connection.js";
 import { type Batchable, batchWeightMax, type ConflictKey } from "../runtime/group-commit.js";
 import { type Amounts, quotaRefusal, type Room } from "../runtime/quotas.js";
+import type { Locking } from "./creation.js";
 import {
   findStoredReply,
   type IdempotencyKey,
   matchReply,
   type StoredReply,
 } from "./idempotency.js";
+import { isLocked, type Locked, untilUnlocked } from "./locks.js";
 
 /** The fields of every kind of write. */
 export interface Write {
@@ -26,8 +27,6 @@ export interface Write {
   idempotencyKey: IdempotencyKey | undefined;
   /** The names of its keys in KeyLocks. */
   keys: readonly string[];
-  /** Other names in KeyLocks whose owner can block it. */
-  blockers: readonly string[];
   conflictKeys: readonly ConflictKey[];
   /** Its share of a batch's weight. */
   weight: number;
@@ -44,20 +43,29 @@ export type Outcome<Result> =
   | { refused: CortexError; index: number }
   /** An attempt under the same request id was applied before. */
   | { repeated: StoredReply }
-  /** Nothing was written: a key is locked. */
-  | "locked";
+  /** Nothing was written: the lock is held by others. */
+  | Locked;
+
+/** `large`: nothing was written. The write takes too long for a statement that others share. */
+export type BatchOutcome<Result> = Outcome<Result> | "large";
 
 interface WriteKindParts<W extends Write, Row extends object, Result> {
-  /** The statement that makes the writes. Without `wait` it reports a locked key at once. */
-  statement(sql: Sql, writes: W[], wait: boolean): Fragment;
+  /** The statement that makes the writes. */
+  statement(sql: Sql, writes: W[], mode: StatementMode): Fragment;
   /** Reads the outcome of each write from the rows of the statement. */
-  outcomes(writes: W[], rows: Row[]): Outcome<Result>[];
+  outcomes(writes: W[], rows: Row[]): BatchOutcome<Result>[];
   /** Reads a stored reply. */
   parseReply(reply: string, write: W, call: Call): Promise<Result>;
   /** About how many bytes the stored reply of a result takes. */
   replyBytes(result: Result): number;
   /** True if `adds` is exact, so that a full quota refuses the write before it reaches the database. */
   addsExactly: boolean;
+}
+
+export interface StatementMode {
+  locking: Locking;
+  /** True if other calls may share the statement: it must not take long. */
+  shared: boolean;
 }
 
 const writeAttemptsMax = 10;
@@ -68,8 +76,10 @@ const rivalCodes = new Set(["23505", "23503"]);
 
 /** A kind of write: of entries, or of versions. */
 export class WriteKind<W extends Write, Row extends object, Result>
-  implements Batchable<W, Outcome<Result>>
+  implements Batchable<W, BatchOutcome<Result>>
 {
+  readonly lane = "writes";
+
   constructor(readonly parts: WriteKindParts<W, Row, Result>) {}
 
   weight(write: W): number {
@@ -80,32 +90,47 @@ export class WriteKind<W extends Write, Row extends object, Result>
     return write.conflictKeys;
   }
 
-  /** Makes the writes in one statement, and runs it again if a rival was faster. */
-  async run(
+  /** Makes the writes of a batch in one statement. */
+  run(run: Run, writes: W[]): Promise<BatchOutcome<Result>[]> {
+    return this.#run(run, writes, { locking: "try", shared: true });
+  }
+
+  /** Makes writes in a statement of their own. */
+  async runAlone(
     run: Run,
     writes: W[],
-    { wait = false, attempts = writeAttemptsMax } = {},
+    locking: Locking,
+    attempts?: number,
   ): Promise<Outcome<Result>[]> {
-    const { statement, outcomes } = this.parts;
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return outcomes(writes, await run<Row>((sql) => statement(sql, writes, wait)));
-      } catch (error) {
-        const code = codeOf(error) ?? "";
-        // lock_not_available: somebody is creating the same key.
-        if (code === "55P03" && !wait && writes.length === 1) return ["locked"];
-        if (!rivalCodes.has(code) || attempt >= attempts) throw error;
-      }
-    }
+    const outcomes = await this.#run(run, writes, { locking, shared: false }, attempts);
+    return outcomes as Outcome<Result>[];
   }
 
   /** Makes one write in a statement of its own. */
-  async runOne(run: Run, write: W, attempts?: number): Promise<Outcome<Result>> {
-    const [outcome] = await this.run(run, [write], {
-      wait: true,
-      ...(attempts !== undefined && { attempts }),
-    });
+  async runOne(run: Run, write: W, locking: Locking, attempts?: number): Promise<Outcome<Result>> {
+    const [outcome] = await this.runAlone(run, [write], locking, attempts);
     return outcome as Outcome<Result>;
+  }
+
+  /** Runs the statement, and runs it again if a rival was faster. */
+  async #run(
+    run: Run,
+    writes: W[],
+    mode: StatementMode,
+    attempts = writeAttemptsMax,
+  ): Promise<BatchOutcome<Result>[]> {
+    const { statement, outcomes } = this.parts;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return outcomes(writes, await run<Row>((sql) => statement(sql, writes, mode)));
+      } catch (error) {
+        const code = codeOf(error) ?? "";
+        // lock_not_available: it waited for a lock as long as it may.
+        if (code === "55P03" && mode.locking !== "held" && writes.length === 1)
+          return [{ lockedBy: writes[0]?.keys[0] as string }];
+        if (!rivalCodes.has(code) || attempt >= attempts) throw error;
+      }
+    }
   }
 }
 
@@ -121,12 +146,15 @@ export async function writeOnce<W extends Write, Row extends object, Result>(
   const room = await server.quotas.room(tenant, adds);
   const overQuota = room && addsExactly ? quotaRefusal(room, adds) : undefined;
   const write: W = room && !addsExactly ? { ...given, room } : given;
-  const isBatchable = !write.room && write.weight <= batchWeightMax;
-  const outcome = overQuota
-    ? { refused: overQuota }
-    : await retryWhileLocked(call, write, (wait) =>
-        wait || !isBatchable ? kind.runOne(db.lockWaiting, write) : db.submit(kind, write),
-      );
+  let isLarge = write.room !== undefined || write.weight > batchWeightMax;
+  const attempt = async (patient: boolean): Promise<Outcome<Result>> => {
+    if (patient) return kind.runOne(db.lockWaiting, write, "wait");
+    const outcome = isLarge ? "large" : await db.submit(kind, write);
+    if (outcome !== "large") return outcome;
+    isLarge = true;
+    return kind.runOne(db.large, write, "try");
+  };
+  const outcome = overQuota ? { refused: overQuota } : await retryWhileLocked(call, write, attempt);
   if ("result" in outcome) {
     if (idempotencyKey) server.replies.note(tenant, replyBytes(outcome.result));
     return outcome.result;
@@ -141,32 +169,26 @@ export async function writeOnce<W extends Write, Row extends object, Result>(
 }
 
 /**
- * Tries until no key is locked any more. It waits in memory if the lock is held on this server. If it is held
- * elsewhere, one call for each key waits in the database, and the others wait in memory for that call.
+ * Tries until no lock is in the way. It waits in memory if the lock is held on this server. If it is held
+ * elsewhere, one call for each lock makes attempts, and the others wait in memory for that call.
  */
-async function retryWhileLocked<Result>(
-  { server: { locks }, signal }: Call,
-  { keys, blockers }: Write,
-  attempt: (wait: boolean) => Promise<Outcome<Result>>,
-): Promise<Exclude<Outcome<Result>, "locked">> {
+async function retryWhileLocked<Done extends object>(
+  call: Call,
+  { keys }: Write,
+  attempt: (patient: boolean) => Promise<Done | Locked>,
+): Promise<Done> {
+  const { locks } = call.server;
   let names = keys;
-  for (let attempts = 1; ; attempts++) {
-    const written = locks.isOwned(names) ? await locks.waitUntilFree(names, signal) : undefined;
+  for (;;) {
+    const written = locks.isOwned(names)
+      ? await locks.waitUntilFree(names, call.signal)
+      : undefined;
     const outcome = await attempt(false).finally(() => written?.());
-    if (outcome !== "locked") return outcome;
-    names = [...keys, ...blockers];
+    if (!isLocked(outcome)) return outcome;
+    names = [...keys, outcome.lockedBy];
     if (locks.isOwned(names)) continue;
-    if (attempts <= 2) {
-      // Most locks held elsewhere are of a single statement, which ends in a moment.
-      await pause(attempts, undefined, { signal }).catch(() => {
-        throw signal.reason;
-      });
-      continue;
-    }
-    const [key = ""] = keys;
-    const owner = {};
-    await locks.acquire(key, owner, signal);
-    const waited = await attempt(true).finally(() => locks.release(key, owner));
-    if (waited !== "locked") return waited;
+    const next = await untilUnlocked(call, outcome.lockedBy, attempt);
+    if (!isLocked(next)) return next;
+    names = [...keys, next.lockedBy];
   }
 }

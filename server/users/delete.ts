@@ -4,6 +4,7 @@ import type { Call } from "../grpc/call.js";
 import { audit, auditDigest } from "../storage/audit/audit.js";
 import { purgeTransaction } from "../storage/audit/purge.js";
 import { idempotencyKey, storeReply } from "../storage/idempotency.js";
+import { userLockName } from "../storage/locks.js";
 import { type Counts, countLinked, erase, lockUser } from "../storage/users/erase.js";
 import * as check from "../validation/fields.js";
 
@@ -46,7 +47,11 @@ async function eraseUser(call: Call, id: string, request: DeleteRequest): Promis
   const { tenant } = call.caller;
   const { cascade, verify } = request;
   const key = idempotencyKey(request.requestId, "Users/Delete", [id, cascade, verify]);
-  const erased = await purgeTransaction<Erased>(call, key, async (run) => {
+  const { locks } = call.server;
+  const name = userLockName(tenant, id);
+  const owner = {};
+  await locks.acquire(name, owner, call.signal); // writes that name the user wait in memory
+  const erasing = purgeTransaction<Erased>(call, key, async (run) => {
     const erased: Erased = { deleted: false, counts: {}, verified: false };
     if (await lockUser(run, tenant, id)) {
       if (!cascade) refuseLinked(id, await countLinked(run, tenant, id));
@@ -64,5 +69,5 @@ async function eraseUser(call: Call, id: string, request: DeleteRequest): Promis
     if (key) await storeReply(run, tenant, key, { reply: JSON.stringify(erased), userIds: [] });
     return erased;
   });
-  return erased as Erased;
+  return (await erasing.finally(() => locks.release(name, owner))) as Erased;
 }

@@ -106,7 +106,7 @@ describe("a transaction whose connection to Postgres is lost", () => {
     await t.ask(read("absent"));
     await t.ask(write(put("phantom", 1)));
     proxy.onSend = (data) => {
-      if (!data.includes("delete from mutable m")) return false;
+      if (!data.includes("insert into request")) return false;
       proxy.onSend = undefined;
       proxy.cut();
       return true;

@@ -1,7 +1,7 @@
 // Tells errors of Postgres from errors of the socket, whose codes can look alike.
 import postgres from "postgres";
 import { expect, it } from "vitest";
-import { isRefused } from "../../server/errors/sqlstate.js";
+import { fromDatabase, isRefused } from "../../server/errors/sqlstate.js";
 
 const ofPostgres = (code: string) =>
   Object.assign(new postgres.PostgresError("an error of Postgres"), { code });
@@ -13,4 +13,12 @@ it("a statement was refused only if Postgres says so", () => {
     expect([code, isRefused(ofPostgres(code))]).toEqual([code, false]);
   for (const code of ["EPIPE", "EPERM", "EBUSY", "ENXIO", "ECONNRESET"])
     expect([code, isRefused(Object.assign(new Error("socket"), { code }))]).toEqual([code, false]);
+});
+
+it("a full table of locks is said, and the call can be repeated", () => {
+  const error = fromDatabase(ofPostgres("53200"));
+  expect(error).toMatchObject({ reason: "OVERLOADED", details: { applied: "no" } });
+  expect(error?.message).toBe(
+    "Postgres has no room for more locks (limit max_locks_per_transaction): repeat in 1000 ms",
+  );
 });

@@ -3,10 +3,11 @@ import { once } from "node:events";
 import { connect } from "node:http2";
 import { setTimeout as pause } from "node:timers/promises";
 import { create, toBinary } from "@bufbuild/protobuf";
-import { Client, credentials, Metadata } from "@grpc/grpc-js";
+import { Client, credentials, Metadata, status } from "@grpc/grpc-js";
 import { describe, expect, it } from "vitest";
 import type { Cortex } from "../../client/index.js";
 import { MutableStore } from "../../gen/cortex/mutable/v1/mutable_pb.js";
+import { RawTransaction } from "../support/raw.js";
 import { serve } from "../support/server.js";
 
 const s = serve({ poolSize: 2 });
@@ -38,23 +39,29 @@ describe("a call that waits for a lock", () => {
   });
 
   it("leaves the queue for a connection, and is not applied later", async () => {
-    const { users, mutable } = s.cortex;
-    const locked = [1, 2, 3, 4].map((i) => `locked-${i}`);
-    for (const id of locked) await users.create(id);
+    const { mutable } = s.cortex;
     await mutable.set("queue", "k", 1);
-    await s.sql.begin(async (tx) => {
-      await tx`select from users for update`;
-      const stuck = locked.map((id) => users.upsert(id, {}));
-      await until(async () => (await running()) === 4); // as many connections as a tenant may hold
-      const late = users.create("late", {}, { timeoutMs: 100 });
-      await expect(late).toFailWith("DEADLINE_EXCEEDED");
-      // Lists and batched calls use other pools, so they are served meanwhile.
-      expect(await mutable.count("queue")).toBe(1);
-      expect((await mutable.increment("queue", "k")).value).toBe(2);
-      void Promise.all(stuck);
+    const begun = async (options = {}) => {
+      const transaction = new RawTransaction(s.address, {}, options);
+      await transaction.ask({ case: "begin", value: {} });
+      return transaction;
+    };
+    const place = (key: string) => ({ namespace: "queue", key });
+    const holders = await Promise.all([1, 2, 3, 4, 5].map(() => begun())); // as many as a tenant may hold
+    for (const [i, holder] of holders.entries())
+      await holder.ask({ case: "read", value: { keys: [place(`held-${i}`)] } });
+    const late = await begun({ deadline: new Date(Date.now() + 200) });
+    const operation = { case: "set" as const, value: { valueJson: "1" } };
+    const operations = [{ ...place("late"), operation }];
+    await expect(late.ask({ case: "write", value: { operations } })).rejects.toMatchObject({
+      status: status.DEADLINE_EXCEEDED,
     });
+    // Other calls use other pools, so they are served meanwhile.
+    expect(await mutable.count("queue")).toBe(1);
+    expect((await mutable.increment("queue", "k")).value).toBe(2);
+    for (const transaction of [...holders, late]) transaction.close();
     await until(async () => (await running()) === 0);
-    expect(await users.get("late")).toBeNull();
+    expect(await mutable.get("queue", "late")).toBeNull();
   });
 
   it("does not disturb others by its end: a thousand calls with 1 ms to live, among patient ones", async () => {

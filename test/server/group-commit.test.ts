@@ -39,6 +39,7 @@ function divisions() {
       );
       return rows.map(({ quotient }) => quotient);
     },
+    lane: "writes",
     weight: () => 1,
     conflictKeys: ({ conflictKeys = [], alone = false }) =>
       conflictKeys.map((name) => ({ name, batchable: !alone })),

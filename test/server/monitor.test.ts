@@ -122,7 +122,7 @@ it("says once that no connection is left, that the database is read-only, and th
   await until(/has no connection left for the role monitored/);
   await admin.unsafe(`alter role ${role} connection limit -1`);
 
-  // One transaction holds the only connection for transactions.
+  // One transaction holds the only connection that a tenant may have for transactions.
   const keys = (key: string) => [{ namespace: "ns", key }];
   const [first, second] = [0, 1].map(() => new RawTransaction(running.address));
   for (const transaction of [first, second]) await transaction?.ask({ case: "begin", value: {} });
@@ -133,7 +133,7 @@ it("says once that no connection is left, that the database is read-only, and th
   await waiting;
   second?.close();
   expect(
-    said(/calls wait longer than 1000 ms for one of the 1 connections of the pool "transactions"/),
+    said(/calls wait longer than 1000 ms for one of the 2 connections of the pool "transactions"/),
   ).toHaveLength(1);
 
   // Connections that are opened from now on are read-only.

@@ -4,6 +4,7 @@ import { create } from "@bufbuild/protobuf";
 import { afterAll, beforeAll } from "vitest";
 import { defaults } from "../../server/config/config.js";
 import type { Call } from "../../server/grpc/call.js";
+import type { Bus } from "../../server/postgres/bus.js";
 import {
   connect,
   type Fragment,
@@ -89,9 +90,12 @@ export function explainer(s: Served) {
       scans: run,
       searches: run,
       lockWaiting: run,
+      canWaitForLock: true,
+      large: run,
       purges: run,
       submit: async (kind, item) => (await kind.run(explaining(batchSql), [item]))[0] as never,
       begin: never,
+      beginCommit: never,
       beginPurge: async () =>
         ({ run, rollback: async () => {} }) as unknown as Awaited<
           ReturnType<Call["db"]["beginPurge"]>
@@ -101,6 +105,7 @@ export function explainer(s: Served) {
       quotas: new Quotas({ keys: 0, bytes: 0, versions: 0 }, never),
       replies: new KeptReplies(0, never, { cannot: () => {}, did: () => {} }),
       locks: new KeyLocks(1000),
+      bus: { publish: () => {}, publishAll: () => {}, listen: never } as unknown as Bus,
       config: defaults,
       language,
       wordForms: wordForms as WordForms,

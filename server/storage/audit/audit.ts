@@ -46,8 +46,8 @@ export async function audit(
   };
   const author = userId === undefined ? caller : authorWithout(caller, userId);
   const version = newVersion(author, server, message, { requestId: undefined });
-  const outcome = await versionWrites.runOne(run, version, 1);
-  if (outcome === "locked" || !("result" in outcome)) throw new CortexError("CONFLICT");
+  const outcome = await versionWrites.runOne(run, version, "wait", 1);
+  if (!("result" in outcome)) throw new CortexError("CONFLICT");
 }
 
 /** True if a text has the user's id as a word of its own. */

@@ -21,6 +21,8 @@ export function purgeTransaction<Reply extends object>(
       } catch (error) {
         await transaction.rollback();
         throw error;
+      } finally {
+        call.server.bus.publishAll(); // it may have locked anything
       }
     },
   });

@@ -2,8 +2,9 @@
 import type { Call } from "../../grpc/call.js";
 import type { Amounts } from "../../runtime/quotas.js";
 import type { IdempotencyKey } from "../idempotency.js";
+import { requestLockName } from "../locks.js";
 import type { Write } from "../write-path.js";
-import { entryName, namespaceName } from "./entry.js";
+import { entryName } from "./entry.js";
 import type { Operation } from "./operation.js";
 
 export interface AtomicWrite extends Write {
@@ -34,7 +35,7 @@ export function atomicWrite(
   const batchable = operations.length === 1;
   const conflictKeys = (batchable ? keys : [...new Set(keys)]).map((name) => ({ name, batchable }));
   if (idempotencyKey)
-    conflictKeys.push({ name: `${tenant}\0${idempotencyKey.id}`, batchable: false });
+    conflictKeys.push({ name: requestLockName(tenant, idempotencyKey.id), batchable: false });
   let weight = 0;
   const adds: Amounts = { keys: 0, bytes: 0, versions: 0 }; // at most: the statement knows which keys are new
   for (const { kind, argument = "", metadata } of operations) {
@@ -56,7 +57,6 @@ export function atomicWrite(
     replyBytesMax: config.messageBytesMax,
     contentMax: replies.contentMax(tenant),
     keys,
-    blockers: operations.map(({ tenant, namespace }) => namespaceName(tenant, namespace)),
     conflictKeys,
     weight,
     adds,

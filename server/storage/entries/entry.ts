@@ -31,6 +31,10 @@ export const entryName = ({ tenant, namespace, key }: EntryKey): string =>
 export const namespaceName = (tenant: string, namespace: string): string =>
   `${tenant}\0${namespace}`;
 
+/** The name in KeyLocks of the lists of a namespace in transactions: of those that hold no lock, one goes on. */
+export const listLockName = (tenant: string, namespace: string): string =>
+  `${namespaceName(tenant, namespace)}\0`;
+
 export interface EntryRow {
   namespace: string;
   key: string;

@@ -9,6 +9,7 @@ export const keyColumns = {
   namespace: "text",
   key: "text",
   atomic: "int", // the write that the key belongs to, if that has several operations
+  creates: "boolean", // an operation may create it, or a write of several operations needs it to stay absent
 } as const;
 
 export const operationColumns = {
@@ -61,11 +62,13 @@ export function inputOf(writes: AtomicWrite[]): Input {
       const atomic = write.operations.length > 1 ? writeNumber : undefined;
       const known = keys.get(name) ?? {
         name,
-        row: { ordinal: 0, tenant, namespace, key, atomic },
+        row: { ordinal: 0, tenant, namespace, key, atomic, creates: atomic !== undefined },
         steps: 0,
       };
       keys.set(name, known);
       known.steps++;
+      const { kind, expects } = operation;
+      if (kind !== "check" && kind !== "delete" && expects !== "present") known.row.creates = true;
       return { operation, write, writeNumber, key: known, step: known.steps };
     }),
   );

@@ -8,23 +8,29 @@
 import { type Fragment, now, type Sql } from "../../postgres/connection.js";
 import { recordset } from "../../postgres/recordset.js";
 import type { Room } from "../../runtime/quotas.js";
+import { lockCreation, lockRequest, namesMax } from "../creation.js";
+import type { StatementMode } from "../write-path.js";
 import type { AtomicWrite } from "./atomic-write.js";
 import { type InputKey, inputOf, keyColumns, operationColumns } from "./input.js";
 import { cells } from "./reply.js";
 
 const keyRows = recordset("asked", keyColumns);
 const operationRows = recordset("op", operationColumns);
+/** The bytes of a value up to which a shared statement appends to it or merges into it. */
+const sharedBytesMax = 64 * 1024;
 
-/**
- * The advisory lock on the creation of keys in a namespace. Whoever creates a key takes it shared. A
- * transaction that lists the namespace takes it exclusively, so that nobody else creates keys meanwhile.
- */
-export const creationLock = (sql: Sql, tenant: Fragment, namespace: Fragment): Fragment =>
-  sql`creation_lock(${tenant}, ${namespace})`;
-
-export function statement(sql: Sql, writes: AtomicWrite[], wait: boolean): Fragment {
+export function statement(
+  sql: Sql,
+  writes: AtomicWrite[],
+  { locking, shared }: StatementMode,
+): Fragment {
   const { keys, operations, hasAtomic, hasDeletes, hasRequests } = inputOf(writes);
   const [{ valueBytesMax, replyBytesMax, room }] = writes as [AtomicWrite];
+  const takesLong = shared
+    ? sql`(op.kind in ('append', 'merge') and was.bytes > ${sharedBytesMax})`
+    : sql`false`;
+  const limits = { valueBytesMax, replyBytesMax, takesLong };
+  const skipLocked = locking === "try" ? sql`skip locked` : sql``;
   return sql`
     with recursive locked_key as materialized (
       select asked.*, held.*, found.present,
@@ -33,14 +39,28 @@ export function statement(sql: Sql, writes: AtomicWrite[], wait: boolean): Fragm
         held.revision is null and (
           select m.revision from mutable m
           where m.tenant = asked.tenant and m.namespace = asked.namespace and m.key = asked.key) is not null as locked,
-        case when not found.present then ${creatable(sql, wait)} end as creatable
+        case when asked.creates and not found.present then ${lockCreation(
+          sql,
+          "entry",
+          {
+            tenant: sql`asked.tenant`,
+            space: sql`asked.namespace`,
+            name: sql`asked.key`,
+            isNew: sql`held.revision is null`,
+            many: keys.length > namesMax,
+            ...(hasAtomic && {
+              existsNow: sql`asked.atomic is not null and entry_exists(asked.tenant, asked.namespace, asked.key)`,
+            }),
+          },
+          locking,
+        )} end as blocked
       from ${keyRows(sql, keys as InputKey[])}
       left join lateral (
         select m.tenant as found_in, m.value, m.user_id, m.metadata, m.agent_id, m.principal, m.created_at::timestamptz, m.updated_at::timestamptz, m.expire_at::timestamptz,
-          m.revision, m.created_revision
+          m.revision, m.created_revision, m.bytes
         from mutable m
         where m.tenant = asked.tenant and m.namespace = asked.namespace and m.key = asked.key
-        for no key update ${wait ? sql`` : sql`skip locked`}
+        for no key update ${skipLocked}
       ) as held on true
       cross join lateral ( -- evaluated once the row is locked
         select held.revision is not null and (held.expire_at is null or held.expire_at > clock_timestamp()) as present offset 0
@@ -48,19 +68,27 @@ export function statement(sql: Sql, writes: AtomicWrite[], wait: boolean): Fragm
     ), operation as materialized (
       select op.*, ${
         hasRequests
-          ? sql`(select r.fingerprint from request r where r.tenant = op.tenant and r.id = op.request)`
-          : sql`null::text`
-      } as repeats
+          ? sql`(select r.fingerprint from request r where r.tenant = op.tenant and r.id = op.request) as repeats,
+              case when op.request is not null then ${lockRequest(sql, { tenant: sql`op.tenant`, id: sql`op.request` }, locking)} end as request_blocked`
+          : sql`null::text as repeats, false as request_blocked`
+      },
+        -- The user that the row will refer to. Its deletion locks it: to find that out by the foreign key, one would have to wait.
+        op.user_id is not distinct from key.user_id or u.id is not null as user_held
       from ${operationRows(sql, operations)}
+      join locked_key as key on key.ordinal = op.key_ordinal
+      left join lateral (
+        select u.id from users u where u.tenant = key.tenant and u.id = op.user_id and u.id is distinct from key.user_id
+        for key share ${skipLocked}
+      ) as u on true
     ), states as (
-      select key.tenant, key.namespace, key.key, key.ordinal, key.atomic, key.found_in <> key.tenant as "foreign", key.locked, key.creatable, key.revision as stored,
+      select key.tenant, key.namespace, key.key, key.ordinal, key.atomic, key.found_in <> key.tenant as "foreign", key.locked, key.blocked, key.revision as stored,
         0 as step, false as last, null::timestamptz as seen_until, null::int as number, null::int as write, null::text as kind, null::text as request, null::int as content_max,
-        null::text as fingerprint, null::text as repeats, null::text as refusal, null::int as bytes, 0::bigint as reply_bytes, null::timestamptz as at,
+        null::text as fingerprint, null::text as repeats, null::text as refusal, case when key.present then key.bytes end as bytes, 0::bigint as reply_bytes, null::timestamptz as at,
         false as deleted, key.present, key.value, key.user_id, key.metadata, key.agent_id, key.principal, key.created_at, key.updated_at, key.expire_at,
         case when key.present then key.revision end as revision, key.created_revision
       from locked_key as key
       union all
-      select was.tenant, was.namespace, was.key, was.ordinal, was.atomic, was."foreign", was.locked, was.creatable, was.stored,
+      select was.tenant, was.namespace, was.key, was.ordinal, was.atomic, was."foreign", was.locked, was.blocked, was.stored,
         op.step, op.last,
         case when was.present then was.expire_at end,
         op.number, op.write, op.kind, op.request, op.content_max,
@@ -88,11 +116,11 @@ export function statement(sql: Sql, writes: AtomicWrite[], wait: boolean): Fragm
       join operation as op on op.key_ordinal = was.ordinal and op.step = was.step + 1
       cross join lateral (
         select ${now(sql)} as at, nextval('revision') as revision, made.value, octet_length(made.value::text) as bytes
-        from (select ${newValue(sql, replyBytesMax)} as value offset 0) as made
+        from (select ${newValue(sql, limits)} as value offset 0) as made
       ) as next
       cross join lateral (
         select judged.refusal, judged.refusal is null and op.kind <> 'check' and (op.kind <> 'delete' or was.present) as changes
-        from (select ${refusal(sql, valueBytesMax, replyBytesMax)} as refusal offset 0) as judged
+        from (select ${refusal(sql, limits)} as refusal offset 0) as judged
       ) as verdict
     ), too_large as materialized ( -- writes whose replies are too large
       ${
@@ -105,12 +133,10 @@ export function statement(sql: Sql, writes: AtomicWrite[], wait: boolean): Fragm
     ${room ? sql`, quota as materialized (${overQuota(sql, room)})` : sql``}
     , changed as materialized (
       select final.*, stored as revision_before,
-        case when present then case when stored is null then 'insert' else 'update' end
-          when stored is not null then 'delete' else 'hold' end as change
+        case when not present then 'delete' when stored is null then 'insert' else 'update' end as change
       from states as final
       where last and case when present then revision is distinct from stored
-          when stored is not null then revision is not null -- a live entry was deleted
-          else atomic is not null end -- it was absent: see the placeholder in inserted
+          else stored is not null and revision is not null end -- a live entry was deleted
         ${room ? sql`and (select refusal from quota) is null` : sql``} ${
           hasAtomic
             ? sql`and (atomic is null
@@ -122,15 +148,6 @@ export function statement(sql: Sql, writes: AtomicWrite[], wait: boolean): Fragm
         (tenant, namespace, key, value, user_id, metadata, agent_id, principal, created_at, updated_at, expire_at, revision, created_revision)
       select tenant, namespace, key, value, user_id, metadata, agent_id, principal, created_at, updated_at, expire_at, revision, created_revision
       from changed where change = 'insert'
-      ${
-        // A key that a write of several operations found absent must stay absent until the write commits. So
-        // an expired entry is inserted as a placeholder: whoever wants to create the key waits for its row.
-        hasAtomic
-          ? sql`union all
-              select tenant, namespace, key, 'null', null, '{}', null, null, at, at, '-infinity', nextval('revision'), 0
-              from changed where change = 'hold'`
-          : sql``
-      }
       order by 1, 2, 3
     ), updated as (
       -- An insert that always conflicts, since we have locked these rows. It replaces an update, which would
@@ -179,14 +196,6 @@ export function statement(sql: Sql, writes: AtomicWrite[], wait: boolean): Fragm
     from result order by number`;
 }
 
-/** True if the key may be created: false while another transaction that has listed the namespace is open. */
-function creatable(sql: Sql, wait: boolean): Fragment {
-  const lock = creationLock(sql, sql`asked.tenant`, sql`asked.namespace`);
-  return wait
-    ? sql`pg_advisory_xact_lock_shared(${lock})::text = ''`
-    : sql`pg_try_advisory_xact_lock_shared(${lock})`;
-}
-
 /** The bytes of a row of `states` in a reply: its texts, and the most that times, numbers and tags take. */
 const recordBytes = (sql: Sql): Fragment =>
   sql`bytes + octet_length(metadata::text) + octet_length(concat(namespace, key, user_id, agent_id, principal)) + 128`;
@@ -198,9 +207,16 @@ const recordBytes = (sql: Sql): Fragment =>
 const isComputed = (sql: Sql, row: Fragment): Fragment =>
   sql`(${row}.kind in ('add', 'append', 'merge') and ${row}.refusal is null)`;
 
+interface Limits {
+  valueBytesMax: number;
+  replyBytesMax: number;
+  /** True if the operation would take too long for this statement. */
+  takesLong: Fragment;
+}
+
 /** The value that the operation makes of the state `was`; null where it cannot. */
-const newValue = (sql: Sql, replyBytesMax: number): Fragment => sql`
-  case when was.reply_bytes > ${replyBytesMax} then null else case op.kind
+const newValue = (sql: Sql, { replyBytesMax, takesLong }: Limits): Fragment => sql`
+  case when was.reply_bytes > ${replyBytesMax} or ${takesLong} then null else case op.kind
     when 'set' then op.argument::json
     when 'replace' then op.argument::json
     when 'add' then case
@@ -224,11 +240,13 @@ const isHugeNumber = (sql: Sql): Fragment =>
   sql`(length(was.value::text) > 10000 or was.value::text ~ '[eE][+-]?0*[1-9][0-9]{3}')`;
 
 /** Why the operation cannot be applied to the state `was`; null where it can. */
-const refusal = (sql: Sql, valueBytesMax: number, replyBytesMax: number): Fragment => sql`
+const refusal = (sql: Sql, { valueBytesMax, replyBytesMax, takesLong }: Limits): Fragment => sql`
   case
     when op.repeats is not null then 'REPEATED'
     when was."foreign" then 'FOREIGN' -- the statement found the row of another tenant: see ownRow
-    when was.locked then 'LOCKED'
+    when op.request_blocked then 'REQUEST_LOCKED'
+    when was.locked or was.blocked = 'name' then 'KEY_LOCKED'
+    when ${takesLong} then 'LARGE'
     when was.reply_bytes > ${replyBytesMax} then 'REPLY_TOO_LARGE'
     when op.expects = 'present' and not was.present then 'KEY_NOT_FOUND'
     when op.if_revision is not null and (not was.present or was.revision <> op.if_revision) then 'REVISION_MISMATCH'
@@ -237,9 +255,10 @@ const refusal = (sql: Sql, valueBytesMax: number, replyBytesMax: number): Fragme
       case json_typeof(was.value) when 'number' then 'NUMBER_OUT_OF_RANGE' else 'VALUE_NOT_NUMERIC' end
     when op.kind = 'append' and next.value is null then 'VALUE_NOT_ARRAY'
     when next.bytes > ${valueBytesMax} then 'VALUE_TOO_LARGE'
-    when op.user_id is not null and (select u.id from users u where u.tenant = was.tenant and u.id = op.user_id) is null
-      then 'USER_NOT_FOUND'
-    when not was.present and was.creatable is false and op.kind not in ('check', 'delete') then 'LOCKED'
+    when op.user_id is not null and not op.user_held then
+      case when (select u.id from users u where u.tenant = was.tenant and u.id = op.user_id) is null then 'USER_NOT_FOUND'
+        else 'USER_LOCKED' end
+    when not was.present and was.blocked = 'space' and op.kind not in ('check', 'delete') then 'NAMESPACE_LOCKED'
   end`;
 
 /** Selects which quota the only write of the statement exceeds; null if none. Adding nothing exceeds none. */

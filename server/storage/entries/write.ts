@@ -1,7 +1,9 @@
 // Writes of entries, as a kind of the one write path (write-path.ts).
 import type { StoredReply } from "../idempotency.js";
-import { type Outcome, WriteKind } from "../write-path.js";
+import { requestLockName, userLockName } from "../locks.js";
+import { type BatchOutcome, WriteKind } from "../write-path.js";
 import type { AtomicWrite } from "./atomic-write.js";
+import { namespaceName } from "./entry.js";
 import { fillOmitted } from "./omitted.js";
 import type { Operation } from "./operation.js";
 import { errorOf } from "./refusal.js";
@@ -36,9 +38,22 @@ export const entryWrites = new WriteKind<AtomicWrite, OperationRow, Result[]>({
   addsExactly: false, // only the statement knows whether a key is new
 });
 
+/** The name in KeyLocks of what keeps an operation from being done. */
+function lockNameOf(
+  { tenant, operations, keys, idempotencyKey }: AtomicWrite,
+  index: number,
+  refusal: string | null | undefined,
+): string {
+  const { namespace, userId } = operations[index] as Operation;
+  if (refusal === "NAMESPACE_LOCKED") return namespaceName(tenant, namespace);
+  if (refusal === "USER_LOCKED") return userLockName(tenant, userId ?? "");
+  if (refusal === "REQUEST_LOCKED") return requestLockName(tenant, idempotencyKey?.id ?? "");
+  return keys[index] as string;
+}
+
 const slimCellsMax = 512; // about how long cells without value and metadata are
 
-function outcomes(writes: AtomicWrite[], rows: OperationRow[]): Outcome<Result[]>[] {
+function outcomes(writes: AtomicWrite[], rows: OperationRow[]): BatchOutcome<Result[]>[] {
   let next = 0;
   return writes.map((write) => {
     const own = rows.slice(next, next + write.operations.length);
@@ -47,14 +62,16 @@ function outcomes(writes: AtomicWrite[], rows: OperationRow[]): Outcome<Result[]
   });
 }
 
-function outcomeOf(write: AtomicWrite, rows: OperationRow[]): Outcome<Result[]> {
+function outcomeOf(write: AtomicWrite, rows: OperationRow[]): BatchOutcome<Result[]> {
   const { operations, replyBytesMax } = write;
   const [first] = rows;
   if (first?.repeats != null) {
     const repeated: StoredReply = { fingerprint: first.repeats, reply: first.reply };
     return { repeated };
   }
-  if (rows.some(({ refusal }) => refusal === "LOCKED")) return "locked";
+  const locked = rows.findIndex(({ refusal }) => refusal?.endsWith("_LOCKED"));
+  if (locked >= 0) return { lockedBy: lockNameOf(write, locked, rows[locked]?.refusal) };
+  if (rows.some(({ refusal }) => refusal === "LARGE")) return "large";
   if (rows.some(({ refusal }) => refusal === "FOREIGN"))
     throw new Error("a statement found the row of another tenant");
   const index = rows.findIndex(({ refusal, large }) => refusal !== null || large);

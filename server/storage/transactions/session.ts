@@ -1,13 +1,13 @@
 // The database side of a transaction. It has no connection before its first lock, and waits for that
 // lock in memory. From then on it waits in the database, which finds deadlocks. It locks a key that does not
-// exist by a placeholder: an entry that has expired, so it is absent to everybody, and is deleted before the
-// commit. Whoever wants to create the key waits for the placeholder's row as for any other.
+// exist by its name (creation.ts).
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { CortexError } from "../../errors/reasons.js";
 import type { Call } from "../../grpc/call.js";
-import { now, type Run } from "../../postgres/connection.js";
+import type { Run } from "../../postgres/connection.js";
 import type { DatabaseTransaction } from "../../postgres/transaction.js";
 import type { Amounts, Room } from "../../runtime/quotas.js";
+import { lockSpace } from "../creation.js";
 import { atomicWrite } from "../entries/atomic-write.js";
 import {
   columns,
@@ -15,19 +15,24 @@ import {
   type EntryRow,
   entryName,
   joinAccess,
+  listLockName,
   namespaceName,
 } from "../entries/entry.js";
 import { type EntryFilter, matches } from "../entries/filter.js";
 import type { Operation } from "../entries/operation.js";
 import { readEntries } from "../entries/read.js";
 import { transactionFailed } from "../entries/refusal.js";
-import { creationLock } from "../entries/statement.js";
 import { entryWrites } from "../entries/write.js";
 import { type IdempotencyKey, storedReply, toConflict } from "../idempotency.js";
+import { isLocked } from "../locks.js";
 import { PendingVersions } from "../versions/pending.js";
+import { LockedKeys } from "./key-locks.js";
 import { addedBy, checkReplySize, rowOf, type StepResult, sizeOf, toReply } from "./result.js";
 import { SeenExpiry } from "./seen-expiry.js";
 import { stepName, type TransactionStep } from "./step.js";
+
+/** Whoever meets a lock that is held for less than this looks again soon enough without being woken. */
+const announcedMs = 4;
 
 type Failed = (error: CortexError, index: number) => CortexError;
 
@@ -36,11 +41,12 @@ export class Session {
   steps = 0;
   readonly results: StepResult[] = [];
   readonly #call: Call;
+  #startedAt = 0;
   /** The names that it owns in KeyLocks: keys, and namespaces where it lets nobody else create keys. */
   readonly #names = new Set<string>();
   /** The keys whose rows it has locked. */
   readonly #locked = new Set<string>();
-  readonly #placeholders: EntryKey[] = [];
+  readonly #keys = new LockedKeys();
   /** About the bytes of its results: the reply to its commit holds all of them. */
   #bytes = 0;
   #transaction: DatabaseTransaction | undefined;
@@ -49,7 +55,11 @@ export class Session {
   /** The most that it has added. No measurement of the tenant's rows sees that before the commit. */
   readonly #added: Amounts = { keys: 0, bytes: 0, versions: 0 };
 
-  constructor(call: Call) {
+  constructor(
+    call: Call,
+    /** Begins the database transaction. */
+    readonly begin: () => Promise<DatabaseTransaction>,
+  ) {
     this.#call = call;
   }
 
@@ -65,11 +75,9 @@ export class Session {
   async list(filter: EntryFilter, limit: number): Promise<EntryRow[]> {
     const { tenant, namespace } = filter;
     const { config } = this.#call.server;
-    const run = await this.#begun([namespaceName(tenant, namespace)]);
-    await run(
-      (sql) =>
-        sql`select pg_advisory_xact_lock(${creationLock(sql, sql`${tenant}::text`, sql`${namespace}::text`)})::text`,
-    );
+    const run = await this.#begun([listLockName(tenant, namespace)]);
+    await lockSpace(this.#transaction as DatabaseTransaction, "entry", tenant, namespace);
+    this.#own([namespaceName(tenant, namespace)]);
     const found = await run<EntryKey & { bytes: number }>(
       (sql) => sql`
         select m.tenant, m.namespace, m.key, m.bytes + octet_length(m.metadata::text) as bytes
@@ -120,9 +128,9 @@ export class Session {
     const room = await this.#call.server.quotas.room(write.tenant, write.adds);
     if (room) write.room = this.#left(room);
     const outcome = await this.#locking(operations, (run) =>
-      entryWrites.runOne(run, write, 1).catch(toConflict),
+      entryWrites.runOne(run, write, "held", 1).catch(toConflict),
     );
-    if (outcome === "locked" || "repeated" in outcome) throw new CortexError("CONFLICT");
+    if (isLocked(outcome) || "repeated" in outcome) throw new CortexError("CONFLICT");
     if ("refused" in outcome) {
       const { refused, index } = outcome;
       throw refused.reason === "QUOTA_EXCEEDED" ? refused : failed(refused, indexes[index] ?? 0);
@@ -159,12 +167,13 @@ export class Session {
     const stores = steps.flatMap((step, index) => (step.kind === "store" ? [{ step, index }] : []));
     if (stores.length === 0) return;
     const versions = stores.map(({ step }) => step);
-    const run = await this.#begun(versions.map(stepName));
+    await this.#begun(versions.map(stepName));
     const bytes = versions.reduce((sum, { adds }) => sum + adds.bytes, 0);
     const adds = { keys: 0, bytes, versions: versions.length };
     await this.#call.server.quotas.check(this.#call.caller.tenant, adds, this.#added);
     this.#add(adds);
-    const stored = await this.#versions.add(run, versions, (reason, i) =>
+    const transaction = this.#transaction as DatabaseTransaction;
+    const stored = await this.#versions.add(transaction, versions, (reason, i) =>
       failed(reason, stores[i]?.index ?? 0),
     );
     stored.forEach((result, i) => {
@@ -184,26 +193,21 @@ export class Session {
   }
 
   /**
-   * The last statement of the transaction. It deletes the placeholders, stores the results, and throws
-   * CONFLICT if an entry that was seen live has expired.
+   * The last statement of the transaction. It stores the results, and throws CONFLICT if an entry that was seen
+   * live has expired.
    */
   async #seal(run: Run, key: IdempotencyKey | undefined): Promise<void> {
     const { tenant } = this.#call.caller;
     const { replies } = this.#call.server;
-    const placeholders = this.#placeholders;
     const { first } = this.#expiry;
-    if (placeholders.length === 0 && !key && !first) return;
+    if (!key && !first) return;
     const reply = key && {
       reply: toReply(this.results, replies.contentMax(tenant)),
       userIds: [...new Set(this.results.flatMap((result) => rowOf(result)?.user_id ?? []))],
     };
     const [row] = await run<{ expired: boolean | null }>(
       (sql) => sql`
-        with placeholder as (
-          delete from mutable m
-          using unnest(${placeholders.map((p) => p.namespace)}::text[], ${placeholders.map((p) => p.key)}::text[]) as placeholder (namespace, key)
-          where m.tenant = ${tenant} and m.namespace = placeholder.namespace and m.key = placeholder.key and m.expire_at = '-infinity'
-        ), stored_reply as (
+        with stored_reply as (
           ${key && reply ? storedReply(sql, tenant, key, reply) : sql`select`}
         )
         select clock_timestamp() >= ${first ?? null}::timestamptz as expired
@@ -221,7 +225,9 @@ export class Session {
   }
 
   #release(): void {
-    for (const name of this.#names) this.#call.server.locks.release(name, this);
+    const { locks, bus } = this.#call.server;
+    for (const name of this.#names) locks.release(name, this);
+    if (performance.now() - this.#startedAt > announcedMs) bus.publish(this.#names);
     this.#names.clear();
   }
 
@@ -233,19 +239,7 @@ export class Session {
     const run = await this.#begun(names);
     if (names.length === 0) return work(run);
     const sorted = names.map((name) => fresh.get(name) as EntryKey);
-    const created = await run<EntryKey>(
-      (sql) => sql`
-        insert into mutable as m (tenant, namespace, key, value, created_at, updated_at, expire_at, revision, created_revision)
-        select asked.tenant, asked.namespace, asked.key, 'null', ${now(sql)}, ${now(sql)}, '-infinity', nextval('revision'), 0
-        from unnest(
-          ${sorted.map((k) => k.tenant)}::text[], ${sorted.map((k) => k.namespace)}::text[], ${sorted.map((k) => k.key)}::text[]
-        ) with ordinality as asked (tenant, namespace, key, number)
-        order by number
-        -- On a conflict, nothing is updated (where false), but the row is locked.
-        on conflict (tenant, namespace, key) do update set revision = m.revision where false
-        returning m.tenant, m.namespace, m.key`,
-    );
-    this.#placeholders.push(...created);
+    await this.#keys.lock(this.#transaction as DatabaseTransaction, sorted);
     for (const name of names) this.#locked.add(name);
     return work(run);
   }
@@ -270,7 +264,8 @@ export class Session {
   }
 
   async #open(): Promise<DatabaseTransaction> {
-    this.#transaction = await this.#call.db.begin();
+    this.#transaction = await this.begin();
+    this.#startedAt = performance.now();
     return this.#transaction;
   }
 

@@ -2,9 +2,11 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { UserSchema } from "../../../gen/cortex/users/v1/users_pb.js";
+import { codeOf } from "../../errors/sqlstate.js";
 import type { Call } from "../../grpc/call.js";
 import type { Fragment, Sql } from "../../postgres/connection.js";
 import { type IdempotencyKey, once, runWork } from "../idempotency.js";
+import { isLocked, untilUnlocked, userLockName } from "../locks.js";
 
 export interface UserRow {
   id: string;
@@ -40,7 +42,7 @@ export function writeUser(
   call: Call,
   { id, key, profile, write }: UserWrite,
 ): Promise<StoredUser | undefined> {
-  const { caller, db, server, signal } = call;
+  const { caller, db, server } = call;
   const { tenant } = caller;
   return once<StoredUser>(call, key, {
     async parse(reply) {
@@ -56,29 +58,29 @@ export function writeUser(
     async attempt() {
       const adds = { keys: 0, bytes: Buffer.byteLength(profile), versions: 0 };
       await server.quotas.check(tenant, adds);
-      // The row may be locked. Of the writes to one user, one waits for it in the database.
-      const owner = {};
+      // The row may be locked: a statement waits only a moment for it.
       const name = userLockName(tenant, id);
-      await server.locks.acquire(name, owner, signal);
-      try {
-        return await runWork<StoredUser>(db.lockWaiting, tenant, key, (sql) => ({
-          steps: sql`u as (${write(sql)})`,
-          reply: sql`
-            select array[u.id] as user_ids, json_build_object(
-              'id', u.id, 'profile', u.profile::text,
-              'created_at', round(extract(epoch from u.created_at) * 1000),
-              'updated_at', round(extract(epoch from u.updated_at) * 1000)) as reply
-            from u`,
-        }));
-      } finally {
-        server.locks.release(name, owner);
-      }
+      const outcome = await untilUnlocked(call, name, async () => {
+        try {
+          const written = await runWork<StoredUser>(db.lockWaiting, tenant, key, (sql) => ({
+            steps: sql`u as (${write(sql)})`,
+            reply: sql`
+              select array[u.id] as user_ids, json_build_object(
+                'id', u.id, 'profile', u.profile::text,
+                'created_at', round(extract(epoch from u.created_at) * 1000),
+                'updated_at', round(extract(epoch from u.updated_at) * 1000)) as reply
+              from u`,
+          }));
+          return { written };
+        } catch (error) {
+          if (codeOf(error) !== "55P03") throw error; // lock_not_available
+          return { lockedBy: name };
+        }
+      });
+      return isLocked(outcome) ? undefined : outcome.written;
     },
   });
 }
-
-/** The user's name in KeyLocks. No type is empty, so it never equals the name of a record. */
-const userLockName = (tenant: string, id: string): string => `${tenant}\0\0\0${id}`;
 
 export function toUser(user: UserRow | StoredUser): MessageInitShape<typeof UserSchema> {
   return {

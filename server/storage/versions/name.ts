@@ -29,3 +29,6 @@ export function checkReserved(caller: Caller, type: string, field: string): void
 /** The record's name in KeyLocks. Its second part is empty, so it never equals the name of an entry. */
 export const recordLockName = (tenant: string, type: string, id: string): string =>
   `${tenant}\0\0${type}\0${id}`;
+
+/** The name in KeyLocks of a type. A transaction that owns it lets nobody else create records of the type. */
+export const typeLockName = (tenant: string, type: string): string => `${tenant}\0\0${type}`;

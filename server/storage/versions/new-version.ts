@@ -9,6 +9,7 @@ import { parseExactly } from "../../validation/exact-json.js";
 import * as check from "../../validation/fields.js";
 import { data, recordMetadata } from "../../validation/json.js";
 import { idempotencyKey } from "../idempotency.js";
+import { requestLockName } from "../locks.js";
 import type { Write } from "../write-path.js";
 import { isReserved, recordLockName } from "./name.js";
 import { type SearchInput, searchInput } from "./search-input.js";
@@ -103,7 +104,6 @@ export function newVersion(
     search: searchInput(parseExactly(message.dataJson, object), metadata),
     idempotencyKey: undefined,
     keys: [lockName],
-    blockers: [],
     conflictKeys: [{ name: lockName, batchable: false }],
     weight: 1 + Math.floor(message.dataJson.length / 4096),
     adds: { keys: 0, bytes, versions: 1 },
@@ -118,7 +118,7 @@ export function withIdempotencyKey(version: NewVersion): NewVersion {
   const { tenant, requestId, conflictKeys } = version;
   const key = idempotencyKey(requestId, "Immutable/Store", identityOf(version));
   if (!key) return version;
-  const name = `${tenant}\0${key.id}`;
+  const name = requestLockName(tenant, key.id);
   return {
     ...version,
     idempotencyKey: key,

@@ -1,8 +1,9 @@
 // The versions that a transaction will store. It stores them when it commits, so that their times are those of
 // the commit: an answer about the past would change if a version appeared whose time is long gone.
 import { CortexError } from "../../errors/reasons.js";
-import { now, type Run, type Sql } from "../../postgres/connection.js";
-import { unicodeVersion } from "../../search/searchable.js";
+import type { Run } from "../../postgres/connection.js";
+import type { DatabaseTransaction } from "../../postgres/transaction.js";
+import { lockCreation, lockSpace, namesMax } from "../creation.js";
 import { toConflict } from "../idempotency.js";
 import type { NewVersion } from "./new-version.js";
 import { firstKept } from "./statement.js";
@@ -24,18 +25,20 @@ export class PendingVersions {
   readonly #pending: { version: NewVersion; result: Stored }[] = [];
   /** The states of the records as the transaction leaves them, by lock name. */
   readonly #states = new Map<string, State>();
+  /** How many names of records that do not exist it has locked. */
+  #names = 0;
 
   /**
    * Locks the records, so that nobody else stores in them, and checks the versions. `refused` makes the error
    * of a version that is refused.
    */
   async add(
-    run: Run,
+    transaction: DatabaseTransaction,
     versions: NewVersion[],
     refused: (reason: CortexError, index: number) => CortexError,
   ): Promise<Stored[]> {
-    await this.#lock(run, versions);
-    const users = await knownUsers(run, versions);
+    await this.#lock(transaction, versions);
+    const users = await knownUsers(transaction.run, versions);
     return versions.map((version, i) => {
       const before = this.#states.get(nameOf(version)) as State;
       const { ifVersion, userId, metadata } = version;
@@ -58,41 +61,28 @@ export class PendingVersions {
     });
   }
 
-  /**
-   * Locks the records that are not locked yet, and reads their states. It locks a record that does not exist by
-   * a placeholder: a row without a version, which nobody else sees and which the commit completes.
-   */
-  async #lock(run: Run, versions: NewVersion[]): Promise<void> {
+  /** Locks the records that are not locked yet, and reads their states. */
+  async #lock(transaction: DatabaseTransaction, versions: NewVersion[]): Promise<void> {
+    const { run } = transaction;
     const fresh = new Map(versions.map((version) => [nameOf(version), version]));
     for (const name of this.#states.keys()) fresh.delete(name);
     if (fresh.size === 0) return;
     const names = [...fresh.keys()].sort(); // in the order in which everybody locks
-    const sorted = names.map((name) => fresh.get(name) as NewVersion);
-    const asked = (sql: Sql) => sql`
-      unnest(
-        ${sorted.map((v) => v.tenant)}::text[], ${sorted.map((v) => v.type)}::text[], ${sorted.map((v) => v.id)}::text[]
-      ) with ordinality as asked (tenant, type, id, number)`;
-    await run(
-      (sql) => sql`
-        insert into immutable as h (tenant, type, id, version, first_version, created_at, first_created_at, metadata, digest,
-          unicode, labels, data_text, data_words)
-        select asked.tenant, asked.type, asked.id, 0, 1, ${now(sql)}, ${now(sql)}, '{}', '', ${unicodeVersion}, '{}', '', ''
-        from ${asked(sql)}
-        order by number
-        -- On a conflict, nothing is updated (where false), but the row is locked.
-        on conflict (tenant, type, id) do update set version = h.version where false`,
-    );
-    const rows = await run<State>(
-      (sql) => sql`
-        select h.version, h.first_version, h.user_id, h.metadata::text as metadata,
-          case when h.version > 0 then h.first_created_at end as first_created_at
-        from ${asked(sql)}
-        cross join lateral (
-          select h.* from immutable h where h.tenant = asked.tenant and h.type = asked.type and h.id = asked.id offset 0
-        ) as h
-        order by number`,
-    );
-    for (const [i, state] of rows.entries()) this.#states.set(names[i] as string, state);
+    const many = this.#names + fresh.size > namesMax;
+    const read = async (names: string[], locksNames: boolean) => {
+      const records = names.map((name) => fresh.get(name) as NewVersion);
+      for (const [i, state] of (await lockRecords(run, records, locksNames)).entries())
+        this.#states.set(names[i] as string, state);
+    };
+    await read(names, !many);
+    const absent = names.filter((name) => this.#states.get(name)?.version === 0);
+    if (absent.length === 0) return;
+    if (many) {
+      const types = new Map(absent.map((name) => [fresh.get(name)?.type ?? "", fresh.get(name)]));
+      for (const [type, version] of [...types].sort(([a], [b]) => (a < b ? -1 : 1)))
+        await lockSpace(transaction, "record", version?.tenant ?? "", type);
+    } else this.#names += absent.length;
+    await read(absent, false); // somebody may have created one before its name was locked
   }
 
   /** Stores the versions, in rounds of distinct records, and completes the results. */
@@ -105,16 +95,42 @@ export class PendingVersions {
         .sort()
         .map((name) => round.get(name) as (typeof left)[number]);
       const versions = stores.map(({ version }) => version);
-      const options = { wait: true, attempts: 1 };
-      const outcomes = await versionWrites.run(run, versions, options).catch(toConflict);
+      const outcomes = await versionWrites.runAlone(run, versions, "held", 1).catch(toConflict);
       for (const [i, { result }] of stores.entries()) {
         const outcome = outcomes[i];
-        if (!outcome || outcome === "locked" || !("result" in outcome))
-          throw new CortexError("CONFLICT");
+        if (!outcome || !("result" in outcome)) throw new CortexError("CONFLICT");
         result.stored = outcome.result;
       }
     }
   }
+}
+
+/**
+ * Locks records and reads their states. A record that does not exist has version 0; its name is locked if asked
+ * to.
+ */
+function lockRecords(run: Run, records: NewVersion[], locksNames: boolean): Promise<State[]> {
+  return run<State>((sql) => {
+    const name = {
+      tenant: sql`asked.tenant`,
+      space: sql`asked.type`,
+      name: sql`asked.id`,
+      isNew: sql`true`,
+      many: false,
+    };
+    return sql`
+      select coalesce(h.version, 0) as version, coalesce(h.first_version, 1) as first_version, h.user_id, coalesce(h.metadata, '{}') as metadata,
+        h.first_created_at,
+        case when h.version is null then ${locksNames ? lockCreation(sql, "record", name, "wait") : sql`null`} end as blocked
+      from unnest(
+        ${records.map((v) => v.tenant)}::text[], ${records.map((v) => v.type)}::text[], ${records.map((v) => v.id)}::text[]
+      ) with ordinality as asked (tenant, type, id, number)
+      left join lateral (
+        select h.version, h.first_version, h.user_id, h.metadata::text as metadata, h.first_created_at
+        from immutable h where h.tenant = asked.tenant and h.type = asked.type and h.id = asked.id
+        for no key update
+      ) as h on true`;
+  });
 }
 
 function unstamped(version: NewVersion, state: State): Unstamped<RecordRow> {

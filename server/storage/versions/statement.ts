@@ -8,6 +8,8 @@
 import { type Fragment, now, type Sql } from "../../postgres/connection.js";
 import { type InputRow, recordset } from "../../postgres/recordset.js";
 import { unicodeVersion } from "../../search/searchable.js";
+import { lockCreation, lockRequest, namesMax } from "../creation.js";
+import type { StatementMode } from "../write-path.js";
 import type { NewVersion } from "./new-version.js";
 import { searchColumns, searchVectors } from "./search-input.js";
 
@@ -54,7 +56,17 @@ const inputOf = (version: NewVersion, number: number): InputRow<typeof inputColu
 /** A row of the statement's answer. */
 export interface StatementRow {
   cells: string;
-  refusal: "LOCKED" | "FOREIGN" | "VERSION_MISMATCH" | "USER_NOT_FOUND" | null;
+  refusal:
+    | "RECORD_LOCKED"
+    | "TYPE_LOCKED"
+    | "USER_LOCKED"
+    | "REQUEST_LOCKED"
+    | "FOREIGN"
+    | "VERSION_MISMATCH"
+    | "USER_NOT_FOUND"
+    | null;
+  /** The user that the version refers to. */
+  said_user: string | null;
   /** The version that the statement found; 0: no record. */
   version: number;
   /** The fingerprint and the reply that are stored under the request id. */
@@ -69,19 +81,36 @@ const deletedMax = 100; // old versions that one store deletes; the sweep delete
 export const firstKept = (first: number, version: number, keep: number): number =>
   keep < 0 ? first : Math.max(first, Math.min(version - keep + 1, first + deletedMax));
 
-export function statement(sql: Sql, versions: NewVersion[], wait: boolean): Fragment {
+export function statement(
+  sql: Sql,
+  versions: NewVersion[],
+  { locking }: Pick<StatementMode, "locking">,
+): Fragment {
+  const skipLocked = locking === "try" ? sql`skip locked` : sql``;
   const requests = versions.some(({ idempotencyKey }) => idempotencyKey);
   // The language is the same for all versions.
   const vectors = searchVectors(sql, versions[0]?.dictionaries ?? [[], [], []]);
   return sql`
     with locked_record as materialized (
-      select asked.*, r.fingerprint as repeats, h.version, h.first_version, h.created_at, h.user_id,
-        case when h.version > 0 then h.first_created_at end as first_created_at, -- see pending.ts for a record without a version
-        h.metadata, h.digest,
+      select asked.*, r.fingerprint as repeats, h.version, h.first_version, h.created_at, h.user_id, h.first_created_at, h.metadata, h.digest,
         h.tenant <> asked.tenant as "foreign",
         -- True if we could not lock the record, or if others stored while we waited for its lock: only the
         -- next statement sees their versions.
         h.digest is distinct from seen.digest as locked,
+        case when h.digest is null then ${lockCreation(
+          sql,
+          "record",
+          {
+            tenant: sql`asked.tenant`,
+            space: sql`asked.type`,
+            name: sql`asked.id`,
+            isNew: sql`true`,
+            many: versions.length > namesMax,
+          },
+          locking,
+        )} end as blocked,
+        case when asked.fingerprint is not null then ${lockRequest(sql, { tenant: sql`asked.tenant`, id: sql`asked.request_key` }, locking)} end as request_blocked,
+        said_user.id as said_user, u.id is not null as user_held,
         moment.at
       from ${versionRows(sql, versions.map(inputOf))}
       left join lateral (
@@ -89,8 +118,15 @@ export function statement(sql: Sql, versions: NewVersion[], wait: boolean): Frag
       ) as seen on true
       left join lateral (
         select h.* from immutable h where h.tenant = asked.tenant and h.type = asked.type and h.id = asked.id
-        for no key update ${wait ? sql`` : sql`skip locked`}
+        for no key update ${skipLocked}
       ) as h on true
+      cross join lateral (
+        select case when asked.keeps_user then h.user_id else asked.new_user end as id offset 0
+      ) as said_user
+      -- The user that the version will refer to. Its deletion locks it: to find that out by the foreign key, one would have to wait.
+      left join lateral (
+        select u.id from users u where u.tenant = asked.tenant and u.id = said_user.id for key share ${skipLocked}
+      ) as u on true
       left join lateral (
         select r.fingerprint from request r where r.tenant = asked.tenant and r.id = asked.request_key offset 0
       ) as r on ${requests}::boolean and asked.fingerprint is not null
@@ -101,10 +137,13 @@ export function statement(sql: Sql, versions: NewVersion[], wait: boolean): Frag
       select locked_record.*, case
           when repeats is not null then 'REPEATED'
           when "foreign" then 'FOREIGN' -- the statement found the row of another tenant: see ownRow
-          when locked then 'LOCKED'
+          when request_blocked then 'REQUEST_LOCKED'
+          when locked or blocked = 'name' then 'RECORD_LOCKED'
+          when blocked = 'space' then 'TYPE_LOCKED'
           when if_version is not null and if_version <> coalesce(version, 0) then 'VERSION_MISMATCH'
-          when new_user is not null and (select u.id from users u where u.tenant = locked_record.tenant and u.id = new_user) is null
-            then 'USER_NOT_FOUND'
+          when said_user is not null and not user_held then
+            case when (select u.id from users u where u.tenant = locked_record.tenant and u.id = said_user) is null then 'USER_NOT_FOUND'
+              else 'USER_LOCKED' end
         end as refusal
       from locked_record
     ), next as materialized (
@@ -122,7 +161,7 @@ export function statement(sql: Sql, versions: NewVersion[], wait: boolean): Frag
         offset 0
       ) as now
       cross join lateral (
-        select case when keeps_user then user_id else new_user end as said_user,
+        select
           coalesce(new_metadata, metadata::text, '{}') as said_metadata, gen_random_uuid()::text as salt offset 0
       ) as said
       cross join lateral (
@@ -188,7 +227,7 @@ export function statement(sql: Sql, versions: NewVersion[], wait: boolean): Frag
             ) as made)`
         : sql``
     }
-    select cells::text, refusal, coalesce(version, 0) as version, repeats, ${
+    select cells::text, refusal, said_user, coalesce(version, 0) as version, repeats, ${
       requests
         ? sql`case when repeats is not null then
             (select r.reply::text from request r where r.tenant = result.tenant and r.id = result.request_key) end`

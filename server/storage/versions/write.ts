@@ -1,6 +1,8 @@
 // Writes of versions, as a kind of the one write path (write-path.ts).
 import { CortexError } from "../../errors/reasons.js";
+import { requestLockName, userLockName } from "../locks.js";
 import { type Outcome, WriteKind } from "../write-path.js";
+import { typeLockName } from "./name.js";
 import type { NewVersion } from "./new-version.js";
 import { fillOmitted } from "./omitted.js";
 import { type StatementRow, statement } from "./statement.js";
@@ -26,8 +28,14 @@ function outcomeOf(version: NewVersion, row: StatementRow): Outcome<RecordRow> {
   switch (refusal) {
     case null:
       return { result: recordOf(row.cells, version) };
-    case "LOCKED":
-      return "locked";
+    case "RECORD_LOCKED":
+      return { lockedBy: version.keys[0] as string };
+    case "TYPE_LOCKED":
+      return { lockedBy: typeLockName(version.tenant, version.type) };
+    case "USER_LOCKED":
+      return { lockedBy: userLockName(version.tenant, row.said_user ?? "") };
+    case "REQUEST_LOCKED":
+      return { lockedBy: requestLockName(version.tenant, version.idempotencyKey?.id ?? "") };
     case "FOREIGN":
       throw new Error("a statement found the row of another tenant");
     case "USER_NOT_FOUND":
