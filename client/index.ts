@@ -50,6 +50,7 @@ export type {
   NamespaceSummary,
   PurgeKeyResult,
   PurgeOptions,
+  PurgeProgress,
   PurgeResult,
   SetManyEntry,
   SetOptions,

@@ -43,6 +43,7 @@ import type {
   SetOptions,
 } from "./options.js";
 import type { UpdateOptions, Updater } from "./pending-update.js";
+import { runPurge, toPurgeResult } from "./purges.js";
 import { type MutableRecord, toRecord, valueName } from "./records.js";
 import {
   type Operation,
@@ -57,7 +58,6 @@ import { Updates } from "./update.js";
 const rpc = MutableStore.method;
 const changeNames = ["createIfMissing", "ifRevision", ...writeNames];
 const scanPage = 1000;
-const purgeTimeoutMs = 60_000;
 
 /**
  * Live shared JSON under namespace + key.
@@ -505,55 +505,60 @@ export class Mutable {
     return records.map((record) => toRecord(record, this.#transport.json));
   }
 
-  /** Deletes every entry of a namespace, all of them or none. `timeoutMs` is 60 seconds by default. */
+  /**
+   * Deletes every entry of a namespace, all of them or none. `timeoutMs` is 60 seconds by default. For a
+   * large namespace, `stepped: true` deletes it in steps, each of which is all or nothing: see PurgeOptions.
+   *
+   * @returns How many entries were deleted (in steps: by all steps), and the first 1000 keys.
+   * @throws INVALID_LIMIT (`entriesPerStep`), INVALID_REQUEST_ID, REQUEST_ID_REUSED. If a step fails, the
+   * steps before it stay done.
+   *
+   * ```ts
+   * await cortex.mutable.purgeNamespace("old-config");
+   * await cortex.mutable.purgeNamespace("events", {
+   *   stepped: true,
+   *   onProgress: ({ deleted }) => console.log(`${deleted} entries deleted`),
+   * });
+   * ```
+   */
   async purgeNamespace(namespace: string, options: PurgeOptions = {}): Promise<PurgeResult> {
-    rejectUnknown(options, ["dryRun", ...writeNames], "INVALID_OPTIONS", "purgeNamespace");
-    const request = {
-      namespace: namespaceText(namespace),
-      dryRun: flag(options.dryRun ?? false, "dryRun"),
-    };
-    const purged = await this.#transport.write(
-      rpc.purgeNamespace,
-      request,
-      withPurgeTimeout(options),
+    const request = { namespace: namespaceText(namespace) };
+    const result = await runPurge(options, "purgeNamespace", (fields, write) =>
+      this.#transport.write(rpc.purgeNamespace, { ...request, ...fields }, write),
     );
-    return toPurgeResult(namespace, purged);
+    return toPurgeResult(namespace, result);
   }
 
   /**
-   * Deletes the entries that match, all of them or none. `timeoutMs` is 60 seconds by default.
+   * Deletes the entries that match, all of them or none, or in steps: see `purgeNamespace`.
    *
    * @throws INVALID_FILTER, also if no filter is given. Use `purgeNamespace` to delete all entries.
+   * INVALID_USER_ID, and what `purgeNamespace` throws.
    */
   async purgeMany(
     namespace: string,
     filters: MutableFilters,
     options: PurgeOptions = {},
   ): Promise<PurgeResult> {
-    rejectUnknown(options, ["dryRun", ...writeNames], "INVALID_OPTIONS", "purgeMany");
-    const request = {
-      namespace: namespaceText(namespace),
-      filter: filterOf(filters),
-      dryRun: flag(options.dryRun ?? false, "dryRun"),
-    };
-    const purged = await this.#transport.write(rpc.purgeMany, request, withPurgeTimeout(options));
-    return toPurgeResult(namespace, purged);
+    const request = { namespace: namespaceText(namespace), filter: filterOf(filters) };
+    const result = await runPurge(options, "purgeMany", (fields, write) =>
+      this.#transport.write(rpc.purgeMany, { ...request, ...fields }, write),
+    );
+    return toPurgeResult(namespace, result);
   }
 
   /**
-   * Deletes every entry of the tenant: for tests and development.
+   * Deletes every entry of the tenant: for tests and development. All of them or none, or in steps: see
+   * `purgeNamespace`.
    *
-   * @throws PURGE_ALL_DISABLED, unless the server was started with `--allow-purge-all`.
+   * @throws PURGE_ALL_DISABLED, unless the server was started with `--allow-purge-all`; and what
+   * `purgeNamespace` throws.
    */
   async purgeAll(options: PurgeOptions = {}): Promise<{ deleted: number; dryRun: boolean }> {
-    rejectUnknown(options, ["dryRun", ...writeNames], "INVALID_OPTIONS", "purgeAll");
-    const request = { dryRun: flag(options.dryRun ?? false, "dryRun") };
-    const { deleted, dryRun } = await this.#transport.write(
-      rpc.purgeAll,
-      request,
-      withPurgeTimeout(options),
+    const { deleted, dryRun } = await runPurge(options, "purgeAll", (fields, write) =>
+      this.#transport.write(rpc.purgeAll, fields, write),
     );
-    return { deleted: Number(deleted), dryRun };
+    return { deleted, dryRun };
   }
 
   async #change<T>(
@@ -577,17 +582,4 @@ export class Mutable {
     );
     return toRecord<T>(record, this.#transport.json);
   }
-}
-
-const withPurgeTimeout = (options: WriteOptions): WriteOptions => ({
-  ...options,
-  timeoutMs: options.timeoutMs ?? purgeTimeoutMs,
-});
-
-function toPurgeResult(
-  namespace: string,
-  { deleted, keys, dryRun }: { deleted: bigint; keys: string[]; dryRun: boolean },
-): PurgeResult {
-  const count = Number(deleted);
-  return { deleted: count, keysDeleted: count, namespace, keys, dryRun };
 }

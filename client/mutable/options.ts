@@ -37,8 +37,34 @@ export interface DeleteOptions extends WriteOptions {
 }
 
 export interface PurgeOptions extends WriteOptions {
-  /** If true, it only counts and deletes nothing. */
+  /** If true, it only counts and deletes nothing. Default: false. */
   dryRun?: boolean | undefined;
+  /**
+   * If true, the purge is a series of calls, for more entries than can be deleted before a deadline. Each
+   * call is a step: it deletes up to `entriesPerStep` entries, all or nothing. Default: false, all or nothing.
+   * - Entries that are created after the first step began stay. Others are deleted if they match when their
+   *   step looks at them. Other writes do not wait, except for the entries of the step that is running.
+   * - `timeoutMs` bounds each step with its retries (default: 60 seconds), not the whole purge. `signal` ends
+   *   the purge. What the steps so far have deleted stays deleted, also if a step fails.
+   * - `requestId` (here at most 116 bytes) names all steps: `<requestId>:1` and so on. The same purge under
+   *   the same id, within 24 hours, goes on where an earlier attempt has ended, and counts what that deleted.
+   */
+  stepped?: boolean | undefined;
+  /** How many entries a step deletes at most: 1 to 10000. Default: 1000. Only with `stepped`. */
+  entriesPerStep?: number | undefined;
+  /**
+   * Called after each step. The next step waits for what it returns. If it throws, the purge ends with that
+   * error. Only with `stepped`.
+   */
+  onProgress?: ((progress: PurgeProgress) => void | Promise<void>) | undefined;
+}
+
+/** How far a purge in steps is. */
+export interface PurgeProgress {
+  /** How many entries all steps so far have deleted (with dryRun: counted). */
+  deleted: number;
+  /** True after the last step. */
+  done: boolean;
 }
 
 export interface DeleteResult {

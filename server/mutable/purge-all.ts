@@ -4,16 +4,19 @@ import type { Call } from "../grpc/call.js";
 import { live } from "../storage/entries/entry.js";
 import { purgeEntries } from "../storage/entries/purge.js";
 
-export async function purgeAll({ dryRun, requestId }: PurgeAllRequest, call: Call) {
+export async function purgeAll(request: PurgeAllRequest, call: Call) {
   const { tenant } = call.caller;
   if (!call.server.config.allowPurgeAll) throw new CortexError("PURGE_ALL_DISABLED");
-  const { deleted } = await purgeEntries(call, {
+  const { keys, ...purged } = await purgeEntries(call, {
     rpc: "PurgeAll",
-    requestId,
-    dryRun,
-    identity: dryRun,
+    fields: request,
+    identity: request.dryRun,
     asked: {},
-    condition: (sql) => sql`m.tenant = ${tenant} and ${live(sql)}`,
+    selection: {
+      matches: (sql) => sql`m.tenant = ${tenant} and ${live(sql)}`,
+      within: (sql) => sql`m.tenant = ${tenant}`,
+      allNamespaces: true,
+    },
   });
-  return { deleted, dryRun };
+  return purged;
 }

@@ -1,5 +1,5 @@
-// Page tokens: the position after which a list goes on, bound to its query. A token says nothing that its
-// holder could not ask for.
+// Page tokens, and the continue tokens of purges: the position after which a list or a purge goes on, bound to
+// its query. A token says nothing that its holder could not ask for.
 import { createHash } from "node:crypto";
 import { CortexError } from "../errors/reasons.js";
 import { control } from "../validation/fields.js";
@@ -14,11 +14,18 @@ export function pageToken(query: Query, position: readonly string[]): string {
   return Buffer.from(JSON.stringify([fingerprint(query), ...position])).toString("base64url");
 }
 
-export const invalidToken = (problem = "is not a token this server gave") =>
-  new CortexError("INVALID_PAGE_TOKEN", { field: "page_token", problem });
+const foreign = "is not a token this server gave";
+
+export const invalidToken = (problem = foreign, field = "page_token") =>
+  new CortexError("INVALID_PAGE_TOKEN", { field, problem });
 
 /** The position in a token, which has `length` parts; undefined for the empty token. */
-export function positionOf(token: string, query: Query, length: number): string[] | undefined {
+export function positionOf(
+  token: string,
+  query: Query,
+  length: number,
+  field?: string,
+): string[] | undefined {
   if (token === "") return undefined;
   const parts = decode(token);
   if (
@@ -26,9 +33,10 @@ export function positionOf(token: string, query: Query, length: number): string[
     parts.length !== length + 1 ||
     !parts.every((part) => typeof part === "string" && !control.test(part))
   )
-    throw invalidToken();
+    throw invalidToken(foreign, field);
   const [queryFingerprint, ...position] = parts as string[];
-  if (queryFingerprint !== fingerprint(query)) throw invalidToken("belongs to another query");
+  if (queryFingerprint !== fingerprint(query))
+    throw invalidToken("belongs to another query", field);
   return position;
 }
 

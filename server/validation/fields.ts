@@ -20,6 +20,7 @@ export const ttlSecondsMax = 3_155_760_000;
 export const amountCharsMax = 100;
 export const amountExponentMax = 400;
 export const limitMax = 1000;
+export const purgeEntriesMax = 10_000;
 export const batchEntriesMax = 1000;
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
@@ -134,16 +135,21 @@ export function revision(text: string, field = "if_revision"): string {
   throw new CortexError("INVALID_REVISION", { field, problem: "is not above 0", got: text });
 }
 
-export function limit(n: number | undefined, fallback: number): number {
-  if (n === undefined) return fallback;
-  if (n >= 1 && n <= limitMax) return n;
+const count = (n: number, field: string, max: number): number => {
+  if (n >= 1 && n <= max) return n;
   throw new CortexError("INVALID_LIMIT", {
-    field: "limit",
+    field,
     problem: "is out of range",
-    limit: `1 to ${limitMax}`,
+    limit: `1 to ${max}`,
     got: `${n}`,
   });
-}
+};
+
+export const limit = (n: number | undefined, fallback: number): number =>
+  n === undefined ? fallback : count(n, "limit", limitMax);
+
+/** How many entries a step of a purge deletes at most. */
+export const entriesMax = (n: number): number => count(n, "entries_max", purgeEntriesMax);
 
 export function offset(n: number | undefined, pageToken: string): number {
   if (n === undefined) return 0;

@@ -102,6 +102,11 @@ const cases: Record<string, Case> = {
     { namespace: ns, filter: { keyPrefix: "x-" } },
   ),
   purgeNamespace: writeCase(rpc.purgeNamespace, { namespace: "purged" }, { namespace: "other" }),
+  "step of purgeNamespace": writeCase(
+    rpc.purgeNamespace,
+    { namespace: ns, entriesMax: 2 },
+    { namespace: ns, entriesMax: 3 },
+  ),
   purgeAll: writeCase(rpc.purgeAll, {}, { dryRun: true }),
   "users create": writeCase(Users.method.create, { id: "new" }, { id: "new-too" }),
   "users upsert": writeCase(Users.method.upsert, { id: "u", profileJson: '{"p" :1}' }, { id: "u" }),

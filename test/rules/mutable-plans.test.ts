@@ -1,15 +1,21 @@
 // Checks that each frequent statement finds its rows by an index in a large namespace. The tests explain the
 // very statements that the handlers run.
-
+import type { DescMessage, DescMethodUnary, MessageShape } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { beforeAll, describe, expect, it } from "vitest";
-import { MutableStore, SortBy } from "../../gen/cortex/mutable/v1/mutable_pb.js";
+import {
+  MutableStore,
+  type PurgeAllResponse,
+  SortBy,
+} from "../../gen/cortex/mutable/v1/mutable_pb.js";
+import type { Call } from "../../server/grpc/call.js";
 import { mutableStore } from "../../server/mutable/service.js";
 import { sweepEntries } from "../../server/storage/entries/sweep.js";
 import { explainer, type Plan, scansWithoutFullKey } from "../support/plans.js";
+import { Raw } from "../support/raw.js";
 import { serve } from "../support/server.js";
 
-const s = serve({ sweepSeconds: 3600 });
+const s = serve({ sweepSeconds: 3600, allowPurgeAll: true });
 const { housekeeping, rpc } = explainer(s);
 const namespace = "big";
 const key = "store-0500:item-050";
@@ -75,6 +81,7 @@ beforeAll(async () => {
   await s.sql`
     insert into mutable_access (tenant, namespace, key, created_revision, count, accessed_at)
     select tenant, namespace, key, created_revision, 1, now() from mutable where namespace = ${namespace}`;
+  await s.sql`select setval('revision', 100_000)`;
   await s.sql`analyze`;
 }, 120_000);
 
@@ -165,6 +172,50 @@ describe("a list reads its own range of the key", () => {
         await rpc(mutableStore.handlers.purgeMany, method.purgeMany.input, { namespace, filter }),
       ),
     ).toEqual([expect.stringMatching(range)]);
+  });
+});
+
+describe("a step of a purge reads its own range of an index, and sorts only what it has found", () => {
+  const { purgeNamespace, purgeMany, purgeAll } = mutableStore.handlers;
+  const plan = async <I extends DescMessage, O extends DescMessage>(
+    handler: (request: MessageShape<I>, call: Call) => unknown,
+    rpcMethod: DescMethodUnary<I, O>,
+    request: object,
+  ) => {
+    const raw = new Raw(s.address);
+    const step = { ...request, entriesMax: 5, dryRun: true };
+    const { continueToken } = (await raw.call(
+      rpcMethod,
+      step as never,
+    )) as Partial<PurgeAllResponse>;
+    raw.close();
+    const begun = { revision: "0" }; // the row of a step's first statement
+    const nodes = await rpc(handler, rpcMethod.input, { ...step, continueToken } as never, [begun]);
+    for (const { Plans } of nodes.filter((node) => node["Node Type"] === "Sort"))
+      expect(Plans?.[0]?.["Node Type"]).toBe("CTE Scan");
+    return found(nodes);
+  };
+
+  it.each<[string, RegExp, () => Promise<string[]>]>([
+    [
+      "PurgeNamespace",
+      /^mutable_pkey .*namespace = .*key > .*key <= /,
+      () => plan(purgeNamespace, method.purgeNamespace, { namespace }),
+    ],
+    [
+      "PurgeMany",
+      /^mutable_by_user .*user_id = .*namespace = .*key > .*key <= /,
+      () => plan(purgeMany, method.purgeMany, { namespace, filter: { userId: "u7" } }),
+    ],
+    [
+      "PurgeAll",
+      /^mutable_pkey .*ROW\(namespace, key\) > .*ROW\(namespace, key\) <= /,
+      () => plan(purgeAll, method.purgeAll, {}),
+    ],
+  ])("%s", async (_, range, conditions) => {
+    const all = await conditions();
+    expect(all).toContainEqual(expect.stringMatching(range));
+    for (const condition of all) expect(condition).toMatch(/key\)? > /); // never from the beginning
   });
 });
 

@@ -184,7 +184,7 @@ describe("what a request names is declared in the proto", () => {
     [
       "key keys key_prefix id value_json metadata_json data_json profile_json patch_json",
       "amount query tags any_tags agent_id updated_by principal",
-      "request_id page_token confirmation_token",
+      "request_id page_token confirmation_token continue_token",
     ].flatMap((line) => line.split(" ")),
   );
 

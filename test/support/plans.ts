@@ -38,9 +38,12 @@ class Explained extends Error {
   }
 }
 
+/** Explains the first statement for which there is no row in `answers`. */
 const explaining =
-  (sql: Sql): Run =>
-  async (build) => {
+  (sql: Sql, answers: object[] = []): Run =>
+  async <T>(build: (sql: Sql) => Fragment) => {
+    const answer = answers.shift();
+    if (answer) return [answer] as T[];
     const [row] = await sql`explain (format json) ${build(sql) as Fragment}`;
     const nodes: Plan[] = [];
     const walk = (plan: Plan) => {
@@ -106,7 +109,7 @@ export function explainer(s: Served) {
       replies: new KeptReplies(0, never, { cannot: () => {}, did: () => {} }),
       locks: new KeyLocks(1000),
       bus: { publish: () => {}, publishAll: () => {}, listen: never } as unknown as Bus,
-      config: defaults,
+      config: { ...defaults, allowPurgeAll: true },
       language,
       wordForms: wordForms as WordForms,
       hasFormerRecords: false,
@@ -116,9 +119,12 @@ export function explainer(s: Served) {
     signal: new AbortController().signal,
   });
 
-  /** The plan of the first statement that `work` runs. */
-  async function plan(work: (run: Run) => unknown, on = sql): Promise<Plan[]> {
-    const run = explaining(on);
+  /** The plan of the first statement that `work` runs, but for those that `answers` answers. */
+  async function plan(
+    work: (run: Run) => unknown,
+    { on = sql, answers = [] as object[] } = {},
+  ): Promise<Plan[]> {
+    const run = explaining(on, answers);
     try {
       const result = work(run) as Promise<unknown> | AsyncGenerator;
       await ("next" in result ? result.next() : result);
@@ -131,12 +137,13 @@ export function explainer(s: Served) {
 
   return {
     /** The plan of the server's own statements, which use the tables of all tenants. */
-    housekeeping: (work: (run: Run) => unknown) => plan(work, s.sql),
+    housekeeping: (work: (run: Run) => unknown) => plan(work, { on: s.sql }),
     rpc: <I extends DescMessage>(
       handler: (request: MessageShape<I>, call: Call) => unknown,
       schema: I,
       request: MessageInitShape<I>,
-    ) => plan((run) => handler(create(schema, request), call(run))),
+      answers?: object[],
+    ) => plan((run) => handler(create(schema, request), call(run)), answers && { answers }),
   };
 }
 

@@ -52,16 +52,21 @@ const text = (value: string | undefined, field: string) =>
 export const isFiltered = ({ tenant, namespace, ...filters }: EntryFilter): boolean =>
   Object.values(filters).some((value) => value !== undefined);
 
-/** The condition on `m` of the entries that match. */
-export function matches(sql: Sql, filter: EntryFilter): Fragment {
-  const { keyPrefix, userId, updatedAfter, updatedBefore, updatedBy, principal } = filter;
-  const { lastAccessedBefore } = filter;
+/** The part of `matches` that an index answers, in the order of keys. */
+export function within(sql: Sql, { tenant, namespace, keyPrefix, userId }: EntryFilter): Fragment {
   const end = keyPrefix === undefined ? undefined : afterPrefix(keyPrefix);
   return sql`
-    m.tenant = ${filter.tenant} and m.namespace = ${filter.namespace} and ${live(sql)}
+    m.tenant = ${tenant} and m.namespace = ${namespace}
     ${keyPrefix === undefined ? sql`` : sql`and m.key >= ${keyPrefix}`}
     ${end === undefined ? sql`` : sql`and m.key < ${end}`}
-    ${userId === undefined ? sql`` : sql`and m.user_id = ${userId}`}
+    ${userId === undefined ? sql`` : sql`and m.user_id = ${userId}`}`;
+}
+
+/** The condition on `m` of the entries that match. */
+export function matches(sql: Sql, filter: EntryFilter): Fragment {
+  const { updatedAfter, updatedBefore, updatedBy, principal, lastAccessedBefore } = filter;
+  return sql`
+    ${within(sql, filter)} and ${live(sql)}
     ${updatedAfter ? sql`and m.updated_at > ${updatedAfter}` : sql``}
     ${updatedBefore ? sql`and m.updated_at < ${updatedBefore}` : sql``}
     ${updatedBy === undefined ? sql`` : sql`and m.agent_id = ${updatedBy}`}

@@ -150,7 +150,8 @@ export enum ErrorReason {
   INVALID_FILTER = 14,
 
   /**
-   * INVALID_ARGUMENT. The limit is not within 1 to 1000. Metadata: `field`, `limit`, `got`.
+   * INVALID_ARGUMENT. The limit is not within 1 to 1000, or the `entries_max` of a purge is not within 1 to
+   * 10000. Metadata: `field`, `limit`, `got`.
    *
    * @generated from enum value: ERROR_REASON_INVALID_LIMIT = 15;
    */
@@ -172,8 +173,8 @@ export enum ErrorReason {
   INVALID_SORT = 17,
 
   /**
-   * INVALID_ARGUMENT. The page token does not come from this service, or belongs to another query. Metadata:
-   * `field`, `problem`.
+   * INVALID_ARGUMENT. The page token, or the continue token of a purge, does not come from this service, or
+   * belongs to another query. Metadata: `field`, `problem`.
    *
    * @generated from enum value: ERROR_REASON_INVALID_PAGE_TOKEN = 18;
    */
