@@ -3,11 +3,19 @@
 // it reads only the end and the trailers.
 import { connect, type Socket } from "node:net";
 
-const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-const frameType = { data: 0, headers: 1, reset: 3, settings: 4, ping: 6, goaway: 7, window: 8 };
-const flag = { ack: 1, endStream: 1, endHeaders: 4 };
+export const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+export const frameType = {
+  data: 0,
+  headers: 1,
+  reset: 3,
+  settings: 4,
+  ping: 6,
+  goaway: 7,
+  window: 8,
+};
+export const flag = { ack: 1, endStream: 1, endHeaders: 4 };
 
-function frame(type: number, flags: number, stream: number, payload: Buffer): Buffer {
+export function frame(type: number, flags: number, stream: number, payload: Buffer): Buffer {
   const head = Buffer.alloc(9);
   head.writeUIntBE(payload.length, 0, 3);
   head[3] = type;
@@ -19,7 +27,7 @@ function frame(type: number, flags: number, stream: number, payload: Buffer): Bu
 const text = (value: string) => Buffer.concat([Buffer.from([value.length]), Buffer.from(value)]);
 
 /** HPACK headers without compression: each is sent literally and enters no dynamic table. */
-const headers = (authority: string, path: string, more: Record<string, string>) =>
+export const headers = (authority: string, path: string, more: Record<string, string>) =>
   Buffer.concat([
     Buffer.from([0x83, 0x86, 0x04]),
     text(path),

@@ -1,6 +1,7 @@
 // Measures how much abusive clients slow down others. 16 callers make unary calls (about 700/s): first alone,
-// then beside 2000 connections, 200 readers that read nothing, and 1000 calls/s with a deadline of 1 ms. The
-// two cases alternate, and the medians of their p99 are compared.
+// then beside 2000 connections, 200 readers that read nothing, and 1000 calls/s with a deadline of 1 ms; then
+// beside a caller that opens and resets calls as fast as it can. The cases alternate, and the medians of their
+// p99 are compared.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -14,6 +15,7 @@ import {
   MutableStore,
   UpdateRequestSchema,
 } from "../gen/cortex/mutable/v1/mutable_pb.js";
+import { Resetter } from "../test/support/resetter.js";
 import { Load } from "./load.js";
 import { median } from "./measure.js";
 
@@ -40,6 +42,8 @@ export async function storm(databaseUrl: string): Promise<void> {
       databaseUrl,
       "--stall-seconds",
       "600",
+      "--keep-out-seconds",
+      "5", // so that the flood of resets begins anew in each round
     ],
     { stdio: ["ignore", "pipe", "inherit"] },
   );
@@ -72,24 +76,29 @@ export async function storm(databaseUrl: string): Promise<void> {
     return took.toSorted((a, b) => a - b)[Math.floor(took.length * 0.99)] ?? Number.NaN;
   };
   await p99(); // warm-up
-  const [calm, stormy]: [number[], number[]] = [[], []];
-  for (let round = 0; round < rounds; round++) {
-    calm.push(await p99());
-    const stop = await startAbuse(address);
-    stormy.push(await p99());
-    await stop();
+  for (const [kind, name] of [
+    ["storm", `${connections} connections, ${readers} stalled readers and deadline storms`],
+    ["resets", "a flood of resets"],
+  ] as const) {
+    const [calm, stormy]: [number[], number[]] = [[], []];
+    for (let round = 0; round < rounds; round++) {
+      calm.push(await p99());
+      const stop = await startAbuse(address, kind);
+      stormy.push(await p99());
+      await stop();
+    }
+    console.log(
+      `unary p99 of ${callers} callers: alone ${median(calm).toFixed(1)} ms, beside ${name} ${median(stormy).toFixed(1)} ms, ratio ${(median(stormy) / median(calm)).toFixed(2)}`,
+    );
   }
-  console.log(
-    `unary p99 of ${callers} callers: alone ${median(calm).toFixed(1)} ms, beside ${connections} connections, ${readers} stalled readers and deadline storms ${median(stormy).toFixed(1)} ms, ratio ${(median(stormy) / median(calm)).toFixed(2)}`,
-  );
   for (const load of loads) load.close();
   server.kill("SIGTERM");
   await once(server, "exit");
 }
 
 /** Starts the abusive clients in another process. Returns a function that stops them. */
-async function startAbuse(address: string): Promise<() => Promise<void>> {
-  const child = spawn(process.execPath, ["--import", "tsx", import.meta.filename, address], {
+async function startAbuse(address: string, kind: "storm" | "resets"): Promise<() => Promise<void>> {
+  const child = spawn(process.execPath, ["--import", "tsx", import.meta.filename, kind, address], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   await once(child.stdout, "data");
@@ -142,4 +151,15 @@ async function abuse(address: string): Promise<void> {
   }
 }
 
-if (process.argv[1] === import.meta.filename) await abuse(process.argv[2] ?? "");
+/** Opens and resets calls, and connects again whenever it is cut. */
+async function resetFlood(address: string): Promise<void> {
+  console.log("ready");
+  for (;;) {
+    const caller = new Resetter(address);
+    if (await caller.isKept()) while (!caller.isClosed) await caller.openAndReset(100);
+  }
+}
+
+const [, script, kind, address = ""] = process.argv;
+if (script === import.meta.filename)
+  await (kind === "resets" ? resetFlood(address) : abuse(address));

@@ -86,6 +86,27 @@ export const limits = {
     parse: whole(1, 100_000),
     doc: "Calls that may be in flight on one connection; the caller holds further calls back.",
   }),
+  resetsMax: setting({
+    env: "CORTEX_RESETS_MAX",
+    default: 1000,
+    arg: "n",
+    parse: whole(1, 1000),
+    doc: "Calls of one connection that the caller may reset (cancel before they are answered) within ten seconds; one more closes the connection. Node's HTTP/2 allows no more than 1000.",
+  }),
+  resetsPerAddressMax: setting({
+    env: "CORTEX_RESETS_PER_ADDRESS_MAX",
+    default: 5000,
+    arg: "n",
+    parse: whole(0, 1_000_000),
+    doc: "The same for all connections of an address (of IPv6: of a /64 network); one more keeps the address out. Each worker counts for itself. 0 is no limit: for servers behind a proxy, where all callers have the same address.",
+  }),
+  keepOutSeconds: setting({
+    env: "CORTEX_KEEP_OUT_SECONDS",
+    default: 60,
+    arg: "seconds",
+    parse: seconds(0.1, 86400),
+    doc: "How long each worker refuses new connections of an address that has reset too many calls.",
+  }),
   stallSeconds: setting({
     env: "CORTEX_STALL_SECONDS",
     default: 60,

@@ -5,8 +5,9 @@ import { createServer, type Server as Listening, type Socket } from "node:net";
 import type { Server, ServerCredentials } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import { CortexError } from "../errors/reasons.js";
+import { ResetGuard, type ResetOptions } from "./reset-guard.js";
 
-interface ListenOptions {
+interface ListenOptions extends ResetOptions {
   listen: string;
   connectionsMax: number;
   stallSeconds: number;
@@ -45,6 +46,7 @@ interface Connected {
 export class Listener {
   readonly #connected = new Map<string, Connected>();
   readonly #listening: Listening;
+  readonly #resets: ResetGuard;
   #warned = Number.NEGATIVE_INFINITY;
   /** The sum for all connections. */
   #unsent = 0;
@@ -53,6 +55,7 @@ export class Listener {
     readonly options: ListenOptions,
     readonly log: Logger,
   ) {
+    this.#resets = new ResetGuard(options, log);
     this.#listening = createServer({ noDelay: true });
     this.#listening.maxConnections = options.connectionsMax;
     this.#listening.on("drop", () =>
@@ -71,7 +74,9 @@ export class Listener {
   /** Listens, and gives each connection to the server. Returns the port. */
   serve(server: Server, credentials: ServerCredentials): Promise<number> {
     const injector = server.createConnectionInjector(credentials);
+    this.#resets.guard(server);
     this.#listening.on("connection", (socket) => {
+      if (this.#resets.keepsOut(socket.remoteAddress)) return socket.destroy();
       const name = `${socket.remoteAddress}:${socket.remotePort}`; // the same text as getPeer() of a call
       const connected = { socket, unsent: 0, replies: 0, stall: undefined };
       this.#connected.set(name, connected);

@@ -1,6 +1,7 @@
 // Patches to the internals of the gRPC libraries; no other file changes them. Each is for a place where a
 // library alters or misreports what a caller sent, or what we serve, and offers no public way to change that.
-import { status as Code, Metadata } from "@grpc/grpc-js";
+import type { Http2Server, IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
+import { status as Code, Metadata, type Server } from "@grpc/grpc-js";
 import { BaseServerInterceptingCall } from "@grpc/grpc-js/build/src/server-interceptors.js";
 import type { ReflectionService } from "@grpc/reflection";
 import { CortexError } from "../errors/reasons.js";
@@ -56,6 +57,7 @@ prototype.handleTimeoutHeader = function (header) {
 // grpc-js takes in whatever a caller sends. Here the bytes are counted before; those of a refused call are
 // dropped.
 interface ReceivingCall {
+  checkCancelled(): boolean;
   metadata: Metadata;
   stream: { once(event: "close", listener: () => void): void };
   decoder: { write(data: Buffer): Buffer[] };
@@ -65,8 +67,9 @@ interface ReceivingCall {
 }
 const receiving = BaseServerInterceptingCall.prototype as unknown as {
   handleDataFrame(this: ReceivingCall, data: Buffer): void;
+  decompressAndMaybePush(this: ReceivingCall, message: object): void;
 };
-const { handleDataFrame } = receiving;
+const { handleDataFrame, decompressAndMaybePush } = receiving;
 receiving.handleDataFrame = function (data) {
   if (this.refused) return;
   if (!this.counted) {
@@ -80,6 +83,28 @@ receiving.handleDataFrame = function (data) {
   requestBytes.release(this.metadata);
   this.sendStatus(toStatus(refusal));
 };
+
+// A message is decoded once the packet that it came in is read to its end, unless the packet resets its call.
+receiving.decompressAndMaybePush = function (message) {
+  setImmediate(() => {
+    if (!this.checkCancelled()) decompressAndMaybePush.call(this, message);
+  });
+};
+
+export type StreamListener = (
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+  flags: number,
+  rawHeaders: string[],
+) => void;
+
+/** The HTTP/2 server of a connection injector, to which grpc-js gives no access. */
+export function http2ServerOf(server: Server): Http2Server {
+  const { http2Servers } = server as unknown as { http2Servers: Map<Http2Server, unknown> };
+  const [http2] = http2Servers.keys();
+  if (!http2) throw new Error("the server has no connection injector");
+  return http2;
+}
 
 interface ReflectionInsides {
   files: Record<string, object>;
