@@ -10,8 +10,8 @@ const sizes = {
   readBatches: 4, // two batches of entries and two of records
   writeBatches: 4,
   lockWaiting: 4,
-  large: 3,
-  commits: 4,
+  large: 2,
+  commits: 6,
   scans: 3,
   searches: 3,
   purges: 3,

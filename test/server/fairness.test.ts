@@ -37,3 +37,22 @@ it("writes of users that wait for their rows leave the reads of everybody alone,
   holder.release();
   await Promise.all(upserts);
 });
+
+it("small merges into large values hold up no other calls", async () => {
+  const merging = s.client({ tenantId: "merging", timeoutMs: 60_000 });
+  const other = s.client({ tenantId: "other" });
+  const keys = Array.from({ length: 12 }, (_, i) => `large-${i}`);
+  for (const key of keys) await merging.mutable.set("ns", key, { text: "x".repeat(900_000) });
+  const merges = keys.map((key, n) => merging.mutable.merge("ns", key, { n }));
+  const appends = s.client({ tenantId: "appending", timeoutMs: 60_000 });
+  await appends.mutable.set("ns", "list", Array(200_000).fill(1));
+  merges.push(appends.mutable.append("ns", "list", 2));
+  let done = 0;
+  for (const merge of merges) void merge.then(() => done++);
+  for (let i = 0; i < 20; i++) await other.mutable.set("ns", `small-${i}`, i, { timeoutMs: 2000 });
+  expect(done).toBeLessThan(keys.length);
+  const merged = await Promise.all(merges);
+  expect(merged.slice(0, 12).map(({ value }) => (value as { n: number }).n)).toEqual([
+    ...keys.keys(),
+  ]);
+});

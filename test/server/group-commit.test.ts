@@ -26,7 +26,7 @@ const never = new CallCancellation();
  * Makes a group commit whose statement divides 100 by the `divisor` of each call. `batches` lists the
  * divisors of each batch.
  */
-function divisions() {
+function divisions(waitingMax = 1000) {
   const batches: number[][] = [];
   const kind: Batchable<Call & { tenant: string }, number> = {
     async run(run, calls) {
@@ -44,8 +44,8 @@ function divisions() {
     conflictKeys: ({ conflictKeys = [], alone = false }) =>
       conflictKeys.map((name) => ({ name, batchable: !alone })),
   };
-  const groupCommit = new GroupCommit(kind, connections.pool, 1000);
-  const submit = (call: Call, cancellation: CallCancellation) =>
+  const groupCommit = new GroupCommit(kind, connections.pool, waitingMax);
+  const submit = (call: Call & { tenant?: string }, cancellation: CallCancellation) =>
     groupCommit.submit({ tenant: "", ...call }, cancellation);
   return { submit, batches };
 }
@@ -89,6 +89,43 @@ describe("calls that arrive together", () => {
     ]);
     expect(batches).toEqual([[1], [20], [2, 4], [5], [10]]);
   });
+});
+
+describe("tenants", () => {
+  it("take turns for the places in a batch: three calls are not behind 500 of another tenant", async () => {
+    const { submit, batches } = divisions();
+    const first = submit({ divisor: 1, conflictKeys: ["k"], seconds: 0.05 }, never);
+    await new Promise(setImmediate);
+    const many = Array.from({ length: 500 }, () => submit({ divisor: 2, tenant: "many" }, never));
+    const few = [4, 5, 10].map((divisor) => submit({ divisor, tenant: "few" }, never));
+    await Promise.all([first, ...many, ...few]);
+    const [, , ...later] = batches; // the first 500 calls may be in one batch when the others come
+    expect(batches.findIndex((batch) => batch.includes(10))).toBeLessThanOrEqual(2);
+    expect(later.flat().filter((divisor) => divisor === 2).length).toBeGreaterThan(200);
+  });
+
+  it("have queues of their own: who fills his is refused, others are not", async () => {
+    const { submit } = divisions(20);
+    const busy = submit({ divisor: 1, conflictKeys: ["k"], seconds: 0.2 }, never);
+    await new Promise(setImmediate);
+    const on = (tenant: string) =>
+      submit({ divisor: 2, tenant, conflictKeys: ["k"] }, never).catch((error) => error.reason);
+    const full = Array.from({ length: 21 }, () => on("full"));
+    const other = Array.from({ length: 20 }, () => on("other"));
+    const third = on("third");
+    expect(await Promise.all([busy, ...full])).toEqual([100, ...Array(20).fill(50), "OVERLOADED"]);
+    expect(await Promise.all(other)).toEqual(Array(20).fill(50));
+    expect(await third).toBe("OVERLOADED"); // of all together, twice as many may wait
+  });
+});
+
+it("a batch with one bad call is halved until that call is alone", async () => {
+  const { submit, batches } = divisions();
+  const outcomes = await Promise.allSettled(
+    Array.from({ length: 64 }, (_, i) => submit({ divisor: i === 37 ? 0 : 2 }, never)),
+  );
+  expect(outcomes.flatMap(({ status }, i) => (status === "rejected" ? [i] : []))).toEqual([37]);
+  expect(batches.length).toBeLessThan(20);
 });
 
 describe("a call that is given up", () => {

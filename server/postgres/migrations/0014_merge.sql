@@ -56,8 +56,14 @@ begin
 end
 $$;
 
-create or replace function json_merge_patch(target json, patch json) returns json language sql immutable strict parallel safe as $$
-  select case json_typeof(patch) when 'object' then
-    json_escapes_show(json_merge_object(json_escapes_hide(target::text)::json, json_escapes_hide(patch::text)::json))::json
-  else patch end
+create or replace function json_merge_patch(target json, patch json) returns json language plpgsql immutable strict parallel safe as $$
+declare
+  merged text;
+begin
+  if json_typeof(patch) <> 'object' then
+    return patch;
+  end if;
+  merged := json_merge_object(json_escapes_hide(target::text)::json, json_escapes_hide(patch::text)::json);
+  return json_escapes_show(merged)::json;
+end
 $$;

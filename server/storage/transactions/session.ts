@@ -31,8 +31,8 @@ import { addedBy, checkReplySize, rowOf, type StepResult, sizeOf, toReply } from
 import { SeenExpiry } from "./seen-expiry.js";
 import { stepName, type TransactionStep } from "./step.js";
 
-/** Whoever meets a lock that is held for less than this looks again soon enough without being woken. */
-const announcedMs = 4;
+/** Whoever meets a lock that is held for less than this looks again soon enough by itself. */
+const announcedMs = 50;
 
 type Failed = (error: CortexError, index: number) => CortexError;
 
