@@ -4,7 +4,7 @@ import base from "./vitest.config.js";
 
 export default mergeConfig(base, {
   test: {
-    testTimeout: 1_800_000,
+    testTimeout: 2_400_000,
     env: {
       MODEL_RUNS: "2000",
       CORPUS_TEXTS: "500",
@@ -15,6 +15,7 @@ export default mergeConfig(base, {
       LINEARIZABILITY_SEEDS: "20",
       SERVER_KILLS: "20",
       POSTGRES_KILLS: "10",
+      LIVENESS_SECONDS: "1800",
       TENANT_RUNS: "500",
       FUZZ_FRAMES: "100000",
       STORM_CONNECTIONS: "2000",

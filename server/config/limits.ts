@@ -7,7 +7,7 @@ export const limits = {
     default: 0,
     arg: "n",
     parse: whole(0, 1_000_000),
-    doc: "Calls a second that a tenant may make in each worker, in the long run; 0 is no limit.",
+    doc: "Calls a second that a tenant may make in each worker, in the long run: with N workers and servers, N times as many. 0 is no limit.",
   }),
   rateBurst: setting({
     env: "CORTEX_RATE_BURST",

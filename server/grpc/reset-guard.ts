@@ -77,7 +77,13 @@ export class ResetGuard {
     const startAll = () => {
       const calls = arrived;
       arrived = [];
-      for (const call of calls) if (!call[0].destroyed) start(...call);
+      for (const call of calls) {
+        const [stream] = call;
+        if (stream.destroyed) continue;
+        start(...call);
+        // A request without a message has ended by now, which grpc-js must learn.
+        if (stream.readableEnded) stream.emit("end");
+      }
     };
     http2.on("stream", (...call: Parameters<StreamListener>) => {
       const [stream] = call;

@@ -118,6 +118,7 @@ export class Bus {
     };
     this.#sql = connect(this.url, options, this.#sockets);
     await this.#ask((sql) => sql`listen ${sql(channel)}`);
+    this.#receive(everybody); // names may have been published while there was no connection
   }
 
   /** Asks the database. If there is no answer in time, the connection is opened anew. */

@@ -1,8 +1,5 @@
 // Postgres stops and starts again: meanwhile the server answers UNAVAILABLE, and afterwards it works again by
 // itself.
-import { execFileSync } from "node:child_process";
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { Cortex } from "../../client/index.js";
@@ -10,6 +7,7 @@ import { defaults } from "../../server/config/config.js";
 import { type Embedded, startEmbedded } from "../../server/embedded/cluster.js";
 import { type Running, start } from "../../server/start.js";
 import { temporaryDirectory } from "../support/directory.js";
+import { killPostgres } from "../support/kill-postgres.js";
 import { testLog } from "../support/server.js";
 
 let directory: string;
@@ -63,18 +61,7 @@ it("a killed embedded Postgres is started again, and nothing acknowledged is los
       );
       if (acknowledged > 100 && !killed) {
         killed = true;
-        const pid = Number.parseInt(
-          await readFile(join(directory, "postgres", "postmaster.pid"), "utf8"),
-          10,
-        );
-        for (const child of execFileSync("pgrep", ["-P", `${pid}`])
-          .toString()
-          .split("\n")
-          .filter(Boolean))
-          try {
-            process.kill(Number(child), "SIGKILL");
-          } catch {}
-        process.kill(pid, "SIGKILL");
+        await killPostgres(directory);
       }
     }
   });

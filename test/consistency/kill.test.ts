@@ -1,7 +1,6 @@
 // Kills the server or Postgres (kill -9) during increments and stores with request ids, alone and in
 // transactions. No acknowledged write is lost, no write is applied twice, and the writes of a transaction are
 // applied together.
-import { execFileSync } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
@@ -9,6 +8,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { Cortex } from "../../client/index.js";
 import { temporaryDirectory } from "../support/directory.js";
+import { killPostgres } from "../support/kill-postgres.js";
 import { type ServerProcess, spawnServer } from "../support/process.js";
 
 const serverKills = Number(process.env.SERVER_KILLS ?? 2);
@@ -45,7 +45,7 @@ afterAll(async () => {
 
 it.each([
   ["the server", serverKills, killServer],
-  ["Postgres", postgresKills, killPostgres],
+  ["Postgres", postgresKills, killAndAwaitPostgres],
 ] as const)(
   "kill -9 of %s, %i times: each counter and each record's versions are what was acknowledged",
   async (name, kills, kill) => {
@@ -119,18 +119,10 @@ async function killServer(): Promise<void> {
   await start();
 }
 
-/** Kills Postgres with its child processes, and waits until the server has started it again. */
-async function killPostgres(): Promise<void> {
+/** Kills Postgres, and waits until the server has started it again. */
+async function killAndAwaitPostgres(): Promise<void> {
   const file = join(temporary.path, "postgres", "postmaster.pid");
-  const pid = Number.parseInt(await readFile(file, "utf8"), 10);
-  const children = execFileSync("pgrep", ["-P", `${pid}`])
-    .toString()
-    .split("\n")
-    .filter(Boolean);
-  for (const child of [...children.map(Number), pid])
-    try {
-      process.kill(child, "SIGKILL");
-    } catch {} // the process has already ended
+  const pid = await killPostgres(temporary.path);
   for (let back = 0; back === 0 || back === pid; await pause(50))
     back = Number.parseInt(await readFile(file, "utf8").catch(() => `${pid}`), 10);
 }

@@ -5,6 +5,7 @@ import { pino } from "pino";
 import { describe, expect, it } from "vitest";
 import { MutableStore } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import type { Config } from "../../server/config/config.js";
+import { Session } from "../support/frames.js";
 import { Raw } from "../support/raw.js";
 import { Resetter } from "../support/resetter.js";
 import { serve } from "../support/server.js";
@@ -38,6 +39,14 @@ describe("a call that its packet resets", () => {
     caller.close();
     raw.close();
   });
+});
+
+it("a call that ends without a message is answered", async () => {
+  const session = new Session(s.address);
+  const path = `/${MutableStore.typeName}/${exists.name}`;
+  const reply = await session.send(path, {}, Buffer.alloc(0));
+  expect(reply.grpc).toBe(`${status.UNIMPLEMENTED}`);
+  session.close();
 });
 
 describe("a connection", () => {

@@ -6,15 +6,17 @@ import { serve } from "../support/server.js";
 
 const s = serve();
 const buses: Bus[] = [];
-const open = (url = s.databaseUrl) => {
+const never = new AbortController().signal;
+/** Opens a bus, and waits until it is connected, which wakes everybody who listens to it. */
+async function open(url = s.databaseUrl): Promise<Bus> {
   const bus = new Bus(url);
   buses.push(bus);
+  await bus.listen("anything").next(20_000, never);
   return bus;
-};
+}
 afterAll(() => Promise.all(buses.map((bus) => bus.close())));
-const never = new AbortController().signal;
 
-/** Publishes until the listener is woken: a bus connects in the background. */
+/** Publishes until the listener is woken. */
 async function wakes(
   publisher: Bus,
   listener: Bus,
@@ -32,7 +34,7 @@ async function wakes(
 
 describe("a name that is published", () => {
   it("wakes who listens to it in another process, and nobody else", async () => {
-    const [one, two] = [open(), open()];
+    const [one, two] = await Promise.all([open(), open()]);
     const other = two.listen("other");
     let woken = false;
     void other.next(60_000, never).then(() => {
@@ -46,7 +48,7 @@ describe("a name that is published", () => {
   });
 
   it("is not missed by who looked just before it came", async () => {
-    const [one, two] = [open(), open()];
+    const [one, two] = await Promise.all([open(), open()]);
     expect(await wakes(one, two, "ready")).toBe(true);
     const wakeUps = two.listen("k");
     const probe = two.listen("k");
@@ -59,7 +61,7 @@ describe("a name that is published", () => {
   });
 
   it("wakes everybody if there are more names than a notification holds", async () => {
-    const [one, two] = [open(), open()];
+    const [one, two] = await Promise.all([open(), open()]);
     const names = Array.from({ length: 2000 }, (_, i) => `name-${i}`);
     expect(await wakes(one, two, "none of these", () => one.publish(names))).toBe(true);
   });
@@ -68,17 +70,18 @@ describe("a name that is published", () => {
 describe("a bus whose connection is lost", () => {
   it("connects again: after its backend was ended, and after the connection has gone silent", async () => {
     const { proxy, url } = await proxyToPostgres(s.databaseUrl);
-    const [one, two] = [open(), open(url)];
+    const [one, two] = await Promise.all([open(), open(url)]);
     expect(await wakes(one, two, "a")).toBe(true);
     await s.sql`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'cortex-store bus' and datname = current_database()`;
-    expect(await wakes(one, two, "b")).toBe(true);
+    // The first time it may be the new connection that wakes.
+    for (const name of ["b", "c"]) expect(await wakes(one, two, name)).toBe(true);
     proxy.freeze();
-    expect(await wakes(one, two, "c")).toBe(true);
+    for (const name of ["d", "e"]) expect(await wakes(one, two, name)).toBe(true);
     proxy.close();
   });
 
   it("ends a wait with its call", async () => {
-    const wakeUps = open().listen("k");
+    const wakeUps = (await open()).listen("k");
     const reason = new Error("gone");
     await expect(wakeUps.next(20_000, AbortSignal.abort(reason))).rejects.toBe(reason);
   });

@@ -119,6 +119,22 @@ describe("calls that wait for locks of another server", () => {
   });
 });
 
+it("a write gets its turn beside another server that takes the lock again and again", async () => {
+  let isWritten = false;
+  const taking = [0, 1].map(async () => {
+    while (!isWritten) {
+      const holder = await begun(read(["taken"]));
+      await pause(30);
+      await holder.ask(commit);
+      holder.close();
+    }
+  });
+  await pause(100);
+  for (let i = 0; i < 3; i++) await storming.mutable.set("ns", "taken", i, { timeoutMs: 10_000 });
+  isWritten = true;
+  await Promise.all(taking);
+});
+
 it("a hundred writes that name a user who is locked hold up nobody else", async () => {
   await storming.users.create("leaving");
   const connection = await s.sql.reserve();
