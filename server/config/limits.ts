@@ -95,7 +95,7 @@ export const limits = {
   }),
   resetsPerAddressMax: setting({
     env: "CORTEX_RESETS_PER_ADDRESS_MAX",
-    default: 5000,
+    default: 3000,
     arg: "n",
     parse: whole(0, 1_000_000),
     doc: "The same for all connections of an address (of IPv6: of a /64 network); one more keeps the address out. Each worker counts for itself. 0 is no limit: for servers behind a proxy, where all callers have the same address.",
