@@ -48,6 +48,7 @@ export class DatabaseTransaction {
     } catch (error) {
       if (codeOf(error) !== "55P03") throw error; // lock_not_available
       await this.run((sql) => sql`rollback to before_lock`);
+      await this.run((sql) => sql`release before_lock`);
       return false;
     }
   }

@@ -144,6 +144,8 @@ export class GroupCommit<Item extends TenantItem, Reply> {
     this.#reserved = reserved;
     const weightMax = Math.min(Math.max(this.#waiting / 2, eagerSize), batchWeightMax);
     let weight = 0;
+    /** The tenants with a call that this batch has no room for: they come first in the next one. */
+    const first = new Set<Queue<Item, Reply>>();
     /** True if the call was taken, or has to wait; false if its tenant must save credit for it. */
     const pass = (queue: Queue<Item, Reply>, submission: Submission<Item, Reply>): boolean => {
       const { item } = submission;
@@ -154,7 +156,9 @@ export class GroupCommit<Item extends TenantItem, Reply> {
           this.#inFlight.has(name) || reserved.has(name) || (!batchable && taken.has(name)),
       );
       if (!isBlocked && added > queue.credit) return false;
-      const mustWait = isBlocked || (batch.length > 0 && weight + added > weightMax);
+      const lacksRoom = !isBlocked && batch.length > 0 && weight + added > weightMax;
+      if (lacksRoom) first.add(queue);
+      const mustWait = isBlocked || lacksRoom;
       for (const { name, batchable } of keys) (batchable && !mustWait ? taken : reserved).add(name);
       if (mustWait) return true;
       this.#leave(queue, submission);
@@ -176,6 +180,7 @@ export class GroupCommit<Item extends TenantItem, Reply> {
         while (isTaking && left.length > 0 && weight < weightMax) {
           isTaking = pass(queue, left.at(-1) as Submission<Item, Reply>);
           if (isTaking) left.pop();
+          if (first.has(queue)) return false;
         }
         if (left.length === 0) queue.credit = 0; // nothing that could be taken is left
         if (queue.waiting.size > 0) {

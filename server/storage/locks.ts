@@ -30,7 +30,7 @@ const patientFromMs = 16; // after so long a pause, an attempt may wait in the d
 export async function untilUnlocked<T extends object>(
   { server: { locks, bus }, db, signal }: Call,
   name: string,
-  attempt: (patient: boolean) => Promise<T | Locked>,
+  attempt: (patient: boolean, blockedBy?: string) => Promise<T | Locked>,
 ): Promise<T | Locked> {
   const owner = {};
   await locks.acquire(name, owner, signal);
@@ -39,7 +39,7 @@ export async function untilUnlocked<T extends object>(
     for (let ms = 1; ; ms = Math.min(ms * 2, pauseMsMax)) {
       let outcome = await attempt(false);
       if (isBlockedBy(name, outcome) && ms >= patientFromMs && db.canWaitForLock)
-        outcome = await attempt(true);
+        outcome = await attempt(true, name);
       if (!isBlockedBy(name, outcome)) return outcome;
       await wakeUps.next(ms * (0.5 + Math.random()), signal);
     }

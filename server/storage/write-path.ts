@@ -125,8 +125,8 @@ export class WriteKind<W extends Write, Row extends object, Result>
         return outcomes(writes, await run<Row>((sql) => statement(sql, writes, mode)));
       } catch (error) {
         const code = codeOf(error) ?? "";
-        // lock_not_available: it waited for a lock as long as it may.
-        if (code === "55P03" && mode.locking !== "held" && writes.length === 1)
+        // lock_not_available: it waited for a lock that is not one of those it tries, such as a table's.
+        if (code === "55P03" && mode.locking === "try" && writes.length === 1)
           return [{ lockedBy: writes[0]?.keys[0] as string }];
         if (!rivalCodes.has(code) || attempt >= attempts) throw error;
       }
@@ -147,8 +147,12 @@ export async function writeOnce<W extends Write, Row extends object, Result>(
   const overQuota = room && addsExactly ? quotaRefusal(room, adds) : undefined;
   const write: W = room && !addsExactly ? { ...given, room } : given;
   let isLarge = write.room !== undefined || write.weight > batchWeightMax;
-  const attempt = async (patient: boolean): Promise<Outcome<Result>> => {
-    if (patient) return kind.runOne(db.lockWaiting, write, "wait");
+  const attempt = async (patient: boolean, lockedBy = ""): Promise<Outcome<Result>> => {
+    if (patient)
+      return kind.runOne(db.lockWaiting, write, "wait").catch((error: unknown) => {
+        if (codeOf(error) === "55P03") return { lockedBy }; // it waited as long as it may
+        throw error;
+      });
     const outcome = isLarge ? "large" : await db.submit(kind, write);
     if (outcome !== "large") return outcome;
     isLarge = true;
@@ -175,7 +179,7 @@ export async function writeOnce<W extends Write, Row extends object, Result>(
 async function retryWhileLocked<Done extends object>(
   call: Call,
   { keys }: Write,
-  attempt: (patient: boolean) => Promise<Done | Locked>,
+  attempt: (patient: boolean, blockedBy?: string) => Promise<Done | Locked>,
 ): Promise<Done> {
   const { locks } = call.server;
   let names = keys;

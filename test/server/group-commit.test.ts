@@ -19,6 +19,7 @@ interface Call {
   conflictKeys?: string[];
   alone?: boolean;
   seconds?: number;
+  weight?: number;
 }
 const never = new CallCancellation();
 
@@ -40,7 +41,7 @@ function divisions(waitingMax = 1000) {
       return rows.map(({ quotient }) => quotient);
     },
     lane: "writes",
-    weight: () => 1,
+    weight: ({ weight = 1 }) => weight,
     conflictKeys: ({ conflictKeys = [], alone = false }) =>
       conflictKeys.map((name) => ({ name, batchable: !alone })),
   };
@@ -102,6 +103,18 @@ describe("tenants", () => {
     const [, , ...later] = batches; // the first 500 calls may be in one batch when the others come
     expect(batches.findIndex((batch) => batch.includes(10))).toBeLessThanOrEqual(2);
     expect(later.flat().filter((divisor) => divisor === 2).length).toBeGreaterThan(200);
+  });
+
+  it("get heavy calls done beside a tenant whose calls never end", async () => {
+    const { submit } = divisions();
+    let isDone = false;
+    const busy = Array.from({ length: 500 }, async () => {
+      while (!isDone) await submit({ divisor: 2, tenant: "busy" }, never);
+    });
+    for (const weight of [120, 128, 65])
+      expect(await submit({ divisor: 4, tenant: "heavy", weight }, never)).toBe(25);
+    isDone = true;
+    await Promise.all(busy);
   });
 
   it("have queues of their own: who fills his is refused, others are not", async () => {

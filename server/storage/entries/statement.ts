@@ -258,7 +258,7 @@ const refusal = (sql: Sql, { valueBytesMax, replyBytesMax, takesLong }: Limits):
     when op.user_id is not null and not op.user_held then
       case when (select u.id from users u where u.tenant = was.tenant and u.id = op.user_id) is null then 'USER_NOT_FOUND'
         else 'USER_LOCKED' end
-    when not was.present and was.blocked = 'space' and op.kind not in ('check', 'delete') then 'NAMESPACE_LOCKED'
+    when not was.present and was.blocked = 'space' and (was.atomic is not null or op.kind not in ('check', 'delete')) then 'NAMESPACE_LOCKED'
   end`;
 
 /** Selects which quota the only write of the statement exceeds; null if none. Adding nothing exceeds none. */
