@@ -1,6 +1,6 @@
 // Patches to the internals of the gRPC libraries; no other file changes them. Each is for a place where a
 // library alters or misreports what a caller sent, or what we serve, and offers no public way to change that.
-import type { Http2Server } from "node:http2";
+import type { Http2Server, IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import { status as Code, Metadata, type Server } from "@grpc/grpc-js";
 import { BaseServerInterceptingCall } from "@grpc/grpc-js/build/src/server-interceptors.js";
 import type { ReflectionService } from "@grpc/reflection";
@@ -90,6 +90,13 @@ receiving.decompressAndMaybePush = function (message) {
     if (!this.checkCancelled()) decompressAndMaybePush.call(this, message);
   });
 };
+
+export type StreamListener = (
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+  flags: number,
+  rawHeaders: string[],
+) => void;
 
 /** The HTTP/2 server of a connection injector, to which grpc-js gives no access. */
 export function http2ServerOf(server: Server): Http2Server {

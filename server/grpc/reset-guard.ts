@@ -5,7 +5,7 @@ import { constants, type ServerHttp2Session } from "node:http2";
 import { isIPv6 } from "node:net";
 import type { Server } from "@grpc/grpc-js";
 import type { Logger } from "pino";
-import { http2ServerOf } from "./patches.js";
+import { http2ServerOf, type StreamListener } from "./patches.js";
 
 export interface ResetOptions {
   resetsMax: number;
@@ -60,21 +60,40 @@ export class ResetGuard {
     return network !== undefined && performance.now() < network.keptOutUntil;
   }
 
-  /** Counts the resets on all connections of a server. */
+  /**
+   * Counts the resets on all connections of a server. Its calls start at the end of the turn of the event loop
+   * in which they arrive. Then the packet of a call is read to its end, and a call that it resets is dropped.
+   */
   guard(server: Server): void {
     const http2 = http2ServerOf(server);
+    const [start] = http2.listeners("stream") as [StreamListener];
+    http2.removeListener("stream", start);
     const connections = new WeakMap<object, Connection>();
     http2.on("session", (session) => {
       const { remoteAddress } = session.socket;
       connections.set(session, { session, address: remoteAddress, resets: new ResetCount() });
     });
-    http2.on("stream", (stream) => {
+    let arrived: Parameters<StreamListener>[] = [];
+    const startAll = () => {
+      const calls = arrived;
+      arrived = [];
+      for (const call of calls) {
+        const [stream] = call;
+        if (stream.destroyed) continue;
+        start(...call);
+        // Node has told the end of a request without a message before grpc-js listened.
+        if (stream.readableEnded) stream.emit("end");
+      }
+    };
+    http2.on("stream", (...call: Parameters<StreamListener>) => {
+      const [stream] = call;
       const connection = stream.session && connections.get(stream.session);
-      if (!connection) return;
+      stream.on("error", () => {}); // grpc-js listens only once the call starts
       stream.once("aborted", () => {
         // The streams of a connection that the server closes are aborted too.
-        if (!connection.session.destroyed) this.#count(connection);
+        if (connection && !connection.session.destroyed) this.#count(connection);
       });
+      if (arrived.push(call) === 1) setImmediate(startAll);
     });
   }
 
