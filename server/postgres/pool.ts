@@ -38,6 +38,8 @@ export class TenantPool {
   readonly #places: FairSemaphore;
   readonly #open = new Set<Open>();
   #makingRoom: NodeJS.Timeout | undefined;
+  /** The transaction that was ended last to make room. */
+  #victim: Open | undefined;
 
   constructor(
     readonly url: string,
@@ -94,7 +96,7 @@ export class TenantPool {
     giveWay?: () => void,
   ): Promise<DatabaseTransaction> {
     const scope = scopeText([tenant]);
-    if (!this.#places.isFree(scope)) this.#makeRoom();
+    if (giveWay && !this.#places.isFree(scope)) this.#makeRoom();
     const connection = await this.#acquire(scope, signal);
     let open: Open | undefined;
     const giveBack = (broken: boolean) => {
@@ -127,13 +129,15 @@ export class TenantPool {
    * tenant with the most, the one that has waited for its caller the longest.
    */
   #makeRoom(): void {
-    if (this.#makingRoom || this.#open.size === 0) return;
+    if (this.#makingRoom) return;
     this.#makingRoom = setTimeout(() => {
       this.#makingRoom = undefined;
       const waiting = [...this.#places.waiting].map((scope) => this.#places.heldBy(scope));
       if (waiting.length === 0) return;
+      this.#makeRoom(); // again, as long as somebody waits
+      if (this.#victim && this.#open.has(this.#victim)) return; // it has not given its connection back yet
       const heldMin = Math.min(...waiting) + 2;
-      const [victim] = [...this.#open]
+      [this.#victim] = [...this.#open]
         .filter(
           ({ transaction, scope }) =>
             transaction.idleMs > giveWayIdleMs && this.#places.heldBy(scope) >= heldMin,
@@ -143,8 +147,7 @@ export class TenantPool {
             this.#places.heldBy(b.scope) - this.#places.heldBy(a.scope) ||
             b.transaction.idleMs - a.transaction.idleMs,
         );
-      victim?.giveWay();
-      this.#makeRoom();
+      this.#victim?.giveWay();
     }, giveWayCheckMs).unref();
   }
 

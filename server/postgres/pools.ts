@@ -112,7 +112,7 @@ export class Pools {
       { leavesHalf },
     );
     const waiting = { ...indexPlans, lock_timeout: lockWaitMs };
-    this.lockWaiting = pool("lockWaiting", sizes.lockWaiting, waiting);
+    this.lockWaiting = pool("lockWaiting", sizes.lockWaiting, waiting, { leavesHalf });
     this.large = pool("large", sizes.large, batchParameters, { leavesHalf });
     // Postgres plans the deletes of foreign keys only once for each connection, perhaps while the tables are
     // small. The plan must not be a scan, which would stay when they have grown.

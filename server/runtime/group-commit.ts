@@ -114,7 +114,7 @@ export class GroupCommit<Item extends TenantItem, Reply> {
     this.#flushScheduled = true;
     setImmediate(() => {
       this.#flushScheduled = false;
-      this.#flush();
+      if (this.#batches < batchesMax) this.#flush(); // else the next batch that comes back does
     });
   }
 

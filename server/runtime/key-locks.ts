@@ -1,5 +1,5 @@
 // Keys that are locked for longer than one statement: by a transaction that is open on this server, or by a
-// call that waits in the database for a lock held elsewhere. A call that holds no lock yet waits for them
+// call that makes attempts for a lock held elsewhere. A call that holds no lock yet waits for them
 // here, in order and without a connection. A transaction that already holds locks waits in the database,
 // which finds deadlocks.
 import { overloaded } from "../postgres/fair-semaphore.js";

@@ -2,9 +2,7 @@
 // but wait for the transaction of who inserted first. So whoever creates a key or a record first takes two
 // advisory locks: that of its name, alone, and that of its space (a namespace or a type), shared. A transaction
 // that lets nobody else create anything in a space takes the space's lock alone.
-import { setTimeout as pause } from "node:timers/promises";
 import type { Fragment, Sql } from "../postgres/connection.js";
-import type { DatabaseTransaction } from "../postgres/transaction.js";
 
 /**
  * How a statement locks: `try` reports what is locked by others, `wait` waits for it, `held` is for
@@ -37,11 +35,15 @@ const spaceLock = (sql: Sql, kind: Kind, { tenant, space }: Name): Fragment =>
   lockOf(sql, kind === "entry" ? sql`'namespace'` : sql`'type'`, { tenant, space });
 
 /**
- * The lock of a queue before the space's lock. A list that has waited for long takes it alone: transactions
- * that come later and want to create something then wait behind it.
+ * The lock of the queue for a space. Transactions of several statements take it shared before they create
+ * something. One that has waited for the whole space for long takes it alone: later ones wait behind it.
  */
-const queueLock = (sql: Sql, { tenant, space }: Name): Fragment =>
-  lockOf(sql, sql`'queue'`, { tenant, space });
+const queueLock = (sql: Sql, kind: Kind, { tenant, space }: Name): Fragment =>
+  lockOf(sql, kind === "entry" ? sql`'namespace queue'` : sql`'type queue'`, { tenant, space });
+
+// The functions that wait return void, whose text is empty.
+const lockShared = (sql: Sql, kind: Kind, name: Name): Fragment =>
+  sql`pg_advisory_xact_lock_shared(${queueLock(sql, kind, name)})::text || pg_advisory_xact_lock_shared(${spaceLock(sql, kind, name)})::text`;
 
 interface Creation extends Name {
   /** True if there is no row: then the name is locked too. */
@@ -73,46 +75,41 @@ export function lockCreation(
       ? sql`case when not pg_try_advisory_xact_lock(${space}) then 'space' ${appeared} end`
       : sql`case when not pg_try_advisory_xact_lock_shared(${space}) then 'space'
           when ${isNew} and not pg_try_advisory_xact_lock(${own}) then 'name' ${appeared} end`;
-  // These functions return void, whose text is empty.
-  const shared = sql`pg_advisory_xact_lock_shared(${queueLock(sql, name)})::text || pg_advisory_xact_lock_shared(${space})::text`;
-  if (locking === "held") return sql`nullif(${shared}, '')`;
+  if (locking === "held") return sql`nullif(${lockShared(sql, kind, name)}, '')`;
   return many
     ? sql`case when pg_advisory_xact_lock(${space})::text <> '' then null ${appeared} end`
-    : sql`case when ${shared} <> '' then null when ${isNew} and pg_advisory_xact_lock(${own})::text <> '' then null ${appeared} end`;
+    : sql`case when pg_advisory_xact_lock_shared(${space})::text <> '' then null
+        when ${isNew} and pg_advisory_xact_lock(${own})::text <> '' then null ${appeared} end`;
 }
 
-const sliceMs = 50;
-const pauseMs = 10;
-const queueAfterMs = 2000;
+/** Locks a name for a transaction of several statements, after those who wait for the whole space. */
+export const lockName = (sql: Sql, kind: Kind, name: Name): Fragment =>
+  sql`${lockShared(sql, kind, name)} || pg_advisory_xact_lock(${nameLock(sql, kind, name)})::text`;
+
+/** A namespace or a type. */
+export interface Space {
+  tenant: string;
+  space: string;
+}
+
+const partsOf = (sql: Sql, { tenant, space }: Space): Name => ({
+  tenant: sql`${tenant}::text`,
+  space: sql`${space}::text`,
+});
 
 /**
- * Waits until nobody else creates anything in the space, and keeps it so until the transaction ends. Whoever
- * wants to create something would wait behind it. So it waits 50 ms at a time, and lets others pass in
- * between. After 2 s it lets only single statements pass: transactions that come later wait behind it.
+ * Waits until nobody else creates anything in the space. It takes the queue's lock too: who waits there must
+ * wait for this transaction, and not for its space alone, in which this transaction may create something.
  */
-export async function lockSpace(
-  transaction: DatabaseTransaction,
-  kind: Kind,
-  tenant: string,
-  space: string,
-): Promise<void> {
-  const parts = (sql: Sql): Name => ({ tenant: sql`${tenant}::text`, space: sql`${space}::text` });
-  const startedAt = performance.now();
-  const [tried] = await transaction.run<{ done: boolean }>(
-    (sql) => sql`select pg_try_advisory_xact_lock(${spaceLock(sql, kind, parts(sql))}) as done`,
-  );
-  if (tried?.done) return;
-  const wait = (sql: Sql) =>
-    sql`select pg_advisory_xact_lock(${spaceLock(sql, kind, parts(sql))})::text`;
-  for (let isQueued = false; !(await transaction.tryLock(wait, sliceMs)); ) {
-    await pause(pauseMs * (0.5 + Math.random()));
-    if (isQueued || performance.now() - startedAt < queueAfterMs) continue;
-    isQueued = true;
-    await transaction.run(
-      (sql) => sql`select pg_advisory_xact_lock(${queueLock(sql, parts(sql))})::text`,
-    );
-  }
+export function lockSpace(sql: Sql, kind: Kind, space: Space): Fragment {
+  const parts = partsOf(sql, space);
+  return sql`
+    select pg_advisory_xact_lock_shared(${queueLock(sql, kind, parts)})::text || pg_advisory_xact_lock(${spaceLock(sql, kind, parts)})::text`;
 }
+
+/** Waits for the queue's lock. */
+export const queueForSpace = (sql: Sql, kind: Kind, space: Space): Fragment =>
+  sql`select pg_advisory_xact_lock(${queueLock(sql, kind, partsOf(sql, space))})::text`;
 
 const requestLock = (sql: Sql, tenant: Fragment, id: Fragment): Fragment =>
   // The id is a digest, so nobody can look for one with the same hash.

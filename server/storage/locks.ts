@@ -20,26 +20,27 @@ const isBlockedBy = <T extends object>(name: string, outcome: T | Locked): boole
   isLocked(outcome) && outcome.lockedBy === name;
 
 const pauseMsMax = 250;
-const patientFromMs = 16; // after so long a pause, an attempt may wait in the database
+const waitFromMs = 16; // after so long a pause, an attempt may wait in the database
 
 /**
  * Makes attempts until one finds the lock free, or finds another lock in its way. Of all calls of this server
- * that wait for the lock, one makes attempts; the others wait in memory behind it. A `patient` attempt waits
- * in the database, for a moment only, so that the call gets its turn beside others who take the lock again and again.
+ * that wait for the lock, one makes attempts; the others wait in memory behind it. An attempt with a name to
+ * wait for waits in the database, for a moment only, so that the call gets its turn beside others who take
+ * the lock again and again.
  */
 export async function untilUnlocked<T extends object>(
   { server: { locks, bus }, db, signal }: Call,
   name: string,
-  attempt: (patient: boolean, blockedBy?: string) => Promise<T | Locked>,
+  attempt: (waitFor?: string) => Promise<T | Locked>,
 ): Promise<T | Locked> {
   const owner = {};
   await locks.acquire(name, owner, signal);
   const wakeUps = bus.listen(name);
   try {
     for (let ms = 1; ; ms = Math.min(ms * 2, pauseMsMax)) {
-      let outcome = await attempt(false);
-      if (isBlockedBy(name, outcome) && ms >= patientFromMs && db.canWaitForLock)
-        outcome = await attempt(true, name);
+      let outcome = await attempt();
+      if (isBlockedBy(name, outcome) && ms >= waitFromMs && db.canWaitForLock)
+        outcome = await attempt(name);
       if (!isBlockedBy(name, outcome)) return outcome;
       await wakeUps.next(ms * (0.5 + Math.random()), signal);
     }

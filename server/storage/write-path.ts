@@ -147,12 +147,15 @@ export async function writeOnce<W extends Write, Row extends object, Result>(
   const overQuota = room && addsExactly ? quotaRefusal(room, adds) : undefined;
   const write: W = room && !addsExactly ? { ...given, room } : given;
   let isLarge = write.room !== undefined || write.weight > batchWeightMax;
-  const attempt = async (patient: boolean, lockedBy = ""): Promise<Outcome<Result>> => {
-    if (patient)
+  const attempt = async (waitFor?: string): Promise<Outcome<Result>> => {
+    if (waitFor !== undefined) {
+      const locked = { lockedBy: waitFor };
+      if (isLarge) return locked; // it would hold a connection of lock waits for long
       return kind.runOne(db.lockWaiting, write, "wait").catch((error: unknown) => {
-        if (codeOf(error) === "55P03") return { lockedBy }; // it waited as long as it may
+        if (codeOf(error) === "55P03") return locked; // it has waited as long as it may
         throw error;
       });
+    }
     const outcome = isLarge ? "large" : await db.submit(kind, write);
     if (outcome !== "large") return outcome;
     isLarge = true;
@@ -179,7 +182,7 @@ export async function writeOnce<W extends Write, Row extends object, Result>(
 async function retryWhileLocked<Done extends object>(
   call: Call,
   { keys }: Write,
-  attempt: (patient: boolean, blockedBy?: string) => Promise<Done | Locked>,
+  attempt: (waitFor?: string) => Promise<Done | Locked>,
 ): Promise<Done> {
   const { locks } = call.server;
   let names = keys;
@@ -187,7 +190,7 @@ async function retryWhileLocked<Done extends object>(
     const written = locks.isOwned(names)
       ? await locks.waitUntilFree(names, call.signal)
       : undefined;
-    const outcome = await attempt(false).finally(() => written?.());
+    const outcome = await attempt().finally(() => written?.());
     if (!isLocked(outcome)) return outcome;
     names = [...keys, outcome.lockedBy];
     if (locks.isOwned(names)) continue;

@@ -3,7 +3,8 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { Cortex } from "../../client/index.js";
-import { RawTransaction } from "../support/raw.js";
+import { MutableStore } from "../../gen/cortex/mutable/v1/mutable_pb.js";
+import { Raw, RawTransaction } from "../support/raw.js";
 import { serve } from "../support/server.js";
 
 const s = serve({ transactionIdleSeconds: 20 });
@@ -62,9 +63,21 @@ async function otherWorks(): Promise<void> {
     ]);
 }
 
-/** How many backends wait for a lock in the database. */
+/** How many backends of this database wait for a lock. */
 const waiting = async () =>
-  (await s.sql`select distinct pid from pg_locks where not granted`).length;
+  (
+    await s.sql`
+      select from pg_stat_activity a
+      where a.datname = current_database() and exists (select from pg_locks l where l.pid = a.pid and not l.granted)`
+  ).length;
+
+/** How many advisory locks are held in this database. */
+const advisoryLocks = async () =>
+  (
+    await s.sql`
+      select from pg_locks l join pg_database d on d.oid = l.database
+      where l.locktype = 'advisory' and d.datname = current_database()`
+  ).length;
 
 describe("calls that wait for locks of another server", () => {
   it("to create 400 keys that a transaction there found absent: others go on, and they too once it ends", async () => {
@@ -133,6 +146,38 @@ it("a write gets its turn beside another server that takes the lock again and ag
   for (let i = 0; i < 3; i++) await storming.mutable.set("ns", "taken", i, { timeoutMs: 10_000 });
   isWritten = true;
   await Promise.all(taking);
+});
+
+it("a commit that relies on the absence of a key waits for who has listed the namespace", async () => {
+  const holder = await begun({ case: "list", value: { namespace: "relied", limit: 10 } });
+  const raw = new Raw(s.address);
+  const relying = raw.call(
+    MutableStore.method.commit,
+    {
+      preconditions: [
+        { namespace: "relied", key: "k", condition: { case: "exists", value: false } },
+      ],
+      operations: [set("elsewhere", "k")],
+    },
+    { "x-tenant-id": "storming" },
+  );
+  await pause(300);
+  expect(await storming.mutable.get("elsewhere", "k")).toBeNull();
+  await holder.ask(write(set("relied", "k")));
+  await holder.ask(commit);
+  expect(await relying).toMatchObject({ reason: "TRANSACTION_FAILED" });
+  raw.close();
+});
+
+it("a transaction that finds keys absent in a thousand namespaces is refused, and locks no more than it may", async () => {
+  const absent = (from: number): Message => ({
+    case: "read",
+    value: { keys: names("n", 500).map((name) => ({ namespace: `${name}-${from}`, key: "k" })) },
+  });
+  const reader = await begun(absent(1));
+  expect(await advisoryLocks()).toBeLessThanOrEqual(1024);
+  await expect(reader.ask(absent(2))).rejects.toMatchObject({ reason: "INVALID_TRANSACTION" });
+  await expect.poll(advisoryLocks).toBeLessThan(10);
 });
 
 it("a hundred writes that name a user who is locked hold up nobody else", async () => {
@@ -219,6 +264,16 @@ describe("a transaction that lists a namespace while others create keys there", 
       await storming.mutable.set("listed", key, 1, { timeoutMs: 1500 });
     await holder.ask(commit);
     expect(await listing).toHaveLength(21);
+  });
+
+  it("waits for the transaction that lists it, also if that one creates a key there later", async () => {
+    const lists = { case: "list" as const, value: { namespace: "two", limit: 10 } };
+    const holder = await begun(lists);
+    const listing = list("two");
+    await pause(2500); // by now the second one waits in the queue
+    await holder.ask(write(set("two", "late")));
+    await holder.ask(commit);
+    expect(await listing).toEqual(["late"]);
   });
 
   it("gets its turn beside transactions of which one is always open", async () => {

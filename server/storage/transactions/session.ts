@@ -7,7 +7,7 @@ import type { Call } from "../../grpc/call.js";
 import type { Run } from "../../postgres/connection.js";
 import type { DatabaseTransaction } from "../../postgres/transaction.js";
 import type { Amounts, Room } from "../../runtime/quotas.js";
-import { lockSpace } from "../creation.js";
+import { CreationLocks } from "../creation-locks.js";
 import { atomicWrite } from "../entries/atomic-write.js";
 import {
   columns,
@@ -25,8 +25,9 @@ import { transactionFailed } from "../entries/refusal.js";
 import { entryWrites } from "../entries/write.js";
 import { type IdempotencyKey, storedReply, toConflict } from "../idempotency.js";
 import { isLocked } from "../locks.js";
+import { typeLockName } from "../versions/name.js";
 import { PendingVersions } from "../versions/pending.js";
-import { LockedKeys } from "./key-locks.js";
+import { lockKeys } from "./key-locks.js";
 import { addedBy, checkReplySize, rowOf, type StepResult, sizeOf, toReply } from "./result.js";
 import { SeenExpiry } from "./seen-expiry.js";
 import { stepName, type TransactionStep } from "./step.js";
@@ -46,7 +47,7 @@ export class Session {
   readonly #names = new Set<string>();
   /** The keys whose rows it has locked. */
   readonly #locked = new Set<string>();
-  readonly #keys = new LockedKeys();
+  readonly #creations = new CreationLocks();
   /** About the bytes of its results: the reply to its commit holds all of them. */
   #bytes = 0;
   #transaction: DatabaseTransaction | undefined;
@@ -76,7 +77,8 @@ export class Session {
     const { tenant, namespace } = filter;
     const { config } = this.#call.server;
     const run = await this.#begun([listLockName(tenant, namespace)]);
-    await lockSpace(this.#transaction as DatabaseTransaction, "entry", tenant, namespace);
+    const space = { tenant, space: namespace };
+    await this.#creations.lockSpace(this.#transaction as DatabaseTransaction, "entry", space);
     this.#own([namespaceName(tenant, namespace)]);
     const found = await run<EntryKey & { bytes: number }>(
       (sql) => sql`
@@ -167,13 +169,15 @@ export class Session {
     const stores = steps.flatMap((step, index) => (step.kind === "store" ? [{ step, index }] : []));
     if (stores.length === 0) return;
     const versions = stores.map(({ step }) => step);
-    await this.#begun(versions.map(stepName));
+    const run = await this.#begun(versions.map(stepName));
     const bytes = versions.reduce((sum, { adds }) => sum + adds.bytes, 0);
     const adds = { keys: 0, bytes, versions: versions.length };
     await this.#call.server.quotas.check(this.#call.caller.tenant, adds, this.#added);
     this.#add(adds);
     const transaction = this.#transaction as DatabaseTransaction;
-    const stored = await this.#versions.add(transaction, versions, (reason, i) =>
+    const types = await this.#versions.lock(transaction, this.#creations, versions);
+    this.#own(types.map(({ tenant, space }) => typeLockName(tenant, space)));
+    const stored = await this.#versions.add(run, versions, (reason, i) =>
       failed(reason, stores[i]?.index ?? 0),
     );
     stored.forEach((result, i) => {
@@ -239,7 +243,13 @@ export class Session {
     const run = await this.#begun(names);
     if (names.length === 0) return work(run);
     const sorted = names.map((name) => fresh.get(name) as EntryKey);
-    await this.#keys.lock(this.#transaction as DatabaseTransaction, sorted);
+    const namespaces = await this.#creations.lock(this.#transaction as DatabaseTransaction, {
+      kind: "entry",
+      rows: sorted,
+      spaceOf: ({ tenant, namespace }) => ({ tenant, space: namespace }),
+      lockRows: (keys, locksNames) => lockKeys(run, keys, locksNames),
+    });
+    this.#own(namespaces.map(({ tenant, space }) => namespaceName(tenant, space)));
     for (const name of names) this.#locked.add(name);
     return work(run);
   }

@@ -3,7 +3,8 @@
 import { CortexError } from "../../errors/reasons.js";
 import type { Run } from "../../postgres/connection.js";
 import type { DatabaseTransaction } from "../../postgres/transaction.js";
-import { lockCreation, lockSpace, namesMax } from "../creation.js";
+import { lockName, type Space } from "../creation.js";
+import type { CreationLocks } from "../creation-locks.js";
 import { toConflict } from "../idempotency.js";
 import type { NewVersion } from "./new-version.js";
 import { firstKept } from "./statement.js";
@@ -25,20 +26,40 @@ export class PendingVersions {
   readonly #pending: { version: NewVersion; result: Stored }[] = [];
   /** The states of the records as the transaction leaves them, by lock name. */
   readonly #states = new Map<string, State>();
-  /** How many names of records that do not exist it has locked. */
-  #names = 0;
 
   /**
-   * Locks the records, so that nobody else stores in them, and checks the versions. `refused` makes the error
-   * of a version that is refused.
+   * Locks the records that are not locked yet, so that nobody else stores in them, and reads their states. Gives
+   * the types that it has locked alone.
    */
-  async add(
+  async lock(
     transaction: DatabaseTransaction,
+    creations: CreationLocks,
+    versions: NewVersion[],
+  ): Promise<Space[]> {
+    const fresh = new Map(versions.map((version) => [nameOf(version), version]));
+    for (const name of this.#states.keys()) fresh.delete(name);
+    if (fresh.size === 0) return [];
+    const names = [...fresh.keys()].sort(); // in the order in which everybody locks
+    return creations.lock(transaction, {
+      kind: "record",
+      rows: names.map((name) => fresh.get(name) as NewVersion),
+      spaceOf: ({ tenant, type }) => ({ tenant, space: type }),
+      lockRows: async (records, locksNames) => {
+        const states = await lockRecords(transaction.run, records, locksNames);
+        for (const [i, record] of records.entries())
+          this.#states.set(nameOf(record), states[i] as State);
+        return records.filter((_, i) => states[i]?.version === 0);
+      },
+    });
+  }
+
+  /** Checks versions of locked records. `refused` makes the error of a version that is refused. */
+  async add(
+    run: Run,
     versions: NewVersion[],
     refused: (reason: CortexError, index: number) => CortexError,
   ): Promise<Stored[]> {
-    await this.#lock(transaction, versions);
-    const users = await knownUsers(transaction.run, versions);
+    const users = await knownUsers(run, versions);
     return versions.map((version, i) => {
       const before = this.#states.get(nameOf(version)) as State;
       const { ifVersion, userId, metadata } = version;
@@ -59,30 +80,6 @@ export class PendingVersions {
       this.#pending.push({ version: { ...version, ifVersion: before.version }, result });
       return result;
     });
-  }
-
-  /** Locks the records that are not locked yet, and reads their states. */
-  async #lock(transaction: DatabaseTransaction, versions: NewVersion[]): Promise<void> {
-    const { run } = transaction;
-    const fresh = new Map(versions.map((version) => [nameOf(version), version]));
-    for (const name of this.#states.keys()) fresh.delete(name);
-    if (fresh.size === 0) return;
-    const names = [...fresh.keys()].sort(); // in the order in which everybody locks
-    const many = this.#names + fresh.size > namesMax;
-    const read = async (names: string[], locksNames: boolean) => {
-      const records = names.map((name) => fresh.get(name) as NewVersion);
-      for (const [i, state] of (await lockRecords(run, records, locksNames)).entries())
-        this.#states.set(names[i] as string, state);
-    };
-    await read(names, !many);
-    const absent = names.filter((name) => this.#states.get(name)?.version === 0);
-    if (absent.length === 0) return;
-    if (many) {
-      const types = new Map(absent.map((name) => [fresh.get(name)?.type ?? "", fresh.get(name)]));
-      for (const [type, version] of [...types].sort(([a], [b]) => (a < b ? -1 : 1)))
-        await lockSpace(transaction, "record", version?.tenant ?? "", type);
-    } else this.#names += absent.length;
-    await read(absent, false); // somebody may have created one before its name was locked
   }
 
   /** Stores the versions, in rounds of distinct records, and completes the results. */
@@ -111,17 +108,11 @@ export class PendingVersions {
  */
 function lockRecords(run: Run, records: NewVersion[], locksNames: boolean): Promise<State[]> {
   return run<State>((sql) => {
-    const name = {
-      tenant: sql`asked.tenant`,
-      space: sql`asked.type`,
-      name: sql`asked.id`,
-      isNew: sql`true`,
-      many: false,
-    };
+    const name = { tenant: sql`asked.tenant`, space: sql`asked.type`, name: sql`asked.id` };
     return sql`
       select coalesce(h.version, 0) as version, coalesce(h.first_version, 1) as first_version, h.user_id, coalesce(h.metadata, '{}') as metadata,
         h.first_created_at,
-        case when h.version is null then ${locksNames ? lockCreation(sql, "record", name, "wait") : sql`null`} end as blocked
+        case when h.version is null then ${locksNames ? lockName(sql, "record", name) : sql`null`} end as locked
       from unnest(
         ${records.map((v) => v.tenant)}::text[], ${records.map((v) => v.type)}::text[], ${records.map((v) => v.id)}::text[]
       ) with ordinality as asked (tenant, type, id, number)

@@ -412,7 +412,8 @@ export enum ErrorReason {
   INVALID_OPERATIONS = 48,
 
   /**
-   * FAILED_PRECONDITION. A message of a transaction came out of order. The transaction was rolled back.
+   * FAILED_PRECONDITION. A message of a transaction came out of order, or the transaction locks too many
+   * namespaces and types. The transaction was rolled back.
    * Metadata: `problem`.
    *
    * @generated from enum value: ERROR_REASON_INVALID_TRANSACTION = 49;

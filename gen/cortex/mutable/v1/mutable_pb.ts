@@ -2597,9 +2597,12 @@ export const MutableStore: GenService<{
    * - What it decides by is live: if an entry that it has read or listed expires before the commit, the commit
    *   fails with CONFLICT.
    * - Deadlocks are found: one of the transactions fails with CONFLICT. It has changed nothing; begin it
-   *   again.
+   *   again. So does a transaction that waits for its caller, if another tenant needs its connection.
+   * - It locks what is absent: at most 256 keys and records by their names; of more, whole namespaces and types,
+   *   in which nobody else then creates anything. More than about 500 namespaces and types are refused.
    *
-   * Fails with INVALID_TRANSACTION (a message out of order), TRANSACTION_TIMEOUT, TRANSACTION_FAILED (a
+   * Fails with INVALID_TRANSACTION (a message out of order, or too many namespaces and types locked),
+   * TRANSACTION_TIMEOUT, TRANSACTION_FAILED (a
    * write, as in Commit), CONFLICT, INVALID_OPERATIONS, INVALID_NAMESPACE, INVALID_KEY, INVALID_FILTER,
    * INVALID_LIMIT, INVALID_REQUEST_ID, REPLY_TOO_LARGE. Safe to repeat with `request_id`.
    *
