@@ -29,10 +29,16 @@ import { services } from "./services.js";
 import { sweepAudit } from "./storage/audit/sweep.js";
 import { sweepEntries } from "./storage/entries/sweep.js";
 import { deleteOldReplies } from "./storage/idempotency.js";
+import { firstCount } from "./storage/usage/first-count.js";
+import { measure, measureRows } from "./storage/usage/measure.js";
+import { foldUsage } from "./storage/usage/usage.js";
 import { rewriteRecords } from "./storage/versions/rewrite.js";
 import { sweepVersions } from "./storage/versions/sweep.js";
 
 const recordsMigration = "0010_records.background.sql";
+const usageMigration = "0017_usage_count.background.sql";
+const foldMs = 1000;
+const foldWork = "fold what was counted";
 const flushMsMax = 5000;
 const sweepWork = "delete what has expired";
 
@@ -104,7 +110,7 @@ async function open(
     rateLimiter: new RateLimiter(config.ratePerSecond, config.rateBurst || config.ratePerSecond),
     quotas: new Quotas(
       { keys: config.quotaKeys, bytes: config.quotaBytes, versions: config.quotaVersions },
-      housekeeping,
+      (tenants) => (context.usageIsKnown ? measure : measureRows)(housekeeping, tenants),
     ),
     replies: new KeptReplies(config.replyBytes, housekeeping, monitor),
     pools,
@@ -116,18 +122,28 @@ async function open(
     language,
     wordForms: new WordForms(language),
     hasFormerRecords: prepared.background.includes(recordsMigration),
+    usageIsKnown: !prepared.background.includes(usageMigration),
     log,
     inFlight: new InFlight(),
     monitor,
   };
-  const coded = {
-    file: recordsMigration,
-    rewrite: rewriteRecords(language),
-    applied: () => {
-      context.hasFormerRecords = false;
+  const coded = [
+    {
+      file: recordsMigration,
+      rewrite: rewriteRecords(language),
+      applied: () => {
+        context.hasFormerRecords = false;
+      },
     },
-  };
-  const migrations = migrateInBackground(databaseUrl, prepared.background, [coded], log, monitor);
+    {
+      file: usageMigration,
+      rewrite: firstCount(),
+      applied: () => {
+        context.usageIsKnown = true;
+      },
+    },
+  ];
+  const migrations = migrateInBackground(databaseUrl, prepared.background, coded, log, monitor);
   cleanups.push(() => migrations.stop());
   const interceptors = auth ? [authInterceptor(auth, logRefused(config, log))] : [];
   const { server, setHealth } = createServer(services, context, interceptors);
@@ -135,14 +151,19 @@ async function open(
   const port = await listener.serve(server, credentials);
   setHealth("SERVING");
   health = setHealth;
-  const sweeping = every(config.sweepSeconds * 1000, async (signal) => {
-    try {
-      await sweep(pools.housekeeping.run([], signal), config, log);
-      monitor.did(sweepWork);
-    } catch (error) {
-      if (!signal.aborted) monitor.cannot(sweepWork, error);
-    }
-  });
+  const housekeep = (name: string, ms: number, work: (run: Run) => Promise<void>) =>
+    every(ms, async (signal) => {
+      try {
+        await work(pools.housekeeping.run([], signal));
+        monitor.did(name);
+      } catch (error) {
+        if (!signal.aborted) monitor.cannot(name, error);
+      }
+    });
+  const sweeping = housekeep(sweepWork, config.sweepSeconds * 1000, (run) =>
+    sweep(run, config, log),
+  );
+  const folding = housekeep(foldWork, foldMs, foldUsage);
 
   return {
     address: config.listen.replace(/:\d+$/, `:${port}`),
@@ -155,6 +176,7 @@ async function open(
       auth?.stop();
       stopTransport();
       await sweeping.stop();
+      await folding.stop();
       await migrations.stop();
       await within(flushMsMax, context.access.flush()); // the database may be silent
       await monitor.close();

@@ -96,6 +96,8 @@ export interface SharedState {
   wordForms: WordForms;
   /** True while the background migration 0010 rewrites what records are found by. */
   hasFormerRecords: boolean;
+  /** False while the background migration 0017 counts what was stored before: then rows must be counted. */
+  usageIsKnown: boolean;
 }
 
 export interface ServerContext extends SharedState {

@@ -15,8 +15,10 @@ import {
   type Window,
 } from "../storage/keyset.js";
 import { pageToken, positionOf } from "../storage/page-token.js";
+import { recordsOf } from "../storage/usage/usage.js";
 import {
   filtersMetadata,
+  filtersOnlyTypes,
   matches,
   parseFilter,
   type RecordFilter,
@@ -46,12 +48,14 @@ export async function* list(request: ListRequest, { caller, db, server }: Call) 
   const skip = check.offset(request.offset, request.pageToken);
   const after = positionOf(request.pageToken, query, 3);
   checkPosition(sort, after);
+  const { hasFormerRecords } = server;
+  const countsBySum = server.usageIsKnown && filtersOnlyTypes(filter);
   const messages = pages<Row>({
     limit,
     skip,
     after,
     counting: request.total ?? true,
-    fetch: (window) => fetchPage(db.scans, filter, server.hasFormerRecords, sort, window),
+    fetch: (window) => fetchPage(db.scans, { filter, hasFormerRecords, sort, window, countsBySum }),
     positionOf: ({ position, type, id }) => [position, type, id],
   });
   for await (const { rows, hasMore, after, total } of messages) {
@@ -67,13 +71,21 @@ export async function* list(request: ListRequest, { caller, db, server }: Call) 
   }
 }
 
+interface Page {
+  filter: RecordFilter;
+  hasFormerRecords: boolean;
+  sort: Sort;
+  window: Window;
+  /** True if the total is known without counting the records. */
+  countsBySum: boolean;
+}
+
 function fetchPage(
   run: Run,
-  filter: RecordFilter,
-  hasFormerRecords: boolean,
-  { by, descending }: Sort,
-  { after, skip, limit, counting }: Window,
+  { filter, hasFormerRecords, sort, window, countsBySum }: Page,
 ): Promise<Row[]> {
+  const { by, descending } = sort;
+  const { after, skip, limit, counting } = window;
   const [position = "", type = "", id = ""] = after ?? [];
   return run<Row>((sql) => {
     const direction = descending ? sql`desc` : sql`asc`;
@@ -88,6 +100,8 @@ function fetchPage(
     const matching = matchFirst
       ? sql`matched h where true`
       : sql`immutable h where ${matches(sql, filter, hasFormerRecords)}`;
+    const total = () =>
+      countsBySum ? recordsOf(sql, filter) : sql`(select count(*) from ${matching})`;
     return sql`
       with matched as materialized (
         select h.tenant, h.type, h.id, h.version, h.first_version, h.first_created_at, h.created_at
@@ -104,7 +118,7 @@ function fetchPage(
       ), v as (${byteWindow(sql, pageBytesMax)})
       select counted.total, v.found, v.type, v.id, v.position, v.first_version, v.first_created_at, ${columns(sql)}
       from (
-        select ${counting ? sql`(select count(*) from ${matching})` : sql`null::bigint`} as total
+        select ${counting ? total() : sql`null::bigint`} as total
       ) as counted left join v on true
       order by v.place`;
   });

@@ -8,7 +8,7 @@ import {
   toRecord,
   wireSize,
 } from "../storage/entries/entry.js";
-import { type EntryFilter, matches, parseFilter } from "../storage/entries/filter.js";
+import { type EntryFilter, isFiltered, matches, parseFilter } from "../storage/entries/filter.js";
 import {
   byTime,
   byteWindow,
@@ -23,6 +23,7 @@ import {
   type Window,
 } from "../storage/keyset.js";
 import { pageToken, positionOf } from "../storage/page-token.js";
+import { entriesIn } from "../storage/usage/usage.js";
 import * as check from "../validation/fields.js";
 
 const pageBytesMax = 1024 * 1024;
@@ -40,12 +41,13 @@ export async function* list(request: ListRequest, { caller, db, server }: Call) 
   const after = positionOf(request.pageToken, query, 2);
   checkPosition(sort, after);
   await server.access.settle(filter.tenant, filter.namespace);
+  const countsBySum = server.usageIsKnown && !isFiltered(filter);
   const messages = pages<Row>({
     limit,
     skip,
     after,
     counting: request.total ?? true,
-    fetch: (window) => fetchPage(db.scans, filter, sort, window),
+    fetch: (window) => fetchPage(db.scans, { filter, sort, window, countsBySum }),
     positionOf: ({ position, key }) => [position, key],
   });
   for await (const { rows, hasMore, after, total } of messages)
@@ -57,12 +59,17 @@ export async function* list(request: ListRequest, { caller, db, server }: Call) 
     };
 }
 
-function fetchPage(
-  run: Run,
-  filter: EntryFilter,
-  { by, descending }: Sort,
-  { after, skip, limit, counting }: Window,
-): Promise<Row[]> {
+interface Page {
+  filter: EntryFilter;
+  sort: Sort;
+  window: Window;
+  /** True if the total is known without counting the entries. */
+  countsBySum: boolean;
+}
+
+function fetchPage(run: Run, { filter, sort, window, countsBySum }: Page): Promise<Row[]> {
+  const { by, descending } = sort;
+  const { after, skip, limit, counting } = window;
   const [position = "", key = ""] = after ?? [];
   return run<Row>((sql) => {
     const direction = descending ? sql`desc` : sql`asc`;
@@ -73,6 +80,10 @@ function fetchPage(
     const following = by
       ? sql`and (${by.column(sql)}, m.key) ${beyond} (${by.bound(sql, Number(position))}, ${key})`
       : sql`and m.key ${beyond} ${key}`;
+    const total = () =>
+      countsBySum
+        ? entriesIn(sql, filter)
+        : sql`(select count(*) from mutable m where ${matches(sql, filter)})`;
     return sql`
       with page as (
         select m.*, ${by ? by.position(sql) : sql`0::bigint`} as position, ${sizedRow(sql, wireSize(sql))}
@@ -83,7 +94,7 @@ function fetchPage(
       ), m as (${byteWindow(sql, pageBytesMax)})
       select counted.total, m.found, m.position, ${columns(sql)}
       from (
-        select ${counting ? sql`(select count(*) from mutable m where ${matches(sql, filter)})` : sql`null::bigint`} as total
+        select ${counting ? total() : sql`null::bigint`} as total
       ) as counted left join m on true ${joinAccess(sql)}
       order by m.place`;
   });

@@ -1,12 +1,10 @@
-// Limits how much a tenant may store. While a tenant writes, its rows are measured every ten seconds, and the
-// writes of this process since then are added. Near a limit, the rows are measured before each write. A write
-// of entries then runs in a statement of its own, which checks the quota itself. So a quota is exact for a
-// tenant that makes one write after the other. Calls in flight when a limit is reached can exceed it.
+// Limits how much a tenant may store, over all servers. While a tenant writes, it is measured every second, and
+// what this process has written since then is added. Near a limit, it is measured before each write. A write of
+// entries then runs in a statement of its own, which checks the quota itself. So a quota is exact for a tenant
+// that makes one write after the other. Calls in flight when a limit is reached can exceed it.
 import { CortexError } from "../errors/reasons.js";
-import type { Run } from "../postgres/connection.js";
-import { reservedTypePrefix } from "../validation/fields.js";
 
-const ageMsMax = 10_000;
+const ageMsMax = 1000;
 
 /** Amounts of a tenant: keys, versions, and the bytes of values, data, metadata and profiles. */
 export interface Amounts {
@@ -55,16 +53,24 @@ interface Usage {
 const near = { keys: 1000, bytes: 16 * 1024 * 1024, versions: 1000 }; // as much as a few statements may add
 const tenantsMax = 10_000;
 
+/** The tenants of the next measurement. */
+interface Measurement {
+  tenants: Set<string>;
+  done: Promise<void>;
+}
+
 export class Quotas {
   readonly #usages = new Map<string, Usage>();
-  readonly #measuring = new Map<string, Promise<Usage>>();
+  #next: Measurement | undefined;
+  /** Ends with the measurement on its way. */
+  #running: Promise<void> = Promise.resolve();
   readonly #on: boolean;
 
   constructor(
     /** 0 is no limit. */
     readonly limits: Amounts,
-    /** Runs the measurements, apart from the statements of calls. */
-    readonly run: Run,
+    /** Measures tenants, in one statement. */
+    readonly measure: (tenants: string[]) => Promise<Amounts[]>,
   ) {
     this.#on = kinds.some((kind) => limits[kind] > 0);
   }
@@ -76,9 +82,10 @@ export class Quotas {
   async room(tenant: string, adds: Amounts): Promise<Room | undefined> {
     if (!this.#on || kinds.every((kind) => adds[kind] === 0)) return undefined;
     let usage = this.#usages.get(tenant);
-    if (!usage || this.#isNear(usage)) usage = await this.#measure(tenant);
-    else if (performance.now() - usage.at > ageMsMax && !this.#measuring.has(tenant))
-      this.#measure(tenant).catch(() => {}); // in the background; on failure the next write tries again
+    if (!usage || this.#isNear(usage)) {
+      await this.#measured(tenant);
+      usage = this.#usageOf(tenant);
+    } else if (performance.now() - usage.at > ageMsMax) this.#measured(tenant).catch(() => {}); // in the background; on failure the next write tries again
     const room = this.#left(usage);
     for (const kind of kinds) usage.since[kind] += adds[kind];
     return this.#isNear(usage) ? room : undefined;
@@ -106,51 +113,39 @@ export class Quotas {
     return kinds.some((kind) => left[kind] < near[kind]);
   }
 
-  async #measure(tenant: string): Promise<Usage> {
-    const running = this.#measuring.get(tenant);
-    if (running) {
-      await running.catch(() => {}); // it may have begun before this caller's last write: measure once more
-      const next = this.#measuring.get(tenant);
-      if (next && next !== running) return next;
+  /** Ends once the tenant has been measured, by a statement that began after this. All who wait share it. */
+  #measured(tenant: string): Promise<void> {
+    if (!this.#next) {
+      const tenants = new Set<string>();
+      const done = this.#running.then(() => {
+        this.#next = undefined;
+        return this.#measure([...tenants]);
+      });
+      this.#next = { tenants, done };
+      this.#running = done.catch(() => {});
     }
-    const measuring = this.#runMeasurement(tenant);
-    this.#measuring.set(tenant, measuring);
-    try {
-      return await measuring;
-    } finally {
-      if (this.#measuring.get(tenant) === measuring) this.#measuring.delete(tenant);
+    this.#next.tenants.add(tenant);
+    return this.#next.done;
+  }
+
+  async #measure(tenants: string[]): Promise<void> {
+    const before = tenants.map((tenant) => ({ ...this.#usages.get(tenant)?.since }));
+    const at = performance.now();
+    const measured = await this.measure(tenants);
+    tenants.forEach((tenant, i) => {
+      const { since } = this.#usageOf(tenant);
+      // What was written while the statement was on its way is perhaps not in its result.
+      for (const kind of kinds) since[kind] -= before[i]?.[kind] ?? 0;
+      this.#usages.delete(tenant); // the last that was measured comes last
+      this.#usages.set(tenant, { measured: measured[i] ?? none, since, at });
+    });
+    for (const [oldest] of this.#usages) {
+      if (this.#usages.size <= tenantsMax) break;
+      this.#usages.delete(oldest);
     }
   }
 
-  async #runMeasurement(tenant: string): Promise<Usage> {
-    const { keys, bytes, versions } = this.limits;
-    // The server's own records are in no quota.
-    const [row] = await this.run<Record<"keys" | "bytes" | "versions", string>>(
-      (sql) => sql`
-        select coalesce(m.keys, 0) as keys, coalesce(m.bytes, 0) + coalesce(v.bytes, 0) + coalesce(u.bytes, 0) as bytes,
-          coalesce(v.versions, 0) as versions
-        from (
-          select count(*) filter (where m.expire_at is null or m.expire_at > statement_timestamp()) as keys,
-            sum(m.bytes + octet_length(m.metadata::text)) as bytes
-          from mutable m where m.tenant = ${tenant} and ${keys + bytes > 0}::boolean
-        ) as m, (
-          select count(*) as versions, sum(coalesce(v.bytes, 0) + octet_length(v.metadata::text)) as bytes
-          from immutable_version v
-          where v.tenant = ${tenant} and not starts_with(v.type, ${reservedTypePrefix}) and ${versions + bytes > 0}::boolean
-        ) as v, (
-          select sum(octet_length(u.profile::text)) as bytes from users u where u.tenant = ${tenant} and ${bytes > 0}::boolean
-        ) as u`,
-    );
-    const measured = {
-      keys: Number(row?.keys ?? 0),
-      bytes: Number(row?.bytes ?? 0),
-      versions: Number(row?.versions ?? 0),
-    };
-    const usage = { measured, since: { keys: 0, bytes: 0, versions: 0 }, at: performance.now() };
-    this.#usages.delete(tenant);
-    this.#usages.set(tenant, usage);
-    const [oldest] = this.#usages.keys();
-    if (this.#usages.size > tenantsMax && oldest !== undefined) this.#usages.delete(oldest);
-    return usage;
+  #usageOf(tenant: string): Usage {
+    return this.#usages.get(tenant) ?? { measured: none, since: { ...none }, at: 0 };
   }
 }

@@ -162,9 +162,19 @@ describe("records are found by an index on what the request asks for:", () => {
   });
 
   it("type", async () => {
-    expect(conditions(await count({ types: ["type-3"] }))).toEqual([
+    expect(conditions(await count({ types: ["type-3"], agentId: "a" }))).toEqual([
       expect.stringMatching(/^immutable_(by_type|pkey) .*tenant = .*type = /),
     ]);
+  });
+
+  it("none, if all records of a type or of all types are counted: sums are read", async () => {
+    for (const types of [["type-3"], ["type-3", "type-4"], []]) {
+      expect(conditions(await count({ types }))).toEqual([]);
+      const nodes = await list({ filter: { types }, limit: 1 });
+      expect(
+        conditions(nodes).filter((condition) => /^immutable_(?!version)/.test(condition)),
+      ).toHaveLength(1);
+    }
   });
 
   it("tags, metadata, user, version, time", async () => {

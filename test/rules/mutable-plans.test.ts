@@ -11,6 +11,8 @@ import {
 import type { Call } from "../../server/grpc/call.js";
 import { mutableStore } from "../../server/mutable/service.js";
 import { sweepEntries } from "../../server/storage/entries/sweep.js";
+import { measure } from "../../server/storage/usage/measure.js";
+import { foldUsage } from "../../server/storage/usage/usage.js";
 import { explainer, type Plan, scansWithoutFullKey } from "../support/plans.js";
 import { Raw } from "../support/raw.js";
 import { serve } from "../support/server.js";
@@ -22,9 +24,8 @@ const key = "store-0500:item-050";
 
 /** The conditions of the index scans over `mutable`. Fails if a table is read without an index. */
 function found(nodes: Plan[]): string[] {
-  expect(nodes.filter((node) => node["Node Type"] === "Seq Scan" && node["Relation Name"])).toEqual(
-    [],
-  );
+  const scans = nodes.filter((node) => node["Node Type"] === "Seq Scan" && node["Relation Name"]);
+  expect(scans.filter((node) => node["Relation Name"] !== "usage_delta")).toEqual([]); // has few rows
   return nodes
     .filter((node) => node["Index Name"]?.startsWith("mutable_") && node["Index Cond"])
     .map((node) => `${node["Index Name"]} ${node["Index Cond"]}`);
@@ -82,6 +83,11 @@ beforeAll(async () => {
     insert into mutable_access (tenant, namespace, key, created_revision, count, accessed_at)
     select tenant, namespace, key, created_revision, 1, now() from mutable where namespace = ${namespace}`;
   await s.sql`select setval('revision', 100_000)`;
+  // Many namespaces, whose sums are not to be read for one of them.
+  await s.sql`
+    insert into mutable (tenant, namespace, key, value, created_at, updated_at, revision, created_revision)
+    select '', 'ns-' || n, 'k', '1', now(), now(), n, n from generate_series(1, 20000) n`;
+  await foldUsage((build) => build(s.sql) as never);
   await s.sql`analyze`;
 }, 120_000);
 
@@ -216,6 +222,42 @@ describe("a step of a purge reads its own range of an index, and sorts only what
     const all = await conditions();
     expect(all).toContainEqual(expect.stringMatching(range));
     for (const condition of all) expect(condition).toMatch(/key\)? > /); // never from the beginning
+  });
+});
+
+describe("whole namespaces are counted by sums, less the entries that have expired", () => {
+  const sums = expect.stringMatching(/^usage_pkey .*tenant = .*kind = /);
+  const expired = expect.stringMatching(/^mutable_expired .*tenant = .*expire_at <= /);
+  const scans = (nodes: Plan[]) => {
+    found(nodes); // no table is read without an index
+    return nodes
+      .filter((node) => node["Index Cond"] && node["Relation Name"] !== "usage_delta")
+      .map((node) => `${node["Index Name"]} ${node["Index Cond"]}`)
+      .sort();
+  };
+
+  it("Count", async () => {
+    const nodes = await rpc(mutableStore.handlers.count, method.count.input, { namespace });
+    expect(scans(nodes)).toEqual([expired, sums]);
+  });
+
+  it("the total of List", async () => {
+    const request = { namespace, limit: 1 };
+    const nodes = await rpc(mutableStore.handlers.list, method.list.input, request);
+    const page = expect.stringMatching(/^mutable_pkey .*namespace = /);
+    const accesses = expect.stringMatching(/^mutable_access_pkey .*key = /);
+    expect(scans(nodes)).toEqual([accesses, expired, page, sums]);
+  });
+
+  it("ListNamespaces, which stops at its limit", async () => {
+    const { listNamespaces } = mutableStore.handlers;
+    const nodes = await rpc(listNamespaces, method.listNamespaces.input, { limit: 1 });
+    expect(scans(nodes)).toEqual([expired, sums, sums]);
+  });
+
+  it("the amounts that quotas limit", async () => {
+    const nodes = await housekeeping((run) => measure(run, ["", "other"]));
+    expect(scans(nodes)).toEqual([expired, sums]);
   });
 });
 

@@ -1,7 +1,7 @@
 // Tests the views that isolate tenants. The test removes the tenant condition from every statement of the
 // server. The statements must still find nothing of another tenant.
 import { expect, it, vi } from "vitest";
-import type { Sql } from "../../server/postgres/connection.js";
+import { type Sql, viewSchema } from "../../server/postgres/connection.js";
 import { dump } from "../support/dump.js";
 import { Raw } from "../support/raw.js";
 import { serve } from "../support/server.js";
@@ -83,14 +83,14 @@ it("every table of tenants has its view, which takes no row of another tenant", 
     select table_name from information_schema.columns c join information_schema.tables t using (table_schema, table_name)
     where table_schema = 'public' and column_name = 'tenant' and table_type = 'BASE TABLE' order by 1`;
   const views = await s.sql`
-    select table_name from information_schema.views where table_schema = 'tenant_view' and check_option = 'LOCAL' order by 1`;
+    select table_name from information_schema.views where table_schema = ${viewSchema} and check_option = 'LOCAL' order by 1`;
   expect(views.map(({ table_name }) => table_name)).toEqual(
     tables.map(({ table_name }) => table_name),
   );
   const columns = (schema: string) => s.sql`
     select table_name, column_name from information_schema.columns
     where table_schema = ${schema} and table_name = any(${tables.map(({ table_name }) => table_name)}) and column_name <> 'tid' order by 1, 2`;
-  expect(await columns("tenant_view")).toEqual(await columns("public"));
+  expect(await columns(viewSchema)).toEqual(await columns("public"));
   const { run, close } = tenantPool(s.databaseUrl, 1, { allTenants: false });
   const create = (tenant: string) =>
     run("mine")(

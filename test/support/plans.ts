@@ -113,6 +113,7 @@ export function explainer(s: Served) {
       language,
       wordForms: wordForms as WordForms,
       hasFormerRecords: false,
+      usageIsKnown: true,
       access: new AccessCounter(run, { cannot: never, did: () => {} }),
     },
     fail: never,

@@ -2,12 +2,13 @@
 // or in its describe.
 import { randomBytes } from "node:crypto";
 import pino, { type Logger } from "pino";
-import { afterAll, beforeAll, inject } from "vitest";
+import { afterAll, beforeAll, expect, inject } from "vitest";
 import { Cortex, type CortexOptions } from "../../client/index.js";
 import { type Config, defaults } from "../../server/config/config.js";
 import { connect, type Sql } from "../../server/postgres/connection.js";
 import { type Running, start } from "../../server/start.js";
 import { databaseUrl, templateName } from "./postgres.js";
+import { wrongSums } from "./usage.js";
 
 export interface Served {
   address: string;
@@ -72,7 +73,10 @@ export function serve(settings: Partial<Config> = {}): Served {
     });
   });
   afterAll(async () => {
+    // Whatever the tests did, the sums that the database keeps are those of the rows.
+    const wrong = served.sql ? await wrongSums(served.sql) : [];
     for (const cleanup of cleanups.reverse()) await cleanup();
+    expect(wrong).toEqual([]);
   });
   return served;
 }

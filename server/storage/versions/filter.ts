@@ -108,6 +108,10 @@ export const isFiltered = ({ tenant, ...filters }: RecordFilter): boolean =>
     Array.isArray(value) ? value.length > 0 : value !== undefined,
   );
 
+/** True if it filters by nothing else than types. */
+export const filtersOnlyTypes = ({ types, ...filter }: RecordFilter): boolean =>
+  !isFiltered({ ...filter, types: [] });
+
 /** True if it filters by metadata, whose index gives no order. */
 export const filtersMetadata = ({
   metadata,
