@@ -12,13 +12,19 @@ export function createLog({ logLevel, logFormat }: Config): Logger {
     serializers: { err: withoutData },
   };
   const readable = logFormat === "pretty" || (logFormat === "auto" && process.stderr.isTTY);
-  return readable
-    ? pino(
-        options,
-        pretty({ destination: 2, sync: true, singleLine: true, ignore: "pid,hostname" }),
-      )
-    : pino(options, pino.destination({ fd: 2, sync: true }));
+  const stderr = pino.destination({ fd: 2, sync: true });
+  const format = readable
+    ? pretty.prettyFactory({ singleLine: true, ignore: "pid,hostname" })
+    : (line: string) => line;
+  return pino(options, { write: (line) => void stderr.write(visible(format(line))) });
 }
+
+// C1 controls, line separators, and signs that change the direction of text: a name may hold them, and on a
+// screen they could make a line look like another. JSON escapes only the other controls.
+const unseen = /[\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
+
+const visible = (text: string) =>
+  text.replace(unseen, (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}`);
 
 function withoutData(error: unknown) {
   if (!(error instanceof Error)) return { type: typeof error };

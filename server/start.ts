@@ -5,9 +5,9 @@ import { authenticator } from "./auth/authenticate.js";
 import { anonymous } from "./auth/credentials.js";
 import { authInterceptor } from "./auth/interceptor.js";
 import { type Config, consistent, isLoopback } from "./config/config.js";
-import type { CortexError } from "./errors/reasons.js";
 import type { ServerContext } from "./grpc/call.js";
 import { Listener } from "./grpc/listener.js";
+import { RefusedCalls } from "./grpc/refused-calls.js";
 import { createServer } from "./grpc/server.js";
 import { transport } from "./grpc/tls.js";
 import { migrateInBackground } from "./postgres/background-migrations.js";
@@ -21,6 +21,7 @@ import { GroupCommits } from "./runtime/group-commit.js";
 import { InFlight } from "./runtime/in-flight.js";
 import { KeptReplies } from "./runtime/kept-replies.js";
 import { KeyLocks } from "./runtime/key-locks.js";
+import { PlannerSamples } from "./runtime/planner-samples.js";
 import { Quotas } from "./runtime/quotas.js";
 import { RateLimiter } from "./runtime/rate-limiter.js";
 import { languageOf } from "./search/language.js";
@@ -105,8 +106,10 @@ async function open(
   const listener = new Listener(config, log);
   const language = await languageOf(housekeeping, config.searchLanguage);
   const context: ServerContext = {
+    authenticator: auth,
     anonymous: auth ? undefined : anonymous,
     listener,
+    refusedCalls: new RefusedCalls(config, log, listener),
     rateLimiter: new RateLimiter(config.ratePerSecond, config.rateBurst || config.ratePerSecond),
     quotas: new Quotas(
       { keys: config.quotaKeys, bytes: config.quotaBytes, versions: config.quotaVersions },
@@ -118,6 +121,7 @@ async function open(
     locks: new KeyLocks(config.queueMax),
     bus,
     access: new AccessCounter(housekeeping, monitor),
+    samples: new PlannerSamples(),
     config,
     language,
     wordForms: new WordForms(language),
@@ -145,7 +149,7 @@ async function open(
   ];
   const migrations = migrateInBackground(databaseUrl, prepared.background, coded, log, monitor);
   cleanups.push(() => migrations.stop());
-  const interceptors = auth ? [authInterceptor(auth, logRefused(config, log))] : [];
+  const interceptors = auth ? [authInterceptor(auth, context.refusedCalls)] : [];
   const { server, setHealth } = createServer(services, context, interceptors);
 
   const port = await listener.serve(server, credentials);
@@ -161,7 +165,7 @@ async function open(
       }
     });
   const sweeping = housekeep(sweepWork, config.sweepSeconds * 1000, (run) =>
-    sweep(run, config, log),
+    sweep(run, context, log),
   );
   const folding = housekeep(foldWork, foldMs, foldUsage);
 
@@ -187,28 +191,22 @@ async function open(
 }
 
 /** Deletes expired entries, versions beyond retention, old stored replies and old audit records. */
-async function sweep(run: Run, config: Config, log: Logger): Promise<void> {
+async function sweep(
+  run: Run,
+  { config, samples }: Pick<ServerContext, "config" | "samples">,
+  log: Logger,
+): Promise<void> {
   const entries = await sweepEntries(run);
   const versions = await sweepVersions(run, config.retention);
   const replies = await deleteOldReplies(run, config.requestSeconds);
   const audit = await sweepAudit(run, config.auditDays);
+  await samples.refresh(run);
   if (entries + versions + replies + audit > 0)
     log.debug(
       { entries, versions, replies, audit },
       "swept what had expired or was no longer kept",
     );
 }
-
-/** Logs a call that the interceptor refused. Such a call reaches no handler, so nothing else logs it. */
-const logRefused =
-  ({ auditLog }: Config, log: Logger) =>
-  (path: string, { reason, details, cause }: CortexError, peer: string) => {
-    const { problem } = details;
-    if (reason !== "UNAUTHENTICATED")
-      log.warn({ err: cause, outcome: reason }, "credentials could not be checked");
-    else if (auditLog !== "none")
-      log.info({ rpc: path.slice(1), outcome: reason, problem, peer }, "audit");
-  };
 
 /** Warns about settings that are allowed but risky. */
 function warnOfRisks({ auth, insecure, listen, tlsCert, tlsClientCa }: Config, log: Logger): void {

@@ -31,6 +31,13 @@ export function unlimited(principal?: string): Credentials {
 /** The credentials of every call where the server asks for none. */
 export const anonymous = unlimited();
 
+/** True if both say the same. */
+export const areSame = (a: Credentials, b: Credentials): boolean =>
+  a === b || textOf(a) === textOf(b);
+
+const textOf = ({ principal, tenants, permissions, reach }: Credentials): string =>
+  JSON.stringify([principal, tenants && [...tenants], [...permissions], reach]);
+
 export const isAllowed = ({ permissions }: Credentials, permission: Permission): boolean =>
   permissions.has(permission) || permissions.has("admin");
 
@@ -44,7 +51,12 @@ const principalCharsMax = 256;
  * a principal.
  */
 export function credentialsOf(principal: unknown, grant: Record<string, unknown>): Credentials {
-  const { tenants, permissions: given, namespaces, types } = grant;
+  const { tenants, permissions: given, namespaces, types, ...strangers } = grant;
+  const [unknown] = Object.keys(strangers);
+  if (unknown !== undefined)
+    throw new BadGrant(
+      `it has a field ${JSON.stringify(unknown.slice(0, 100))}, where there can be tenants, permissions, namespaces, types`,
+    );
   const allowed = texts(given, "permissions");
   const stranger = allowed.find((one) => !permissions.includes(one as Permission));
   if (stranger !== undefined)

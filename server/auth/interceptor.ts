@@ -13,15 +13,16 @@ const checked = new WeakMap<Metadata, Credentials>();
 export const credentialsOfCall = (metadata: Metadata): Credentials | undefined =>
   checked.get(metadata);
 
-const ourServices = /^\/cortex\./; // health and reflection need no credentials
+/** True for health and reflection, which need no credentials. */
+export const isPublic = (path: string): boolean => !path.startsWith("/cortex.");
 
 export const authInterceptor =
   (
     authenticator: Authenticator,
-    onRefused: (path: string, error: CortexError, peer: string) => void,
+    refusedCalls: { unauthenticated(path: string, error: CortexError, peer: string): void },
   ): ServerInterceptor =>
   ({ path }, call) => {
-    if (!ourServices.test(path)) return new ServerInterceptingCall(call);
+    if (isPublic(path)) return new ServerInterceptingCall(call);
     return new ServerInterceptingCall(call, {
       start: (next) =>
         next({
@@ -32,7 +33,7 @@ export const authInterceptor =
             };
             const refuse = (error: unknown) => {
               const reason = error instanceof CortexError ? error : unexpected(error);
-              onRefused(path, reason, call.getPeer());
+              refusedCalls.unauthenticated(path, reason, call.getPeer());
               call.sendStatus(toStatus(reason));
             };
             try {

@@ -74,6 +74,7 @@ export class Verifier {
     }).catch((error: unknown) => {
       throw refusal(error, this.options);
     });
+    checkTimes(payload, skewSeconds);
     const credentials = granted(payload);
     const expiry = ((payload.exp ?? 0) + skewSeconds) * 1000;
     this.#known.delete(token);
@@ -82,6 +83,17 @@ export class Verifier {
     if (this.#known.size > cachedMax && oldest !== undefined) this.#known.delete(oldest);
     return credentials;
   }
+}
+
+const latestSeconds = 253_402_300_799; // the end of the year 9999
+
+/** Refuses times that make no sense: jose takes any number. */
+function checkTimes({ exp = 0, iat }: JWTPayload, skewSeconds: number): void {
+  const refuse = (problem: string) =>
+    new CortexError("UNAUTHENTICATED", { problem: `the token ${problem}` });
+  if (exp > latestSeconds) throw refuse("has a claim exp that is beyond the year 9999");
+  if (iat !== undefined && iat > Date.now() / 1000 + skewSeconds)
+    throw refuse(`was issued in the future, at ${timeOf(iat)}`);
 }
 
 function granted({ sub, cortex }: JWTPayload): Credentials {

@@ -16,6 +16,12 @@ export const authSettings = {
     parse: text,
     doc: "JSON file with the digests of the valid keys and what each key allows: see docs/security.md. Read again when it changes.",
   }),
+  requireTenant: setting({
+    env: "CORTEX_REQUIRE_TENANT",
+    default: false,
+    parse: flag,
+    doc: "Refuse calls that name no tenant (header x-tenant-id). Otherwise they are for the only tenant of their credentials, or for the tenant with the empty name.",
+  }),
   jwtSecret: setting<string | undefined>({
     env: "CORTEX_JWT_SECRET",
     default: undefined,

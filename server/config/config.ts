@@ -12,7 +12,7 @@ export type Config = {
 };
 
 /** Settings whose values no message shows. */
-const secrets = new Set<keyof Settings>(["databaseUrl", "jwtSecret"]);
+const secrets = new Set<keyof Settings>(["databaseUrl", "jwtSecret", "jwtJwksUrl"]);
 
 type Key = keyof Settings;
 const names = Object.keys(settings) as Key[];

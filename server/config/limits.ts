@@ -72,6 +72,20 @@ export const limits = {
     parse: whole(1, Number.MAX_SAFE_INTEGER),
     doc: "The same for the calls of one tenant.",
   }),
+  unsentBytesMax: setting({
+    env: "CORTEX_UNSENT_BYTES_MAX",
+    default: 256 * 1024 * 1024,
+    arg: "bytes",
+    parse: whole(1024 * 1024, Number.MAX_SAFE_INTEGER),
+    doc: "Bytes of replies that each worker may hold because callers have not taken them: a tenant at most half of it, a connection a quarter. Beyond that, reads are refused (OVERLOADED), and streams wait before they make their next message. The server needs about three times as much memory for them.",
+  }),
+  searchSeconds: setting({
+    env: "CORTEX_SEARCH_SECONDS",
+    default: 10,
+    arg: "seconds",
+    parse: seconds(0.1, 86400),
+    doc: "Longest search; one that takes longer fails (SEARCH_TOO_BROAD).",
+  }),
   connectionsMax: setting({
     env: "CORTEX_CONNECTIONS_MAX",
     default: 10_000,
@@ -91,7 +105,7 @@ export const limits = {
     default: 1000,
     arg: "n",
     parse: whole(1, 1000),
-    doc: "Calls of one connection that the caller may reset (cancel before they are answered) within ten seconds; one more closes the connection. Node's HTTP/2 allows no more than 1000.",
+    doc: "Calls of one connection that may come to nothing within ten seconds, because the caller resets them (cancels them before they are answered) or they are refused for their credentials or name no RPC; one more closes the connection. Node's HTTP/2 allows no more than 1000 resets.",
   }),
   resetsPerAddressMax: setting({
     env: "CORTEX_RESETS_PER_ADDRESS_MAX",
@@ -105,7 +119,7 @@ export const limits = {
     default: 60,
     arg: "seconds",
     parse: seconds(0.1, 86400),
-    doc: "How long each worker refuses new connections of an address that has reset too many calls.",
+    doc: "How long each worker refuses new connections of an address that has had too many such calls.",
   }),
   stallSeconds: setting({
     env: "CORTEX_STALL_SECONDS",

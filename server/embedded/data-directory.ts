@@ -40,8 +40,10 @@ export async function dataDirectory(
   if (existing !== undefined) {
     await checkVersion(existing, binaries.major);
     await checkOwner(existing, user);
+    await checkMode(home);
     return existing;
   }
+  await checkMode(home);
   const base = user ? await reachableDirectory(home, user, log) : home;
   try {
     await removeRemains(base);
@@ -144,6 +146,18 @@ async function makeDirectory(path: string): Promise<void> {
       `it belongs to ${owner}, and ${await nameOfUser()} may not write there; run the server as ${owner}, or ${elsewhere}`,
     );
   }
+}
+
+const writableByAll = 0o002;
+const sticky = 0o1000; // each may replace only what is their own
+
+/** Whoever may write in the directory could put another database in the place of ours. */
+async function checkMode(path: string): Promise<void> {
+  const { mode } = await stat(path);
+  if (mode & writableByAll && !(mode & sticky))
+    throw new EmbeddedError(
+      `every user may write in the data directory ${path}, and so replace the database: take that right away (chmod o-w), or give another --data-dir, for example a directory in it`,
+    );
 }
 
 /** Postgres takes only a directory that belongs to the user it runs as. */

@@ -188,6 +188,11 @@ const table: Record<Reason, [code: Code, sentence: (details: Details) => string]
     Code.RESOURCE_EXHAUSTED,
     (d) => `the caller did not read for too long (limit ${d.limit} seconds)`,
   ],
+  SEARCH_TOO_BROAD: [
+    Code.RESOURCE_EXHAUSTED,
+    (d) =>
+      `the search takes too long (limit ${d.limit} seconds): narrow its filter, or give fewer or rarer words`,
+  ],
   KEYS_UNAVAILABLE: [
     Code.UNAVAILABLE,
     () => "the keys that verify tokens cannot be fetched at the moment",

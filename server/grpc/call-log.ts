@@ -3,10 +3,11 @@ import type { Logger } from "pino";
 import type { Endpoint } from "../auth/authorize.js";
 import type { Config } from "../config/config.js";
 import type { CortexError } from "../errors/reasons.js";
+import type { RefusedCalls } from "./refused-calls.js";
 
 interface LoggedCall {
   endpoint: Endpoint;
-  context: { config: Config; log: Logger };
+  context: { config: Config; log: Logger; refusedCalls: RefusedCalls };
   grpc: { getPeer(): string };
   tenant: string;
   principal: string | undefined;
@@ -20,7 +21,10 @@ export function logCall(call: LoggedCall, error: CortexError | undefined): void 
   const { config, log } = call.context;
   if (error?.reason === "DATABASE_ERROR")
     log.error({ err: error.cause, error_id: error.details.error_id }, "an unexpected failure");
-  if (isAudited(config, call.endpoint, error)) log.info(lineOf(call, error), "audit");
+  const isLogged = isAudited(config, call.endpoint, error);
+  if (error && isAccessRefused(error))
+    call.context.refusedCalls.note(call.grpc.getPeer(), isLogged && lineOf(call, error));
+  else if (isLogged) log.info(lineOf(call, error), "audit");
   else if (log.isLevelEnabled("debug")) log.debug(lineOf(call, error), "call");
 }
 
@@ -56,5 +60,5 @@ function isAudited(
   return (error && isAccessRefused(error)) || permission === "purge" || permission === "admin";
 }
 
-const isAccessRefused = ({ reason }: CortexError): boolean =>
+export const isAccessRefused = ({ reason }: CortexError): boolean =>
   reason === "UNAUTHENTICATED" || reason === "PERMISSION_DENIED";

@@ -3,29 +3,37 @@
 import type { DescMessage, Message, MessageInitShape } from "@bufbuild/protobuf";
 import type { ServerDuplexStream, ServerUnaryCall, ServerWritableStream } from "@grpc/grpc-js";
 import type { Logger } from "pino";
+import type { Authenticator } from "../auth/authenticate.js";
 import { authorize, authorizeMessage, type Endpoint, tenantOf } from "../auth/authorize.js";
-import { type Credentials, isAllowed, type Permission, type Reach } from "../auth/credentials.js";
+import {
+  areSame,
+  type Credentials,
+  isAllowed,
+  type Permission,
+  type Reach,
+} from "../auth/credentials.js";
 import { credentialsOfCall } from "../auth/interceptor.js";
 import type { Config } from "../config/config.js";
 import { CortexError, type Reason } from "../errors/reasons.js";
 import type { Bus } from "../postgres/bus.js";
-import type { Run } from "../postgres/connection.js";
 import type { DatabaseMonitor } from "../postgres/monitor.js";
 import type { Pools } from "../postgres/pools.js";
-import type { DatabaseTransaction } from "../postgres/transaction.js";
 import type { AccessCounter } from "../runtime/access-counter.js";
-import type { Batchable, GroupCommits } from "../runtime/group-commit.js";
+import type { GroupCommits } from "../runtime/group-commit.js";
 import type { CallCancellation, InFlight } from "../runtime/in-flight.js";
 import type { KeptReplies } from "../runtime/kept-replies.js";
 import type { KeyLocks } from "../runtime/key-locks.js";
+import type { PlannerSamples } from "../runtime/planner-samples.js";
 import type { Quotas } from "../runtime/quotas.js";
 import type { RateLimiter } from "../runtime/rate-limiter.js";
 import type { Language } from "../search/language.js";
 import type { WordForms } from "../search/word-forms.js";
 import * as check from "../validation/fields.js";
-import { logCall } from "./call-log.js";
+import { type CallDatabase, Connections } from "./call-database.js";
+import { isAccessRefused, logCall } from "./call-log.js";
 import type { Listener } from "./listener.js";
 import { agentHeader, headerValues, tenantHeader } from "./patches.js";
+import type { RefusedCalls } from "./refused-calls.js";
 import { requestBytes } from "./request-bytes.js";
 
 export type Init = MessageInitShape<DescMessage>;
@@ -40,6 +48,8 @@ export interface Call {
   signal: AbortSignal;
   /** Ends the call with a reason, whatever it is waiting for. */
   fail(reason: CortexError): void;
+  /** Throws if the credentials of the call are not valid any more, or say something else than when it began. */
+  reauthenticate(): Promise<void>;
 }
 
 /** The identity of the caller. */
@@ -55,34 +65,6 @@ export interface Caller {
   may(permission: Permission): boolean;
 }
 
-/** The connection pools by load. Each statement runs for the call's tenant and under its signal. */
-export interface CallDatabase {
-  /** Runs one short statement. */
-  short: Run;
-  /** Runs one long statement that reads: a page of a list, a count. */
-  scans: Run;
-  /** Runs one search. */
-  searches: Run;
-  /** Runs one statement that waits for locks, for a moment at most. */
-  lockWaiting: Run;
-  /** True if `lockWaiting` has a connection free. */
-  canWaitForLock: boolean;
-  /** Runs one write that is too large for a batch. */
-  large: Run;
-  /** Runs the statement of a purge that only counts (a dry run). */
-  purges: Run;
-  /** Runs an item in a statement that other calls share. */
-  submit<Item extends { tenant: string }, Reply>(
-    kind: Batchable<Item, Reply>,
-    item: Item,
-  ): Promise<Reply>;
-  /** Begins a transaction that waits for its caller. */
-  begin(): Promise<DatabaseTransaction>;
-  /** Begins a transaction that waits for nothing but locks. */
-  beginCommit(): Promise<DatabaseTransaction>;
-  beginPurge(): Promise<DatabaseTransaction>;
-}
-
 /** The state that all calls of a server process share. */
 export interface SharedState {
   config: Config;
@@ -91,6 +73,7 @@ export interface SharedState {
   locks: KeyLocks;
   bus: Bus;
   access: AccessCounter;
+  samples: PlannerSamples;
   /** The language of searches. */
   language: Language;
   wordForms: WordForms;
@@ -101,12 +84,15 @@ export interface SharedState {
 }
 
 export interface ServerContext extends SharedState {
+  /** undefined: calls need no credentials. */
+  authenticator: Authenticator | undefined;
   /**
    * The credentials of every call if the server asks for none. undefined if it asks: then the interceptor has
    * checked the credentials of each call.
    */
   anonymous: Credentials | undefined;
   listener: Listener;
+  refusedCalls: RefusedCalls;
   rateLimiter: RateLimiter;
   pools: Pools;
   groupCommits: GroupCommits;
@@ -115,70 +101,8 @@ export interface ServerContext extends SharedState {
   monitor: DatabaseMonitor;
 }
 
+const recheckMs = 5000;
 const toldToMonitor = new Set<Reason>(["DATABASE_UNAVAILABLE", "DATABASE_FULL", "OVERLOADED"]);
-const gaveWay = "another tenant needed the connection of this transaction, which was idle";
-
-class Connections implements CallDatabase {
-  readonly #tenants: readonly string[];
-
-  constructor(
-    readonly context: ServerContext,
-    readonly tenant: string,
-    readonly cancellation: CallCancellation,
-  ) {
-    this.#tenants = [tenant];
-  }
-
-  get short(): Run {
-    return this.context.pools.short.run(this.#tenants, this.cancellation.signal);
-  }
-
-  get scans(): Run {
-    return this.context.pools.scans.run(this.#tenants, this.cancellation.signal);
-  }
-
-  get searches(): Run {
-    return this.context.pools.searches.run(this.#tenants, this.cancellation.signal);
-  }
-
-  get lockWaiting(): Run {
-    return this.context.pools.lockWaiting.run(this.#tenants, this.cancellation.signal);
-  }
-
-  get canWaitForLock(): boolean {
-    return this.context.pools.lockWaiting.isFree(this.tenant);
-  }
-
-  get large(): Run {
-    return this.context.pools.large.run(this.#tenants, this.cancellation.signal);
-  }
-
-  get purges(): Run {
-    return this.context.pools.purges.run(this.#tenants, this.cancellation.signal);
-  }
-
-  submit<Item extends { tenant: string }, Reply>(
-    kind: Batchable<Item, Reply>,
-    item: Item,
-  ): Promise<Reply> {
-    return this.context.groupCommits.of(kind).submit(item, this.cancellation);
-  }
-
-  begin(): Promise<DatabaseTransaction> {
-    const { cancellation } = this;
-    return this.context.pools.transactions.begin(this.tenant, cancellation.signal, () =>
-      cancellation.cancel(new CortexError("CONFLICT", { applied: "no", problem: gaveWay })),
-    );
-  }
-
-  beginCommit(): Promise<DatabaseTransaction> {
-    return this.context.pools.commits.begin(this.tenant, this.cancellation.signal);
-  }
-
-  beginPurge(): Promise<DatabaseTransaction> {
-    return this.context.pools.purges.begin(this.tenant, this.cancellation.signal);
-  }
-}
 
 /** A call from its first byte to its line in the log. */
 export class ServerCall implements Caller {
@@ -195,6 +119,8 @@ export class ServerCall implements Caller {
   #releaseReply: (() => void) | undefined;
   /** Called when the call has ended. Then the bytes of its request no longer count for its tenant. */
   #releaseRequest: (() => void) | undefined;
+  /** Why its credentials do not count any more; undefined while they do. */
+  withdrawn: CortexError | undefined;
   /** True once grpc-js is done with the call: its end was sent, or the caller has gone. */
   isOver = false;
 
@@ -232,10 +158,12 @@ export class ServerCall implements Caller {
     this.agent = check.agentId(headerValues(metadata, agentHeader));
     // The tenant is set before it is authorized, so that the log shows it if it is refused.
     this.tenant = check.tenant(headerValues(metadata, tenantHeader));
+    if (this.context.config.requireTenant && this.tenant === "")
+      throw new CortexError("INVALID_TENANT", { field: tenantHeader, problem: "is missing" });
     this.tenant = tenantOf(credentials, this.tenant);
     authorize(credentials, this.endpoint, request);
     this.context.rateLimiter.take(this.tenant);
-    this.context.listener.admit(this.grpc);
+    this.context.listener.admit(this.grpc, this.tenant);
     this.#releaseRequest = requestBytes.admit(metadata, this.tenant);
     this.#credentials = credentials;
     if (request instanceof CortexError) throw request;
@@ -248,7 +176,28 @@ export class ServerCall implements Caller {
         return cancellation.signal;
       },
       fail: (reason) => cancellation.cancel(reason),
+      reauthenticate: () => this.reauthenticate(),
     };
+  }
+
+  async reauthenticate(): Promise<void> {
+    const credentials = await this.context.authenticator?.authenticate(this.grpc);
+    if (!credentials || !this.#credentials || areSame(credentials, this.#credentials)) return;
+    const problem = "its credentials were changed since it began";
+    throw new CortexError("PERMISSION_DENIED", { problem });
+  }
+
+  /** Ends the call when its credentials are withdrawn or expire. Returns a function that stops the checks. */
+  watchCredentials(): () => void {
+    if (!this.context.authenticator) return () => {};
+    const timer = setInterval(() => {
+      this.reauthenticate().catch((error: unknown) => {
+        if (!(error instanceof CortexError) || !isAccessRefused(error)) return; // it is not known: ask again
+        this.withdrawn = error;
+        this.#cancellation.cancel(error);
+      });
+    }, recheckMs).unref();
+    return () => clearInterval(timer);
   }
 
   /**
@@ -271,12 +220,14 @@ export class ServerCall implements Caller {
 
   /** Refuses the reply of a read that its connection has no room for. The reply of a write is always sent. */
   admitReply(bytes: number): void {
-    if (this.endpoint.permission === "read") this.context.listener.admit(this.grpc, bytes);
+    if (this.endpoint.permission === "read")
+      this.context.listener.admit(this.grpc, this.tenant, bytes);
   }
 
   /** Counts the reply as unsent until the call is over. */
   sendReply(bytes: number): void {
-    if (!this.isOver) this.#releaseReply = this.context.listener.sending(this.grpc, bytes);
+    if (this.isOver) return;
+    this.#releaseReply = this.context.listener.sending(this.grpc, this.tenant, bytes);
   }
 
   /** Keeps counting a message that its reader did not take, until the call is over. */

@@ -4,13 +4,14 @@
 import { createServer, type Server as Listening, type Socket } from "node:net";
 import type { Server, ServerCredentials } from "@grpc/grpc-js";
 import type { Logger } from "pino";
-import { CortexError } from "../errors/reasons.js";
-import { ResetGuard, type ResetOptions } from "./reset-guard.js";
+import { CallGuard, type GuardOptions } from "./call-guard.js";
+import { UnsentBytes } from "./unsent-bytes.js";
 
-interface ListenOptions extends ResetOptions {
+interface ListenOptions extends GuardOptions {
   listen: string;
   connectionsMax: number;
   stallSeconds: number;
+  unsentBytesMax: number;
 }
 
 const problems: Record<string, string> = {
@@ -23,8 +24,8 @@ const problems: Record<string, string> = {
 /** The server cannot listen on its address; the message says why. */
 export class ListenError extends Error {}
 
-const unsentBytesMax = 64 * 1024 * 1024; // for each connection
 const largeBytes = 16 * 1024;
+const messageBytes = 1024 * 1024; // about what the largest messages of a stream take
 const warnMs = 10_000;
 const prefaceBytes = 24; // size of the preface with which every HTTP/2 connection begins
 const prefaceMsMax = 10_000;
@@ -36,8 +37,6 @@ export interface Peer {
 
 interface Connected {
   socket: Socket;
-  /** Bytes of the replies that it has not taken. */
-  unsent: number;
   /** How many replies the connection has not taken. */
   replies: number;
   stall: NodeJS.Timeout | undefined;
@@ -46,16 +45,16 @@ interface Connected {
 export class Listener {
   readonly #connected = new Map<string, Connected>();
   readonly #listening: Listening;
-  readonly #resets: ResetGuard;
+  readonly #guard: CallGuard;
   #warned = Number.NEGATIVE_INFINITY;
-  /** The sum for all connections. */
-  #unsent = 0;
+  readonly #unsent: UnsentBytes;
 
   constructor(
     readonly options: ListenOptions,
     readonly log: Logger,
   ) {
-    this.#resets = new ResetGuard(options, log);
+    this.#unsent = new UnsentBytes(options.unsentBytesMax);
+    this.#guard = new CallGuard(options, log);
     this.#listening = createServer({ noDelay: true });
     this.#listening.maxConnections = options.connectionsMax;
     this.#listening.on("drop", () =>
@@ -74,11 +73,11 @@ export class Listener {
   /** Listens, and gives each connection to the server. Returns the port. */
   serve(server: Server, credentials: ServerCredentials): Promise<number> {
     const injector = server.createConnectionInjector(credentials);
-    this.#resets.guard(server);
+    this.#guard.guard(server);
     this.#listening.on("connection", (socket) => {
-      if (this.#resets.keepsOut(socket.remoteAddress)) return socket.destroy();
+      if (this.#guard.keepsOut(socket.remoteAddress)) return socket.destroy();
       const name = `${socket.remoteAddress}:${socket.remotePort}`; // the same text as getPeer() of a call
-      const connected = { socket, unsent: 0, replies: 0, stall: undefined };
+      const connected = { socket, replies: 0, stall: undefined };
       this.#connected.set(name, connected);
       const silent = setTimeout(() => {
         if (socket.bytesRead < prefaceBytes) socket.destroy();
@@ -113,17 +112,23 @@ export class Listener {
     this.#listening.close();
   }
 
-  /** Throws OVERLOADED for a call, or a reply of `bytes`, if its connection has too many unsent bytes. */
-  admit(caller: Peer, bytes = 0): void {
-    if (this.#unsent === 0) return; // nearly always; getPeer() is not free
-    const unsent = this.#connected.get(caller.getPeer())?.unsent ?? 0;
-    if (unsent > 0 && unsent + bytes > unsentBytesMax)
-      throw new CortexError("OVERLOADED", {
-        applied: "no",
-        problem: "too many bytes of replies wait to be read",
-        limit: `${unsentBytesMax}`,
-        retry_after_ms: "1000",
-      });
+  /** Throws OVERLOADED for a call, or a reply of `bytes`, if too many bytes of replies are not taken. */
+  admit(caller: Peer, tenant: string, bytes = 0): void {
+    if (this.#unsent.isEmpty) return; // nearly always; getPeer() is not free
+    const refusal = this.#unsent.refusal({ peer: caller.getPeer(), tenant }, bytes);
+    if (refusal) throw refusal;
+  }
+
+  /** Waits until there is room for the next message of a stream; the returned function gives it back. */
+  room(caller: Peer, tenant: string, signal: AbortSignal): Promise<() => void> {
+    const reader = { peer: caller.getPeer(), tenant };
+    const seconds = this.options.stallSeconds;
+    return this.#unsent.room(reader, messageBytes, { seconds, signal });
+  }
+
+  /** Counts a call that was refused, before it cost its tenant anything. */
+  refused(peer: string): void {
+    this.#guard.refused(peer);
   }
 
   /** How many bytes the call's connection has taken in all. */
@@ -135,22 +140,19 @@ export class Listener {
    * Counts a reply as unsent; the caller calls the returned function once it was taken. Closes a connection
    * that takes nothing.
    */
-  sending(caller: Peer, bytes: number): (() => void) | undefined {
+  sending(caller: Peer, tenant: string, bytes: number): (() => void) | undefined {
     // Small replies are not counted: one connection cannot have so many that they need much memory.
     if (bytes < largeBytes) return undefined;
     const peer = caller.getPeer();
     const connected = this.#connected.get(peer);
     if (!connected) return undefined;
-    const count = (bytes: number, replies: number) => {
-      connected.unsent += bytes;
-      connected.replies += replies;
-      this.#unsent += bytes;
-    };
-    count(bytes, 1);
+    const release = this.#unsent.count({ peer, tenant }, bytes);
+    connected.replies++;
     connected.stall ??= this.#watch(peer, connected, 0);
     let waits = true;
     return () => {
-      if (waits) count(-bytes, -1);
+      release();
+      if (waits) connected.replies--;
       waits = false;
     };
   }

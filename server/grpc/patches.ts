@@ -3,7 +3,9 @@
 import type { Http2Server, IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import { status as Code, Metadata, type Server } from "@grpc/grpc-js";
 import { BaseServerInterceptingCall } from "@grpc/grpc-js/build/src/server-interceptors.js";
+import { StreamDecoder } from "@grpc/grpc-js/build/src/stream-decoder.js";
 import type { ReflectionService } from "@grpc/reflection";
+import { isPublic } from "../auth/interceptor.js";
 import { CortexError } from "../errors/reasons.js";
 import { toStatus } from "../errors/status.js";
 import { requestBytes } from "./request-bytes.js";
@@ -54,13 +56,17 @@ prototype.handleTimeoutHeader = function (header) {
   const seconds = Number(amount) * ({ H: 3600, M: 60, S: 1 }[unit] ?? 0);
   handleTimeoutHeader.call(this, seconds > timeoutSecondsMax ? `${timeoutSecondsMax}S` : header);
 };
+
 // grpc-js takes in whatever a caller sends. Here the bytes are counted before; those of a refused call are
-// dropped.
+// dropped. Without credentials, no more is taken in than health and reflection need.
+const publicBytesMax = 4096; // the name of a service, of a file, of a symbol
 interface ReceivingCall {
   checkCancelled(): boolean;
   metadata: Metadata;
+  handler: { path: string };
+  maxReceiveMessageSize: number;
   stream: { once(event: "close", listener: () => void): void };
-  decoder: { write(data: Buffer): Buffer[] };
+  decoder: Pick<StreamDecoder, "write">;
   counted?: boolean;
   refused?: boolean;
   sendStatus(status: ReturnType<typeof toStatus>): void;
@@ -74,6 +80,10 @@ receiving.handleDataFrame = function (data) {
   if (this.refused) return;
   if (!this.counted) {
     this.counted = true;
+    if (isPublic(this.handler.path)) {
+      this.maxReceiveMessageSize = publicBytesMax;
+      this.decoder = new StreamDecoder(publicBytesMax);
+    }
     this.stream.once("close", () => requestBytes.release(this.metadata));
   }
   const refusal = requestBytes.receive(this.metadata, data.length);
@@ -104,6 +114,23 @@ export function http2ServerOf(server: Server): Http2Server {
   const [http2] = http2Servers.keys();
   if (!http2) throw new Error("the server has no connection injector");
   return http2;
+}
+
+/** True if the server has the RPC. */
+export const hasMethod = (server: Server, path: string): boolean =>
+  (server as unknown as { handlers: Map<string, unknown> }).handlers.has(path);
+
+/** Answers a call with an error before grpc-js has seen it. */
+export function refuse(stream: ServerHttp2Stream, reason: CortexError): void {
+  const { code, details, metadata } = toStatus(reason);
+  const headers = {
+    ":status": 200,
+    "content-type": "application/grpc+proto",
+    "grpc-status": code,
+    "grpc-message": encodeURI(details),
+    ...metadata.toHttp2Headers(),
+  };
+  stream.respond(headers, { endStream: true });
 }
 
 interface ReflectionInsides {

@@ -44,14 +44,17 @@ async function send(
   open: () => AsyncGenerator<Init>,
 ): Promise<void> {
   const encode = encoder(call.endpoint.method.output);
+  const stopWatching = call.watchCredentials();
   try {
     // The handler makes one message while the message before is on its way. Messages are sent as long as
     // somebody is there to read them, also while the server stops: one of them may say that a transaction was
     // committed.
     let previous = Promise.resolve();
-    for await (const message of open()) {
+    for await (const message of inRoom(open(), grpc, call)) {
       await previous;
       if (call.isOver) throw call.signal.reason;
+      // A transaction asks itself before it commits, and then tells what it did.
+      if (call.withdrawn && !isBidi(call)) throw call.withdrawn;
       previous = write(grpc, encode(message), call);
       previous.catch(() => {}); // nobody awaits it if the handler fails first
     }
@@ -62,6 +65,37 @@ async function send(
     const reason = reasonOf(error);
     grpc.emit("error", toStatus(reason));
     call.finish(reason);
+  } finally {
+    stopWatching();
+  }
+}
+
+const isBidi = ({ endpoint }: ServerCall): boolean =>
+  endpoint.method.methodKind === "bidi_streaming";
+
+/**
+ * The messages of a handler. Each is made once there is room for it among the bytes that callers have not taken.
+ * The messages of Transact are few: one for each message of the caller, who waits for it.
+ */
+async function* inRoom(
+  messages: AsyncGenerator<Init>,
+  grpc: Writable,
+  call: ServerCall,
+): AsyncGenerator<Init> {
+  const { context, tenant, signal } = call;
+  if (isBidi(call)) return yield* messages;
+  let release: (() => void) | undefined;
+  try {
+    for (;;) {
+      release = await context.listener.room(grpc, tenant, signal);
+      const { done, value } = await messages.next();
+      if (done) return;
+      yield value; // until the next one is asked for, this one is encoded, and counted as it is sent
+      release();
+    }
+  } finally {
+    release?.();
+    await messages.return(undefined);
   }
 }
 
@@ -85,7 +119,7 @@ async function* received(
 function write(grpc: Writable, message: Buffer, call: ServerCall): Promise<void> {
   const { listener, config } = call.context;
   const { signal } = call;
-  const release = listener.sending(grpc, message.length);
+  const release = listener.sending(grpc, call.tenant, message.length);
   return new Promise((resolve, reject) => {
     let timer: NodeJS.Timeout;
     const stop = () => {

@@ -5,8 +5,9 @@ import {
   type SearchResultSchema,
 } from "../../gen/cortex/immutable/v1/immutable_pb.js";
 import { CortexError } from "../errors/reasons.js";
+import { codeOf } from "../errors/sqlstate.js";
 import type { Call } from "../grpc/call.js";
-import type { Sql } from "../postgres/connection.js";
+import { type Fragment, joinFragments, type Sql } from "../postgres/connection.js";
 import { type FoundRow, highlight, positionsOf, type SearchedField } from "../search/highlight.js";
 import { parseQuery, type SearchColumns, TermConditions } from "../search/query.js";
 import { byteWindow, inOrder, type PageRow, sizedRow } from "../storage/keyset.js";
@@ -37,15 +38,24 @@ export async function search(request: SearchRequest, { caller, db, server }: Cal
   const [lastScore, type = "", id = ""] = positionOf(request.pageToken, query, 3) ?? [];
   if (lastScore !== undefined && !isScore(lastScore)) throw invalidToken();
   const terms = await parseQuery(request.query, server.wordForms, db.searches);
-  const rows = await db.searches<Row>((sql) => {
+  const searching = db.searches<Row>((sql) => {
     const conditions = new TermConditions(sql, terms, server.language, server.hasFormerRecords);
-    const columns = fields.map((field) => columnsOf(sql, field));
+    const columns = fields.map((field) => columnsOf(sql, field, sql`h`));
+    // Postgres fetches and decompresses a large column anew for each expression that names it. The results of
+    // expressions are kept.
+    const inMemory = fields.map((field) => {
+      const { words, text } = columnsOf(sql, field, sql`h`);
+      return sql`${words} || ''::tsvector as ${sql(`${field}_words`)}, ${text} || '' as ${sql(`${field}_text`)}`;
+    });
+    const weighed = fields.map((field) => columnsOf(sql, field, sql`whole`));
     return sql`
       with h as materialized (
         select h.*, weight / (1 + weight) as score
         from (
-          select h.tenant, h.type, h.id, h.version, h.first_version, h.first_created_at, (${conditions.weight(columns)})::float8 as weight
-          from immutable h where ${matches(sql, filter, server.hasFormerRecords)} and ${conditions.allFound(columns)}
+          select h.tenant, h.type, h.id, h.version, h.first_version, h.first_created_at, (${conditions.weight(weighed)})::float8 as weight
+          from immutable h
+          cross join lateral (select ${joinFragments(sql, inMemory, sql`,`)} offset 0) as whole
+          where ${matches(sql, filter, server.hasFormerRecords)} and ${conditions.allFound(columns)}
         ) as h
       ), best as materialized (
         select * from h
@@ -62,6 +72,12 @@ export async function search(request: SearchRequest, { caller, db, server }: Cal
       from v join immutable h on h.tenant = v.tenant and h.type = v.type and h.id = v.id
       where v.place <= ${limit}
       order by v.place`;
+  });
+  const rows = await searching.catch((error: unknown) => {
+    if (codeOf(error) !== "57014") throw error; // query_canceled: statement_timeout
+    const { searchSeconds, statementSeconds } = server.config;
+    const limit = `${Math.min(searchSeconds, statementSeconds)}`;
+    throw new CortexError("SEARCH_TOO_BROAD", { limit }, { cause: error });
   });
   const results = fitting(rows, (row) =>
     highlight(
@@ -127,7 +143,7 @@ function fieldsOf(searchIn: SearchIn): SearchedField[] {
   }
 }
 
-const columnsOf = (sql: Sql, field: SearchedField): SearchColumns =>
+const columnsOf = (sql: Sql, field: SearchedField, of: Fragment): SearchColumns =>
   field === "data"
-    ? { words: sql`h.data_words`, text: sql`h.data_text` }
-    : { words: sql`h.metadata_words`, text: sql`h.metadata_text` };
+    ? { words: sql`${of}.data_words`, text: sql`${of}.data_text` }
+    : { words: sql`${of}.metadata_words`, text: sql`${of}.metadata_text` };

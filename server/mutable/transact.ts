@@ -80,6 +80,7 @@ export async function* transact(requests: AsyncIterator<TransactRequest>, call: 
           break;
         }
         case "commit": {
+          await call.reauthenticate();
           clearTimeout(timer); // a commit on its way is not cut off
           const callers = keyOf(message.value.requestId, call);
           const key = callers && withContent(callers, content.digest("base64url"));

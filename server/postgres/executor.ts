@@ -72,7 +72,7 @@ export class Executor {
         if (code === "57014") signal.throwIfAborted(); // cancelled by us: rolled back
         // In all cases of `again` the statement was rolled back, so it can run again. A 57014 that is neither
         // our cancel nor statement_timeout was meant for the previous statement of the connection.
-        const timedOut = performance.now() - startedAt > this.statementSeconds * 900;
+        const timedOut = performance.now() - startedAt > connection.statementSeconds * 900;
         const again =
           code === "40P01" ||
           code === "40001" ||

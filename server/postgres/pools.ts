@@ -41,6 +41,7 @@ export interface PoolsOptions {
   transactionsMax: number;
   transactionSeconds: number;
   statementSeconds: number;
+  searchSeconds: number;
   queueMax: number;
 }
 
@@ -109,7 +110,7 @@ export class Pools {
       "searches",
       sizes.searches,
       { plan_cache_mode: "force_custom_plan" },
-      { leavesHalf },
+      { leavesHalf, statementSeconds: Math.min(options.searchSeconds, statementSeconds) },
     );
     const waiting = { ...indexPlans, lock_timeout: lockWaitMs };
     this.lockWaiting = pool("lockWaiting", sizes.lockWaiting, waiting, { leavesHalf });

@@ -35,6 +35,7 @@ export class TenantConnection {
   /** How often the connection was lost. The driver then opens a new one, with another Postgres session. */
   losses = 0;
   readonly sql: Sql;
+  readonly statementSeconds: number;
   /** The statement that was given to the driver last. */
   current: Driver | undefined;
   readonly #sockets: Sockets = new Set();
@@ -46,6 +47,7 @@ export class TenantConnection {
     { statementSeconds, parameters, allTenants = false }: ConnectionOptions,
   ) {
     this.#allTenants = allTenants;
+    this.statementSeconds = statementSeconds;
     const options = {
       max: 1,
       onclose: () => {

@@ -1,7 +1,7 @@
-// Limits how much a tenant may store, over all servers. While a tenant writes, it is measured every second, and
-// what this process has written since then is added. Near a limit, it is measured before each write. A write of
-// entries then runs in a statement of its own, which checks the quota itself. So a quota is exact for a tenant
-// that makes one write after the other. Calls in flight when a limit is reached can exceed it.
+// Limits how much a tenant may store, over all servers. While a tenant writes, it is measured every second. What
+// this process has written since then is added, and what is on its way. Near a limit, the tenant is measured
+// before each write. A write of entries then runs in a statement of its own, which checks the quota itself. So
+// one process never lets a tenant exceed a quota; each further one lets it exceed by what it has on its way.
 import { CortexError } from "../errors/reasons.js";
 
 const ageMsMax = 1000;
@@ -36,18 +36,29 @@ export function quotaExceeded(kind: QuotaKind, room: Room): CortexError {
 
 /**
  * The error for a write that adds more than there is room for; undefined if there is room. A kind of which it
- * adds nothing is not checked. `taken` is room that was used and not measured yet.
+ * adds nothing is not checked.
  */
-export function quotaRefusal(room: Room, adds: Amounts, taken = none): CortexError | undefined {
-  const kind = kinds.find((kind) => adds[kind] > 0 && adds[kind] > room[kind] - taken[kind]);
+export function quotaRefusal(room: Room, adds: Amounts): CortexError | undefined {
+  const kind = kinds.find((kind) => adds[kind] > 0 && adds[kind] > room[kind]);
   return kind && quotaExceeded(kind, room);
 }
 
 interface Usage {
   measured: Amounts;
-  /** The most that was written since. */
+  /** The most that was written since the measurement began. */
   since: Amounts;
+  /** The most that writes on their way add. */
+  pending: Amounts;
   at: number;
+}
+
+/** Room that a write takes, from before it runs until its end is known. */
+export interface Reservation {
+  /** The room that was left for it; undefined if the tenant is far from every limit, so no check is needed. */
+  room: Room | undefined;
+  /** Says what was added at most, once that is known. */
+  settle(adds: Amounts): void;
+  release(): void;
 }
 
 const near = { keys: 1000, bytes: 16 * 1024 * 1024, versions: 1000 }; // as much as a few statements may add
@@ -75,11 +86,8 @@ export class Quotas {
     this.#on = kinds.some((kind) => limits[kind] > 0);
   }
 
-  /**
-   * The room for a write that adds at most `adds`; undefined if the tenant is far from every limit, so no
-   * check is needed.
-   */
-  async room(tenant: string, adds: Amounts): Promise<Room | undefined> {
+  /** Takes room for a write that adds at most `adds`; undefined if nothing is limited, or it adds nothing. */
+  async reserve(tenant: string, adds: Amounts): Promise<Reservation | undefined> {
     if (!this.#on || kinds.every((kind) => adds[kind] === 0)) return undefined;
     let usage = this.#usages.get(tenant);
     if (!usage || this.#isNear(usage)) {
@@ -87,24 +95,41 @@ export class Quotas {
       usage = this.#usageOf(tenant);
     } else if (performance.now() - usage.at > ageMsMax) this.#measured(tenant).catch(() => {}); // in the background; on failure the next write tries again
     const room = this.#left(usage);
-    for (const kind of kinds) usage.since[kind] += adds[kind];
-    return this.#isNear(usage) ? room : undefined;
+    let taken = adds;
+    add(usage.pending, taken);
+    return {
+      room: this.#isNear(usage) ? room : undefined,
+      settle: (actual) => {
+        add(usage.pending, taken, -1);
+        add(usage.pending, actual);
+        taken = actual;
+      },
+      release: () => {
+        add(usage.pending, taken, -1);
+        add(usage.since, taken);
+        taken = none;
+      },
+    };
   }
 
-  /**
-   * Throws QUOTA_EXCEEDED where there is no room for `adds`. `taken` is room that was used and not measured
-   * yet.
-   */
-  async check(tenant: string, adds: Amounts, taken = none): Promise<void> {
-    const room = await this.room(tenant, adds);
-    const refusal = room && quotaRefusal(room, adds, taken);
-    if (refusal) throw refusal;
+  /** Does work that adds at most `adds`. Throws QUOTA_EXCEEDED if there is no room for it. */
+  async within<Done>(tenant: string, adds: Amounts, work: () => Promise<Done>): Promise<Done> {
+    const reservation = await this.reserve(tenant, adds);
+    try {
+      const refusal = reservation?.room && quotaRefusal(reservation.room, adds);
+      if (refusal) throw refusal;
+      return await work();
+    } finally {
+      reservation?.release();
+    }
   }
 
-  #left({ measured, since }: Usage): Room {
+  #left({ measured, since, pending }: Usage): Room {
     const { limits } = this;
     const left = (kind: QuotaKind) =>
-      limits[kind] === 0 ? Number.MAX_SAFE_INTEGER : limits[kind] - measured[kind] - since[kind];
+      limits[kind] === 0
+        ? Number.MAX_SAFE_INTEGER
+        : limits[kind] - measured[kind] - since[kind] - pending[kind];
     return { keys: left("keys"), bytes: left("bytes"), versions: left("versions"), limits };
   }
 
@@ -129,23 +154,32 @@ export class Quotas {
   }
 
   async #measure(tenants: string[]): Promise<void> {
-    const before = tenants.map((tenant) => ({ ...this.#usages.get(tenant)?.since }));
     const at = performance.now();
+    // What ends while the statement is on its way is perhaps not in its result.
+    const before = tenants.map((tenant) => ({ ...(this.#usages.get(tenant)?.since ?? none) }));
     const measured = await this.measure(tenants);
     tenants.forEach((tenant, i) => {
-      const { since } = this.#usageOf(tenant);
-      // What was written while the statement was on its way is perhaps not in its result.
-      for (const kind of kinds) since[kind] -= before[i]?.[kind] ?? 0;
-      this.#usages.delete(tenant); // the last that was measured comes last
-      this.#usages.set(tenant, { measured: measured[i] ?? none, since, at });
+      const usage = this.#usageOf(tenant);
+      add(usage.since, before[i] ?? none, -1);
+      Object.assign(usage, { measured: measured[i] ?? none, at });
+      this.#usages.delete(tenant); // the one that was measured last comes last
+      this.#usages.set(tenant, usage);
     });
-    for (const [oldest] of this.#usages) {
+    for (const [oldest, { pending }] of this.#usages) {
       if (this.#usages.size <= tenantsMax) break;
-      this.#usages.delete(oldest);
+      if (kinds.every((kind) => pending[kind] === 0)) this.#usages.delete(oldest);
     }
   }
 
   #usageOf(tenant: string): Usage {
-    return this.#usages.get(tenant) ?? { measured: none, since: { ...none }, at: 0 };
+    const known = this.#usages.get(tenant);
+    if (known) return known;
+    const usage = { measured: none, since: { ...none }, pending: { ...none }, at: 0 };
+    this.#usages.set(tenant, usage);
+    return usage;
   }
+}
+
+function add(sum: Amounts, amounts: Amounts, sign = 1): void {
+  for (const kind of kinds) sum[kind] += sign * amounts[kind];
 }

@@ -178,7 +178,8 @@ export class TermConditions {
     const { sql } = this;
     const parts = this.terms.flatMap((term) =>
       columns.map(({ words, text }) => {
-        const count = sql`(length(${text}) - length(replace(${text}, ${term.text}, ''))) / ${[...term.text].length}::float8`;
+        const bytes = sql`octet_length(${text}) - octet_length(replace(${text}, ${term.text}, ''))`;
+        const count = sql`(${bytes}) / ${Buffer.byteLength(term.text)}::float8`;
         const query = wordsQuery(term);
         const rank = query ? sql`10 * ts_rank(${words}, ${query}::tsquery) +` : sql``;
         return sql`coalesce(${rank} 0.3 * ln(1 + ${count}), 0)`;

@@ -36,8 +36,9 @@ export function idempotencyKey(
   return { given, id: digest(given), fingerprint: digest(JSON.stringify([rpc, request])) };
 }
 
-/** The row that is stored under a request id. */
+/** What is stored under a request id. */
 export interface StoredReply {
+  /** That of the key if the stored one matches it, else empty. The database keeps fingerprints sealed (migration 0018). */
   fingerprint: string;
   /** null: erased together with a user. */
   reply: string | null;
@@ -51,20 +52,25 @@ export async function findStoredReply(
 ): Promise<string | undefined> {
   const [stored] = await run<StoredReply>(
     (sql) =>
-      sql`select fingerprint, reply::text from request where tenant = ${tenant} and id = ${key.id}`,
+      sql`
+        select ${matching(sql, sql`r.fingerprint`, sql`${key.fingerprint}`)} as fingerprint, r.reply::text
+        from request r where r.tenant = ${tenant} and r.id = ${key.id}`,
   );
   return stored && matchReply(key, stored);
 }
 
-/** The stored reply; throws REQUEST_ID_REUSED if another request stored it, REPLY_ERASED if it was erased. */
+/** The `fingerprint` of a StoredReply. */
+export const matching = (sql: Sql, stored: Fragment, given: Fragment): Fragment =>
+  sql`matching_fingerprint(${stored}, ${given}::text)`;
+
+/** The stored reply; throws REPLY_ERASED if it was erased, REQUEST_ID_REUSED if another request stored it. */
 export function matchReply(
   key: IdempotencyKey | undefined,
   { fingerprint, reply }: StoredReply,
 ): string {
   const details = { request_id: key?.given ?? "" };
-  const isSame = fingerprint === key?.fingerprint || fingerprint.startsWith(`${key?.fingerprint}.`);
-  if (!isSame) throw new CortexError("REQUEST_ID_REUSED", details);
   if (reply === null) throw new CortexError("REPLY_ERASED", details);
+  if (fingerprint !== key?.fingerprint) throw new CortexError("REQUEST_ID_REUSED", details);
   return reply;
 }
 
@@ -79,7 +85,7 @@ export const storedReply = (
   { reply, userIds }: { reply: string; userIds: string[] },
 ): Fragment => sql`
   insert into request (tenant, id, fingerprint, reply, user_ids, bytes)
-  select ${tenant}, ${id}, ${fingerprint}, ${reply}::text::json, ${userIds}::text[], ${Buffer.byteLength(reply)}::int
+  select ${tenant}, ${id}, seal(${fingerprint}), ${reply}::text::json, ${userIds}::text[], ${Buffer.byteLength(reply)}::int
   where not ${locked(sql, tenant, id)}
   returning id`;
 
@@ -185,7 +191,7 @@ export async function runWork<Reply extends object>(
         key
           ? sql`, stored_reply as (
               insert into request (tenant, id, fingerprint, reply, user_ids, bytes)
-              select ${tenant}, ${key.id}, ${key.fingerprint}, reply, user_ids, octet_length(reply::text) from made
+              select ${tenant}, ${key.id}, seal(${key.fingerprint}), reply, user_ids, octet_length(reply::text) from made
               where not ${locked(sql, tenant, key.id)})`
           : sql``
       }

@@ -143,7 +143,8 @@ export async function writeOnce<W extends Write, Row extends object, Result>(
   const { db, server } = call;
   const { parseReply, replyBytes, addsExactly } = kind.parts;
   const { tenant, idempotencyKey, adds } = given;
-  const room = await server.quotas.room(tenant, adds);
+  const reservation = await server.quotas.reserve(tenant, adds);
+  const room = reservation?.room;
   const overQuota = room && addsExactly ? quotaRefusal(room, adds) : undefined;
   const write: W = room && !addsExactly ? { ...given, room } : given;
   let isLarge = write.room !== undefined || write.weight > batchWeightMax;
@@ -161,7 +162,9 @@ export async function writeOnce<W extends Write, Row extends object, Result>(
     isLarge = true;
     return kind.runOne(db.large, write, "try");
   };
-  const outcome = overQuota ? { refused: overQuota } : await retryWhileLocked(call, write, attempt);
+  const attempts = async () =>
+    overQuota ? { refused: overQuota } : retryWhileLocked(call, write, attempt);
+  const outcome = await attempts().finally(() => reservation?.release());
   if ("result" in outcome) {
     if (idempotencyKey) server.replies.note(tenant, replyBytes(outcome.result));
     return outcome.result;

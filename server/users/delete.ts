@@ -69,5 +69,7 @@ async function eraseUser(call: Call, id: string, request: DeleteRequest): Promis
     if (key) await storeReply(run, tenant, key, { reply: JSON.stringify(erased), userIds: [] });
     return erased;
   });
-  return (await erasing.finally(() => locks.release(name, owner))) as Erased;
+  const erased = (await erasing.finally(() => locks.release(name, owner))) as Erased;
+  call.server.samples.noteErasure();
+  return erased;
 }

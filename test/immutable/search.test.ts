@@ -316,3 +316,16 @@ it("knows the endings of the language it was started with", async () => {
   expect(await client.immutable.search("refund")).toHaveLength(1); // a part of the word
   expect(await client.immutable.search("the")).toHaveLength(1);
 });
+
+it("ends a search that takes longer than it may, and says so", async () => {
+  const hasty = await s.another({ searchSeconds: 0.3 });
+  const client = s.client({ address: hasty.address, tenantId: "broad" });
+  await client.immutable.store({ type: "t", id: "a", data: { text: "refund" } });
+  const holder = await s.sql.reserve();
+  await holder`begin`;
+  await holder`lock table immutable`; // stands for records that take long to look at
+  await expect(client.immutable.search("refund")).toFailWith("SEARCH_TOO_BROAD", { limit: "0.3" });
+  await holder`rollback`;
+  holder.release();
+  expect(await client.immutable.search("refund")).toHaveLength(1);
+});

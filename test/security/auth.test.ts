@@ -29,6 +29,7 @@ import {
 import { temporaryDirectory } from "../support/directory.js";
 import { Raw, RawTransaction } from "../support/raw.js";
 import { serve } from "../support/server.js";
+import { Stalled } from "../support/stalled.js";
 
 const s = serve();
 let directory: Awaited<ReturnType<typeof temporaryDirectory>>;
@@ -387,6 +388,42 @@ describe("with keys", () => {
     await replaceFile(path, content());
   });
 
+  it("a removed key ends the streams that it opened, and its transactions do not commit", async () => {
+    const leaver = newKey();
+    const withLeaver = content().replace(
+      '{"keys":[',
+      `{"keys":[${JSON.stringify({ principal: "leaver", sha256: digestOf(leaver), tenants: ["acme"], permissions: ["read", "write"] })},`,
+    );
+    await replaceFile(path, withLeaver);
+    const headers = { "x-tenant-id": "acme", ...bearer(leaver) };
+    while ("reason" in (await server.get(headers))) await pause(50);
+    const agent = server.client(keys.agent, { tenantId: "acme" });
+    for (let i = 0; i < 40; i++) await agent.mutable.set("leaver", `k${i}`, "x".repeat(100_000));
+    const [idle, committing] = [1, 2].map(
+      () => new RawTransaction(server.running.address, headers),
+    ) as [RawTransaction, RawTransaction];
+    for (const transaction of [idle, committing])
+      await transaction.ask({ case: "begin", value: {} });
+    const set = { case: "set" as const, value: { valueJson: '"of a leaver"' } };
+    await committing.ask({
+      case: "write",
+      value: { operations: [{ namespace: "leaver", key: "last", operation: set }] },
+    });
+    const list = new Stalled(server.running.address, "List", "leaver", Buffer.alloc(0), headers);
+    await list.begun;
+    await replaceFile(path, content());
+    while (!("reason" in (await server.get(headers)))) await pause(50);
+    await expect(committing.ask({ case: "commit", value: {} })).rejects.toMatchObject(
+      unauthenticated,
+    );
+    expect(await agent.mutable.exists("leaver", "last")).toBe(false);
+    await expect(idle.next()).rejects.toMatchObject(unauthenticated);
+    list.read();
+    expect((await list.trailers)["grpc-status"]).toBe(`${status.UNAUTHENTICATED}`);
+    list.close();
+    for (const transaction of [idle, committing]) transaction.close();
+  });
+
   it("a key file is refused if its content is invalid, and the error says why", () => {
     const key = { principal: "p", sha256: "0".repeat(64), tenants: ["t"], permissions: ["read"] };
     expect(parseKeys(JSON.stringify({ keys: [key] }))).toHaveLength(1);
@@ -469,6 +506,21 @@ describe("with tokens", () => {
         "that has an unknown permission",
         await sign({ cortex: { tenants: "*", permissions: ["fly"] } }),
         "the token's claim cortex: ",
+      ],
+      [
+        "whose grant has a misspelt field",
+        await sign({ cortex: { tenants: "*", permissions: ["read"], Namespaces: ["a"] } }),
+        'the token\'s claim cortex: it has a field "Namespaces", where there can be ',
+      ],
+      [
+        "issued in the future",
+        await sign({ iat: now() + 3600 }),
+        "the token was issued in the future, at 20",
+      ],
+      [
+        "that never expires",
+        await sign({ exp: 1e300 }),
+        "the token has a claim exp that is beyond the year 9999",
       ],
       ["with another secret", await secretSigner(`${secret}x`).sign(), untrusted],
       ["with alg none", `${encode({ alg: "none" })}.${body}.`, algorithm],

@@ -122,6 +122,19 @@ describe("what a tenant may store:", () => {
     await client("others").mutable.setMany("q", { a: 1, b: 2, c: 3, d: 4, e: 5 });
   });
 
+  it("keys: writes that run together do not exceed it", async () => {
+    const { client } = await limited({ quotaKeys: 200 });
+    const { mutable } = client("together");
+    const outcomes = await Promise.allSettled(
+      Array.from({ length: 600 }, (_, i) => mutable.set("q", `k${i}`, i)),
+    );
+    const stored = outcomes.filter(({ status }) => status === "fulfilled").length;
+    expect(await mutable.count("q")).toBe(stored);
+    expect(stored).toBe(200);
+    for (const outcome of outcomes)
+      if (outcome.status === "rejected") expect(outcome.reason.code).toBe("QUOTA_EXCEEDED");
+  });
+
   it("bytes of values and data: a write that would exceed the limit is refused, one that saves bytes is not", async () => {
     const { client } = await limited({ quotaBytes: 3006 });
     const { mutable, immutable } = client("bytes");

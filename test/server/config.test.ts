@@ -200,6 +200,9 @@ describe("a setting", () => {
     expect(() => parse(["--jwt-secret", "short-secret"])).toThrow(
       "at least 32 bytes, not what it was given",
     );
+    expect(() => parse(["--jwt-jwks-url", "http://user:secret@h"])).toThrow(
+      "without a user and password, not what it was given",
+    );
     expect(() => parse([], { DATABASE_URL: "postgres//u:secret@h" })).not.toThrow("secret");
     expect(() => parse([], { DATABASE_URL: "postgres//u:secret@h" })).toThrow("DATABASE_URL");
   });

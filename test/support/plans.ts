@@ -17,6 +17,7 @@ import { scopeText } from "../../server/postgres/tenant-connection.js";
 import { AccessCounter } from "../../server/runtime/access-counter.js";
 import { KeptReplies } from "../../server/runtime/kept-replies.js";
 import { KeyLocks } from "../../server/runtime/key-locks.js";
+import { PlannerSamples } from "../../server/runtime/planner-samples.js";
 import { Quotas } from "../../server/runtime/quotas.js";
 import { type Language, languageOf } from "../../server/search/language.js";
 import { WordForms } from "../../server/search/word-forms.js";
@@ -114,9 +115,11 @@ export function explainer(s: Served) {
       wordForms: wordForms as WordForms,
       hasFormerRecords: false,
       usageIsKnown: true,
+      samples: new PlannerSamples(),
       access: new AccessCounter(run, { cannot: never, did: () => {} }),
     },
     fail: never,
+    reauthenticate: never,
     signal: new AbortController().signal,
   });
 

@@ -16,6 +16,7 @@ export class Stalled {
     method: string,
     namespace: string,
     more: Uint8Array = Buffer.alloc(0),
+    headers: Record<string, string> = {},
   ) {
     this.#session = connect(`http://${address}`, { settings: { initialWindowSize: 0 } });
     this.#session.on("error", () => {});
@@ -24,6 +25,7 @@ export class Stalled {
       ":path": `/${MutableStore.typeName}/${method}`,
       "content-type": "application/grpc",
       te: "trailers",
+      ...headers,
     });
     stream.on("error", () => {}).resume();
     const name = Buffer.concat([Buffer.from([0x0a, namespace.length]), Buffer.from(namespace)]);

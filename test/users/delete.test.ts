@@ -1,5 +1,6 @@
 // Tests erasure. Afterwards a dump of every table has neither the user nor the data stored under the user's
 // name, and the data of others is unchanged.
+import { createHash } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
 import { beforeAll, describe, expect, it } from "vitest";
 import { type Cortex, CortexError } from "../../client/index.js";
@@ -10,7 +11,7 @@ import { dump } from "../support/dump.js";
 import { Raw } from "../support/raw.js";
 import { serve } from "../support/server.js";
 
-const s = serve({ retention: new Retention(-1) });
+const s = serve({ retention: new Retention(-1), sweepSeconds: 1 });
 let users: Cortex["users"];
 let mutable: Cortex["mutable"];
 let immutable: Cortex["immutable"];
@@ -270,9 +271,43 @@ describe("a request that was made before the erasure", () => {
     await store();
     await users.delete("storing", { cascade: true });
     await expect(store()).toFailWith("REPLY_ERASED");
-    await expect(users.create("storing", {}, { requestId: "stored" })).toFailWith(
-      "REQUEST_ID_REUSED",
-    );
+    // Nothing is left that would tell whether this is another request.
+    await expect(users.create("storing", {}, { requestId: "stored" })).toFailWith("REPLY_ERASED");
+  });
+
+  it("is not found by guessing what it asked for", async () => {
+    const fingerprint = (rpc: string, request: unknown) =>
+      createHash("sha256")
+        .update(JSON.stringify([rpc, request]))
+        .digest("base64url");
+    const options = { requestId: "guessed" };
+    await users.create("guessed-user", {}, options);
+    const guess = fingerprint("Users/Create", ["guessed-user", "{}"]);
+    const stored = async () =>
+      (await s.sql`select fingerprint from request where reply::text like '%guessed-user%'`)[0];
+    expect((await stored())?.fingerprint).not.toBe(guess);
+    expect(await s.sql`select from request where fingerprint = ${guess}`).toHaveLength(0);
+    const [sealed] = await s.sql`select seal(${guess}) as fingerprint`;
+    expect(await stored()).toEqual(sealed); // the guess is right: without the seal it would be found
+    await users.create("guessed-user", {}, options); // the repeat is known
+    await users.delete("guessed-user");
+    expect(
+      await s.sql`select from request where fingerprint = ${sealed?.fingerprint}`,
+    ).toHaveLength(0);
+  });
+
+  it("leaves no sample of the planner", async () => {
+    await users.create("sampled-user");
+    for (let i = 0; i < 30; i++)
+      await mutable.set("sampled", `k${i}`, 1, { userId: "sampled-user" });
+    await s.sql`analyze mutable`;
+    const samples = async () =>
+      (
+        await s.sql`select from pg_stats where most_common_vals::text like '%sampled-user%' or histogram_bounds::text like '%sampled-user%'`
+      ).length;
+    expect(await samples()).toBeGreaterThan(0);
+    await users.delete("sampled-user", { cascade: true });
+    while ((await samples()) > 0) await pause(50);
   });
 });
 

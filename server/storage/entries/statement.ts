@@ -9,6 +9,7 @@ import { type Fragment, now, type Sql } from "../../postgres/connection.js";
 import { recordset } from "../../postgres/recordset.js";
 import type { Room } from "../../runtime/quotas.js";
 import { lockCreation, lockRequest, namesMax } from "../creation.js";
+import { matching } from "../idempotency.js";
 import type { StatementMode } from "../write-path.js";
 import type { AtomicWrite } from "./atomic-write.js";
 import { type InputKey, inputOf, keyColumns, operationColumns } from "./input.js";
@@ -68,7 +69,7 @@ export function statement(
     ), operation as materialized (
       select op.*, ${
         hasRequests
-          ? sql`(select r.fingerprint from request r where r.tenant = op.tenant and r.id = op.request) as repeats,
+          ? sql`(select ${matching(sql, sql`r.fingerprint`, sql`op.fingerprint`)} from request r where r.tenant = op.tenant and r.id = op.request) as repeats,
               case when op.request is not null then ${lockRequest(sql, { tenant: sql`op.tenant`, id: sql`op.request` }, locking)} end as request_blocked`
           : sql`null::text as repeats, false as request_blocked`
       },
@@ -278,7 +279,7 @@ const overQuota = (sql: Sql, room: Room): Fragment => sql`
 /** Stores the replies of the writes that have a request id and were applied. */
 const storedReplies = (sql: Sql): Fragment => sql`, stored_reply as (
   insert into request (tenant, id, fingerprint, reply, user_ids, bytes)
-  select tenant, request, fingerprint, reply, user_ids, octet_length(reply::text)
+  select tenant, request, seal(fingerprint), reply, user_ids, octet_length(reply::text)
   from (
     select tenant, request, fingerprint,
       json_agg(case when case when ${isComputed(sql, sql`result`)} then bytes else 0 end + octet_length(metadata::text) > content_max

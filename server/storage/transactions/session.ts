@@ -6,7 +6,7 @@ import { CortexError } from "../../errors/reasons.js";
 import type { Call } from "../../grpc/call.js";
 import type { Run } from "../../postgres/connection.js";
 import type { DatabaseTransaction } from "../../postgres/transaction.js";
-import type { Amounts, Room } from "../../runtime/quotas.js";
+import { type Amounts, quotaRefusal, type Reservation } from "../../runtime/quotas.js";
 import { CreationLocks } from "../creation-locks.js";
 import { atomicWrite } from "../entries/atomic-write.js";
 import {
@@ -53,8 +53,8 @@ export class Session {
   #transaction: DatabaseTransaction | undefined;
   readonly #expiry = new SeenExpiry();
   readonly #versions = new PendingVersions();
-  /** The most that it has added. No measurement of the tenant's rows sees that before the commit. */
-  readonly #added: Amounts = { keys: 0, bytes: 0, versions: 0 };
+  /** The room that its steps take until it ends: before the commit, no measurement sees what they add. */
+  readonly #reservations: Reservation[] = [];
 
   constructor(
     call: Call,
@@ -127,8 +127,8 @@ export class Session {
     if (indexes.length === 0) return;
     const operations = indexes.map((i) => steps[i] as Operation);
     const write = atomicWrite(this.#call, operations, undefined);
-    const room = await this.#call.server.quotas.room(write.tenant, write.adds);
-    if (room) write.room = this.#left(room);
+    const reservation = await this.#reserve(write.adds);
+    write.room = reservation?.room;
     const outcome = await this.#locking(operations, (run) =>
       entryWrites.runOne(run, write, "held", 1).catch(toConflict),
     );
@@ -141,23 +141,13 @@ export class Session {
       results[indexes[i] as number] = result;
     });
     for (const { seenUntil } of outcome.result) this.#expiry.note(seenUntil);
-    this.#add(addedBy(results));
+    reservation?.settle(addedBy(results));
   }
 
-  #left({ keys, bytes, versions, limits }: Room): Room {
-    const added = this.#added;
-    return {
-      keys: keys - added.keys,
-      bytes: bytes - added.bytes,
-      versions: versions - added.versions,
-      limits,
-    };
-  }
-
-  #add({ keys, bytes, versions }: Amounts): void {
-    this.#added.keys += keys;
-    this.#added.bytes += bytes;
-    this.#added.versions += versions;
+  async #reserve(adds: Amounts): Promise<Reservation | undefined> {
+    const reservation = await this.#call.server.quotas.reserve(this.#call.caller.tenant, adds);
+    if (reservation) this.#reservations.push(reservation);
+    return reservation;
   }
 
   /** Checks the versions, which are stored at the commit. */
@@ -172,8 +162,9 @@ export class Session {
     const run = await this.#begun(versions.map(stepName));
     const bytes = versions.reduce((sum, { adds }) => sum + adds.bytes, 0);
     const adds = { keys: 0, bytes, versions: versions.length };
-    await this.#call.server.quotas.check(this.#call.caller.tenant, adds, this.#added);
-    this.#add(adds);
+    const reservation = await this.#reserve(adds);
+    const refusal = reservation?.room && quotaRefusal(reservation.room, adds);
+    if (refusal) throw refusal;
     const transaction = this.#transaction as DatabaseTransaction;
     const types = await this.#versions.lock(transaction, this.#creations, versions);
     this.#own(types.map(({ tenant, space }) => typeLockName(tenant, space)));
@@ -230,6 +221,7 @@ export class Session {
 
   #release(): void {
     const { locks, bus } = this.#call.server;
+    for (const reservation of this.#reservations.splice(0)) reservation.release();
     for (const name of this.#names) locks.release(name, this);
     if (performance.now() - this.#startedAt > announcedMs) bus.publish(this.#names);
     this.#names.clear();

@@ -104,7 +104,7 @@ export async function erase(run: Run, tenant: string, id: string): Promise<Count
   const [rest] = await run<Pick<Row, "request" | "users">>(
     (sql) => sql`
       with emptied as (
-        update request r set reply = null, user_ids = '{}'
+        update request r set reply = null, fingerprint = '', user_ids = '{}'
         where r.tenant = ${tenant} and r.user_ids @> array[${id}] and r.user_ids <> '{}'
         returning 1
       ), deleted as (

@@ -38,12 +38,10 @@ interface UserWrite {
 }
 
 /** Writes a user once, if its tenant has room for the profile; undefined: the statement wrote none. */
-export function writeUser(
-  call: Call,
-  { id, key, profile, write }: UserWrite,
-): Promise<StoredUser | undefined> {
+export function writeUser(call: Call, user: UserWrite): Promise<StoredUser | undefined> {
   const { caller, db, server } = call;
   const { tenant } = caller;
+  const { id, key } = user;
   return once<StoredUser>(call, key, {
     async parse(reply) {
       const stored: SlimUser = JSON.parse(reply);
@@ -55,31 +53,35 @@ export function writeUser(
       );
       return { ...stored, profile: now?.profile ?? "{}" };
     },
-    async attempt() {
-      const adds = { keys: 0, bytes: Buffer.byteLength(profile), versions: 0 };
-      await server.quotas.check(tenant, adds);
-      // The row may be locked: a statement waits only a moment for it.
-      const name = userLockName(tenant, id);
-      const outcome = await untilUnlocked(call, name, async () => {
-        try {
-          const written = await runWork<StoredUser>(db.lockWaiting, tenant, key, (sql) => ({
-            steps: sql`u as (${write(sql)})`,
-            reply: sql`
-              select array[u.id] as user_ids, json_build_object(
-                'id', u.id, 'profile', u.profile::text,
-                'created_at', round(extract(epoch from u.created_at) * 1000),
-                'updated_at', round(extract(epoch from u.updated_at) * 1000)) as reply
-              from u`,
-          }));
-          return { written };
-        } catch (error) {
-          if (codeOf(error) !== "55P03") throw error; // lock_not_available
-          return { lockedBy: name };
-        }
-      });
-      return isLocked(outcome) ? undefined : outcome.written;
+    attempt() {
+      const adds = { keys: 0, bytes: Buffer.byteLength(user.profile), versions: 0 };
+      return server.quotas.within(tenant, adds, () => store(call, user));
     },
   });
+}
+
+/** Stores the row, which may be locked: a statement waits only a moment for it. */
+async function store(call: Call, { id, key, write }: UserWrite): Promise<StoredUser | undefined> {
+  const { tenant } = call.caller;
+  const name = userLockName(tenant, id);
+  const outcome = await untilUnlocked(call, name, async () => {
+    try {
+      const written = await runWork<StoredUser>(call.db.lockWaiting, tenant, key, (sql) => ({
+        steps: sql`u as (${write(sql)})`,
+        reply: sql`
+          select array[u.id] as user_ids, json_build_object(
+            'id', u.id, 'profile', u.profile::text,
+            'created_at', round(extract(epoch from u.created_at) * 1000),
+            'updated_at', round(extract(epoch from u.updated_at) * 1000)) as reply
+          from u`,
+      }));
+      return { written };
+    } catch (error) {
+      if (codeOf(error) !== "55P03") throw error; // lock_not_available
+      return { lockedBy: name };
+    }
+  });
+  return isLocked(outcome) ? undefined : outcome.written;
 }
 
 export function toUser(user: UserRow | StoredUser): MessageInitShape<typeof UserSchema> {

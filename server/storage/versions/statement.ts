@@ -9,6 +9,7 @@ import { type Fragment, now, type Sql } from "../../postgres/connection.js";
 import { type InputRow, recordset } from "../../postgres/recordset.js";
 import { unicodeVersion } from "../../search/searchable.js";
 import { lockCreation, lockRequest, namesMax } from "../creation.js";
+import { matching } from "../idempotency.js";
 import type { StatementMode } from "../write-path.js";
 import type { NewVersion } from "./new-version.js";
 import { searchColumns, searchVectors } from "./search-input.js";
@@ -128,7 +129,8 @@ export function statement(
         select u.id from users u where u.tenant = asked.tenant and u.id = said_user.id for key share ${skipLocked}
       ) as u on true
       left join lateral (
-        select r.fingerprint from request r where r.tenant = asked.tenant and r.id = asked.request_key offset 0
+        select ${matching(sql, sql`r.fingerprint`, sql`asked.fingerprint`)} as fingerprint
+        from request r where r.tenant = asked.tenant and r.id = asked.request_key offset 0
       ) as r on ${requests}::boolean and asked.fingerprint is not null
       cross join lateral ( -- evaluated once the record is locked
         select greatest(${now(sql)}, h.created_at + interval '1 millisecond')::timestamptz as at offset 0
@@ -220,7 +222,7 @@ export function statement(
       requests
         ? sql`, stored_reply as (
             insert into request (tenant, id, fingerprint, reply, user_ids, bytes)
-            select tenant, request_key, fingerprint, reply, case when said_user is null then '{}' else array[said_user] end, octet_length(reply::text)
+            select tenant, request_key, seal(fingerprint), reply, case when said_user is null then '{}' else array[said_user] end, octet_length(reply::text)
             from (
               select result.*, case when octet_length(said_metadata) > ${contentMax}::int then slim_reply(cells) else cells end as reply
               from result where fingerprint is not null and refusal is null

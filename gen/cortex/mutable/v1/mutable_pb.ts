@@ -1804,7 +1804,8 @@ export type ListRequest = Message<"cortex.mutable.v1.ListRequest"> & {
   sortOrder: SortOrder;
 
   /**
-   * If true, the response has the exact `total`: the database then counts everything that matches. Unset: true.
+   * If true, the response has the exact `total`. With a filter, the database then counts everything that
+   * matches; without one, it knows the total. Unset: true.
    *
    * @generated from field: optional bool total = 8;
    */

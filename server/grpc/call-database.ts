@@ -1,0 +1,99 @@
+// The database as a call sees it: the connection pools, for its tenant and until its end.
+import { CortexError } from "../errors/reasons.js";
+import type { Run } from "../postgres/connection.js";
+import type { Pools } from "../postgres/pools.js";
+import type { DatabaseTransaction } from "../postgres/transaction.js";
+import type { Batchable, GroupCommits } from "../runtime/group-commit.js";
+import type { CallCancellation } from "../runtime/in-flight.js";
+
+/** The connection pools by load. Each statement runs for the call's tenant and under its signal. */
+export interface CallDatabase {
+  /** Runs one short statement. */
+  short: Run;
+  /** Runs one long statement that reads: a page of a list, a count. */
+  scans: Run;
+  /** Runs one search. */
+  searches: Run;
+  /** Runs one statement that waits for locks, for a moment at most. */
+  lockWaiting: Run;
+  /** True if `lockWaiting` has a connection free. */
+  canWaitForLock: boolean;
+  /** Runs one write that is too large for a batch. */
+  large: Run;
+  /** Runs the statement of a purge that only counts (a dry run). */
+  purges: Run;
+  /** Runs an item in a statement that other calls share. */
+  submit<Item extends { tenant: string }, Reply>(
+    kind: Batchable<Item, Reply>,
+    item: Item,
+  ): Promise<Reply>;
+  /** Begins a transaction that waits for its caller. */
+  begin(): Promise<DatabaseTransaction>;
+  /** Begins a transaction that waits for nothing but locks. */
+  beginCommit(): Promise<DatabaseTransaction>;
+  beginPurge(): Promise<DatabaseTransaction>;
+}
+
+const gaveWay = "another tenant needed the connection of this transaction, which was idle";
+
+export class Connections implements CallDatabase {
+  readonly #tenants: readonly string[];
+
+  constructor(
+    readonly context: { pools: Pools; groupCommits: GroupCommits },
+    readonly tenant: string,
+    readonly cancellation: CallCancellation,
+  ) {
+    this.#tenants = [tenant];
+  }
+
+  get short(): Run {
+    return this.context.pools.short.run(this.#tenants, this.cancellation.signal);
+  }
+
+  get scans(): Run {
+    return this.context.pools.scans.run(this.#tenants, this.cancellation.signal);
+  }
+
+  get searches(): Run {
+    return this.context.pools.searches.run(this.#tenants, this.cancellation.signal);
+  }
+
+  get lockWaiting(): Run {
+    return this.context.pools.lockWaiting.run(this.#tenants, this.cancellation.signal);
+  }
+
+  get canWaitForLock(): boolean {
+    return this.context.pools.lockWaiting.isFree(this.tenant);
+  }
+
+  get large(): Run {
+    return this.context.pools.large.run(this.#tenants, this.cancellation.signal);
+  }
+
+  get purges(): Run {
+    return this.context.pools.purges.run(this.#tenants, this.cancellation.signal);
+  }
+
+  submit<Item extends { tenant: string }, Reply>(
+    kind: Batchable<Item, Reply>,
+    item: Item,
+  ): Promise<Reply> {
+    return this.context.groupCommits.of(kind).submit(item, this.cancellation);
+  }
+
+  begin(): Promise<DatabaseTransaction> {
+    const { cancellation } = this;
+    return this.context.pools.transactions.begin(this.tenant, cancellation.signal, () =>
+      cancellation.cancel(new CortexError("CONFLICT", { applied: "no", problem: gaveWay })),
+    );
+  }
+
+  beginCommit(): Promise<DatabaseTransaction> {
+    return this.context.pools.commits.begin(this.tenant, this.cancellation.signal);
+  }
+
+  beginPurge(): Promise<DatabaseTransaction> {
+    return this.context.pools.purges.begin(this.tenant, this.cancellation.signal);
+  }
+}
