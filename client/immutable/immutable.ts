@@ -364,7 +364,8 @@ export class Immutable {
    * - a phrase in double quotes
    *
    * @param filters Filters as in `list`, and `searchIn`; `limit` is 10 by default.
-   * @throws INVALID_QUERY, and the codes of `list`.
+   * @throws INVALID_QUERY, SEARCH_TOO_BROAD (it takes longer than the server allows: narrow the filter, or give
+   * fewer or rarer words), and the codes of `list`.
    *
    * ```ts
    * const [best] = await cortex.immutable.search("refund process", { type: "kb-article", searchIn: "both" });

@@ -216,23 +216,13 @@ describe("the data directory", () => {
   });
 
   it("that every user may write is refused", async () => {
-    for (const [name, mode] of [
-      ["open", 0o777],
-      ["open-to-all", 0o703],
-    ] as const) {
-      await mkdir(place(name));
-      await chmod(place(name), mode);
-      const { code, err } = await runServer(["--data-dir", place(name)]);
-      expect([code, err]).toEqual([
-        1,
-        `cortex-store: every user may write in the data directory ${place(name)}, and so replace the database: take that right away (chmod o-w), or give another --data-dir, for example a directory in it\n`,
-      ]);
-    }
-    const server = await launch("opened-later");
-    await server.end();
-    await chmod(place("opened-later"), 0o777);
-    const { err } = await runServer(["--data-dir", place("opened-later")]);
-    expect(err).toContain("every user may write");
+    await mkdir(place("open"));
+    await chmod(place("open"), 0o703);
+    const { code, err } = await runServer(["--data-dir", place("open")]);
+    expect([code, err]).toEqual([
+      1,
+      `cortex-store: every user may write in the data directory ${place("open")}, and so replace the database: take that right away (chmod o-w), or give another --data-dir, for example a directory in it\n`,
+    ]);
   });
 
   it("that cannot be made is said in one sentence", async () => {

@@ -1756,7 +1756,8 @@ export const ImmutableStore: GenService<{
    *
    * A response carries at most about 1 MiB; `next_page_token` gives the next page.
    *
-   * Fails with INVALID_QUERY, INVALID_OPTIONS and with the reasons of List. Safe to repeat.
+   * Fails with INVALID_QUERY, INVALID_OPTIONS, SEARCH_TOO_BROAD (it takes longer than `--search-seconds` of the
+   * server, 10 by default) and with the reasons of List. Safe to repeat.
    *
    * @generated from rpc cortex.immutable.v1.ImmutableStore.Search
    */
