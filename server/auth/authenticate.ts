@@ -76,10 +76,14 @@ async function byTokens(config: Config, log: Logger): Promise<Authenticator> {
       audience: jwtAudience,
       skewSeconds: config.jwtSkewSeconds,
     });
-  const fixed = (trust: Trust): WatchedFiles<Verifier> => ({
+  const fixed = (trust: Trust, stop = () => {}): WatchedFiles<Verifier> => ({
     current: verifier(trust),
-    stop: () => {},
+    stop,
   });
+  const fromUrl = () => {
+    const trust = urlTrust(jwtJwksUrl ?? "");
+    return fixed(trust, trust.stop);
+  };
   const file = jwtJwksFile
     ? await watchFiles(
         [jwtJwksFile],
@@ -87,7 +91,9 @@ async function byTokens(config: Config, log: Logger): Promise<Authenticator> {
         async () => verifier(fileTrust(await readFile(jwtJwksFile, "utf8"))),
         log,
       )
-    : fixed(jwtSecret ? secretTrust(jwtSecret) : urlTrust(jwtJwksUrl ?? ""));
+    : jwtSecret
+      ? fixed(secretTrust(jwtSecret))
+      : fromUrl();
   return { authenticate: (call) => file.current.verify(tokenOf(call)), stop: () => file.stop() };
 }
 

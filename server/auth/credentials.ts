@@ -36,7 +36,12 @@ export const areSame = (a: Credentials, b: Credentials): boolean =>
   a === b || textOf(a) === textOf(b);
 
 const textOf = ({ principal, tenants, permissions, reach }: Credentials): string =>
-  JSON.stringify([principal, tenants && [...tenants], [...permissions], reach]);
+  JSON.stringify([
+    principal,
+    tenants && [...tenants].sort(),
+    [...permissions].sort(),
+    reach && [[...reach.namespaces].sort(), [...reach.types].sort()],
+  ]);
 
 export const isAllowed = ({ permissions }: Credentials, permission: Permission): boolean =>
   permissions.has(permission) || permissions.has("admin");

@@ -19,6 +19,7 @@ interface TokenOptions {
 
 const timeoutMs = 5000;
 const cooldownMs = 1000; // an unknown key makes us fetch the key set at most once a second
+const refreshMs = 60_000;
 const cachedMax = 10_000;
 const cachedMs = 60_000; // a token verified before its key was withdrawn counts for this long
 
@@ -43,9 +44,14 @@ export function fileTrust(text: string): Trust {
   }
 }
 
-export function urlTrust(url: string): Trust {
+/** The keys at a URL. They are fetched anew every minute, so that one that was withdrawn does not stay for long. */
+export function urlTrust(url: string): Trust & { stop(): void } {
   const options = { timeoutDuration: timeoutMs, cooldownDuration: cooldownMs };
-  return { algorithms: publicAlgorithms, keys: createRemoteJWKSet(new URL(url), options) };
+  const keys = createRemoteJWKSet(new URL(url), options);
+  const timer = setInterval(() => {
+    if (keys.jwks()) keys.reload().catch(() => {}); // if it fails, those known stay for ten minutes
+  }, refreshMs).unref();
+  return { algorithms: publicAlgorithms, keys, stop: () => clearInterval(timer) };
 }
 
 /** Verifies tokens, and remembers each verified token for a minute or until it expires. */

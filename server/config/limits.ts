@@ -77,7 +77,7 @@ export const limits = {
     default: 256 * 1024 * 1024,
     arg: "bytes",
     parse: whole(1024 * 1024, Number.MAX_SAFE_INTEGER),
-    doc: "Bytes of replies that each worker may hold because callers have not taken them: a tenant at most half of it, a connection a quarter. Beyond that, reads are refused (OVERLOADED), and streams wait before they make their next message. The server needs about three times as much memory for them.",
+    doc: "Bytes of replies that each worker may hold because callers have not taken them: a tenant at most half of it, a connection a quarter. Beyond that, calls are refused (OVERLOADED), and streams wait before they make their next message. The server needs about three times as much memory for them.",
   }),
   searchSeconds: setting({
     env: "CORTEX_SEARCH_SECONDS",

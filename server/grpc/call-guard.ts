@@ -87,17 +87,20 @@ export class CallGuard {
       const peer = `${remoteAddress}:${remotePort}`;
       connections.set(session, connection);
       this.#connections.set(peer, connection);
-      session.once("close", () => this.#connections.delete(peer));
+      session.once("close", () => {
+        if (this.#connections.get(peer) === connection) this.#connections.delete(peer);
+      });
     });
     let arrived: Parameters<StreamListener>[] = [];
     const startAll = () => {
       const calls = arrived;
       arrived = [];
       for (const call of calls) {
-        const [stream, { ":path": path = "" }, , rawHeaders] = call;
+        const [stream, { ":path": path = "", "content-type": type = "" }, , rawHeaders] = call;
         if (stream.destroyed) continue;
         const connection = stream.session && connections.get(stream.session);
-        if (connection && !hasMethod(server, path)) this.#count(connection);
+        const isAnswered = hasMethod(server, path) && type.startsWith("application/grpc");
+        if (connection && !isAnswered) this.#count(connection);
         else if (connection && !this.#admit(connection, stream, path, rawHeaders)) continue;
         start(...call);
         // Node has told the end of a request without a message before grpc-js listened.
@@ -185,7 +188,7 @@ function refusalOf(
   rawHeaders: string[],
 ): CortexError | undefined {
   // Node shows the first of two such headers only.
-  if (rawHeaders.indexOf("authorization") !== rawHeaders.lastIndexOf("authorization"))
+  if (rawHeaders.filter((text, i) => i % 2 === 0 && text === "authorization").length > 1)
     return new CortexError("UNAUTHENTICATED", {
       problem: "it has more than one header authorization",
     });

@@ -23,7 +23,10 @@ export function logCall(call: LoggedCall, error: CortexError | undefined): void 
     log.error({ err: error.cause, error_id: error.details.error_id }, "an unexpected failure");
   const isLogged = isAudited(config, call.endpoint, error);
   if (error && isAccessRefused(error))
-    call.context.refusedCalls.note(call.grpc.getPeer(), isLogged && lineOf(call, error));
+    call.context.refusedCalls.beyondCredentials(
+      call.grpc.getPeer(),
+      isLogged && lineOf(call, error),
+    );
   else if (isLogged) log.info(lineOf(call, error), "audit");
   else if (log.isLevelEnabled("debug")) log.debug(lineOf(call, error), "call");
 }

@@ -181,6 +181,7 @@ export class ServerCall implements Caller {
   }
 
   async reauthenticate(): Promise<void> {
+    this.signal.throwIfAborted();
     const credentials = await this.context.authenticator?.authenticate(this.grpc);
     if (!credentials || !this.#credentials || areSame(credentials, this.#credentials)) return;
     const problem = "its credentials were changed since it began";

@@ -60,6 +60,13 @@ prototype.handleTimeoutHeader = function (header) {
 // grpc-js takes in whatever a caller sends. Here the bytes are counted before; those of a refused call are
 // dropped. Without credentials, no more is taken in than health and reflection need.
 const publicBytesMax = 4096; // the name of a service, of a file, of a symbol
+const publicCallBytesMax = 64 * 1024; // a stream of reflection has several messages
+const tooManyPublicBytes = new CortexError("OVERLOADED", {
+  applied: "no",
+  problem: "a call of health or reflection has too many bytes",
+  limit: `${publicCallBytesMax}`,
+  retry_after_ms: "1000",
+});
 interface ReceivingCall {
   checkCancelled(): boolean;
   metadata: Metadata;
@@ -68,6 +75,7 @@ interface ReceivingCall {
   stream: { once(event: "close", listener: () => void): void };
   decoder: Pick<StreamDecoder, "write">;
   counted?: boolean;
+  bytes?: number;
   refused?: boolean;
   sendStatus(status: ReturnType<typeof toStatus>): void;
 }
@@ -86,7 +94,11 @@ receiving.handleDataFrame = function (data) {
     }
     this.stream.once("close", () => requestBytes.release(this.metadata));
   }
-  const refusal = requestBytes.receive(this.metadata, data.length);
+  this.bytes = (this.bytes ?? 0) + data.length;
+  const refusal =
+    isPublic(this.handler.path) && this.bytes > publicCallBytesMax
+      ? tooManyPublicBytes
+      : requestBytes.receive(this.metadata, data.length);
   if (!refusal) return handleDataFrame.call(this, data);
   this.refused = true;
   this.decoder = { write: () => [] }; // frees what it holds of the message

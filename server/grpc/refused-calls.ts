@@ -8,41 +8,61 @@ import type { Listener } from "./listener.js";
 const windowMs = 10_000;
 const linesMax = 100; // in a window
 
-export class RefusedCalls {
-  #lines = 0;
+/** Bounds the lines of one kind. */
+class Lines {
+  #written = 0;
   #left = 0;
+
+  constructor(
+    readonly log: Logger,
+    readonly what: string,
+  ) {}
+
+  write(write: () => void): void {
+    if (this.#written === 0) setTimeout(() => this.#endWindow(), windowMs).unref();
+    if (++this.#written <= linesMax) write();
+    else this.#left++;
+  }
+
+  #endWindow(): void {
+    if (this.#left > 0)
+      this.log.info({ calls: this.#left, seconds: windowMs / 1000 }, `more calls ${this.what}`);
+    this.#written = 0;
+    this.#left = 0;
+  }
+}
+
+export class RefusedCalls {
+  readonly #ofStrangers: Lines;
+  /** Strangers must not keep these out of the log. */
+  readonly #ofPrincipals: Lines;
 
   constructor(
     readonly config: Pick<Config, "auditLog">,
     readonly log: Logger,
     readonly listener: Pick<Listener, "refused">,
-  ) {}
+  ) {
+    this.#ofStrangers = new Lines(log, "had no valid credentials");
+    this.#ofPrincipals = new Lines(log, "reached beyond their credentials");
+  }
 
   /** Notes a call that was refused before it reached a handler, so that nothing else logs it. */
   unauthenticated(path: string, { reason, details, cause }: CortexError, peer: string): void {
-    const { problem } = details;
-    if (reason !== "UNAUTHENTICATED") {
-      this.log.warn({ err: cause, outcome: reason }, "credentials could not be checked");
-      return;
-    }
-    const isLogged = this.config.auditLog !== "none";
-    this.note(peer, isLogged && { rpc: path.slice(1), outcome: reason, problem, peer });
-  }
-
-  /** Notes a refused call, and logs its line if there is one. */
-  note(peer: string, line: object | false): void {
     this.listener.refused(peer);
-    if (!line) return;
-    if (this.#lines === 0) setTimeout(() => this.#sumUp(), windowMs).unref();
-    if (++this.#lines <= linesMax) this.log.info(line, "audit");
-    else this.#left++;
+    const { problem } = details;
+    if (reason !== "UNAUTHENTICATED")
+      this.#ofStrangers.write(() =>
+        this.log.warn({ err: cause, outcome: reason }, "credentials could not be checked"),
+      );
+    else if (this.config.auditLog !== "none")
+      this.#ofStrangers.write(() =>
+        this.log.info({ rpc: path.slice(1), outcome: reason, problem, peer }, "audit"),
+      );
   }
 
-  /** Ends the window. */
-  #sumUp(): void {
-    if (this.#left > 0)
-      this.log.info({ calls: this.#left, seconds: windowMs / 1000 }, "more calls were refused");
-    this.#lines = 0;
-    this.#left = 0;
+  /** Notes a call of a principal that was refused, and logs its line if there is one. */
+  beyondCredentials(peer: string, line: object | false): void {
+    this.listener.refused(peer);
+    if (line) this.#ofPrincipals.write(() => this.log.info(line, "audit"));
   }
 }

@@ -124,7 +124,13 @@ function write(grpc: Writable, message: Buffer, call: ServerCall): Promise<void>
     let timer: NodeJS.Timeout;
     const stop = () => {
       clearTimeout(timer);
-      signal.removeEventListener("abort", done);
+      signal.removeEventListener("abort", leave);
+    };
+    // The connection still holds the message.
+    const leave = () => {
+      call.keepUntilOver(release);
+      stop();
+      resolve();
     };
     const done = () => {
       release?.();
@@ -144,8 +150,8 @@ function write(grpc: Writable, message: Buffer, call: ServerCall): Promise<void>
       }, config.stallSeconds * 1000);
     };
     watch();
-    signal.addEventListener("abort", done, { once: true });
+    signal.addEventListener("abort", leave, { once: true });
     grpc.write(message as unknown as Init, done);
-    if (signal.aborted) done();
+    if (signal.aborted) leave();
   });
 }

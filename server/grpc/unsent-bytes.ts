@@ -1,11 +1,22 @@
 // Bounds the bytes of replies that callers have not taken: of all together, of each tenant and of each
-// connection. A unary read that has no room is refused. A stream waits before it makes its next message.
+// connection. A reply that has no room is refused. A stream waits before it makes its next message, and reserves
+// room for it.
 import { CortexError } from "../errors/reasons.js";
 
 export interface Reader {
   /** The connection, as getPeer() of a call names it. */
   peer: string;
   tenant: string;
+}
+
+/** What is held: for all together, for a tenant or for a connection. */
+interface Held {
+  /** Bytes that were made. */
+  unsent: number;
+  /** Bytes that streams are about to make. */
+  reserved: number;
+  /** How often something was taken or given back. */
+  releases: number;
 }
 
 /** A stream that waits for room. */
@@ -16,11 +27,13 @@ interface Waiting {
   start(release: () => void): void;
 }
 
+type Kind = "unsent" | "reserved";
+
 export class UnsentBytes {
-  #total = 0;
-  readonly #byConnection = new Map<string, number>();
-  readonly #byTenant = new Map<string, number>();
-  /** By connection, in the order in which they came. */
+  readonly #all: Held = { unsent: 0, reserved: 0, releases: 0 };
+  readonly #byConnection = new Map<string, Held>();
+  readonly #byTenant = new Map<string, Held>();
+  /** By connection; the one that was served last comes last. */
   readonly #waiting = new Map<string, Set<Waiting>>();
 
   constructor(
@@ -29,57 +42,38 @@ export class UnsentBytes {
   ) {}
 
   get isEmpty(): boolean {
-    return this.#total === 0;
+    return this.#all.unsent === 0;
   }
 
-  ofConnection(peer: string): number {
-    return this.#byConnection.get(peer) ?? 0;
+  /** Counts bytes that were made, until the returned function is called. */
+  count(reader: Reader, bytes: number): () => void {
+    return this.#hold(reader, "unsent", bytes);
   }
 
-  /** Counts bytes until the returned function is called. */
-  count({ peer, tenant }: Reader, bytes: number): () => void {
-    this.#add(peer, tenant, bytes);
-    let counts = true;
-    return () => {
-      if (!counts) return;
-      counts = false;
-      this.#add(peer, tenant, -bytes);
-      this.#wake();
-    };
-  }
-
-  /** The error for a reply that has no room; undefined if it has. */
+  /** The error for a reply that has no room beside what others have not taken; undefined if it has. */
   refusal(reader: Reader, bytes: number): CortexError | undefined {
-    if (this.#hasRoom(reader, bytes)) return undefined;
-    return new CortexError("OVERLOADED", {
-      applied: "no",
-      problem: "too many bytes of replies wait to be read",
-      limit: `${this.limit}`,
-      retry_after_ms: "1000",
-    });
+    return this.#hasRoom(reader, bytes, ({ unsent }) => unsent) ? undefined : this.#overloaded();
   }
 
   /**
-   * Waits until there is room, and counts the bytes until the function that it gives is called. Fails with
-   * SLOW_READER if the connection has not taken enough within `seconds`, with OVERLOADED if others have not, or with
-   * the reason of the signal.
+   * Waits until there is room, and reserves it until the function that it gives is called. Fails with SLOW_READER if
+   * the connection has unsent bytes and takes nothing for `seconds`, with OVERLOADED if nobody takes anything for so
+   * long, or with the reason of the signal.
    */
   async room(
     reader: Reader,
     bytes: number,
     { seconds, signal }: { seconds: number; signal: AbortSignal },
   ): Promise<() => void> {
-    if (this.#hasRoom(reader, bytes)) return this.count(reader, bytes);
-    const isReader = this.ofConnection(reader.peer) > 0;
+    if (this.#hasRoomFor(reader, bytes)) return this.#hold(reader, "reserved", bytes);
     const release = await this.#turn(reader, bytes, { ms: seconds * 1000, signal });
     if (release) return release;
     signal.throwIfAborted();
-    throw isReader
-      ? new CortexError("SLOW_READER", { limit: `${seconds}` })
-      : (this.refusal(reader, bytes) ?? new CortexError("OVERLOADED"));
+    const isSlow = (this.#byConnection.get(reader.peer)?.unsent ?? 0) > 0;
+    throw isSlow ? new CortexError("SLOW_READER", { limit: `${seconds}` }) : this.#overloaded();
   }
 
-  /** Waits for room; undefined if the time is up or the signal aborts before. */
+  /** Waits for room; undefined if nothing is taken for `ms`, or the signal aborts before. */
   #turn(
     reader: Reader,
     bytes: number,
@@ -87,6 +81,9 @@ export class UnsentBytes {
   ): Promise<(() => void) | undefined> {
     return new Promise((resolve) => {
       const { peer } = reader;
+      // Its own connection if that holds something, else all.
+      const releases = () => (this.#byConnection.get(peer) ?? this.#all).releases;
+      let timer: NodeJS.Timeout;
       const end = (release?: () => void) => {
         const others = this.#waiting.get(peer);
         others?.delete(waiting);
@@ -96,45 +93,92 @@ export class UnsentBytes {
         resolve(release);
       };
       const giveUp = () => end();
+      const watch = (before: number) => {
+        timer = setTimeout(() => (releases() === before ? giveUp() : watch(releases())), ms);
+      };
       const waiting = { reader, bytes, start: end };
-      const timer = setTimeout(giveUp, ms);
-      signal.addEventListener("abort", giveUp, { once: true });
       const others = this.#waiting.get(peer) ?? new Set();
       this.#waiting.set(peer, others.add(waiting));
+      watch(releases());
+      signal.addEventListener("abort", giveUp, { once: true });
       if (signal.aborted) giveUp();
     });
   }
 
   /** Gives room to those that wait, as far as there is some. */
   #wake(): void {
-    for (const waiting of this.#waiting.values())
-      for (const { reader, bytes, start } of waiting) {
-        if (!this.#hasRoom(reader, bytes)) break;
-        start(this.count(reader, bytes));
+    for (const [peer, those] of [...this.#waiting]) {
+      let isServed = false;
+      for (const { reader, bytes, start } of those) {
+        if (!this.#hasRoomFor(reader, bytes)) continue;
+        start(this.#hold(reader, "reserved", bytes));
+        isServed = true;
       }
+      if (!isServed || those.size === 0) continue;
+      this.#waiting.delete(peer);
+      this.#waiting.set(peer, those);
+    }
+  }
+
+  #hasRoomFor(reader: Reader, bytes: number): boolean {
+    return this.#hasRoom(reader, bytes, ({ unsent, reserved }) => unsent + reserved);
   }
 
   /** Where there is no room in all, a tenant that has little still gets some: nobody may take it all. */
-  #hasRoom({ peer, tenant }: Reader, bytes: number): boolean {
+  #hasRoom({ peer, tenant }: Reader, bytes: number, heldOf: (held: Held) => number): boolean {
     const { limit } = this;
-    const fits = (held: number, share: number) => held === 0 || held + bytes <= share;
-    const ofTenant = this.#byTenant.get(tenant) ?? 0;
+    const fits = (held: Held | undefined, share: number) => {
+      const sum = held ? heldOf(held) : 0;
+      return sum === 0 || sum + bytes <= share;
+    };
+    const ofTenant = this.#byTenant.get(tenant);
     return (
-      fits(this.ofConnection(peer), limit / 4) &&
+      fits(this.#byConnection.get(peer), limit / 4) &&
       fits(ofTenant, limit / 2) &&
-      (fits(this.#total, limit) || (fits(ofTenant, limit / 16) && fits(this.#total, 2 * limit)))
+      (fits(this.#all, limit) || (fits(ofTenant, limit / 16) && fits(this.#all, 2 * limit)))
     );
   }
 
-  #add(peer: string, tenant: string, bytes: number): void {
-    this.#total += bytes;
-    add(this.#byConnection, peer, bytes);
-    add(this.#byTenant, tenant, bytes);
+  #hold({ peer, tenant }: Reader, kind: Kind, bytes: number): () => void {
+    const sums = [
+      this.#all,
+      heldBy(this.#byConnection, peer),
+      heldBy(this.#byTenant, tenant),
+    ] as const;
+    for (const sum of sums) sum[kind] += bytes;
+    let holds = true;
+    return () => {
+      if (!holds) return;
+      holds = false;
+      for (const sum of sums) {
+        sum[kind] -= bytes;
+        sum.releases++;
+      }
+      forgetIfNone(this.#byConnection, peer);
+      forgetIfNone(this.#byTenant, tenant);
+      if (this.#waiting.size > 0) this.#wake();
+    };
+  }
+
+  #overloaded(): CortexError {
+    return new CortexError("OVERLOADED", {
+      applied: "no",
+      problem: "too many bytes of replies wait to be read",
+      limit: `${this.limit}`,
+      retry_after_ms: "1000",
+    });
   }
 }
 
-function add(counts: Map<string, number>, name: string, bytes: number): void {
-  const sum = (counts.get(name) ?? 0) + bytes;
-  if (sum > 0) counts.set(name, sum);
-  else counts.delete(name);
+function heldBy(sums: Map<string, Held>, name: string): Held {
+  const known = sums.get(name);
+  if (known) return known;
+  const held = { unsent: 0, reserved: 0, releases: 0 };
+  sums.set(name, held);
+  return held;
+}
+
+function forgetIfNone(sums: Map<string, Held>, name: string): void {
+  const held = sums.get(name);
+  if (held && held.unsent + held.reserved === 0) sums.delete(name);
 }

@@ -29,7 +29,16 @@ interface Row extends RecordRow, PageRow, FoundRow {
   score: number;
 }
 
-export async function search(request: SearchRequest, { caller, db, server }: Call) {
+export async function search(request: SearchRequest, call: Call) {
+  const { searchSeconds, statementSeconds } = call.server.config;
+  return find(request, call).catch((error: unknown) => {
+    if (codeOf(error) !== "57014") throw error; // query_canceled: statement_timeout
+    const limit = `${Math.min(searchSeconds, statementSeconds)}`;
+    throw new CortexError("SEARCH_TOO_BROAD", { limit }, { cause: error });
+  });
+}
+
+async function find(request: SearchRequest, { caller, db, server }: Call) {
   const filter = parseFilter(caller, request.filter);
   const limit = check.limit(request.limit, 10);
   const skip = check.offset(request.offset, request.pageToken);
@@ -38,7 +47,7 @@ export async function search(request: SearchRequest, { caller, db, server }: Cal
   const [lastScore, type = "", id = ""] = positionOf(request.pageToken, query, 3) ?? [];
   if (lastScore !== undefined && !isScore(lastScore)) throw invalidToken();
   const terms = await parseQuery(request.query, server.wordForms, db.searches);
-  const searching = db.searches<Row>((sql) => {
+  const rows = await db.searches<Row>((sql) => {
     const conditions = new TermConditions(sql, terms, server.language, server.hasFormerRecords);
     const columns = fields.map((field) => columnsOf(sql, field, sql`h`));
     // Postgres fetches and decompresses a large column anew for each expression that names it. The results of
@@ -72,12 +81,6 @@ export async function search(request: SearchRequest, { caller, db, server }: Cal
       from v join immutable h on h.tenant = v.tenant and h.type = v.type and h.id = v.id
       where v.place <= ${limit}
       order by v.place`;
-  });
-  const rows = await searching.catch((error: unknown) => {
-    if (codeOf(error) !== "57014") throw error; // query_canceled: statement_timeout
-    const { searchSeconds, statementSeconds } = server.config;
-    const limit = `${Math.min(searchSeconds, statementSeconds)}`;
-    throw new CortexError("SEARCH_TOO_BROAD", { limit }, { cause: error });
   });
   const results = fitting(rows, (row) =>
     highlight(

@@ -5,6 +5,7 @@
 import { CortexError } from "../errors/reasons.js";
 
 const ageMsMax = 1000;
+const staleMs = 2000; // other servers may have written much since
 
 /** Amounts of a tenant: keys, versions, and the bytes of values, data, metadata and profiles. */
 export interface Amounts {
@@ -90,10 +91,11 @@ export class Quotas {
   async reserve(tenant: string, adds: Amounts): Promise<Reservation | undefined> {
     if (!this.#on || kinds.every((kind) => adds[kind] === 0)) return undefined;
     let usage = this.#usages.get(tenant);
-    if (!usage || this.#isNear(usage)) {
+    const age = performance.now() - (usage?.at ?? Number.NEGATIVE_INFINITY);
+    if (!usage || this.#isNear(usage) || age > staleMs) {
       await this.#measured(tenant);
       usage = this.#usageOf(tenant);
-    } else if (performance.now() - usage.at > ageMsMax) this.#measured(tenant).catch(() => {}); // in the background; on failure the next write tries again
+    } else if (age > ageMsMax) this.#measured(tenant).catch(() => {}); // in the background; on failure the next write tries again
     const room = this.#left(usage);
     let taken = adds;
     add(usage.pending, taken);

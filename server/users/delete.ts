@@ -69,7 +69,14 @@ async function eraseUser(call: Call, id: string, request: DeleteRequest): Promis
     if (key) await storeReply(run, tenant, key, { reply: JSON.stringify(erased), userIds: [] });
     return erased;
   });
-  const erased = (await erasing.finally(() => locks.release(name, owner))) as Erased;
-  call.server.samples.noteErasure();
-  return erased;
+  try {
+    const erased = (await erasing) as Erased;
+    if (erased.deleted) call.server.samples.noteErasure();
+    return erased;
+  } catch (error) {
+    call.server.samples.noteErasure(); // perhaps it was committed
+    throw error;
+  } finally {
+    locks.release(name, owner);
+  }
 }

@@ -47,14 +47,7 @@ beforeAll(async () => {
   database = await cloneDatabase();
   sql = connectToPostgres(database.url, { max: 1 });
   const settings = ["--auth", "keys", "--auth-keys-file", file, "--database-url", database.url];
-  // The attacker and the victim come from one address here.
-  server = await spawnServer([
-    ...settings,
-    "--resets-per-address-max",
-    "0",
-    "--stall-seconds",
-    "3",
-  ]);
+  server = await spawnServer([...settings, "--stall-seconds", "3"]);
   const client = (token: string) =>
     new Cortex({ address: server.address, token, timeoutMs: isLong ? 60_000 : 20_000 });
   attacker = client(keys.attacker);
@@ -127,10 +120,12 @@ async function attack(
 
 const sessions: ClientHttp2Session[] = [];
 
-/** A connection whose window is so large; 0: it takes nothing. */
-function open(initialWindowSize = 65_535): ClientHttp2Session {
+/** A connection from an address of the loopback network. Its window is so large; 0: it takes nothing. */
+function open(localAddress: string, initialWindowSize = 65_535): ClientHttp2Session {
+  const [host, port] = server.address.split(":");
   const session = connect(`http://${server.address}`, {
     settings: { initialWindowSize },
+    createConnection: () => connectSocket({ host, port: Number(port), localAddress }),
   });
   session.setMaxListeners(0).on("error", () => {});
   sessions.push(session);
@@ -212,10 +207,45 @@ describe("a caller without credentials", () => {
     });
   });
 
+  it("cannot fill the memory with many messages to reflection either", async () => {
+    const path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+    const block = headers(server.address, path, {});
+    const message = framed(Buffer.from([0x3a, 0x01, 0x2a])); // list_services: "*"
+    const many = Buffer.concat(Array.from({ length: 2000 }, () => message)); // 16 KB
+    const data = () => frame(frameType.data, 0, 1, many);
+    const socket = connectFrames(frame(frameType.headers, flag.endHeaders, 1, block));
+    const window = Buffer.from([0, 0x7f, 0xff, 0xff]);
+    socket.write(
+      Buffer.concat([frame(frameType.window, 0, 0, window), frame(frameType.window, 0, 1, window)]),
+    );
+    let ended = false;
+    const reading = (async () => {
+      let rest = Buffer.alloc(0);
+      for await (const bytes of socket) {
+        rest = Buffer.concat([rest, bytes as Buffer]);
+        for (let size = 0; rest.length >= 9; rest = rest.subarray(size)) {
+          size = 9 + rest.readUIntBE(0, 3);
+          if (rest.length < size) break;
+          const isTrailers =
+            rest[3] === frameType.headers && ((rest[4] ?? 0) & flag.endStream) !== 0;
+          ended ||= isTrailers || rest[3] === frameType.reset;
+        }
+        if (ended) break;
+      }
+    })();
+    for (let i = 0; i < 6 && !ended; i++) {
+      socket.write(data());
+      await pause(100);
+    }
+    await reading; // with the fifth piece of 16 KB
+    expect(ended).toBe(true);
+    expect(await victim.mutable.get("own", "k")).toBe(1);
+  });
+
   it("has few watches of health on a connection", async () => {
     await attack("20 000 watches of health", async () => {
       for (let i = 0; i < (isLong ? 200 : 4); i++) {
-        const session = open();
+        const session = open("127.0.0.3");
         const watches = Array.from({ length: 100 }, () =>
           call(session, Health.method.watch, { service: "" }, {}),
         );
@@ -228,9 +258,14 @@ describe("a caller without credentials", () => {
     });
   });
 
-  for (const [what, path, expected] of [
-    ["calls without credentials", pathOf(MutableStore.method.get), status.UNAUTHENTICATED],
-    ["calls of an RPC that does not exist", "/cortex.None/None", status.UNIMPLEMENTED],
+  for (const [what, address, path, expected] of [
+    [
+      "calls without credentials",
+      "127.0.0.4",
+      pathOf(MutableStore.method.get),
+      status.UNAUTHENTICATED,
+    ],
+    ["calls of an RPC that does not exist", "127.0.0.5", "/cortex.None/None", status.UNIMPLEMENTED],
   ] as const)
     it(`is cut off after a thousand ${what}, and does not fill the log`, async () => {
       const logged = server.err().length;
@@ -239,7 +274,7 @@ describe("a caller without credentials", () => {
       await attack(`a flood of ${what}`, async () => {
         const until = performance.now() + 10_000 * scale;
         for (; performance.now() < until; connections++) {
-          const session = open();
+          const session = open(address);
           for (let isOpen = true; isOpen && performance.now() < until; ) {
             const statuses = Array.from({ length: 100 }, () =>
               statusOf(request(session, path).end(framed(Buffer.alloc(0)))),
@@ -264,7 +299,7 @@ describe("a tenant", () => {
 
   it("that reads nothing of its lists waits, and is given up", async () => {
     await attack(`${1000 * scale} lists that are not read`, async () => {
-      const session = open(0);
+      const session = open("127.0.0.2", 0);
       const more = bearer(keys.attacker);
       for (let i = 0; i < 1000 * scale; i++)
         call(session, MutableStore.method.list, { namespace: "large", limit: 1000 }, more);
@@ -276,11 +311,21 @@ describe("a tenant", () => {
     });
   });
 
+  it("that lists a hundred times at once and reads all of it is not refused", async () => {
+    const lists = Array.from({ length: 100 }, () =>
+      attacker.mutable.list("large", { limit: 2, total: false }),
+    );
+    const gets = Array.from({ length: 20 }, () => attacker.mutable.get("large", "k1"));
+    for (const value of await Promise.all(gets))
+      expect(value).toHaveLength(Math.floor(0.9 * megabyte));
+    for (const { records } of await Promise.all(lists)) expect(records).toHaveLength(2);
+  });
+
   it("that reads nothing of its Gets is refused", async () => {
     await attack(`10 connections with ${500 * scale} Gets that are not read`, async () => {
       const more = bearer(keys.attacker);
       const closed = Array.from({ length: 10 }, () => {
-        const session = open(0);
+        const session = open("127.0.0.2", 0);
         for (let i = 0; i < 500 * scale; i++)
           call(session, MutableStore.method.get, { namespace: "large", key: `k${i % 16}` }, more);
         return new Promise((resolve) => session.once("close", resolve));
@@ -356,6 +401,16 @@ it("refuses a call with two headers authorization, whichever comes first", async
     { tenant: "victim", key: "alone" },
   ]);
   for (const socket of sockets) socket.destroy();
+});
+
+it("takes the value authorization for no header of that name", async () => {
+  const client = new Cortex({
+    address: server.address,
+    token: keys.victim,
+    agentId: "authorization",
+  });
+  expect((await client.mutable.set("own", "named", 1)).updatedBy).toBe("authorization");
+  await client.close();
 });
 
 it("answers after all of that, and reaches what it stores", async () => {

@@ -424,6 +424,24 @@ describe("with keys", () => {
     for (const transaction of [idle, committing]) transaction.close();
   });
 
+  it("a key file that is written in another order ends nothing", async () => {
+    const reordered = JSON.parse(content()) as { keys: { tenants: string[] | "*" }[] };
+    for (const { tenants } of reordered.keys) if (tenants !== "*") tenants.reverse();
+    const headers = { "x-tenant-id": "acme", ...bearer(keys.agent) };
+    const transaction = new RawTransaction(server.running.address, headers);
+    await transaction.ask({ case: "begin", value: {} });
+    const operation = { case: "set" as const, value: { valueJson: "1" } };
+    await transaction.ask({
+      case: "write",
+      value: { operations: [{ namespace: "reordered", key: "k", operation }] },
+    });
+    await replaceFile(path, JSON.stringify(reordered));
+    await pause(1500);
+    expect((await transaction.ask({ case: "commit", value: {} })).case).toBe("committed");
+    transaction.close();
+    await replaceFile(path, content());
+  });
+
   it("a key file is refused if its content is invalid, and the error says why", () => {
     const key = { principal: "p", sha256: "0".repeat(64), tenants: ["t"], permissions: ["read"] };
     expect(parseKeys(JSON.stringify({ keys: [key] }))).toHaveLength(1);

@@ -35,6 +35,13 @@ import { stepName, type TransactionStep } from "./step.js";
 /** Whoever meets a lock that is held for less than this looks again soon enough by itself. */
 const announcedMs = 50;
 
+/** Of a value that replaces another, both are too much: what the request has, and what is there now. */
+const atMost = (a: Amounts, b: Amounts): Amounts => ({
+  keys: Math.min(a.keys, b.keys),
+  bytes: Math.min(a.bytes, b.bytes),
+  versions: Math.min(a.versions, b.versions),
+});
+
 type Failed = (error: CortexError, index: number) => CortexError;
 
 export class Session {
@@ -141,7 +148,7 @@ export class Session {
       results[indexes[i] as number] = result;
     });
     for (const { seenUntil } of outcome.result) this.#expiry.note(seenUntil);
-    reservation?.settle(addedBy(results));
+    reservation?.settle(atMost(write.adds, addedBy(results)));
   }
 
   async #reserve(adds: Amounts): Promise<Reservation | undefined> {
