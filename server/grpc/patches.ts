@@ -1,6 +1,11 @@
 // Patches to the internals of the gRPC libraries; no other file changes them. Each is for a place where a
 // library alters or misreports what a caller sent, or what we serve, and offers no public way to change that.
-import type { Http2Server, IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
+import {
+  constants,
+  type Http2Server,
+  type IncomingHttpHeaders,
+  type ServerHttp2Stream,
+} from "node:http2";
 import { status as Code, Metadata, type Server } from "@grpc/grpc-js";
 import { BaseServerInterceptingCall } from "@grpc/grpc-js/build/src/server-interceptors.js";
 import { StreamDecoder } from "@grpc/grpc-js/build/src/stream-decoder.js";
@@ -61,18 +66,12 @@ prototype.handleTimeoutHeader = function (header) {
 // dropped. Without credentials, no more is taken in than health and reflection need.
 const publicBytesMax = 4096; // the name of a service, of a file, of a symbol
 const publicCallBytesMax = 64 * 1024; // a stream of reflection has several messages
-const tooManyPublicBytes = new CortexError("OVERLOADED", {
-  applied: "no",
-  problem: "a call of health or reflection has too many bytes",
-  limit: `${publicCallBytesMax}`,
-  retry_after_ms: "1000",
-});
 interface ReceivingCall {
   checkCancelled(): boolean;
   metadata: Metadata;
   handler: { path: string };
   maxReceiveMessageSize: number;
-  stream: { once(event: "close", listener: () => void): void };
+  stream: { once(event: "close", listener: () => void): void; close(code: number): void };
   decoder: Pick<StreamDecoder, "write">;
   counted?: boolean;
   bytes?: number;
@@ -95,10 +94,12 @@ receiving.handleDataFrame = function (data) {
     this.stream.once("close", () => requestBytes.release(this.metadata));
   }
   this.bytes = (this.bytes ?? 0) + data.length;
-  const refusal =
-    isPublic(this.handler.path) && this.bytes > publicCallBytesMax
-      ? tooManyPublicBytes
-      : requestBytes.receive(this.metadata, data.length);
+  if (isPublic(this.handler.path) && this.bytes > publicCallBytesMax) {
+    this.refused = true;
+    this.stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM); // clients take it for RESOURCE_EXHAUSTED
+    return;
+  }
+  const refusal = requestBytes.receive(this.metadata, data.length);
   if (!refusal) return handleDataFrame.call(this, data);
   this.refused = true;
   this.decoder = { write: () => [] }; // frees what it holds of the message

@@ -1,7 +1,7 @@
 // Attacks on a server, by callers without credentials and by a tenant: what they cost in memory, and what another
 // tenant notices. `npm run test:attack` runs them at length and prints the table of docs/security.md.
 import { readFile, writeFile } from "node:fs/promises";
-import { type ClientHttp2Session, type ClientHttp2Stream, connect } from "node:http2";
+import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from "node:http2";
 import { connect as connectSocket, type Socket } from "node:net";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -209,37 +209,13 @@ describe("a caller without credentials", () => {
 
   it("cannot fill the memory with many messages to reflection either", async () => {
     const path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
-    const block = headers(server.address, path, {});
     const message = framed(Buffer.from([0x3a, 0x01, 0x2a])); // list_services: "*"
-    const many = Buffer.concat(Array.from({ length: 2000 }, () => message)); // 16 KB
-    const data = () => frame(frameType.data, 0, 1, many);
-    const socket = connectFrames(frame(frameType.headers, flag.endHeaders, 1, block));
-    const window = Buffer.from([0, 0x7f, 0xff, 0xff]);
-    socket.write(
-      Buffer.concat([frame(frameType.window, 0, 0, window), frame(frameType.window, 0, 1, window)]),
-    );
-    let ended = false;
-    const reading = (async () => {
-      let rest = Buffer.alloc(0);
-      for await (const bytes of socket) {
-        rest = Buffer.concat([rest, bytes as Buffer]);
-        for (let size = 0; rest.length >= 9; rest = rest.subarray(size)) {
-          size = 9 + rest.readUIntBE(0, 3);
-          if (rest.length < size) break;
-          const isTrailers =
-            rest[3] === frameType.headers && ((rest[4] ?? 0) & flag.endStream) !== 0;
-          ended ||= isTrailers || rest[3] === frameType.reset;
-        }
-        if (ended) break;
-      }
-    })();
-    for (let i = 0; i < 6 && !ended; i++) {
-      socket.write(data());
-      await pause(100);
-    }
-    await reading; // with the fifth piece of 16 KB
-    expect(ended).toBe(true);
-    expect(await victim.mutable.get("own", "k")).toBe(1);
+    const stream = request(open("127.0.0.6"), path);
+    const closed = new Promise((resolve) => stream.once("close", resolve));
+    stream.write(Buffer.concat(Array.from({ length: 10_000 }, () => message))); // 80 KB
+    await closed;
+    expect(stream.rstCode).toBe(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    closeAll();
   });
 
   it("has few watches of health on a connection", async () => {
