@@ -418,6 +418,7 @@ describe("with keys", () => {
     );
     expect(await agent.mutable.exists("leaver", "last")).toBe(false);
     await expect(idle.next()).rejects.toMatchObject(unauthenticated);
+    await pause(1000); // each stream asks every five seconds: the list began a little later
     list.read();
     expect((await list.trailers)["grpc-status"]).toBe(`${status.UNAUTHENTICATED}`);
     list.close();
