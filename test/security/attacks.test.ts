@@ -20,7 +20,7 @@ import { type ServerProcess, spawnServer } from "../support/process.js";
 import { cloneDatabase } from "../support/server.js";
 
 /** 1 in `npm run test:attack`. */
-const scale = Number(process.env.ATTACK_SCALE ?? 0.1);
+const scale = Number(process.env.ATTACK_SCALE ?? 0.05);
 const isLong = scale >= 1;
 const megabyte = 1024 * 1024;
 const residentMax = 1500; // MiB
@@ -284,7 +284,7 @@ describe("a tenant", () => {
         call(session, MutableStore.method.list, { namespace: "large", limit: 1000 }, more);
       await Promise.race([
         new Promise((resolve) => session.once("close", resolve)),
-        pause(isLong ? 20_000 : 2000),
+        pause(isLong ? 20_000 : 1000),
       ]);
       closeAll();
     });
@@ -309,7 +309,7 @@ describe("a tenant", () => {
           call(session, MutableStore.method.get, { namespace: "large", key: `k${i % 16}` }, more);
         return new Promise((resolve) => session.once("close", resolve));
       });
-      await Promise.race([Promise.all(closed), pause(isLong ? 20_000 : 2000)]);
+      await Promise.race([Promise.all(closed), pause(isLong ? 20_000 : 1000)]);
       closeAll();
     });
   });
@@ -320,7 +320,7 @@ describe("a tenant", () => {
       { length: Math.round((isLong ? 0.9 : 0.2) * 100_000) },
       (_, i) => words[(i * 7) % 32],
     ).join(" ");
-    for (let i = 0; i < (isLong ? 30 : 8); i++)
+    for (let i = 0; i < (isLong ? 30 : 4); i++)
       await attacker.immutable.store({ type: "broad", id: `r${i}`, data: { text, i } });
     const search = () => victim.immutable.search("quiet", { type: "note" });
     await attack(

@@ -44,7 +44,7 @@ describe("sums", () => {
 
   async function write({ mutable, immutable, users }: Cortex, seed: number) {
     const user = `user-${seed}`;
-    for (let i = 0; i < 40; i++) {
+    for (let i = 0; i < 20; i++) {
       const key = `k${(i * seed) % 7}`;
       const id = `r${(i * seed) % 5}`;
       await users.upsert(user, { text: "x".repeat(i) });
@@ -61,7 +61,7 @@ describe("sums", () => {
   }
 
   async function transact({ mutable }: Cortex) {
-    for (let i = 0; i < 15; i++)
+    for (let i = 0; i < 8; i++)
       await mutable
         .transaction(async (tx) => {
           await tx.set("n", `tx${i}`, i);
