@@ -233,8 +233,15 @@ export class ServerCall implements Caller {
 
   /** Keeps counting a message that its reader did not take, until the call is over. */
   keepUntilOver(release: (() => void) | undefined): void {
-    if (this.isOver) release?.();
-    else this.#releaseReply = release;
+    if (this.isOver) {
+      release?.();
+      return;
+    }
+    const releaseOthers = this.#releaseReply; // of a message that was made while this one was on its way
+    this.#releaseReply = () => {
+      releaseOthers?.();
+      release?.();
+    };
   }
 
   finish(error?: CortexError): void {

@@ -331,6 +331,22 @@ describe("a reader that takes nothing", () => {
     expect(seen).toBe(300);
   });
 
+  it("takes no room for ever: once its calls are over, their replies count no longer", async () => {
+    const { address, client } = await limited({ unsentBytesMax: 8 * 1024 * 1024 });
+    const { mutable } = client("room");
+    for (let i = 0; i < 8; i++) await mutable.set("large", `k${i}`, "x".repeat(900_000));
+    const headers = { "x-tenant-id": "room", "grpc-timeout": "300m" };
+    for (let i = 0; i < 4; i++) {
+      const list = new Stalled(address, "List", "large", Buffer.alloc(0), headers);
+      await list.begun;
+      await pause(600); // its deadline passes while it reads nothing
+      list.close();
+      await list.closed;
+    }
+    for (let i = 0; i < 8; i++) expect(await mutable.get("large", `k${i}`)).toHaveLength(900_000);
+    expect((await mutable.list("large")).records).toHaveLength(8);
+  });
+
   it("is not a caller that gave up its calls: its connection stays", async () => {
     const { address } = await limited({ stallSeconds: 0.3 });
     const raw = new Raw(address);
