@@ -1,4 +1,4 @@
-// Runs all benchmarks: npm run bench. Machines are noisy, so each speed is given as a ratio to a baseline. In
+// Runs all benchmarks (npm run bench), or one part of them (npm run bench -- --only watch). Machines are noisy, so each speed is given as a ratio to a baseline. In
 // one run, the baseline and the measured work alternate.
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
@@ -6,6 +6,7 @@ import { once } from "node:events";
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { parseArgs } from "node:util";
 import { create, type DescMethodUnary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import pino from "pino";
 import { Cortex } from "../client/index.js";
@@ -18,6 +19,7 @@ import { immutables } from "./immutable.js";
 import { Load } from "./load.js";
 import { compare, median } from "./measure.js";
 import { storm } from "./storm.js";
+import { watch } from "./watch.js";
 
 const inFlight = 64;
 
@@ -44,12 +46,20 @@ const [floor, floorAddress] = await started([
 ]);
 const cortex = new Cortex({ address, timeoutMs: 60_000 });
 try {
-  await lists();
-  await calls();
-  await throughTheClient();
-  await immutables(address, postgres.url, sql);
-  await barrier(postgres.url);
-  await storm(postgres.url);
+  const parts: Record<string, () => Promise<void>> = {
+    lists,
+    calls,
+    client: throughTheClient,
+    immutable: () => immutables(address, postgres.url, sql),
+    barrier: () => barrier(postgres.url),
+    storm: () => storm(postgres.url),
+    watch: () => watch(postgres.url),
+  };
+  const { only } = parseArgs({ options: { only: { type: "string" } } }).values;
+  if (only !== undefined && !parts[only])
+    throw new Error(`--only takes one of ${Object.keys(parts).join(", ")}`);
+  for (const [name, part] of Object.entries(parts))
+    if (only === undefined || only === name) await part();
 } finally {
   await cortex.close();
   for (const child of [server, floor]) {

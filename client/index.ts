@@ -15,6 +15,7 @@ export type { CallOptions, WriteOptions } from "./core/call-options.js";
 export type { TlsOptions, Token } from "./core/credentials.js";
 export { CortexError, type ErrorCode, type ErrorDetails } from "./core/error.js";
 export { ExactNumber } from "./core/numbers.js";
+export type { ChangeKindName, WatchOptions } from "./core/watch.js";
 export type {
   ImmutableFilters,
   ImmutableListFilters,
@@ -39,6 +40,7 @@ export type {
   ImmutableRecord,
   ImmutableVersion,
 } from "./immutable/versions.js";
+export type { ImmutableChange, ImmutableWatchOptions } from "./immutable/watch.js";
 export type { MutableFilters, MutableOrder, MutablePage } from "./mutable/filters.js";
 export type { Mutable } from "./mutable/mutable.js";
 export type {
@@ -66,6 +68,7 @@ export type {
   TransactionOutcome,
   TransactionResult,
 } from "./mutable/transactions/transaction.js";
+export type { MutableChange, MutableWatchOptions } from "./mutable/watch.js";
 export type {
   DeleteUserOptions,
   DeleteUserResult,

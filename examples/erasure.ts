@@ -14,7 +14,7 @@ console.log(`would erase: ${counts.mutable} entry, ${counts.immutable_version} v
 
 let lines = 0;
 for await (const _ of users.export("user-42")) lines++;
-console.log(`exported lines: ${lines}`); // exported lines: 3
+console.log(`exported lines: ${lines}`); // exported lines: 5
 
 const erased = await users.delete("user-42", { cascade: true });
 console.log(`verified: ${erased.verified}`); // verified: true

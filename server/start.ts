@@ -5,6 +5,8 @@ import { authenticator } from "./auth/authenticate.js";
 import { anonymous } from "./auth/credentials.js";
 import { authInterceptor } from "./auth/interceptor.js";
 import { type Config, consistent, isLoopback } from "./config/config.js";
+import { Feed } from "./feed/feed.js";
+import { prepareFeed, tendFeed } from "./feed/upkeep.js";
 import type { ServerContext } from "./grpc/call.js";
 import { Listener } from "./grpc/listener.js";
 import { RefusedCalls } from "./grpc/refused-calls.js";
@@ -40,8 +42,12 @@ const recordsMigration = "0010_records.background.sql";
 const usageMigration = "0017_usage_count.background.sql";
 const foldMs = 1000;
 const foldWork = "fold what was counted";
+const expireMs = 1000;
+const expireWork = "delete the entries that have expired";
+const tendMs = 1000;
+const tendWork = "keep the log of changes in bounds";
 const flushMsMax = 5000;
-const sweepWork = "delete what has expired";
+const sweepWork = "delete what is no longer kept";
 
 export interface Running {
   /** The HOST:PORT that is served. */
@@ -100,9 +106,13 @@ async function open(
   cleanups.push(() => monitor.close());
   const pools = new Pools(databaseUrl, config, monitor);
   cleanups.push(() => pools.close());
-  const bus = new Bus(databaseUrl);
+  const bus = new Bus(databaseUrl, config.watchListen);
   cleanups.push(() => bus.close());
-  const housekeeping = pools.housekeeping.run([], new AbortController().signal);
+  const never = new AbortController().signal;
+  const housekeeping = pools.housekeeping.run([], never);
+  await prepareFeed(housekeeping, config);
+  const feed = new Feed(pools.feed.run([], never), bus, monitor, config.watchesMax);
+  cleanups.push(() => feed.close());
   const listener = new Listener(config, log);
   const language = await languageOf(housekeeping, config.searchLanguage);
   const context: ServerContext = {
@@ -120,6 +130,7 @@ async function open(
     groupCommits: new GroupCommits(pools, config.queueMax),
     locks: new KeyLocks(config.queueMax),
     bus,
+    feed,
     access: new AccessCounter(housekeeping, monitor),
     samples: new PlannerSamples(),
     config,
@@ -168,6 +179,10 @@ async function open(
     sweep(run, context, log),
   );
   const folding = housekeep(foldWork, foldMs, foldUsage);
+  const expiring = housekeep(expireWork, expireMs, async (run) => {
+    if ((await sweepEntries(run)) > 0) feed.publish();
+  });
+  const tending = housekeep(tendWork, tendMs, tendFeed);
 
   return {
     address: config.listen.replace(/:\d+$/, `:${port}`),
@@ -176,13 +191,14 @@ async function open(
       health = undefined;
       setHealth("NOT_SERVING");
       listener.close();
+      context.inFlight.endWaiting();
       await drain(server, context.inFlight, config.drainSeconds * 1000);
       auth?.stop();
       stopTransport();
-      await sweeping.stop();
-      await folding.stop();
+      await Promise.all([sweeping, folding, expiring, tending].map((work) => work.stop()));
       await migrations.stop();
       await within(flushMsMax, context.access.flush()); // the database may be silent
+      await feed.close();
       await monitor.close();
       await bus.close();
       await pools.close();
@@ -190,22 +206,18 @@ async function open(
   };
 }
 
-/** Deletes expired entries, versions beyond retention, old stored replies and old audit records. */
+/** Deletes versions beyond retention, old stored replies and old audit records. */
 async function sweep(
   run: Run,
   { config, samples }: Pick<ServerContext, "config" | "samples">,
   log: Logger,
 ): Promise<void> {
-  const entries = await sweepEntries(run);
   const versions = await sweepVersions(run, config.retention);
   const replies = await deleteOldReplies(run, config.requestSeconds);
   const audit = await sweepAudit(run, config.auditDays);
   await samples.refresh(run);
-  if (entries + versions + replies + audit > 0)
-    log.debug(
-      { entries, versions, replies, audit },
-      "swept what had expired or was no longer kept",
-    );
+  if (versions + replies + audit > 0)
+    log.debug({ versions, replies, audit }, "swept what was no longer kept");
 }
 
 /** Warns about settings that are allowed but risky. */

@@ -15,7 +15,7 @@ import type { CallOptions, WriteOptions } from "./call-options.js";
 import { decoder, encoder, pathOf } from "./codec.js";
 import { Connection } from "./connection.js";
 import { type Security, type Token, tokenOf } from "./credentials.js";
-import { type CortexError, fromGrpc } from "./error.js";
+import { CortexError, fromGrpc } from "./error.js";
 import type { Json } from "./json.js";
 import {
   abortable,
@@ -151,6 +151,43 @@ export class Transport {
     }
   }
 
+  /**
+   * Gives the messages of a server-streaming RPC that has no end, and goes on after a lost connection. Fails if
+   * no message comes for `timeoutMs` though it tries, or with an error that would come again. The server sends
+   * something every 10 seconds.
+   */
+  async *endless<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodServerStreaming<I, O>,
+    next: () => MessageInitShape<I>,
+    { timeoutMs = endlessMs, signal }: CallOptions = {},
+  ): AsyncGenerator<MessageShape<O>, never, undefined> {
+    const limit = checkTimeout(timeoutMs);
+    for (let deadline = new Date(Date.now() + limit), failures = 0; ; ) {
+      let grpc: ClientReadableStream<MessageShape<O>> | undefined;
+      try {
+        await this.#connection.ready(deadline, signal);
+        const metadata = await within(deadline, signal, this.#headers());
+        grpc = this.#open(method, next(), metadata, {}).on("error", () => {});
+        const reading: AsyncIterator<MessageShape<O>> = grpc[Symbol.asyncIterator]();
+        for (;;) {
+          const silent = new Date(Date.now() + Math.min(silenceMs, limit));
+          const { value, done } = await within(silent, signal, reading.next());
+          if (done) throw new CortexError("UNAVAILABLE", "the server ended the stream");
+          yield value;
+          failures = 0;
+          deadline = new Date(Date.now() + limit);
+        }
+      } catch (error) {
+        // A reader that was slow goes on where it was. A stream that was silent is opened anew.
+        const isCut = error instanceof CortexError && cutCodes.has(error.code);
+        const cut = isCut ? new CortexError("UNAVAILABLE", error.message, error.details) : error;
+        await backOff(error, ++failures, method.idempotency, deadline, signal, cut);
+      } finally {
+        grpc?.cancel();
+      }
+    }
+  }
+
   /** Opens a call in which both sides send messages. The server answers each message with one. */
   async conversation<I extends DescMessage, O extends DescMessage>(
     method: DescMethodBiDiStreaming<I, O>,
@@ -229,6 +266,10 @@ export class Transport {
     return this.#connection.missing();
   }
 }
+
+const endlessMs = 60_000;
+const silenceMs = 30_000; // three times as long as the server is silent
+const cutCodes = new Set<string>(["SLOW_READER", "DEADLINE_EXCEEDED"]);
 
 export interface Conversation<Request, Response> {
   send(message: Request): void;

@@ -41,6 +41,7 @@ import {
   toVersion,
   typeText,
 } from "./versions.js";
+import { type ImmutableChange, type ImmutableWatchOptions, watch } from "./watch.js";
 
 const rpc = ImmutableStore.method;
 const scanPage = 1000;
@@ -389,6 +390,26 @@ export class Immutable {
       found.push(...page.results);
     }
     return found.map((result) => toSearchResult<T>(result, this.#transport.json));
+  }
+
+  /**
+   * Gives the versions that are stored in a type as they are committed, from now on or after a cursor, and what
+   * removes records. It never ends by itself: leave the loop, or give a signal. If the connection breaks or the
+   * server stops, it goes on where it was. Of each record versions rise and nothing comes twice. Of the versions
+   * that one transaction stored in a record, the last one comes.
+   *
+   * @throws CURSOR_EXPIRED (changes after the cursor are not kept any more: start again with `includeCurrent`),
+   * INVALID_CURSOR, INVALID_TYPE, INVALID_FILTER, WATCH_DISABLED.
+   *
+   * ```ts
+   * for await (const { id, version, data } of cortex.immutable.watch("policy")) …
+   * ```
+   */
+  watch<T = Record<string, any>>(
+    type: string,
+    options: ImmutableWatchOptions = {},
+  ): AsyncGenerator<ImmutableChange<T>, void, undefined> {
+    return watch<T>(this.#transport, type, options);
   }
 
   /** Counts the records that match. Takes only filters: a limit or a sort is INVALID_FILTER. */

@@ -89,7 +89,7 @@ interface RecordName {
   type: string;
   id: string;
 }
-const dataName = ({ type, id }: RecordName) => `data\0${type}\0${id}`;
+export const dataName = ({ type, id }: RecordName) => `data\0${type}\0${id}`;
 const metadataName = ({ type, id }: RecordName) => `metadata of a record\0${type}\0${id}`;
 
 function contentOf<T>(

@@ -54,6 +54,7 @@ import {
   Transactions,
 } from "./transactions/transaction.js";
 import { Updates } from "./update.js";
+import { type MutableChange, type MutableWatchOptions, waitFor, watch } from "./watch.js";
 
 const rpc = MutableStore.method;
 const changeNames = ["createIfMissing", "ifRevision", ...writeNames];
@@ -418,6 +419,47 @@ export class Mutable {
         if (pageToken === "") return; // the scan is complete: a failure from here on must not restart it
       }
     } while (pageToken !== "");
+  }
+
+  /**
+   * Gives the changes in a namespace as they are committed, from now on or after a cursor. It never ends by itself:
+   * leave the loop, or give a signal. If the connection breaks or the server stops, it goes on where it was.
+   * - What a transaction changed comes together. A key that it changed several times comes once.
+   * - Of each key nothing is left out, nothing comes twice, and revisions rise. A removal has no value, and the
+   *   revision that it ended.
+   *
+   * @throws CURSOR_EXPIRED (changes after the cursor are not kept any more: start again with `includeCurrent`),
+   * INVALID_CURSOR, INVALID_FILTER, WATCH_DISABLED.
+   *
+   * ```ts
+   * for await (const { kind, key, value } of cortex.mutable.watch("inventory", { keyPrefix: "store-15:" })) …
+   * ```
+   */
+  watch<T = any>(
+    namespace: string,
+    options: MutableWatchOptions = {},
+  ): AsyncGenerator<MutableChange<T>, void, undefined> {
+    return watch<T>(this.#transport, namespace, options);
+  }
+
+  /**
+   * Waits until a condition holds for the value of a key: null if the key does not exist. The condition is asked
+   * for the value that is there, and then for each change.
+   *
+   * @returns The value for which it holds.
+   * @throws DEADLINE_EXCEEDED if it does not hold within `timeoutMs`, WATCH_DISABLED.
+   *
+   * ```ts
+   * await cortex.mutable.waitFor("jobs", "job-7", (job) => job?.state === "done", { timeoutMs: 60_000 });
+   * ```
+   */
+  waitFor<T = any>(
+    namespace: string,
+    key: string,
+    condition: (value: T | null) => unknown,
+    options: CallOptions = {},
+  ): Promise<T | null> {
+    return waitFor<T>(this.#transport, namespace, key, condition, options);
   }
 
   /** Counts the entries that match. Takes only filters: a limit or a sort is INVALID_FILTER. */

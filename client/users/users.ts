@@ -65,7 +65,8 @@ export interface DeleteUserResult {
   userId: string;
   /**
    * How many rows were (with dryRun: would be) erased, by table: `users`, `mutable`, `mutable_access`,
-   * `immutable` (records of which nothing is left), `immutable_version`, `request` (stored replies).
+   * `immutable` (records of which nothing is left), `immutable_version`, `request` (stored replies),
+   * `change` (the log of changes, which watches read).
    */
   counts: Record<string, number>;
   /** The sum of the counts. */

@@ -34,11 +34,16 @@ export interface Endpoint {
   name: string;
   permission: Permission;
   breadth: Breadth | undefined;
+  /**
+   * True if it waits for what others do. Then it ends as soon as the server stops, and its stream asks for room
+   * (Call.room) only when it has something to send.
+   */
+  waits: boolean;
 }
 
-export function endpointOf(method: DescMethod, rule: Rule): Endpoint {
+export function endpointOf(method: DescMethod, rule: Rule, waits = false): Endpoint {
   const [permission, breadth] = typeof rule === "string" ? [rule] : rule;
-  return { method, name: `${method.parent.typeName}/${method.name}`, permission, breadth };
+  return { method, name: `${method.parent.typeName}/${method.name}`, permission, breadth, waits };
 }
 
 const denied = (problem: string, details: Details = {}) =>

@@ -79,6 +79,13 @@ export const limits = {
     parse: whole(1024 * 1024, Number.MAX_SAFE_INTEGER),
     doc: "Bytes of replies that each worker may hold because callers have not taken them: a tenant at most half of it, a connection a quarter. Beyond that, calls are refused (OVERLOADED), and streams wait before they make their next message. The server needs about three times as much memory for them.",
   }),
+  watchesMax: setting({
+    env: "CORTEX_WATCHES_MAX",
+    default: 5000,
+    arg: "n",
+    parse: whole(1, 1_000_000),
+    doc: "Watches that a tenant may have open in each worker; more are refused (OVERLOADED). Their connections may have --streams-max calls each.",
+  }),
   searchSeconds: setting({
     env: "CORTEX_SEARCH_SECONDS",
     default: 10,

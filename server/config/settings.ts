@@ -50,7 +50,7 @@ export const settings = {
     default: 10,
     arg: "n",
     parse: whole(1, 1000),
-    doc: "Connections to Postgres that each worker opens for short calls. All other work has 36 more, transactions have --transactions-max.",
+    doc: "Connections to Postgres that each worker opens for short calls. All other work has 37 more, transactions have --transactions-max.",
   }),
   transactionsMax: setting({
     env: "CORTEX_TRANSACTIONS_MAX",
@@ -79,6 +79,26 @@ export const settings = {
     arg: "seconds",
     parse: seconds(1, 31_536_000),
     doc: "Shortest time for which the reply to a request with a request_id is stored.",
+  }),
+  watchRetention: setting<number | undefined>({
+    env: "CORTEX_WATCH_RETENTION",
+    default: undefined,
+    arg: "seconds",
+    parse: seconds(0, 31_536_000),
+    doc: "How long changes are kept for watches that go on after a cursor. It is kept in the database, where it begins as 3600: if it is given, it is changed for all servers. 0 keeps none: then nothing can be watched.",
+  }),
+  watchBytesMax: setting<number | undefined>({
+    env: "CORTEX_WATCH_BYTES_MAX",
+    default: undefined,
+    arg: "bytes",
+    parse: whole(64 * 1024, Number.MAX_SAFE_INTEGER),
+    doc: "Bytes that these changes may take, of all tenants together; a tenant may have half of them. Beyond that the oldest go early. Kept in the database too, where it begins as 1 GiB. The disk may need twice as much.",
+  }),
+  watchListen: setting({
+    env: "CORTEX_WATCH_LISTEN",
+    default: true,
+    parse: flag,
+    doc: "Let servers wake each other by LISTEN and NOTIFY of Postgres. Without it (a pooler in front of Postgres may not pass it on), what is done on one server is seen by those who wait on another up to a second later.",
   }),
   workers: setting({
     env: "CORTEX_WORKERS",

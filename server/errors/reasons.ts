@@ -193,6 +193,15 @@ const table: Record<Reason, [code: Code, sentence: (details: Details) => string]
     (d) =>
       `the search takes too long (limit ${d.limit} seconds): narrow its filter, or give fewer or rarer words`,
   ],
+  INVALID_CURSOR: [Code.INVALID_ARGUMENT, badField],
+  CURSOR_EXPIRED: [
+    Code.OUT_OF_RANGE,
+    (d) => `the cursor has expired: ${d.problem}; start again with the current state`,
+  ],
+  WATCH_DISABLED: [
+    Code.FAILED_PRECONDITION,
+    () => "the server keeps no changes (--watch-retention 0), so nothing can be watched",
+  ],
   KEYS_UNAVAILABLE: [
     Code.UNAVAILABLE,
     () => "the keys that verify tokens cannot be fetched at the moment",

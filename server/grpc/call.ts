@@ -15,6 +15,7 @@ import {
 import { credentialsOfCall } from "../auth/interceptor.js";
 import type { Config } from "../config/config.js";
 import { CortexError, type Reason } from "../errors/reasons.js";
+import type { Feed } from "../feed/feed.js";
 import type { Bus } from "../postgres/bus.js";
 import type { DatabaseMonitor } from "../postgres/monitor.js";
 import type { Pools } from "../postgres/pools.js";
@@ -48,6 +49,8 @@ export interface Call {
   signal: AbortSignal;
   /** Ends the call with a reason, whatever it is waiting for. */
   fail(reason: CortexError): void;
+  /** Waits until there is room for a message of a stream. The function that it gives gives the room back. */
+  room(): Promise<() => void>;
   /** Throws if the credentials of the call are not valid any more, or say something else than when it began. */
   reauthenticate(): Promise<void>;
 }
@@ -72,6 +75,7 @@ export interface SharedState {
   replies: KeptReplies;
   locks: KeyLocks;
   bus: Bus;
+  feed: Feed;
   access: AccessCounter;
   samples: PlannerSamples;
   /** The language of searches. */
@@ -130,7 +134,7 @@ export class ServerCall implements Caller {
     readonly grpc: ServerUnaryCall<unknown, Init> | Writable,
   ) {
     const { inFlight } = context;
-    const cancellation = inFlight.open();
+    const cancellation = inFlight.open(endpoint.waits);
     this.#cancellation = cancellation;
     // grpc-js emits "cancelled" at the end of every call, also of one that was answered.
     const onEnd = () => {
@@ -176,6 +180,7 @@ export class ServerCall implements Caller {
         return cancellation.signal;
       },
       fail: (reason) => cancellation.cancel(reason),
+      room: () => this.context.listener.room(this.grpc as Writable, this.tenant, this.signal),
       reauthenticate: () => this.reauthenticate(),
     };
   }

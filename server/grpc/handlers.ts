@@ -41,6 +41,8 @@ export interface Service<S extends DescService = DescService> {
   descriptor: S;
   handlers: Handlers<S>;
   permissions: Permissions<S>;
+  /** The RPCs that wait for what others do: see Endpoint. */
+  waiting?: readonly (keyof S["method"])[];
 }
 
 export const defineService = <S extends DescService>(service: Service<S>): Service<S> => service;
@@ -53,7 +55,7 @@ const alreadySerialized = (bytes: Init) => bytes as unknown as Buffer;
 /** Serves every method of a service. */
 export function addService<S extends DescService>(
   server: Server,
-  { descriptor, handlers, permissions }: Service<S>,
+  { descriptor, handlers, permissions, waiting = [] }: Service<S>,
   context: ServerContext,
 ): void {
   const definition: Record<string, MethodDefinition<Init, Init>> = {};
@@ -72,7 +74,7 @@ export function addService<S extends DescService>(
       responseSerialize: alreadySerialized,
       responseDeserialize: (bytes) => fromBinary(method.output, bytes),
     };
-    const endpoint = endpointOf(method, permissions[name]);
+    const endpoint = endpointOf(method, permissions[name], waiting.includes(name));
     const handler = handlers[name] as never;
     implementation[method.localName] =
       method.methodKind === "unary"

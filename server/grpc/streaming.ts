@@ -75,7 +75,7 @@ const isBidi = ({ endpoint }: ServerCall): boolean =>
 
 /**
  * The messages of a handler. Each is made once there is room for it among the bytes that callers have not taken.
- * The messages of Transact are few: one for each message of the caller, who waits for it.
+ * The messages of Transact are few: one for each message of the caller, who waits for it. A watch asks by itself.
  */
 async function* inRoom(
   messages: AsyncGenerator<Init>,
@@ -83,7 +83,7 @@ async function* inRoom(
   call: ServerCall,
 ): AsyncGenerator<Init> {
   const { context, tenant, signal } = call;
-  if (isBidi(call)) return yield* messages;
+  if (isBidi(call) || call.endpoint.waits) return yield* messages;
   let release: (() => void) | undefined;
   try {
     for (;;) {

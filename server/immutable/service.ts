@@ -13,6 +13,7 @@ import { purgeVersions } from "./purge-versions.js";
 import { search } from "./search.js";
 import { store } from "./store.js";
 import { verifyHistory } from "./verify-history.js";
+import { watch } from "./watch.js";
 
 export const immutableStore = defineService({
   descriptor: ImmutableStore,
@@ -30,7 +31,9 @@ export const immutableStore = defineService({
     purgeVersions,
     verifyHistory,
     getRetention,
+    watch,
   },
+  waiting: ["watch"],
   permissions: {
     get: "read",
     getVersion: "read",
@@ -41,6 +44,7 @@ export const immutableStore = defineService({
     count: ["read", "named"],
     verifyHistory: "read",
     getRetention: "read",
+    watch: "read",
     store: "write",
     purge: "purge",
     purgeMany: ["purge", "named"],

@@ -16,6 +16,7 @@ import { purgeNamespace } from "./purge-namespace.js";
 import { set } from "./set.js";
 import { transact } from "./transact.js";
 import { update } from "./update.js";
+import { watch } from "./watch.js";
 
 export const mutableStore = defineService({
   descriptor: MutableStore,
@@ -36,7 +37,9 @@ export const mutableStore = defineService({
     purgeNamespace,
     purgeMany,
     purgeAll,
+    watch,
   },
+  waiting: ["watch"],
   permissions: {
     get: "read",
     getRecord: "read",
@@ -45,6 +48,7 @@ export const mutableStore = defineService({
     list: "read",
     count: "read",
     listNamespaces: ["read", "named"],
+    watch: "read",
     set: "write",
     delete: "write",
     update: "write",

@@ -13,7 +13,7 @@ const heartbeatMs = 5000;
 const reconnectMs = 1000;
 
 /** What is sent of a name: it may hold the key of a tenant. */
-const topicOf = (name: string): string =>
+export const topicOf = (name: string): string =>
   createHash("sha256").update(name).digest("base64url").slice(0, 12);
 
 export interface WakeUps {
@@ -26,15 +26,20 @@ export class Bus {
   readonly #listeners = new Map<string, Set<() => void>>();
   readonly #sockets: Sockets = new Set();
   readonly #heartbeat: NodeJS.Timeout;
+  /** The topics that are to be sent. */
   #published = new Set<string>();
   #gathering: NodeJS.Timeout | undefined;
   #reconnecting: NodeJS.Timeout | undefined;
   #sql: Sql | undefined;
   #closed = false;
 
-  constructor(readonly url: string) {
+  constructor(
+    readonly url: string,
+    /** False: it reaches this process only, and opens no connection. */
+    readonly reachesOthers = true,
+  ) {
     this.#heartbeat = setInterval(() => void this.#ask((sql) => sql`select`), heartbeatMs).unref();
-    void this.#open();
+    if (reachesOthers) void this.#open();
   }
 
   async close(): Promise<void> {
@@ -45,16 +50,21 @@ export class Bus {
     await this.#drop();
   }
 
-  /** Wakes those who listen to these names. */
+  /** Wakes those who listen to these names: in this process at once, in others a moment later. */
   publish(names: Iterable<string>): void {
-    for (const name of names) this.#published.add(name);
-    if (this.#published.size === 0) return;
-    this.#gathering ??= setTimeout(() => this.#send(), gatherMs).unref();
+    for (const name of names) this.#publish(topicOf(name));
   }
 
   /** Wakes everybody who listens. */
   publishAll(): void {
-    this.publish([everybody]);
+    this.#publish(everybody);
+  }
+
+  #publish(topic: string): void {
+    this.#receive(topic);
+    if (!this.reachesOthers) return;
+    this.#published.add(topic);
+    this.#gathering ??= setTimeout(() => this.#send(), gatherMs).unref();
   }
 
   listen(name: string): WakeUps {
@@ -96,7 +106,7 @@ export class Bus {
 
   #send(): void {
     this.#gathering = undefined;
-    const topics = [...this.#published].map(topicOf).join(" ");
+    const topics = [...this.#published].join(" ");
     const isForAll = this.#published.has(everybody) || topics.length > payloadMax;
     this.#published = new Set();
     const payload = isForAll ? everybody : topics;

@@ -86,8 +86,8 @@ export const indexPlans = {
   enable_mergejoin: "off",
 };
 
-/** The schema of the views that show each tenant only its own rows. Migration 0005 made it, 0006 and 0013 moved it. */
-export const viewSchema = "tenant_rows";
+/** The schema of the views that show each tenant only its own rows. Migration 0005 made it, later ones moved it, 0019 the last. */
+export const viewSchema = "tenant_tables";
 
 /** Session parameters for connections of calls: a table's name then means its view. */
 export const tenantViews = { search_path: `${viewSchema}, "$user", public` };

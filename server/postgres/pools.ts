@@ -16,6 +16,7 @@ const sizes = {
   searches: 3,
   purges: 3,
   housekeeping: 2,
+  feed: 1,
 };
 // One tenant may hold --transactions-max connections, so this one stays free for others.
 const spareTransactions = 1;
@@ -78,6 +79,8 @@ export class Pools {
   readonly commits: TenantPool;
   /** The server's own work, for all tenants. */
   readonly housekeeping: TenantPool;
+  /** The reader of the change feed, for all tenants. */
+  readonly feed: TenantPool;
   readonly #executor: Executor;
   readonly #all: TenantPool[] = [];
 
@@ -131,6 +134,7 @@ export class Pools {
       { enable_seqscan: "off" },
       { allTenants: true },
     );
+    this.feed = pool("feed", sizes.feed, { enable_seqscan: "off" }, { allTenants: true });
   }
 
   async close(): Promise<void> {

@@ -38,11 +38,16 @@ export class CallCancellation {
 
 export class InFlight {
   readonly #calls = new Set<CallCancellation>();
+  /** Those of the calls that wait for what others do. */
+  readonly #waiting = new Set<CallCancellation>();
+  #isStopping = false;
   #onIdle: (() => void) | undefined;
 
-  open(): CallCancellation {
+  open(waits = false): CallCancellation {
     const call = new CallCancellation();
     this.#calls.add(call);
+    if (waits) this.#waiting.add(call);
+    if (waits && this.#isStopping) call.cancel(shuttingDown());
     return call;
   }
 
@@ -52,6 +57,7 @@ export class InFlight {
 
   close(call: CallCancellation): void {
     this.#calls.delete(call);
+    this.#waiting.delete(call);
     if (this.#calls.size === 0) this.#onIdle?.();
   }
 
@@ -63,9 +69,16 @@ export class InFlight {
     });
   }
 
+  /** Cancels the calls that wait for what others do, also later ones: the server stops. */
+  endWaiting(): void {
+    this.#isStopping = true;
+    for (const call of this.#waiting) call.cancel(shuttingDown());
+  }
+
   /** Cancels every call at shutdown. A call that has already changed something still answers. */
   abort(): void {
-    const reason = new CortexError("SHUTTING_DOWN", { applied: "no" });
-    for (const call of this.#calls) call.cancel(reason);
+    for (const call of this.#calls) call.cancel(shuttingDown());
   }
 }
+
+const shuttingDown = () => new CortexError("SHUTTING_DOWN", { applied: "no" });

@@ -51,7 +51,7 @@ async function eraseUser(call: Call, id: string, request: DeleteRequest): Promis
   const name = userLockName(tenant, id);
   const owner = {};
   await locks.acquire(name, owner, call.signal); // writes that name the user wait in memory
-  const erasing = purgeTransaction<Erased>(call, key, async (run) => {
+  const erasing = purgeTransaction<Erased>(call, key, "erase", async (run) => {
     const erased: Erased = { deleted: false, counts: {}, verified: false };
     if (await lockUser(run, tenant, id)) {
       if (!cascade) refuseLinked(id, await countLinked(run, tenant, id));

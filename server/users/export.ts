@@ -33,7 +33,7 @@ export async function* exportUser(request: ExportRequest, { caller: { tenant }, 
   );
   if (!user) throw new CortexError("USER_NOT_FOUND", { user_id: id });
   yield { lines: [oneLine(user.line)] };
-  for (const table of [entries, versions]) {
+  for (const table of [entries, versions, changes]) {
     const messages = pages<ExportRow>({
       statementRowsMax: messageRowsMax,
       positionOf: ({ first, second, third }) => [first, second, `${third}`],
@@ -98,4 +98,17 @@ const versions: ExportedTable = {
   line: (sql) => sql`
     json_build_object('kind', 'immutable', 'type', r.first, 'id', r.second, 'version', r.third, 'data', r.data, 'metadata', r.metadata,
       'createdAt', ${iso(sql, sql`r.created_at`)}, 'agentId', r.agent_id, 'principal', r.principal)`,
+};
+
+/** The log of changes: values that the user had, for as long as watches may ask for them. */
+const changes: ExportedTable = {
+  rows: (sql, tenant, id, [, , after]) => sql`
+    select c.space as first, c.name as second, c.id as third, ${sizedRow(sql, sql`(c.bytes + ${overheadBytes}::int)`)},
+      c.store, c.kind, case when c.user_id = ${id} then c.value end as value, c.revision, c.at, c.agent_id
+    from change c
+    where c.tenant = ${tenant} and (c.user_id = ${id} or c.old_user_id = ${id}) and c.id > ${after}::bigint
+    ${inOrder(sql, sql`c.id`)} order by c.id`,
+  line: (sql) => sql`
+    json_build_object('kind', 'change', 'store', case r.store when 'entry' then 'mutable' else 'immutable' end, 'space', r.first, 'name', r.second,
+      'change', r.kind, 'value', r.value, 'revision', r.revision::text, 'at', ${iso(sql, sql`r.at`)}, 'agentId', r.agent_id)`,
 };

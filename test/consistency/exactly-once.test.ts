@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { MutableStore } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import { Users } from "../../gen/cortex/users/v1/users_pb.js";
 import { deleteOldReplies, idempotencyKey } from "../../server/storage/idempotency.js";
+import { keepExpired } from "../support/keep-expired.js";
 import { Raw } from "../support/raw.js";
 import { serve } from "../support/server.js";
 import { tenantPool } from "../support/tenant-pool.js";
@@ -12,7 +13,8 @@ import { tenantPool } from "../support/tenant-pool.js";
 /** The digest under which the reply of a request id is stored. */
 const idOf = (id: string) => idempotencyKey(id, "", [])?.id ?? "";
 
-const s = serve({ allowPurgeAll: true, sweepSeconds: 3600 });
+const s = serve({ allowPurgeAll: true });
+keepExpired(s);
 const rpc = MutableStore.method;
 let raw: Raw;
 let other: Raw;

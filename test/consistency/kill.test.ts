@@ -60,6 +60,22 @@ it.each([
     const count = (of: Map<string, number>, key: string) => of.set(key, (of.get(key) ?? 0) + 1);
     let unsure = 0;
     let going = true;
+    // A watch of the counters goes on by itself: their values only rise, and the last ones come.
+    const watched = new Map<string, number>();
+    const fallen: string[] = [];
+    const watching = new AbortController();
+    const watcher = new Cortex({ address: listen });
+    const watch = (async () => {
+      const options = { includeCurrent: true, signal: watching.signal, timeoutMs: 120_000 };
+      for await (const { key, value } of watcher.mutable.watch<number>("kill", options)) {
+        if (!counters.includes(key)) continue;
+        if (value === undefined || value <= (watched.get(key) ?? -1))
+          fallen.push(`${key} ${value}`);
+        watched.set(key, value ?? 0);
+      }
+    })().catch((error) => {
+      if (!watching.signal.aborted) throw error;
+    });
     const writers = clients.map(async ({ mutable, immutable }, c) => {
       const key = counters[c % counters.length] as string;
       const version = { type: "kill", id: key, data: { c } };
@@ -100,6 +116,17 @@ it.each([
     await Promise.all(writers);
     const values = await clients[0]?.mutable.getMany("kill", counters, { timeoutMs: 20_000 });
     expect(values).toEqual(counters.map((key) => increments.get(key)));
+    for (
+      let left = 100;
+      left > 0 && counters.some((key) => watched.get(key) !== increments.get(key));
+      left--
+    )
+      await pause(100);
+    expect(watched).toEqual(increments);
+    expect(fallen).toEqual([]);
+    watching.abort();
+    await watch;
+    await watcher.close();
     for (const key of counters)
       expect(await clients[0]?.immutable.verifyHistory("kill", key)).toMatchObject({
         valid: true,

@@ -2,10 +2,12 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { connect } from "../../server/postgres/connection.js";
+import { keepExpired } from "../support/keep-expired.js";
 import { serve } from "../support/server.js";
 
 describe("an expired key", () => {
-  const s = serve({ sweepSeconds: 3600 });
+  const s = serve({});
+  keepExpired(s);
 
   /**
    * Moves the expiry into the past directly in the database. This works because every read checks the expiry.

@@ -13,11 +13,13 @@ import { mutableStore } from "../../server/mutable/service.js";
 import { sweepEntries } from "../../server/storage/entries/sweep.js";
 import { measure } from "../../server/storage/usage/measure.js";
 import { foldUsage } from "../../server/storage/usage/usage.js";
+import { keepExpired } from "../support/keep-expired.js";
 import { explainer, type Plan, scansWithoutFullKey } from "../support/plans.js";
 import { Raw } from "../support/raw.js";
 import { serve } from "../support/server.js";
 
-const s = serve({ sweepSeconds: 3600, allowPurgeAll: true });
+const s = serve({ allowPurgeAll: true });
+keepExpired(s);
 const { housekeeping, rpc } = explainer(s);
 const namespace = "big";
 const key = "store-0500:item-050";

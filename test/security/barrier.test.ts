@@ -81,7 +81,8 @@ it("calls of two tenants that share a statement get nothing of each other: an er
 it("every table of tenants has its view, which takes no row of another tenant", async () => {
   const tables = await s.sql`
     select table_name from information_schema.columns c join information_schema.tables t using (table_schema, table_name)
-    where table_schema = 'public' and column_name = 'tenant' and table_type = 'BASE TABLE' order by 1`;
+    where table_schema = 'public' and column_name = 'tenant' and table_type = 'BASE TABLE'
+      and not exists (select from pg_class where oid = to_regclass(quote_ident(table_name)) and relispartition) order by 1`;
   const views = await s.sql`
     select table_name from information_schema.views where table_schema = ${viewSchema} and check_option = 'LOCAL' order by 1`;
   expect(views.map(({ table_name }) => table_name)).toEqual(

@@ -141,6 +141,7 @@ it(`${frames} of them`, async () => {
       while (left-- > 0) {
         const { path, messages } = pick(requests);
         const fields = metadata();
+        if (path.endsWith("/Watch")) fields["grpc-timeout"] = "200m"; // it does not end by itself
         const sent = framesOf(mutated(pick(messages)));
         const reply = await session.send(path, fields, sent);
         const outcome = reply.grpc ?? `http ${reply.http}`;

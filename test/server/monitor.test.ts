@@ -158,10 +158,10 @@ it("says once that work in the background fails, and once that it works again", 
   lines.length = 0;
   const owner = connect(databaseUrl(inject("postgresUrl"), database), { max: 1 });
   await owner`alter table request rename to request_away`;
-  await until(/^cannot delete what has expired: trying again$/);
+  await until(/^cannot delete what is no longer kept: trying again$/);
   await pause(700); // three sweeps
   await owner`alter table request_away rename to request`;
-  await until(/^can delete what has expired again$/);
+  await until(/^can delete what is no longer kept again$/);
   expect(lines).toHaveLength(2);
   await owner.end();
 });

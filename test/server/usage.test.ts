@@ -9,12 +9,14 @@ import {
 } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import type { Running } from "../../server/start.js";
 import { firstCount } from "../../server/storage/usage/first-count.js";
+import { keepExpired } from "../support/keep-expired.js";
 import { Raw } from "../support/raw.js";
 import { serve } from "../support/server.js";
 import { wrongSums } from "../support/usage.js";
 
 describe("sums", () => {
-  const s = serve({ sweepSeconds: 3600 });
+  const s = serve({});
+  keepExpired(s);
 
   it("are those of the rows at every moment, while two servers write, delete, roll back and fold", async () => {
     const second = await s.another();
@@ -129,7 +131,8 @@ async function until(isTrue: () => Promise<boolean>): Promise<void> {
 }
 
 describe("a quota", () => {
-  const s = serve({ quotaKeys: 50, sweepSeconds: 3600 });
+  const s = serve({ quotaKeys: 50 });
+  keepExpired(s);
 
   it("is of all servers together, and what has expired makes room", async () => {
     const second = await s.another();
@@ -149,7 +152,8 @@ describe("a quota", () => {
 });
 
 describe("the first count on a database that had none", () => {
-  const s = serve({ sweepSeconds: 3600 });
+  const s = serve({});
+  keepExpired(s);
 
   /** Makes the database one whose rows were written before sums were kept. */
   async function forget(): Promise<void> {

@@ -3,6 +3,7 @@ import type { DescMessage, MessageInitShape, MessageShape } from "@bufbuild/prot
 import { create } from "@bufbuild/protobuf";
 import { afterAll, beforeAll } from "vitest";
 import { defaults } from "../../server/config/config.js";
+import type { Feed } from "../../server/feed/feed.js";
 import type { Call } from "../../server/grpc/call.js";
 import type { Bus } from "../../server/postgres/bus.js";
 import {
@@ -55,6 +56,16 @@ const explaining =
     throw new Explained(nodes);
   };
 
+/** Runs nothing for the first statement. */
+function afterFirst(run: Run): Run {
+  let isFirst = true;
+  return async (build) => {
+    if (!isFirst) return run(build);
+    isFirst = false;
+    return [];
+  };
+}
+
 const never = () => {
   throw new Error("not here");
 };
@@ -100,12 +111,16 @@ export function explainer(s: Served) {
       submit: async (kind, item) => (await kind.run(explaining(batchSql), [item]))[0] as never,
       begin: never,
       beginCommit: never,
+      // The first statement of a purge says what it is (cortex.removal).
       beginPurge: async () =>
-        ({ run, rollback: async () => {} }) as unknown as Awaited<
-          ReturnType<Call["db"]["beginPurge"]>
-        >,
+        ({
+          run: afterFirst(run),
+          rollback: async () => {},
+        }) as unknown as Awaited<ReturnType<Call["db"]["beginPurge"]>>,
     },
+    room: never,
     server: {
+      feed: { publish: () => {} } as unknown as Feed,
       quotas: new Quotas({ keys: 0, bytes: 0, versions: 0 }, never),
       replies: new KeptReplies(0, never, { cannot: () => {}, did: () => {} }),
       locks: new KeyLocks(1000),

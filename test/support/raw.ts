@@ -35,6 +35,8 @@ export interface Failure {
   details?: Record<string, string>;
 }
 
+const watchMs = 200;
+
 export class Raw {
   readonly client: Client;
   constructor(readonly address: string) {
@@ -59,7 +61,7 @@ export class Raw {
 
   /**
    * Sends bytes as the request of a unary or server-streaming method. Returns the last response message, or
-   * the failure.
+   * the failure. A watch has no end: it is left after a moment.
    */
   bytes(
     method: DescMethod,
@@ -71,6 +73,10 @@ export class Raw {
     const metadata = new Metadata();
     for (const [name, value] of Object.entries(headers)) metadata.set(name, value);
     const same = (buffer: Buffer) => buffer;
+    if (method.name === "Watch")
+      return this.collect(method, bytes, headers, watchMs).then((sent) =>
+        Array.isArray(sent) ? (sent.at(-1) ?? Buffer.alloc(0)) : sent,
+      );
     return new Promise((resolve) => {
       if (method.methodKind === "unary") {
         this.client.makeUnaryRequest(path, same, same, bytes, metadata, options, (error, reply) =>
@@ -86,6 +92,33 @@ export class Raw {
         })
         .on("error", (error: ServiceError) => resolve(failure(error)))
         .on("end", () => resolve(last));
+    });
+  }
+
+  /** The messages that a server-streaming method sends within `ms`, or the failure. */
+  collect(
+    method: DescMethod,
+    bytes: Buffer,
+    headers: Record<string, string>,
+    ms: number,
+  ): Promise<Buffer[] | Failure> {
+    const path = `/${method.parent.typeName}/${method.name}`;
+    const metadata = new Metadata();
+    for (const [name, value] of Object.entries(headers)) metadata.set(name, value);
+    const same = (buffer: Buffer) => buffer;
+    return new Promise((resolve) => {
+      const messages: Buffer[] = [];
+      const stream = this.client.makeServerStreamRequest(path, same, same, bytes, metadata);
+      const timer = setTimeout(() => {
+        resolve(messages);
+        stream.cancel();
+      }, ms);
+      stream
+        .on("data", (message: Buffer) => messages.push(message))
+        .on("error", (error: ServiceError) => {
+          clearTimeout(timer);
+          resolve(failure(error));
+        });
     });
   }
 

@@ -85,6 +85,16 @@ it("gives the user, each entry and each version that is kept, and nothing of oth
       agentId: "collector",
       principal: null,
     })),
+    ...[
+      ["mutable", "sessions", "b", "1", { n: 1 }, "collector"],
+      ["mutable", "sessions", "a", "4", [100, "\0"], null],
+      ["immutable", "note", "i", "1", { n: 1 }, "collector"],
+      ["immutable", "note", "i", "2", { n: 2 }, "collector"],
+    ].map(([store, space, name, revision, value, agentId]) => ({
+      ...{ kind: "change", change: "set", store, space, name, value, agentId },
+      revision: store === "mutable" ? expect.any(String) : revision,
+      at: expect.stringMatching(/Z$/),
+    })),
   ]);
   const all: string[] = [];
   for await (const line of users.export("jo")) all.push(line);
@@ -123,7 +133,7 @@ it("sends messages that every client takes, however much there is", async () => 
       .on("error", (error: ServiceError) => reject(error))
       .on("end", resolve),
   );
-  expect(lines).toBe(1 + 30 + 250);
+  expect(lines).toBe(1 + 2 * (30 + 250));
   expect(Math.max(...sizes)).toBeLessThan(2 * 1024 * 1024);
   raw.close();
 });

@@ -8,6 +8,7 @@ import { type AuditEntry, audit } from "./audit.js";
 export function purgeTransaction<Reply extends object>(
   call: Call,
   key: IdempotencyKey | undefined,
+  removal: "purge" | "erase",
   work: (run: Run) => Promise<Reply | undefined>,
 ): Promise<Reply | undefined> {
   return once<Reply>(call, key, {
@@ -15,6 +16,7 @@ export function purgeTransaction<Reply extends object>(
     async attempt() {
       const transaction = await call.db.beginPurge();
       try {
+        await noteRemoval(call, transaction.run, removal);
         const reply = await work(transaction.run);
         await transaction.commit();
         return reply;
@@ -22,10 +24,19 @@ export function purgeTransaction<Reply extends object>(
         await transaction.rollback();
         throw error;
       } finally {
-        call.server.bus.publishAll(); // it may have locked anything
+        call.server.bus.publishAll(); // it may have locked anything, and changed anything
       }
     },
   });
+}
+
+/** Says for the log of changes what removes rows in this transaction, and who. */
+async function noteRemoval({ caller }: Call, run: Run, removal: string): Promise<void> {
+  const agents = removal === "purge" && caller.agent !== undefined ? { "": caller.agent } : {};
+  await run(
+    (sql) =>
+      sql`select set_config('cortex.removal', ${removal}, true), set_config('cortex.removed_by', ${JSON.stringify(agents)}, true)`,
+  );
 }
 
 interface Purge<Reply> {
@@ -49,7 +60,7 @@ export async function purge<Reply extends object>(
     if (key) await findStoredReply(call.db.short, tenant, key); // refuses a reused request id
     return runWork<Reply>(call.db.purges, tenant, undefined, work);
   }
-  return purgeTransaction<Reply>(call, key, async (run) => {
+  return purgeTransaction<Reply>(call, key, "purge", async (run) => {
     const reply = await runWork<Reply>(run, tenant, key, work);
     const entry = reply && auditEntry(reply);
     if (entry) await audit(call, run, entry);

@@ -12,7 +12,9 @@ export async function sweepAudit(run: Run, days: number): Promise<number> {
   for (let total = 0; ; ) {
     const deleted = await run(
       (sql) => sql`
-        with lock as materialized (select pg_try_advisory_xact_lock(${sweepLock}) as is_ours),
+        with lock as materialized (
+          select pg_try_advisory_xact_lock(${sweepLock}) as is_ours, set_config('cortex.removal', 'expire', true)
+        ),
         old as materialized (
           select h.tenant, h.id from immutable h
           where h.type = ${auditType} and h.created_at < statement_timestamp() - ${days}::float8 * interval '1 day'

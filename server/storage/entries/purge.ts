@@ -85,7 +85,7 @@ export async function purgeEntries(call: Call, purge: Purge) {
     if (key) await findStoredReply(call.db.short, tenant, key); // refuses a reused request id
     return answer(await work(call.db.purges), dryRun);
   }
-  const purged = await purgeTransaction<Purged>(call, key, async (run) => {
+  const purged = await purgeTransaction<Purged>(call, key, "purge", async (run) => {
     const { userIds, ...purged } = await work(run);
     if (key) await storeReply(run, tenant, key, { reply: JSON.stringify(purged), userIds });
     const entry = auditEntry(rpc, { ...asked, entriesMax }, purged);

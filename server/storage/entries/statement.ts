@@ -166,10 +166,14 @@ export function statement(
     ${
       hasDeletes
         ? sql`, deleted_key as materialized (
-            select tenant, namespace, key from changed where change = 'delete'
+            select tenant, namespace, key, agent_id from changed where change = 'delete'
+          ), removers as materialized ( -- who deletes what, for the log of changes
+            select set_config('cortex.removed_by', coalesce(json_object_agg(concat_ws(E'\\x01', tenant, namespace, key), agent_id)
+              filter (where agent_id is not null), '{}')::text, true)
+            from deleted_key
           ), deleted as (
             delete from mutable m
-            where m.tenant = any(array(select tenant from deleted_key)) and m.namespace = any(array(select namespace from deleted_key))
+            where (select count(*) from removers) = 1 and m.tenant = any(array(select tenant from deleted_key)) and m.namespace = any(array(select namespace from deleted_key))
               and m.key = any(array(select key from deleted_key))
               and (m.tenant, m.namespace, m.key) in (select tenant, namespace, key from deleted_key))`
         : sql``

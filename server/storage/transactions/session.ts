@@ -7,6 +7,7 @@ import type { Call } from "../../grpc/call.js";
 import type { Run } from "../../postgres/connection.js";
 import type { DatabaseTransaction } from "../../postgres/transaction.js";
 import { type Amounts, quotaRefusal, type Reservation } from "../../runtime/quotas.js";
+import { commitMark } from "../changes/mark.js";
 import { CreationLocks } from "../creation-locks.js";
 import { atomicWrite } from "../entries/atomic-write.js";
 import {
@@ -191,6 +192,7 @@ export class Session {
     await this.#seal(transaction.run, key).catch(toConflict);
     this.#transaction = undefined;
     await transaction.commit();
+    this.#call.server.feed.publish();
     this.#release();
   }
 
@@ -202,7 +204,8 @@ export class Session {
     const { tenant } = this.#call.caller;
     const { replies } = this.#call.server;
     const { first } = this.#expiry;
-    if (!key && !first) return;
+    const writes = this.results.length > 0;
+    if (!key && !first && !writes) return;
     const reply = key && {
       reply: toReply(this.results, replies.contentMax(tenant)),
       userIds: [...new Set(this.results.flatMap((result) => rowOf(result)?.user_id ?? []))],
@@ -211,6 +214,8 @@ export class Session {
       (sql) => sql`
         with stored_reply as (
           ${key && reply ? storedReply(sql, tenant, key, reply) : sql`select`}
+        ), mark as (
+          ${writes ? commitMark(sql, tenant) : sql`select`}
         )
         select clock_timestamp() >= ${first ?? null}::timestamptz as expired
         from (select count(*) from stored_reply offset 0) as stored`, // the time is read after that

@@ -10,6 +10,7 @@ export interface Counts {
   immutable: number;
   immutable_version: number;
   request: number;
+  change: number;
 }
 
 type Row = Record<keyof Counts, string>;
@@ -33,7 +34,8 @@ export async function countLinked(run: Run, tenant: string, id: string): Promise
               and o.data is not null and o.user_id is distinct from ${id})) as immutable,
         (select count(*) from immutable_version v where v.tenant = ${tenant} and v.user_id = ${id}) as immutable_version,
         (select count(*) from request r
-          where r.tenant = ${tenant} and r.user_ids @> array[${id}] and r.user_ids <> '{}') as request`,
+          where r.tenant = ${tenant} and r.user_ids @> array[${id}] and r.user_ids <> '{}') as request,
+        (select count(*) from change c where c.tenant = ${tenant} and (c.user_id = ${id} or c.old_user_id = ${id})) as change`,
   );
   return numbers(row);
 }
@@ -112,7 +114,43 @@ export async function erase(run: Run, tenant: string, id: string): Promise<Count
       )
       select (select count(*) from emptied) as request, (select count(*) from deleted) as users`,
   );
-  return numbers({ ...entries, ...versions, ...rest } as Row);
+  const change = await eraseChanges(run, tenant, id);
+  return numbers({ ...entries, ...versions, ...rest, change: `${change}` } as Row);
+}
+
+/**
+ * Erases the user from the log of changes, which has one `erase` for each of the keys by now. What was set there
+ * becomes a mark, so that the order of the others stays. A removal becomes an `erase`, if it is the last of its
+ * key. Tells the readers of all servers whose changes they must not send any more.
+ */
+async function eraseChanges(run: Run, tenant: string, id: string): Promise<number> {
+  const erased = await run(
+    (sql) => sql`
+      with linked as materialized (
+        select c.slot, c.id, c.user_id is not distinct from ${id} as is_own, c.kind,
+          c.value is null and not exists (
+            select from change o where o.xid = pg_current_xact_id() and o.tenant = c.tenant and o.store = c.store and o.space = c.space and o.name = c.name
+          ) and c.id = max(c.id) over (partition by c.store, c.space, c.name) as is_last
+        from change c where c.tenant = ${tenant} and (c.user_id = ${id} or c.old_user_id = ${id})
+      )
+      update change c set
+        kind = case when linked.is_own then 'commit' when linked.kind = 'set' then 'set' when is_last then 'erase' else 'commit' end,
+        store = case when linked.is_own or (linked.kind <> 'set' and not is_last) then 'mark' else c.store end,
+        space = case when linked.is_own or (linked.kind <> 'set' and not is_last) then '' else c.space end,
+        name = case when linked.is_own or (linked.kind <> 'set' and not is_last) then '' else c.name end,
+        value = case when not linked.is_own then c.value end, bytes = case when linked.is_own then 0 else c.bytes end,
+        agent_id = case when linked.kind = 'set' and not linked.is_own then c.agent_id end,
+        user_id = case when not linked.is_own then c.user_id end, old_user_id = null
+      from linked where c.slot = linked.slot and c.id = linked.id and c.tenant = ${tenant} returning 1`,
+  );
+  await run(
+    (sql) => sql`
+      insert into change (slot, tenant, store, space, name, kind, is_new, value, bytes, revision, at)
+      select f.slot, ${tenant}, 'mark', '', '', 'erased', false,
+        to_json(encode(sha256(convert_to(f.secret || E'\\x01' || ${tenant}::text || E'\\x01' || ${id}::text, 'UTF8')), 'hex')), 66, 0, clock_timestamp()
+      from feed f where f.retention_seconds > 0`,
+  );
+  return erased.length;
 }
 
 const numbers = (row: Row | undefined): Counts => ({
@@ -122,4 +160,5 @@ const numbers = (row: Row | undefined): Counts => ({
   immutable: Number(row?.immutable ?? 0),
   immutable_version: Number(row?.immutable_version ?? 0),
   request: Number(row?.request ?? 0),
+  change: Number(row?.change ?? 0),
 });

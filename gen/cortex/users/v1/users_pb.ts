@@ -429,7 +429,8 @@ export type DeleteResponse = Message<"cortex.users.v1.DeleteResponse"> & {
 
   /**
    * How many rows were (with dry_run: would be) erased, by table: `users`, `mutable`, `mutable_access`,
-   * `immutable` (records of which nothing is left), `immutable_version`, `request` (stored replies).
+   * `immutable` (records of which nothing is left), `immutable_version`, `request` (stored replies),
+   * `change` (the log of changes, which watches read).
    *
    * @generated from field: map<string, int64> counts = 3;
    */
@@ -631,7 +632,7 @@ export const Users: GenService<{
   },
   /**
    * Streams everything that is linked to a user, to answer a data access request: the user, the entries,
-   * every version that is kept. It is not one snapshot: each part is read when the stream reaches it.
+   * every version that is kept, and the changes that are kept for watches (`kind` is `change`). It is not one snapshot: each part is read when the stream reaches it.
    *
    * Fails with INVALID_USER_ID, USER_NOT_FOUND. Safe to repeat.
    *

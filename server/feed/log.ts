@@ -1,0 +1,135 @@
+// Reads the log of changes: what is visible in one snapshot and not in another, in an order that nobody can
+// contradict. Migration 0019 describes the log.
+import type { Fragment, Run, Sql } from "../postgres/connection.js";
+import { includes, parseSnapshot, type Snapshot } from "./snapshot.js";
+
+export interface Change {
+  tenant: string;
+  store: "entry" | "record" | "mark";
+  space: string;
+  name: string;
+  kind: "set" | "delete" | "expire" | "purge" | "erase" | "erased";
+  /** null: it was removed. */
+  value: string | null;
+  revision: string;
+  user_id: string | null;
+  agent_id: string | null;
+  at: Date;
+  /** The rank of its transaction, and its place in it. */
+  rank: string;
+  id: string;
+}
+
+/** A place in the feed: after all that is visible in `from`. */
+export interface Position {
+  from: Snapshot;
+  /** If set, the place is within the batch of what is visible in `to` and not in `from`: after `after`. */
+  to?: Snapshot | undefined;
+  after?: readonly [rank: string, id: string] | undefined;
+}
+
+interface Page {
+  epoch: string;
+  changes: Change[];
+  /** The batch to which the changes belong. */
+  batch: { from: Snapshot; to: Snapshot };
+  /** The place after these changes. */
+  next: Position;
+}
+
+interface PageOptions {
+  /** undefined: of all tenants. */
+  tenant?: string | undefined;
+  /** Which changes `c`; undefined: all, with the marks of erasures. */
+  matches?: ((sql: Sql) => Fragment) | undefined;
+  /** The snapshot up to which to read; undefined: up to now. */
+  until?: Snapshot | undefined;
+  /** True for a reader that may be far behind: a page goes some steps towards `until`. */
+  inSteps?: boolean;
+  rowsMax: number;
+  bytesMax: number;
+}
+
+interface Row extends Change {
+  epoch: string;
+  retention_seconds: number;
+  floor: string | null;
+  tenant_floor: string | null;
+  upto: string;
+  now: string;
+  found: string | null;
+}
+
+/** Nothing is logged. */
+export class Disabled extends Error {}
+/** Changes after the position are not kept any more. */
+export class Dropped extends Error {}
+
+const stepTransactions = 1000; // a reader that is far behind goes on by about so many at a time
+
+/** Reads the changes that follow a position. Throws Disabled or Dropped. */
+export async function readPage(
+  run: Run,
+  { from, to, after }: Position,
+  { tenant, matches, until, inSteps = false, rowsMax, bytesMax }: PageOptions,
+): Promise<Page> {
+  const end = (sql: Sql) => {
+    if (to) return sql`${to.text}::text`;
+    const last = until ? sql`${until.text}::text` : sql`pg_current_snapshot()::text`;
+    return inSteps ? sql`coalesce(${step(sql, from, last)}, ${last})` : last;
+  };
+  const rows = await run<Row>(
+    (sql) => sql`
+      with state as materialized (
+        select f.epoch, f.retention_seconds, f.floor::text, ${
+          tenant === undefined
+            ? sql`null::text`
+            : sql`(select t.floor::text from feed_floor t where t.tenant = ${tenant})`
+        } as tenant_floor, pg_current_snapshot()::text as now,
+          ${end(sql)} as upto
+        from feed f
+      ), fresh as materialized (
+        select c.*, max(c.id) over (partition by c.xid, c.tenant) as rank,
+          c.id = max(c.id) over (partition by c.xid, c.tenant, c.store, c.space, c.name, (c.kind = 'expire')) as is_last,
+          first_value(c.is_new) over (partition by c.xid, c.tenant, c.store, c.space, c.name order by (c.kind = 'expire'), c.id) as was_new
+        from change c
+        where ${tenant === undefined ? sql`true` : sql`c.tenant = ${tenant}`}
+          and (c.xid >= ${`${from.xmax}`}::xid8 or c.xid = any(${from.xip.map(String)}::xid8[]))
+          and pg_visible_in_snapshot(c.xid, (select upto from state)::pg_snapshot)
+      ), page as materialized (
+        select c.*, sum(c.bytes + 200) over (order by c.rank, c.id) as sum
+        from fresh c
+        where c.is_last and c.kind <> 'commit' and not (c.was_new and c.kind in ('delete', 'purge', 'erase')) ${
+          after ? sql`and (c.rank, c.id) > (${after[0]}::bigint, ${after[1]}::bigint)` : sql``
+        } and ${matches ? sql`c.store <> 'mark' and ${matches(sql)}` : sql`true`}
+        order by c.rank, c.id limit ${rowsMax + 1}
+      )
+      select state.*, (select count(*) from page) as found, page.tenant, page.store, page.space, page.name, page.kind, page.value::text as value,
+        page.revision, page.user_id, page.agent_id, page.at, page.rank, page.id
+      from state
+      left join (select * from page order by rank, id limit ${rowsMax}) as page on page.sum <= ${bytesMax} or page.sum = page.bytes + 200
+      order by page.rank, page.id`,
+  );
+  const [first] = rows as [Row];
+  if (first.retention_seconds === 0) throw new Disabled();
+  for (const floor of [first.floor, first.tenant_floor])
+    if (floor !== null && !includes(from, parseSnapshot(floor))) throw new Dropped();
+  if (!includes(parseSnapshot(first.now), from)) throw new Dropped(); // a snapshot that is still to come
+  const upto = parseSnapshot(first.upto);
+  const changes = rows.filter(({ id }) => id !== null);
+  const last = changes.at(-1);
+  const isAll = changes.length === Number(first.found);
+  return {
+    epoch: first.epoch,
+    changes,
+    batch: { from, to: upto },
+    next: isAll || !last ? { from: upto } : { from, to: upto, after: [last.rank, last.id] },
+  };
+}
+
+/** A snapshot on the way from `from` to `last`, if they are far apart. */
+const step = (sql: Sql, from: Snapshot, last: Fragment): Fragment => sql`(
+  select s.snapshot::text from feed_snapshot s
+  where pg_snapshot_xmax(s.snapshot) > ${`${from.xmax + BigInt(stepTransactions)}`}::xid8
+    and pg_snapshot_xmax(s.snapshot) < pg_snapshot_xmax(${last}::pg_snapshot)
+  order by s.taken_at limit 1)`;

@@ -1,0 +1,42 @@
+// Keeps the log of changes: prepares it when a server starts, and keeps it within its time and size. The work is
+// done by functions of the database (migration 0019).
+import { setTimeout as pause } from "node:timers/promises";
+import { codeOf } from "../errors/sqlstate.js";
+import type { Run } from "../postgres/connection.js";
+
+export interface FeedSettings {
+  /** undefined leaves it as it is in the database. */
+  watchRetention: number | undefined;
+  watchBytesMax: number | undefined;
+}
+
+const attemptsMax = 300;
+const attemptPauseMs = 100;
+
+/**
+ * Sets how much the log keeps, and begins it anew if it is of another database. Waits until the transactions that
+ * write have ended.
+ */
+export async function prepareFeed(
+  run: Run,
+  { watchRetention, watchBytesMax }: FeedSettings,
+): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await run(
+        (sql) =>
+          sql`select set_feed(${watchRetention ?? null}::float8, ${watchBytesMax ?? null}::bigint)`,
+      );
+      return;
+    } catch (error) {
+      if (codeOf(error) !== "55P03" || attempt >= attemptsMax) throw error; // lock_not_available
+      await pause(attemptPauseMs);
+    }
+  }
+}
+
+/** Closes, turns and truncates partitions of the log. */
+export async function tendFeed(run: Run): Promise<void> {
+  await run((sql) => sql`select tend_feed()`);
+  await run((sql) => sql`select truncate_changes()`);
+}
