@@ -1,5 +1,6 @@
 /** The client of the Cortex Store: the store that teams of AI agents share their state through. */
 
+import { Claims } from "./claims/claims.js";
 import { isAddress } from "./core/address.js";
 import type { TlsOptions, Token } from "./core/credentials.js";
 import { CortexError } from "./core/error.js";
@@ -11,7 +12,14 @@ import { Immutable } from "./immutable/immutable.js";
 import { Mutable } from "./mutable/mutable.js";
 import { Users } from "./users/users.js";
 
-export type { CallOptions, WriteOptions } from "./core/call-options.js";
+export type { Claim, ClaimRecord } from "./claims/claim.js";
+export type {
+  AcquireOptions,
+  ClaimListOptions,
+  ClaimListResult,
+  Claims,
+} from "./claims/claims.js";
+export type { CallOptions, ClaimGuard, WriteOptions } from "./core/call-options.js";
 export type { TlsOptions, Token } from "./core/credentials.js";
 export { CortexError, type ErrorCode, type ErrorDetails } from "./core/error.js";
 export { ExactNumber } from "./core/numbers.js";
@@ -129,6 +137,8 @@ export class Cortex implements AsyncDisposable {
   readonly immutable: Immutable;
   /** The users that data can belong to. */
   readonly users: Users;
+  /** Names that one agent at a time holds. */
+  readonly claims: Claims;
   readonly #transport: Transport;
 
   /** @throws CortexError INVALID_CONFIG if an option is not valid. */
@@ -165,10 +175,15 @@ export class Cortex implements AsyncDisposable {
     this.mutable = new Mutable(this.#transport);
     this.immutable = new Immutable(this.#transport);
     this.users = new Users(this.#transport);
+    this.claims = new Claims(this.#transport, agent || undefined);
   }
 
-  /** Closes the connection once the calls in flight are done; later calls fail with CANCELLED. */
+  /**
+   * Closes the connection once the calls in flight are done; later calls fail with CANCELLED. What `claims.with`
+   * holds is released; other claims last until their time is over.
+   */
   async close(): Promise<void> {
+    await this.claims.close();
     this.#transport.close();
   }
 

@@ -19,6 +19,7 @@ import { DatabaseMonitor } from "./postgres/monitor.js";
 import { connectionsNeeded, Pools } from "./postgres/pools.js";
 import { type Prepared, prepareDatabase } from "./postgres/prepare.js";
 import { AccessCounter } from "./runtime/access-counter.js";
+import { ClaimTurns } from "./runtime/claim-turns.js";
 import { GroupCommits } from "./runtime/group-commit.js";
 import { InFlight } from "./runtime/in-flight.js";
 import { KeptReplies } from "./runtime/kept-replies.js";
@@ -30,6 +31,8 @@ import { languageOf } from "./search/language.js";
 import { WordForms } from "./search/word-forms.js";
 import { services } from "./services.js";
 import { sweepAudit } from "./storage/audit/sweep.js";
+import { keepPlaces } from "./storage/claims/acquire.js";
+import { sweepClaims } from "./storage/claims/sweep.js";
 import { sweepEntries } from "./storage/entries/sweep.js";
 import { deleteOldReplies } from "./storage/idempotency.js";
 import { firstCount } from "./storage/usage/first-count.js";
@@ -44,6 +47,8 @@ const foldMs = 1000;
 const foldWork = "fold what was counted";
 const expireMs = 1000;
 const expireWork = "delete the entries that have expired";
+const waitMs = 700; // a waiter that was not seen for 2 seconds is gone
+const waitWork = "keep the places of those who wait for claims";
 const tendMs = 1000;
 const tendWork = "keep the log of changes in bounds";
 const flushMsMax = 5000;
@@ -131,6 +136,7 @@ async function open(
     locks: new KeyLocks(config.queueMax),
     bus,
     feed,
+    claimTurns: new ClaimTurns(config.queueMax),
     access: new AccessCounter(housekeeping, monitor),
     samples: new PlannerSamples(),
     config,
@@ -182,6 +188,7 @@ async function open(
   const expiring = housekeep(expireWork, expireMs, async (run) => {
     if ((await sweepEntries(run)) > 0) feed.publish();
   });
+  const waiting = housekeep(waitWork, waitMs, (run) => keepPlaces(run, context.claimTurns.places));
   const tending = housekeep(tendWork, tendMs, tendFeed);
 
   return {
@@ -195,7 +202,7 @@ async function open(
       await drain(server, context.inFlight, config.drainSeconds * 1000);
       auth?.stop();
       stopTransport();
-      await Promise.all([sweeping, folding, expiring, tending].map((work) => work.stop()));
+      await Promise.all([sweeping, folding, expiring, waiting, tending].map((work) => work.stop()));
       await migrations.stop();
       await within(flushMsMax, context.access.flush()); // the database may be silent
       await feed.close();
@@ -206,18 +213,19 @@ async function open(
   };
 }
 
-/** Deletes versions beyond retention, old stored replies and old audit records. */
+/** Deletes claims that are over, versions beyond retention, old stored replies and old audit records. */
 async function sweep(
   run: Run,
   { config, samples }: Pick<ServerContext, "config" | "samples">,
   log: Logger,
 ): Promise<void> {
+  const claims = await sweepClaims(run);
   const versions = await sweepVersions(run, config.retention);
   const replies = await deleteOldReplies(run, config.requestSeconds);
   const audit = await sweepAudit(run, config.auditDays);
   await samples.refresh(run);
-  if (versions + replies + audit > 0)
-    log.debug({ versions, replies, audit }, "swept what was no longer kept");
+  if (claims + versions + replies + audit > 0)
+    log.debug({ claims, versions, replies, audit }, "swept what was no longer kept");
 }
 
 /** Warns about settings that are allowed but risky. */

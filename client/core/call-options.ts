@@ -18,4 +18,15 @@ export interface WriteOptions extends CallOptions {
    * often it is sent, also from other processes. Default: a new id for each call, which its retries share.
    */
   requestId?: string | undefined;
+  /**
+   * The claim that the caller must hold: a `Claim`, or its name and fence. If it is not held any more, the write fails
+   * with FENCE_STALE and changes nothing. Default: none.
+   */
+  claim?: ClaimGuard | undefined;
+}
+
+/** A claim and its fence, which guard a write. */
+export interface ClaimGuard {
+  readonly name: string;
+  readonly fence: string;
 }

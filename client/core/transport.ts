@@ -11,11 +11,12 @@ import {
 } from "@bufbuild/protobuf";
 import { MethodOptions_IdempotencyLevel as Idempotency } from "@bufbuild/protobuf/wkt";
 import { type ClientReadableStream, Metadata, type ServiceError } from "@grpc/grpc-js";
-import type { CallOptions, WriteOptions } from "./call-options.js";
+import type { CallOptions, ClaimGuard, WriteOptions } from "./call-options.js";
 import { decoder, encoder, pathOf } from "./codec.js";
 import { Connection } from "./connection.js";
 import { type Security, type Token, tokenOf } from "./credentials.js";
 import { CortexError, fromGrpc } from "./error.js";
+import { checkGuard, guardOf } from "./guard.js";
 import type { Json } from "./json.js";
 import {
   abortable,
@@ -35,13 +36,17 @@ export class Transport {
 
   constructor(
     readonly address: string,
-    headers: Record<string, string | undefined>,
+    readonly headers: Record<string, string | undefined>,
     readonly timeoutMs: number,
     readonly json: Json,
-    { tls, token }: Security = {},
+    readonly security: Security = {},
+    connection?: Connection,
+    /** The claim that guards all writes. */
+    readonly guard?: ClaimGuard,
   ) {
+    const { tls, token } = security;
     this.#token = token;
-    this.#connection = new Connection(address, tls);
+    this.#connection = connection ?? new Connection(address, tls);
     // A call waits for the connection. Otherwise a missing connection would look like a lost reply.
     this.#metadata = new Metadata({ waitForReady: true });
     for (const [name, value] of Object.entries(headers))
@@ -56,10 +61,21 @@ export class Transport {
   async write<I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,
     request: MessageInitShape<I>,
-    { requestId = randomUUID(), ...options }: WriteOptions = {},
+    { requestId = randomUUID(), claim, ...options }: WriteOptions = {},
   ): Promise<MessageShape<O>> {
-    const named = { ...request, requestId: text(requestId, "requestId", "INVALID_REQUEST_ID") };
+    const named = {
+      ...request,
+      requestId: text(requestId, "requestId", "INVALID_REQUEST_ID"),
+      ...guardOf(method, claim, this.guard),
+    };
     return this.#unary(method, named as MessageInitShape<I>, options, Idempotency.IDEMPOTENT);
+  }
+
+  /** The same transport for writes under a claim. */
+  guarded(claim: ClaimGuard): Transport {
+    const { address, headers, timeoutMs, json, security } = this;
+    const guard = checkGuard(claim);
+    return new Transport(address, headers, timeoutMs, json, security, this.#connection, guard);
   }
 
   /** Calls a unary RPC. */

@@ -58,7 +58,7 @@ export function listed<T>(value: readonly T[], field: string): readonly T[] {
 
 export const callNames = ["timeoutMs", "signal"];
 
-export const writeNames = [...callNames, "requestId"];
+export const writeNames = [...callNames, "requestId", "claim"];
 
 /** Refuses an option that is neither one of every write nor named in `more`. */
 export const writeOptions = <T extends object>(
@@ -79,6 +79,21 @@ export function revisionText(value: unknown): string {
   )
     return value;
   throw fail("INVALID_REVISION", "ifRevision", "is not the revision of a record");
+}
+
+export const claimNameText = (value: unknown, field = "name") =>
+  text(value, field, "INVALID_CLAIM");
+
+/** The fence of a claim: a decimal number of at most 19 digits. */
+export function fenceText(value: unknown, field = "fence"): string {
+  if (typeof value === "string" && /^\d{1,19}$/.test(value) && BigInt(value) < 2n ** 63n)
+    return value;
+  throw fail("INVALID_CLAIM", field, "is not the fence of a claim");
+}
+
+export function secondsOf(value: unknown, field = "ttlSeconds"): number {
+  if (typeof value === "number" && !Number.isNaN(value)) return value;
+  throw fail("INVALID_TTL", field, `is not a number of seconds: ${String(value)}`);
 }
 
 export function amountText(value: unknown): string {

@@ -1,9 +1,9 @@
 // The client of MutableStore: JSON values under namespace + key.
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { MutableStore, type UpdateRequestSchema } from "../../gen/cortex/mutable/v1/mutable_pb.js";
-import type { CallOptions, WriteOptions } from "../core/call-options.js";
+import type { CallOptions, ClaimGuard, WriteOptions } from "../core/call-options.js";
 import { toDate } from "../core/codec.js";
-import { CortexError } from "../core/error.js";
+import { CortexError, type ErrorCode } from "../core/error.js";
 import { toJson } from "../core/json.js";
 import type { Transport } from "../core/transport.js";
 import {
@@ -16,6 +16,7 @@ import {
   namespaceText,
   rejectUnknown,
   revisionText,
+  secondsOf,
   text,
   writeNames,
   writeOptions,
@@ -59,6 +60,12 @@ import { type MutableChange, type MutableWatchOptions, waitFor, watch } from "./
 const rpc = MutableStore.method;
 const changeNames = ["createIfMissing", "ifRevision", ...writeNames];
 const scanPage = 1000;
+
+/** Gives false for an error with this code, and throws others. */
+const unless = (code: ErrorCode) => (error: unknown) => {
+  if (error instanceof CortexError && error.code === code) return false;
+  throw error;
+};
 
 /**
  * Live shared JSON under namespace + key.
@@ -191,7 +198,11 @@ export class Mutable {
     updater: Updater<T>,
     options: UpdateOptions = {},
   ): Promise<MutableRecord<T>> {
-    rejectUnknown(options, ["createIfMissing", ...callNames], "INVALID_OPTIONS", "update");
+    rejectUnknown(options, ["createIfMissing", "claim", ...callNames], "INVALID_OPTIONS", "update");
+    if (options.claim) {
+      const { claim, ...rest } = options;
+      return this.#guarded(claim).update(namespace, key, updater, rest);
+    }
     if (typeof updater !== "function")
       throw new CortexError("INVALID_UPDATER", "the updater is not a function");
     flag(options.createIfMissing ?? false, "createIfMissing");
@@ -349,7 +360,14 @@ export class Mutable {
     work: ((tx: Transaction) => unknown) | readonly Operation[],
     options: TransactionOptions = {},
   ): Promise<unknown> {
-    return this.#transactions.run(work, options);
+    const { claim, ...rest } = options;
+    const transactions = claim ? this.#guarded(claim).#transactions : this.#transactions;
+    return transactions.run(work, claim ? rest : options);
+  }
+
+  /** The same for writes under a claim. */
+  #guarded(claim: ClaimGuard): Mutable {
+    return new Mutable(this.#transport.guarded(claim));
   }
 
   /**
@@ -601,6 +619,56 @@ export class Mutable {
       this.#transport.write(rpc.purgeAll, fields, write),
     );
     return { deleted, dryRun };
+  }
+
+  /**
+   * Sets when a key expires, whether or not it had a time before: `ttlSeconds` from now on. Value, user and metadata
+   * stay. It is a write: it draws a revision, and watches see it.
+   *
+   * @returns True if the key exists, false if not.
+   * @throws INVALID_TTL.
+   */
+  async expire(
+    namespace: string,
+    key: string,
+    ttlSeconds: number,
+    options: WriteOptions = {},
+  ): Promise<boolean> {
+    writeOptions(options, "expire");
+    const operation = { case: "expire" as const, value: { ttlSeconds: secondsOf(ttlSeconds) } };
+    const request = { namespace: namespaceText(namespace), key: keyText(key), operation };
+    return this.#transport
+      .write(rpc.update, request, options)
+      .then(() => true, unless("KEY_NOT_FOUND"));
+  }
+
+  /** The same as `expire`. */
+  touch(
+    namespace: string,
+    key: string,
+    ttlSeconds: number,
+    options: WriteOptions = {},
+  ): Promise<boolean> {
+    return this.expire(namespace, key, ttlSeconds, options);
+  }
+
+  /**
+   * Stores a value if the key does not exist.
+   *
+   * @returns True if it was stored, false if the key exists.
+   * @throws INVALID_VALUE, VALUE_TOO_LARGE, INVALID_TTL.
+   */
+  async once(
+    namespace: string,
+    key: string,
+    value: unknown,
+    options: { ttlSeconds?: number | undefined } & WriteOptions = {},
+  ): Promise<boolean> {
+    writeOptions(options, "once", ["ttlSeconds"]);
+    return this.set(namespace, key, value, { ...options, ifAbsent: true }).then(
+      () => true,
+      unless("KEY_EXISTS"),
+    );
   }
 
   async #change<T>(

@@ -1,5 +1,5 @@
 // One call of update(fn) that waits for its turn, and its outcome.
-import type { CallOptions } from "../core/call-options.js";
+import type { CallOptions, ClaimGuard } from "../core/call-options.js";
 import type { MutableRecord } from "./records.js";
 
 export interface UpdateOptions extends CallOptions {
@@ -8,6 +8,8 @@ export interface UpdateOptions extends CallOptions {
    * KEY_NOT_FOUND.
    */
   createIfMissing?: boolean | undefined;
+  /** The claim that the caller must hold: see WriteOptions. Default: none. */
+  claim?: ClaimGuard | undefined;
 }
 
 export type Updater<T = any> = (current: T) => T | Promise<T>;

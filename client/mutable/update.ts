@@ -276,8 +276,11 @@ function commitFailed(queue: UpdateQueue, computed: Computed[], error: unknown):
   for (const update of writing) update.sent = false;
   const named = writing[Number((error as CortexError).details.operation_index)];
   const culprit = named ?? (writing.length === 1 ? writing[0] : undefined);
+  const isStale = (error as CortexError).details.reason === "FENCE_STALE";
   if (culprit)
-    settle(culprit, () => culprit.reject(named ? operationError(error as CortexError) : error));
+    settle(culprit, () =>
+      culprit.reject(named || isStale ? operationError(error as CortexError) : error),
+    );
   else queue.single = writing.length;
 }
 

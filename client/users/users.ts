@@ -66,7 +66,8 @@ export interface DeleteUserResult {
   /**
    * How many rows were (with dryRun: would be) erased, by table: `users`, `mutable`, `mutable_access`,
    * `immutable` (records of which nothing is left), `immutable_version`, `request` (stored replies),
-   * `change` (the log of changes, which watches read).
+   * `change` (the log of changes, which watches read),
+   * `claim`, `claim_waiter`.
    */
   counts: Record<string, number>;
   /** The sum of the counts. */

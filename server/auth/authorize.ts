@@ -71,8 +71,7 @@ export function authorize(credentials: Credentials, endpoint: Endpoint, request:
     throw denied(`${method.name} needs the permission ${permission}`, { permission });
   const { reach } = credentials;
   if (!reach) return;
-  if (breadth === "all")
-    throw denied(`${method.name} needs credentials that reach all namespaces and types`);
+  if (breadth === "all") throw denied(`${method.name} needs credentials that reach all names`);
   if (request === undefined || request instanceof CortexError) return;
   const named = authorizeNames(reach, method, request as Message);
   if (breadth === "named" && named === 0) {
@@ -98,7 +97,7 @@ export function authorizeMessage(
   if (credentials.reach) authorizeNames(credentials.reach, endpoint.method, message);
 }
 
-/** Checks every namespace and type that the message names; gives how many there are. */
+/** Checks every name in the message that credentials may limit; gives how many there are. */
 function authorizeNames(reach: Reach, method: DescMethod, message: Message): number {
   let named = 0;
   for (const { field, text } of textsOf(reflect(method.input, message))) {
@@ -118,12 +117,15 @@ function prefixesFor(reach: Reach, kind: ReachKind): readonly string[] | undefin
       return reach.namespaces;
     case ReachKind.TYPE:
       return reach.types;
+    case ReachKind.CLAIM:
+      return reach.claims;
     case ReachKind.UNSPECIFIED:
     case ReachKind.USER:
       return undefined;
   }
 }
 
+const prefixKinds = new Set([ReachKind.NAMESPACE, ReachKind.TYPE, ReachKind.CLAIM]);
 const reaches = new Map<DescField, ReachKind>();
 
 /** The kind of data that the field names, as the proto declares it. */
@@ -139,7 +141,7 @@ export function reachOf(field: DescField): ReachKind {
 function namingPath(message: DescMessage): string | undefined {
   for (const field of message.fields) {
     const kind = reachOf(field);
-    if (kind === ReachKind.NAMESPACE || kind === ReachKind.TYPE) return field.name;
+    if (prefixKinds.has(kind)) return field.name;
     if (field.fieldKind !== "message") continue;
     const path = namingPath(field.message);
     if (path !== undefined) return `${field.name}.${path}`;

@@ -11,8 +11,8 @@ export interface Credentials {
   tenants: ReadonlySet<string> | undefined;
   permissions: ReadonlySet<Permission>;
   /**
-   * The prefixes that namespaces and types must have; undefined: all are in reach. If the grant has prefixes
-   * for only one of both, nothing of the other is in reach.
+   * The prefixes that names must have; undefined: all are in reach. If the grant has prefixes for some kinds of
+   * names, nothing of the other kinds is in reach.
    */
   reach: Reach | undefined;
 }
@@ -20,6 +20,7 @@ export interface Credentials {
 export interface Reach {
   namespaces: readonly string[];
   types: readonly string[];
+  claims: readonly string[];
 }
 
 /** Credentials that allow everything. */
@@ -40,7 +41,7 @@ const textOf = ({ principal, tenants, permissions, reach }: Credentials): string
     principal,
     tenants && [...tenants].sort(),
     [...permissions].sort(),
-    reach && [[...reach.namespaces].sort(), [...reach.types].sort()],
+    reach && [reach.namespaces, reach.types, reach.claims].map((prefixes) => [...prefixes].sort()),
   ]);
 
 export const isAllowed = ({ permissions }: Credentials, permission: Permission): boolean =>
@@ -52,15 +53,15 @@ export class BadGrant extends Error {}
 const principalCharsMax = 256;
 
 /**
- * Parses the grant `{ tenants: ["acme"] or "*", permissions: ["read", …], namespaces?: […], types?: […] }` of
+ * Parses the grant `{ tenants: ["acme"] or "*", permissions: ["read", …], namespaces?: […], types?: […], claims?: […] }` of
  * a principal.
  */
 export function credentialsOf(principal: unknown, grant: Record<string, unknown>): Credentials {
-  const { tenants, permissions: given, namespaces, types, ...strangers } = grant;
+  const { tenants, permissions: given, namespaces, types, claims, ...strangers } = grant;
   const [unknown] = Object.keys(strangers);
   if (unknown !== undefined)
     throw new BadGrant(
-      `it has a field ${JSON.stringify(unknown.slice(0, 100))}, where there can be tenants, permissions, namespaces, types`,
+      `it has a field ${JSON.stringify(unknown.slice(0, 100))}, where there can be tenants, permissions, namespaces, types, claims`,
     );
   const allowed = texts(given, "permissions");
   const stranger = allowed.find((one) => !permissions.includes(one as Permission));
@@ -68,7 +69,7 @@ export function credentialsOf(principal: unknown, grant: Record<string, unknown>
     throw new BadGrant(
       `it has no permission ${JSON.stringify(stranger)}: there are ${permissions.join(", ")}`,
     );
-  const limited = namespaces !== undefined || types !== undefined;
+  const limited = [namespaces, types, claims].some((list) => list !== undefined);
   const prefixes = (list: unknown, name: string) => (list === undefined ? [] : texts(list, name));
   return {
     principal: principalOf(principal),
@@ -76,7 +77,11 @@ export function credentialsOf(principal: unknown, grant: Record<string, unknown>
       tenants === "*" ? undefined : new Set(texts(tenants, "tenants", ', nor "*"').map(tenantOf)),
     permissions: new Set(allowed as Permission[]),
     reach: limited
-      ? { namespaces: prefixes(namespaces, "namespaces"), types: prefixes(types, "types") }
+      ? {
+          namespaces: prefixes(namespaces, "namespaces"),
+          types: prefixes(types, "types"),
+          claims: prefixes(claims, "claims"),
+        }
       : undefined,
   };
 }

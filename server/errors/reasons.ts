@@ -23,6 +23,13 @@ const badField = (d: Details) =>
   `${d.field} ${d.problem ?? "is not valid"}${d.limit ? ` (limit ${d.limit}` : ""}${
     d.got ? `${d.limit ? ", " : " ("}got ${d.got})` : d.limit ? ")" : ""
   }`;
+/** What of a transaction failed. */
+const partOf = ({ operation_index, precondition_index }: Details): string => {
+  if (operation_index !== undefined) return `operation ${operation_index} of the transaction`;
+  if (precondition_index !== undefined)
+    return `precondition ${precondition_index} of the transaction`;
+  return "the claim of the transaction";
+};
 const keyOf = (d: Details) => `${quote(d.namespace)} / ${quote(d.key)}`;
 
 /**
@@ -115,8 +122,7 @@ const table: Record<Reason, [code: Code, sentence: (details: Details) => string]
   CANCELLED: [Code.CANCELLED, () => "the caller gave up"],
   TRANSACTION_FAILED: [
     Code.FAILED_PRECONDITION,
-    (d) =>
-      `${d.operation_index === undefined ? `precondition ${d.precondition_index}` : `operation ${d.operation_index}`} of the transaction failed (${d.reason}), so nothing of it was done: ${d.problem}`,
+    (d) => `${partOf(d)} failed (${d.reason}), so nothing of it was done: ${d.problem}`,
   ],
   TRANSACTION_TIMEOUT: [
     Code.DEADLINE_EXCEEDED,
@@ -201,6 +207,16 @@ const table: Record<Reason, [code: Code, sentence: (details: Details) => string]
   WATCH_DISABLED: [
     Code.FAILED_PRECONDITION,
     () => "the server keeps no changes (--watch-retention 0), so nothing can be watched",
+  ],
+  INVALID_CLAIM: [Code.INVALID_ARGUMENT, badField],
+  CLAIM_NOT_HELD: [
+    Code.FAILED_PRECONDITION,
+    (d) => `the claim ${quote(d.claim)} is not held with the fence ${d.fence}`,
+  ],
+  FENCE_STALE: [
+    Code.FAILED_PRECONDITION,
+    (d) =>
+      `the claim ${quote(d.claim)} is not held with the fence ${d.fence} any more, so nothing was written`,
   ],
   KEYS_UNAVAILABLE: [
     Code.UNAVAILABLE,

@@ -20,6 +20,7 @@ import type { Bus } from "../postgres/bus.js";
 import type { DatabaseMonitor } from "../postgres/monitor.js";
 import type { Pools } from "../postgres/pools.js";
 import type { AccessCounter } from "../runtime/access-counter.js";
+import type { ClaimTurns } from "../runtime/claim-turns.js";
 import type { GroupCommits } from "../runtime/group-commit.js";
 import type { CallCancellation, InFlight } from "../runtime/in-flight.js";
 import type { KeptReplies } from "../runtime/kept-replies.js";
@@ -76,6 +77,7 @@ export interface SharedState {
   locks: KeyLocks;
   bus: Bus;
   feed: Feed;
+  claimTurns: ClaimTurns;
   access: AccessCounter;
   samples: PlannerSamples;
   /** The language of searches. */

@@ -5,6 +5,7 @@ import type { Sql } from "../postgres/connection.js";
 import { auditDigest } from "../storage/audit/audit.js";
 import { purge } from "../storage/audit/purge.js";
 import { ownersOf, recordPurgeEntry } from "../storage/audit/purge-of-records.js";
+import { parseGuard } from "../storage/claims/guard.js";
 import { idempotencyKey, type Work } from "../storage/idempotency.js";
 import {
   filtersMetadata,
@@ -64,6 +65,7 @@ export async function purgeMany(request: PurgeManyRequest, call: Call) {
   });
   const purged = await purge<Purged>(call, {
     key: idempotencyKey(request.requestId, "Immutable/PurgeMany", identity),
+    guard: parseGuard(tenant, request.claim),
     dryRun: !deletes,
     work,
     auditEntry: ({ records, versions, user }) =>

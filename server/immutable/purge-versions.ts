@@ -4,6 +4,7 @@ import type { Call } from "../grpc/call.js";
 import type { Sql } from "../postgres/connection.js";
 import { purge } from "../storage/audit/purge.js";
 import { ownersOf, recordPurgeEntry } from "../storage/audit/purge-of-records.js";
+import { parseGuard } from "../storage/claims/guard.js";
 import { idempotencyKey, type Work } from "../storage/idempotency.js";
 import { parseName, type RecordName, recordLockName } from "../storage/versions/name.js";
 import { isRecord, versionAt } from "../storage/versions/version.js";
@@ -40,6 +41,7 @@ export async function purgeVersions(request: PurgeVersionsRequest, call: Call) {
     for (let overtaken = 0; overtaken < overtakenMax; overtaken++) {
       const purged = await purge<Purged>(call, {
         key,
+        guard: parseGuard(tenant, request.claim),
         work: (sql) => deletion(sql, name, keepLatest, until),
         auditEntry: ({ deleted, user }) =>
           deleted > 0

@@ -4,6 +4,7 @@ import type { Call } from "../grpc/call.js";
 import { now } from "../postgres/connection.js";
 import { purge as purgeOnce } from "../storage/audit/purge.js";
 import { ownersOf, recordPurgeEntry } from "../storage/audit/purge-of-records.js";
+import { parseGuard } from "../storage/claims/guard.js";
 import { idempotencyKey } from "../storage/idempotency.js";
 import { parseName } from "../storage/versions/name.js";
 import { isRecord } from "../storage/versions/version.js";
@@ -19,6 +20,7 @@ export async function purge(request: PurgeRequest, call: Call) {
   const { tenant, type, id } = name;
   const purged = await purgeOnce<Purged>(call, {
     key: idempotencyKey(request.requestId, "Immutable/Purge", [type, id]),
+    guard: parseGuard(tenant, request.claim),
     work: (sql) => ({
       steps: sql`deleted as materialized ( -- its versions are deleted with it, also those stored meanwhile
         delete from immutable h where ${isRecord(sql, name)} returning h.type, h.id, h.version - h.first_version + 1 as versions

@@ -1,5 +1,6 @@
 import type { StoreRequest } from "../../gen/cortex/immutable/v1/immutable_pb.js";
 import type { Call } from "../grpc/call.js";
+import { parseGuard } from "../storage/claims/guard.js";
 import { historyBytesMax, previousVersions } from "../storage/versions/history.js";
 import { parseStore, withIdempotencyKey } from "../storage/versions/new-version.js";
 import { toRecord } from "../storage/versions/version.js";
@@ -8,7 +9,9 @@ import { writeOnce } from "../storage/write-path.js";
 
 export async function store(request: StoreRequest, call: Call) {
   const { caller, db } = call;
-  const version = withIdempotencyKey(parseStore(call, request, { requestId: request.requestId }));
+  const guard = parseGuard(caller.tenant, request.claim);
+  const stored = parseStore(call, request, { requestId: request.requestId });
+  const version = { ...withIdempotencyKey(stored), guard };
   const row = await writeOnce(call, versionWrites, version);
   const showsHistory =
     (request.includeHistory ?? true) && caller.may("read") && row.first_version < row.version;

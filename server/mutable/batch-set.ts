@@ -1,6 +1,7 @@
 import type { BatchSetRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import { CortexError } from "../errors/reasons.js";
 import type { Call } from "../grpc/call.js";
+import { parseGuard } from "../storage/claims/guard.js";
 import { atomicWrite } from "../storage/entries/atomic-write.js";
 import { parseKey, toRecord } from "../storage/entries/entry.js";
 import { parseSet } from "../storage/entries/operation.js";
@@ -20,8 +21,9 @@ export async function batchSet(request: BatchSetRequest, call: Call) {
   });
   if (operations.length === 0) return {};
   refuseRepeatedKeys(operations);
+  const guard = parseGuard(call.caller.tenant, request.claim);
   const key = idempotencyKey(request.requestId, "BatchSet", operations);
-  const results = await writeOnce(call, entryWrites, atomicWrite(call, operations, key));
+  const results = await writeOnce(call, entryWrites, atomicWrite(call, operations, key, { guard }));
   return { records: results.flatMap(({ row }) => (row ? [toRecord(row)] : [])) };
 }
 

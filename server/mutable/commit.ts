@@ -1,6 +1,7 @@
 import type { CommitRequest, Precondition } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import { CortexError } from "../errors/reasons.js";
 import type { Call } from "../grpc/call.js";
+import { type Guard, parseGuard } from "../storage/claims/guard.js";
 import { atomicWrite } from "../storage/entries/atomic-write.js";
 import { parseKey } from "../storage/entries/entry.js";
 import type { Operation } from "../storage/entries/operation.js";
@@ -22,13 +23,18 @@ export async function commit(request: CommitRequest, call: Call) {
     parsePrecondition(call.caller.tenant, precondition, `preconditions[${i}].`),
   );
   const steps = [...preconditions, ...operations];
+  const guard = parseGuard(call.caller.tenant, request.claim);
   const key = idempotencyKey(requestId, "Commit", steps.map(stepIdentity));
   const onEntries = steps.filter((step) => step.kind !== "store");
   // A commit of entries alone is one statement. With versions, it takes a database transaction.
   const results =
     onEntries.length === steps.length
-      ? await writeOnce(call, entryWrites, atomicWrite(call, onEntries, key, used))
-      : await commitSteps(call, steps, key, used);
+      ? await writeOnce(
+          call,
+          entryWrites,
+          atomicWrite(call, onEntries, key, { guard, preconditions: used }),
+        )
+      : await commitSteps(call, steps, key, { guard, preconditions: used });
   return { results: toMessages(results.slice(used)) };
 }
 
@@ -36,7 +42,7 @@ async function commitSteps(
   call: Call,
   steps: TransactionStep[],
   key: IdempotencyKey | undefined,
-  preconditions: number,
+  { guard, preconditions }: { guard: Guard | undefined; preconditions: number },
 ): Promise<StepResult[]> {
   const results = await once(call, key, {
     parse: (reply) => fromReply(reply, call, steps),
@@ -44,7 +50,7 @@ async function commitSteps(
       const session = new Session(call, () => call.db.beginCommit());
       try {
         await session.write(steps, preconditions);
-        await session.commit(key);
+        await session.commit(key, guard);
         return session.results;
       } finally {
         await session.end();

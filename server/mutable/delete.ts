@@ -1,6 +1,7 @@
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { DeleteRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import type { Call } from "../grpc/call.js";
+import { parseGuard } from "../storage/claims/guard.js";
 import { atomicWrite } from "../storage/entries/atomic-write.js";
 import { parseKey } from "../storage/entries/entry.js";
 import type { Operation } from "../storage/entries/operation.js";
@@ -18,8 +19,13 @@ export async function deleteKey(request: DeleteRequest, call: Call) {
     expects: mustExist ? "present" : undefined,
     ifRevision: ifRevision === undefined ? undefined : check.revision(ifRevision),
   };
+  const guard = parseGuard(call.caller.tenant, request.claim);
   const key = idempotencyKey(request.requestId, "Delete", operation);
-  const [result] = await writeOnce(call, entryWrites, atomicWrite(call, [operation], key));
+  const [result] = await writeOnce(
+    call,
+    entryWrites,
+    atomicWrite(call, [operation], key, { guard }),
+  );
   return {
     deleted: result?.deleted ?? false,
     namespace: entry.namespace,

@@ -12,6 +12,7 @@ export async function purgeAll(request: PurgeAllRequest, call: Call) {
     fields: request,
     identity: request.dryRun,
     asked: {},
+    also: (run) => run((sql) => sql`delete from claim c where c.tenant = ${tenant}`),
     selection: {
       matches: (sql) => sql`m.tenant = ${tenant} and ${live(sql)}`,
       within: (sql) => sql`m.tenant = ${tenant}`,

@@ -1,5 +1,6 @@
 import type { SetRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import type { Call } from "../grpc/call.js";
+import { parseGuard } from "../storage/claims/guard.js";
 import { atomicWrite } from "../storage/entries/atomic-write.js";
 import { parseKey, toRecord } from "../storage/entries/entry.js";
 import { type Operation, parseSet } from "../storage/entries/operation.js";
@@ -17,7 +18,12 @@ export async function set(request: SetRequest, call: Call) {
     expects: ifAbsent ? "absent" : undefined,
     ifRevision: ifRevision === undefined ? undefined : check.revision(ifRevision),
   };
+  const guard = parseGuard(call.caller.tenant, request.claim);
   const key = idempotencyKey(request.requestId, "Set", operation);
-  const [result] = await writeOnce(call, entryWrites, atomicWrite(call, [operation], key));
+  const [result] = await writeOnce(
+    call,
+    entryWrites,
+    atomicWrite(call, [operation], key, { guard }),
+  );
   return { record: result?.row && toRecord(result.row) };
 }

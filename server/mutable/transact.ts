@@ -9,6 +9,7 @@ import {
 } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import { CortexError } from "../errors/reasons.js";
 import type { Call } from "../grpc/call.js";
+import { type Guard, parseGuard } from "../storage/claims/guard.js";
 import { parseKey, toRecord } from "../storage/entries/entry.js";
 import { parseFilter } from "../storage/entries/filter.js";
 import { findStoredReply, type IdempotencyKey, idempotencyKey } from "../storage/idempotency.js";
@@ -84,7 +85,8 @@ export async function* transact(requests: AsyncIterator<TransactRequest>, call: 
           clearTimeout(timer); // a commit on its way is not cut off
           const callers = keyOf(message.value.requestId, call);
           const key = callers && withContent(callers, content.digest("base64url"));
-          const results = await commit(session, key, call);
+          const guard = parseGuard(tenant, message.value.claim);
+          const results = await commit(session, key, guard, call);
           yield answer({ case: "committed", value: { results: toMessages(results) } });
           return;
         }
@@ -109,10 +111,11 @@ export async function* transact(requests: AsyncIterator<TransactRequest>, call: 
 async function commit(
   session: Session,
   key: IdempotencyKey | undefined,
+  guard: Guard | undefined,
   { caller, db }: Call,
 ): Promise<StepResult[]> {
   try {
-    await session.commit(key);
+    await session.commit(key, guard);
     return session.results;
   } catch (error) {
     const isConflict = error instanceof CortexError && error.reason === "CONFLICT";

@@ -1,5 +1,6 @@
 import type { UpdateRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import type { Call } from "../grpc/call.js";
+import { parseGuard } from "../storage/claims/guard.js";
 import { atomicWrite } from "../storage/entries/atomic-write.js";
 import { parseKey, toRecord } from "../storage/entries/entry.js";
 import { type Operation, parseChange } from "../storage/entries/operation.js";
@@ -20,7 +21,12 @@ export async function update(request: UpdateRequest, call: Call) {
     ifRevision === undefined
       ? change
       : { ...change, expects: undefined, ifRevision: check.revision(ifRevision) };
+  const guard = parseGuard(call.caller.tenant, request.claim);
   const key = idempotencyKey(request.requestId, "Update", operation);
-  const [result] = await writeOnce(call, entryWrites, atomicWrite(call, [operation], key));
+  const [result] = await writeOnce(
+    call,
+    entryWrites,
+    atomicWrite(call, [operation], key, { guard }),
+  );
   return { record: result?.row && toRecord(result.row) };
 }

@@ -29,6 +29,19 @@ function openSocket({ host, port, path }: SocketOptions, sockets: Sockets): Sock
 }
 
 /**
+ * The types of our parameters that are arrays: of text, int, bigint, float8 and xid8. The driver (3.4.9) can ask the
+ * database for them on each new connection, but nobody awaits the answer: if Postgres ends meanwhile, the rejected
+ * promise ends our process. Results have no arrays.
+ */
+const arrayTypes = [1009, 1007, 1016, 1022, 271];
+
+/** An array as Postgres reads it; elements of arrays in arrays too. */
+function arrayText(value: unknown): string {
+  if (Array.isArray(value)) return `{${value.map(arrayText).join(",")}}`;
+  return value === null ? "null" : `"${String(value).replace(/[\\"]/g, "\\$&")}"`;
+}
+
+/**
  * Opens a connection pool of the driver. As in libpq, the URL may name the directory of a Unix socket:
  * `postgres://user@/database?host=/directory`. The open sockets are kept in `sockets`: the driver itself can
  * close a connection only by a message, which nobody reads if the connection is silent.
@@ -42,6 +55,15 @@ export function connect(url: string, options: Options, sockets?: Sockets): Sql {
     max_lifetime: null,
     backoff: (retries: number) => Math.min(0.05 * 2 ** retries, 0.2), // seconds; a caller is waiting
     onnotice: () => {},
+    fetch_types: false,
+    types: {
+      arrays: {
+        to: 0,
+        from: arrayTypes,
+        parse: (text: string) => text,
+        serialize: (value: unknown) => (Array.isArray(value) ? arrayText(value) : String(value)),
+      },
+    },
     ...(socketDirectory && { host: socketDirectory }),
     ...(sockets && { socket: (driver: SocketOptions) => openSocket(driver, sockets) }),
     ...options,

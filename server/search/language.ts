@@ -35,7 +35,7 @@ export async function languageOf(run: Run, name: string): Promise<Language> {
 async function dictionariesOf(run: Run, oid: number): Promise<Language["dictionaries"]> {
   const rows = await run<{ dictionaries: number[] | null }>(
     (sql) => sql`
-      select array_agg(m.mapdict::int order by m.mapseqno) filter (where m.mapdict is not null) as dictionaries
+      select json_agg(m.mapdict::int order by m.mapseqno) filter (where m.mapdict is not null) as dictionaries
       from unnest(array['asciiword', 'word', 'numword']) with ordinality as token (alias, number)
       join pg_ts_config c on c.oid = ${oid}::int::oid
       join lateral ts_token_type(c.cfgparser) as t on t.alias = token.alias

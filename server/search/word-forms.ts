@@ -29,7 +29,7 @@ export class WordForms {
     const asked = [...unknown];
     const rows = await run<{ word: string; forms: Forms }>(
       (sql) => sql`
-        select word, word_forms(${this.language.dictionaries}::int[], line, word) as forms
+        select word, to_json(word_forms(${this.language.dictionaries}::int[], line, word)) as forms
         from unnest(${asked}::text[], ${asked.map(lineOf)}::int[]) as asked (word, line)`,
     );
     for (const { word, forms } of rows) {

@@ -13,6 +13,7 @@ import type { Fragment, Run, Sql } from "../postgres/connection.js";
 import { type Batchable, batchWeightMax, type ConflictKey } from "../runtime/group-commit.js";
 import { type Amounts, quotaRefusal, type Room } from "../runtime/quotas.js";
 import type { Locking } from "./creation.js";
+import type { Guard } from "./guard.js";
 import {
   findStoredReply,
   type IdempotencyKey,
@@ -34,6 +35,8 @@ export interface Write {
   adds: Amounts;
   /** The room that its tenant has left, if it is near a limit: then the statement must check it. */
   room?: Room | undefined;
+  /** The claim that its caller must hold. */
+  guard?: Guard | undefined;
 }
 
 /** The outcome of a write. */

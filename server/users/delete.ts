@@ -37,8 +37,8 @@ async function countOnly({ caller, db }: Call, id: string, cascade: boolean): Pr
   return { deleted: counts.users > 0, counts: counts.users > 0 ? counts : {}, verified: false };
 }
 
-function refuseLinked(id: string, { mutable, immutable_version }: Counts): void {
-  if (mutable + immutable_version === 0) return;
+function refuseLinked(id: string, { mutable, immutable_version, claim }: Counts): void {
+  if (mutable + immutable_version + claim === 0) return;
   const details = { mutable: `${mutable}`, immutable_version: `${immutable_version}` };
   throw new CortexError("USER_HAS_DATA", { user_id: id, ...details });
 }
@@ -51,7 +51,7 @@ async function eraseUser(call: Call, id: string, request: DeleteRequest): Promis
   const name = userLockName(tenant, id);
   const owner = {};
   await locks.acquire(name, owner, call.signal); // writes that name the user wait in memory
-  const erasing = purgeTransaction<Erased>(call, key, "erase", async (run) => {
+  const erasing = purgeTransaction<Erased>(call, key, { removal: "erase" }, async (run) => {
     const erased: Erased = { deleted: false, counts: {}, verified: false };
     if (await lockUser(run, tenant, id)) {
       if (!cascade) refuseLinked(id, await countLinked(run, tenant, id));

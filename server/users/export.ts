@@ -33,7 +33,7 @@ export async function* exportUser(request: ExportRequest, { caller: { tenant }, 
   );
   if (!user) throw new CortexError("USER_NOT_FOUND", { user_id: id });
   yield { lines: [oneLine(user.line)] };
-  for (const table of [entries, versions, changes]) {
+  for (const table of [entries, versions, claims, changes]) {
     const messages = pages<ExportRow>({
       statementRowsMax: messageRowsMax,
       positionOf: ({ first, second, third }) => [first, second, `${third}`],
@@ -98,6 +98,17 @@ const versions: ExportedTable = {
   line: (sql) => sql`
     json_build_object('kind', 'immutable', 'type', r.first, 'id', r.second, 'version', r.third, 'data', r.data, 'metadata', r.metadata,
       'createdAt', ${iso(sql, sql`r.created_at`)}, 'agentId', r.agent_id, 'principal', r.principal)`,
+};
+
+const claims: ExportedTable = {
+  rows: (sql, tenant, id, [name]) => sql`
+    select c.name as first, '' as second, 0 as third, ${sizedRow(sql, sql`(c.bytes + ${overheadBytes}::int)`)},
+      c.owner, c.value, c.acquired_at, c.expires_at, c.agent_id
+    from claim c where c.tenant = ${tenant} and c.user_id = ${id} and c.name > ${name}
+    ${inOrder(sql, sql`c.name`)} order by c.name`,
+  line: (sql) => sql`
+    json_build_object('kind', 'claim', 'name', r.first, 'owner', r.owner, 'value', r.value,
+      'acquiredAt', ${iso(sql, sql`r.acquired_at`)}, 'expiresAt', ${iso(sql, sql`r.expires_at`)}, 'agentId', r.agent_id)`,
 };
 
 /** The log of changes: values that the user had, for as long as watches may ask for them. */

@@ -13,6 +13,9 @@ export const idBytesMax = 1024;
 export const reservedTypePrefix = "$cortex/";
 export const tenantBytesMax = 256;
 export const agentIdBytesMax = 256;
+export const claimNameBytesMax = 512;
+export const claimOwnerBytesMax = 256;
+export const waitSecondsMax = 3600;
 export const requestIdBytesMax = 128;
 export const operationsMax = 500;
 export const patchDepthMax = 100; // the database merges patches by recursion
@@ -50,6 +53,26 @@ export const requestId = (text: string, field = "request_id") =>
 export const type = (text: string, field = "type") =>
   name("INVALID_TYPE", field, text, typeBytesMax);
 export const id = (text: string, field = "id") => name("INVALID_ID", field, text, idBytesMax);
+
+export const claimName = (text: string, field = "name") =>
+  name("INVALID_CLAIM", field, text, claimNameBytesMax);
+export const claimOwner = (text: string, field = "owner") =>
+  name("INVALID_CLAIM", field, text, claimOwnerBytesMax);
+
+export function fence(text: string, field = "fence"): string {
+  if (!text.startsWith("-") && text !== "0") return text;
+  throw new CortexError("INVALID_CLAIM", { field, problem: "is not above 0", got: text });
+}
+
+/** How long a call is to wait for a claim. */
+export function waitSeconds(seconds: number, field = "wait_seconds"): number {
+  if (seconds >= 0 && seconds <= waitSecondsMax) return seconds;
+  throw new CortexError("INVALID_OPTIONS", {
+    field,
+    problem: `is not within 0 and ${waitSecondsMax}`,
+    got: `${seconds}`,
+  });
+}
 
 /** The agent of a call, from the values of its header; undefined where there is none. */
 export function agentId(values: readonly (string | Buffer)[]): string | undefined {

@@ -13,20 +13,26 @@ async function expectedLines(file: string): Promise<string[]> {
   return [...text.matchAll(/console\.log\(.*\); \/\/ (.*)$/gm)].map(([, line = ""]) => line);
 }
 
-it.each(["counter", "shared-tasks", "audited-change", "policy-as-of", "erasure"])(
-  "%s",
-  async (name) => {
-    const file = join(root, "examples", `${name}.ts`);
-    const env = { ...cleanEnvironment(), CORTEX_ADDRESS: s.address };
-    for (let time = 1; time <= 2; time++) {
-      const { code, out, err } = await run(process.execPath, ["--import", "tsx", file], {
-        cwd: root,
-        env,
-      });
-      expect([code, err]).toEqual([0, ""]);
-      const lines = out.trim().split("\n");
-      expect((await expectedLines(file)).length).toBeGreaterThan(0);
-      expect(lines).toEqual(expect.arrayContaining(await expectedLines(file)));
-    }
-  },
-);
+it.each([
+  "counter",
+  "shared-tasks",
+  "audited-change",
+  "policy-as-of",
+  "erasure",
+  "leader-election",
+  "job-queue",
+  "live-dashboard",
+])("%s", async (name) => {
+  const file = join(root, "examples", `${name}.ts`);
+  const env = { ...cleanEnvironment(), CORTEX_ADDRESS: s.address };
+  for (let time = 1; time <= 2; time++) {
+    const { code, out, err } = await run(process.execPath, ["--import", "tsx", file], {
+      cwd: root,
+      env,
+    });
+    expect([code, err]).toEqual([0, ""]);
+    const lines = out.trim().split("\n");
+    expect((await expectedLines(file)).length).toBeGreaterThan(0);
+    expect(lines).toEqual(expect.arrayContaining(await expectedLines(file)));
+  }
+});

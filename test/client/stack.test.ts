@@ -12,6 +12,7 @@ const first = async (stream: AsyncIterable<unknown>) => {
 };
 
 type Call = (cortex: Cortex) => Promise<unknown>;
+const held = { name: "n", fence: "1" };
 const short = { timeoutMs: 300 }; // purges have a timeout of their own
 const entry = { type: "t", id: "i", data: {} };
 const calls: [name: string, call: Call][] = [
@@ -31,6 +32,9 @@ const calls: [name: string, call: Call][] = [
     "mutable.transaction of a list",
     (c) => c.mutable.transaction([{ op: "set", namespace: "n", key: "k", value: 1 }]),
   ],
+  ["mutable.expire", (c) => c.mutable.expire("n", "k", 1)],
+  ["mutable.touch", (c) => c.mutable.touch("n", "k", 1)],
+  ["mutable.once", (c) => c.mutable.once("n", `k${Math.random()}`, 1)],
   ["mutable.watch", (c) => first(c.mutable.watch("n", { timeoutMs: 100 }))],
   ["mutable.waitFor", (c) => c.mutable.waitFor("n", "k", () => true)],
   ["mutable.list", (c) => c.mutable.list("n")],
@@ -61,6 +65,13 @@ const calls: [name: string, call: Call][] = [
   ],
   ["immutable.verifyHistory", (c) => c.immutable.verifyHistory("t", "i")],
   ["immutable.getRetention", (c) => c.immutable.getRetention()],
+  ["claims.once", (c) => c.claims.once("n", 1, { ttlSeconds: 1 })],
+  ["claims.acquire", (c) => c.claims.acquire("n", { ttlSeconds: 1 })],
+  ["claims.with", (c) => c.claims.with(`n${Math.random()}`, { ttlSeconds: 1 }, () => 1)],
+  ["claims.renew", (c) => c.claims.renew(held, { ttlSeconds: 1 })],
+  ["claims.release", (c) => c.claims.release(held)],
+  ["claims.get", (c) => c.claims.get("n")],
+  ["claims.list", (c) => c.claims.list()],
   ["users.create", (c) => c.users.create("u")],
   ["users.upsert", (c) => c.users.upsert("u")],
   ["users.update", (c) => c.users.update("u", {})],
@@ -72,9 +83,9 @@ const calls: [name: string, call: Call][] = [
 
 it("every method is tried", () => {
   const cortex = s.client();
-  const methods = (["mutable", "immutable", "users"] as const).flatMap((store) =>
+  const methods = (["mutable", "immutable", "users", "claims"] as const).flatMap((store) =>
     Object.getOwnPropertyNames(Object.getPrototypeOf(cortex[store]))
-      .filter((name) => name !== "constructor")
+      .filter((name) => name !== "constructor" && name !== "close")
       .map((name) => `${store}.${name}`),
   );
   expect(methods.filter((method) => !calls.some(([name]) => name === method))).toEqual([]);

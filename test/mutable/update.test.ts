@@ -548,3 +548,64 @@ function mergePatch(target: unknown, patch: unknown): unknown {
   }
   return Object.fromEntries(result); // unlike an assignment, this keeps a member named __proto__
 }
+
+describe("expire", () => {
+  it("sets the time of a key that exists, keeps the rest, and says whether there was one", async () => {
+    const { mutable, users } = s.cortex;
+    await users.upsert("expiring", {});
+    const content = { userId: "expiring", metadata: { m: 1 } };
+    const before = await mutable.set("expire", "k", { deep: [1e2] }, content);
+    expect(await mutable.expire("expire", "k", 60)).toBe(true);
+    const after = await mutable.getRecord("expire", "k");
+    expect(after).toMatchObject({
+      value: { deep: [100] },
+      ...content,
+      createdAt: before.createdAt,
+    });
+    expect(BigInt(after?.revision ?? 0)).toBeGreaterThan(BigInt(before.revision));
+    expect(after?.expiresAt?.getTime()).toBeGreaterThan(Date.now() + 50_000);
+    expect(await mutable.touch("expire", "k", 0.2)).toBe(true); // it may be shortened
+    await expect.poll(() => mutable.get("expire", "k")).toBeNull();
+    expect(await mutable.expire("expire", "k", 60)).toBe(false);
+    expect(await mutable.expire("expire", "never", 60)).toBe(false);
+    for (const ttl of [0, -1, Number.NaN, undefined, "1"])
+      await expect(mutable.expire("expire", "k", ttl as never)).rejects.toMatchObject({
+        code: "INVALID_TTL",
+      });
+  });
+
+  it("is a step of transactions", async () => {
+    const { mutable } = s.cortex;
+    await mutable.setMany("expire", { a: 1, b: 2 });
+    const list = await mutable.transaction([
+      { op: "expire", namespace: "expire", key: "a", ttlSeconds: 60 },
+      { op: "increment", namespace: "expire", key: "a" },
+    ]);
+    expect(list.results).toMatchObject([{ value: 1 }, { value: 2, expiresAt: expect.any(Date) }]);
+    await mutable.transaction((tx) => {
+      tx.touch("expire", "b", 60);
+      tx.store({ type: "t", id: "expired", data: {} });
+    });
+    expect((await mutable.getRecord("expire", "b"))?.expiresAt).toBeInstanceOf(Date);
+    await expect(
+      mutable.transaction([{ op: "touch", namespace: "expire", key: "none", ttlSeconds: 1 }]),
+    ).rejects.toMatchObject({ code: "TRANSACTION_FAILED", details: { reason: "KEY_NOT_FOUND" } });
+  });
+
+  it("means nothing together with create_if_missing", async () => {
+    const raw = new Raw(s.address);
+    const operation = { case: "expire" as const, value: { ttlSeconds: 1 } };
+    const request = { namespace: "expire", key: "a", operation, createIfMissing: true };
+    expect(await raw.call(MutableStore.method.update, request)).toMatchObject({
+      reason: "INVALID_OPTIONS",
+    });
+    raw.close();
+  });
+
+  it("once stores a value only if the key does not exist", async () => {
+    const { mutable } = s.cortex;
+    expect(await mutable.once("expire", "once", 1, { ttlSeconds: 0.2 })).toBe(true);
+    expect(await mutable.once("expire", "once", 2)).toBe(false);
+    await expect.poll(() => mutable.once("expire", "once", 2)).toBe(true);
+  });
+});

@@ -64,14 +64,15 @@ const serverRooms = [
   ["embedded", "search", "runtime", "auth", "feed"],
   ["grpc"],
   ["storage"],
+  ["storage/changes", "storage/claims"],
   ["storage/versions"],
-  ["storage/changes", "storage/audit"],
+  ["storage/audit"],
   ["storage/entries"],
   ["storage/users", "storage/transactions"],
   services.map(({ descriptor }) => roomOf(descriptor)),
   ["."], // the files directly in server/, such as main.ts and services.ts
 ];
-const clientRooms = [["core"], ["immutable"], ["mutable", "users"], ["."]];
+const clientRooms = [["core"], ["immutable"], ["mutable", "users"], ["claims"], ["."]];
 
 /** The folder of a service's RPCs: `mutable` for cortex.mutable.v1.MutableStore. */
 function roomOf(descriptor: DescService): string {
@@ -183,7 +184,7 @@ describe("what a request names is declared in the proto", () => {
   const namesNothing = new Set(
     [
       "key keys key_prefix id id_prefix value_json metadata_json data_json profile_json patch_json",
-      "amount query tags any_tags agent_id updated_by principal",
+      "amount query tags any_tags agent_id updated_by principal owner",
       "request_id page_token confirmation_token continue_token cursor",
     ].flatMap((line) => line.split(" ")),
   );

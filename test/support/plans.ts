@@ -16,6 +16,7 @@ import {
 import { batchParameters } from "../../server/postgres/pools.js";
 import { scopeText } from "../../server/postgres/tenant-connection.js";
 import { AccessCounter } from "../../server/runtime/access-counter.js";
+import { ClaimTurns } from "../../server/runtime/claim-turns.js";
 import { KeptReplies } from "../../server/runtime/kept-replies.js";
 import { KeyLocks } from "../../server/runtime/key-locks.js";
 import { PlannerSamples } from "../../server/runtime/planner-samples.js";
@@ -120,6 +121,7 @@ export function explainer(s: Served) {
     },
     room: never,
     server: {
+      claimTurns: new ClaimTurns(1000),
       feed: { publish: () => {} } as unknown as Feed,
       quotas: new Quotas({ keys: 0, bytes: 0, versions: 0 }, never),
       replies: new KeptReplies(0, never, { cannot: () => {}, did: () => {} }),

@@ -55,7 +55,8 @@ export function serve(settings: Partial<Config> = {}): Served {
       return running;
     };
     const running = await startServer();
-    const sql = connect(database.url, { max: 4 });
+    // Without fetch_types, the driver (3.4.9) never answers reserve() on a new connection.
+    const sql = connect(database.url, { max: 4, fetch_types: true });
     cleanups.push(() => sql.end({ timeout: 1 }));
     const client = (options: CortexOptions = {}) => {
       const made = new Cortex({ address: running.address, timeoutMs: 20_000, ...options });

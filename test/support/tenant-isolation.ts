@@ -13,6 +13,7 @@ import {
 } from "@bufbuild/protobuf";
 import { reflect } from "@bufbuild/protobuf/reflect";
 import type { Cortex } from "../../client/index.js";
+import { Claims } from "../../gen/cortex/claims/v1/claims_pb.js";
 import { Users } from "../../gen/cortex/users/v1/users_pb.js";
 import { services } from "../../server/services.js";
 import { type Raw, RawTransaction } from "./raw.js";
@@ -22,7 +23,9 @@ export const methods: DescMethod[] = services.flatMap(({ descriptor }) => descri
 export const marker = "zq-secret-marker";
 
 /** Stores data for a tenant under every kind of name. */
-export async function seed(cortex: Cortex): Promise<void> {
+export async function seed(cortex: Cortex, { withClaims = true } = {}): Promise<void> {
+  if (withClaims)
+    await cortex.claims.acquire("claim-1", { ttlSeconds: 600, owner: marker, value: { marker } });
   await cortex.users.upsert("user-1", { marker });
   await cortex.mutable.set(
     "ns",
@@ -63,6 +66,10 @@ const fieldValues: Record<string, unknown> = {
   if_revision: undefined,
   cascade: true,
   include_current: true,
+  name: "claim-1",
+  fence: "1",
+  prefix: "claim",
+  owner: "them",
 };
 
 /** The requests to send to a method. They name data of the other tenant. */
@@ -90,7 +97,9 @@ function fill(schema: DescMessage, method: DescMethod): Message {
 
 function contentOf(field: DescField, method: DescMethod): unknown {
   const { name } = field;
+  if (name === "ttl_seconds") return method.parent === Claims ? 60 : undefined;
   if (field.fieldKind === "message") {
+    if (field.message.typeName === "cortex.claims.v1.Guard") return undefined; // it would be refused
     if (field.message.typeName === "google.protobuf.Timestamp")
       return name === "time"
         ? reflect(field.message, create(field.message, { seconds: 4_000_000_000n }))
@@ -170,7 +179,7 @@ async function conversation(raw: Raw, headers: Record<string, string>): Promise<
 }
 
 const chance =
-  /(Time|revision|digest|salt|createTime|updateTime|currentRevision|error_id|ByType|cursor)$/i;
+  /(Time|revision|digest|salt|createTime|updateTime|currentRevision|error_id|ByType|cursor|fence)$/i;
 
 function withoutChance(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withoutChance);

@@ -8,6 +8,7 @@ import {
   listed,
   namespaceText,
   rejectUnknown,
+  secondsOf,
   text,
   whole,
 } from "../../core/validate.js";
@@ -24,6 +25,7 @@ import type {
 } from "./callback.js";
 import { type Change, changed } from "./changes.js";
 import {
+  bytewise,
   type EntryKey,
   keyName,
   type ListRequest,
@@ -92,6 +94,8 @@ export class CallbackRun {
           const value = { patchJson: toJson(patch, "patch", before) };
           this.#change(namespace, key, { case: "merge", value }, options);
         }),
+      expire: (...args) => this.#withIndex(() => this.expire(...args)),
+      touch: (...args) => this.#withIndex(() => this.expire(...args)),
       delete: (...args) => this.#withIndex(() => this.delete(...args)),
       store: (...args) => this.#withIndex(() => this.store(...args)),
     };
@@ -218,6 +222,11 @@ export class CallbackRun {
     this.#write(entry, { case: operation, value: { valueJson } }, valueJson);
   }
 
+  expire(namespace: string, key: string, ttlSeconds: number): void {
+    const operation = { case: "expire" as const, value: { ttlSeconds: secondsOf(ttlSeconds) } };
+    this.operations.push({ ...this.#parse(namespace, key), operation });
+  }
+
   delete(namespace: string, key: string): void {
     const entry = this.#parse(namespace, key);
     const json = this.#find(entry);
@@ -285,9 +294,6 @@ export class CallbackRun {
 
 /** The details that TRANSACTION_FAILED adds for the error of an operation. */
 const failed = new WeakMap<CortexError, { reason: string; operationIndex: number }>();
-
-/** The order of keys in the database. */
-const bytewise = (a: string, b: string) => Buffer.compare(Buffer.from(a), Buffer.from(b));
 
 const keyNotFound = (message: string, { namespace, key }: EntryKey) =>
   new CortexError("KEY_NOT_FOUND", message, { namespace, key });

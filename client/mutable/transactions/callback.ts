@@ -72,6 +72,10 @@ export interface Transaction {
   append(namespace: string, key: string, element: unknown, options?: CreateOption): void;
   /** Merges a patch into an object: see `mutable.merge`. It does not read the key. */
   merge(namespace: string, key: string, patch: unknown, options?: CreateOption): void;
+  /** Sets when a key expires: see `mutable.expire`. A missing key fails the transaction with KEY_NOT_FOUND. */
+  expire(namespace: string, key: string, ttlSeconds: number): void;
+  /** The same as `expire`. */
+  touch(namespace: string, key: string, ttlSeconds: number): void;
   /** Deletes a key. A missing key fails the transaction with KEY_NOT_FOUND. */
   delete(namespace: string, key: string): void;
   /** Stores a version of an immutable record, together with the rest or not at all: see `immutable.store`. */

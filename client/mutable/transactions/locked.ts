@@ -9,6 +9,7 @@ import {
   type TransactRequestSchema,
   type TransactResponseSchema,
 } from "../../../gen/cortex/mutable/v1/mutable_pb.js";
+import type { ClaimGuard } from "../../core/call-options.js";
 import { CortexError } from "../../core/error.js";
 import { backOff, certainlyNot } from "../../core/retry.js";
 import type { Conversation, Transport } from "../../core/transport.js";
@@ -43,6 +44,9 @@ export const listName = ({ namespace, keyPrefix = "", limit }: ListRequest): str
 
 export const keyName = ({ namespace, key }: EntryKey): string => `${namespace}\0${key}`;
 
+/** The order of keys in the database. */
+export const bytewise = (a: string, b: string) => Buffer.compare(Buffer.from(a), Buffer.from(b));
+
 export type OperationInit = MessageInitShape<typeof OperationSchema>;
 
 type Messages = Conversation<
@@ -68,8 +72,10 @@ export class LockedTransaction<Context> {
   sent: SentCommit<Context> | undefined;
   readonly #messages: Messages;
   readonly #onLocked: () => Promise<void>;
+  readonly #guard: ClaimGuard | undefined;
 
-  constructor(messages: Messages, onLocked: () => Promise<void>) {
+  constructor(messages: Messages, onLocked: () => Promise<void>, guard: ClaimGuard | undefined) {
+    this.#guard = guard;
     this.#messages = messages;
     this.#onLocked = onLocked;
   }
@@ -105,7 +111,8 @@ export class LockedTransaction<Context> {
     this.sent = { requestId, context };
     if (operations.length > 0)
       this.#messages.send({ message: { case: "write", value: { operations } } });
-    this.#messages.send({ message: { case: "commit", value: { requestId } } });
+    const value = { requestId, ...(this.#guard && { claim: this.#guard }) };
+    this.#messages.send({ message: { case: "commit", value } });
     const { message } = await answer(this.#messages, "committed");
     return { results: message.case === "committed" ? message.value.results : [], context };
   }
@@ -143,7 +150,7 @@ export async function underLock<Context>(
     try {
       messages = await transport.conversation(MutableStore.method.transact, deadline, signal);
       messages.send({ message: { case: "begin", value: {} } });
-      locked = new LockedTransaction(messages, ask);
+      locked = new LockedTransaction(messages, ask, transport.guard);
       return await work(locked);
     } catch (error) {
       if (error instanceof EarlierCommit) return error.done;

@@ -2,7 +2,14 @@
 
 import { CortexError } from "../../core/error.js";
 import { type Json, toJson } from "../../core/json.js";
-import { amountText, flag, keyText, namespaceText, rejectUnknown } from "../../core/validate.js";
+import {
+  amountText,
+  flag,
+  keyText,
+  namespaceText,
+  rejectUnknown,
+  secondsOf,
+} from "../../core/validate.js";
 import { type ImmutableEntry, storeInit } from "../../immutable/versions.js";
 import { entryNames, setInit } from "../entries.js";
 import type { EntryOptions } from "../options.js";
@@ -34,6 +41,8 @@ export type Operation =
   | ({ op: "append"; value: unknown } & Changes)
   /** Merges a patch into an object, as JSON merge patch does. */
   | ({ op: "merge"; value: unknown } & Changes)
+  /** Sets when a key expires; a missing one fails the transaction. */
+  | ({ op: "expire" | "touch"; ttlSeconds: number } & At)
   /** Deletes a key; a missing one fails the transaction. */
   | ({ op: "delete" } & At)
   /** Stores a version of an immutable record: see `immutable.store`. */
@@ -55,6 +64,8 @@ const known: Record<Exclude<Operation["op"], "store">, string[]> = {
   decrement: ["amount", "createIfMissing"],
   append: ["value", "createIfMissing"],
   merge: ["value", "createIfMissing"],
+  expire: ["ttlSeconds"],
+  touch: ["ttlSeconds"],
   delete: [],
 };
 
@@ -101,6 +112,9 @@ function operationOf(
       return { case: "append", value: { valueJson: toJson(given.value, `${prefix}value`) } };
     case "merge":
       return { case: "merge", value: { patchJson: toJson(given.value, `${prefix}value`, before) } };
+    case "expire":
+    case "touch":
+      return { case: "expire", value: { ttlSeconds: secondsOf(given.ttlSeconds) } };
     case "delete":
       return { case: "delete", value: {} };
   }

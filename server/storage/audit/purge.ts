@@ -1,6 +1,7 @@
 // Purges and erasures: each runs once, in one transaction with its record in the audit trail.
 import type { Call } from "../../grpc/call.js";
 import type { Run, Sql } from "../../postgres/connection.js";
+import { type Guard, lockGuard } from "../claims/guard.js";
 import { findStoredReply, type IdempotencyKey, once, runWork, type Work } from "../idempotency.js";
 import { type AuditEntry, audit } from "./audit.js";
 
@@ -8,7 +9,7 @@ import { type AuditEntry, audit } from "./audit.js";
 export function purgeTransaction<Reply extends object>(
   call: Call,
   key: IdempotencyKey | undefined,
-  removal: "purge" | "erase",
+  { removal, guard }: { removal: "purge" | "erase"; guard?: Guard | undefined },
   work: (run: Run) => Promise<Reply | undefined>,
 ): Promise<Reply | undefined> {
   return once<Reply>(call, key, {
@@ -16,6 +17,7 @@ export function purgeTransaction<Reply extends object>(
     async attempt() {
       const transaction = await call.db.beginPurge();
       try {
+        if (guard) await lockGuard(transaction.run, guard);
         await noteRemoval(call, transaction.run, removal);
         const reply = await work(transaction.run);
         await transaction.commit();
@@ -41,6 +43,8 @@ async function noteRemoval({ caller }: Call, run: Run, removal: string): Promise
 
 interface Purge<Reply> {
   key: IdempotencyKey | undefined;
+  /** The claim that the caller must hold. */
+  guard: Guard | undefined;
   /** True if it only counts. Then it stores no reply and leaves no record. */
   dryRun?: boolean;
   work: (sql: Sql) => Work;
@@ -53,14 +57,14 @@ interface Purge<Reply> {
  */
 export async function purge<Reply extends object>(
   call: Call,
-  { key, dryRun = false, work, auditEntry }: Purge<Reply>,
+  { key, guard, dryRun = false, work, auditEntry }: Purge<Reply>,
 ): Promise<Reply | undefined> {
   const { tenant } = call.caller;
   if (dryRun) {
     if (key) await findStoredReply(call.db.short, tenant, key); // refuses a reused request id
     return runWork<Reply>(call.db.purges, tenant, undefined, work);
   }
-  return purgeTransaction<Reply>(call, key, "purge", async (run) => {
+  return purgeTransaction<Reply>(call, key, { removal: "purge", guard }, async (run) => {
     const reply = await runWork<Reply>(run, tenant, key, work);
     const entry = reply && auditEntry(reply);
     if (entry) await audit(call, run, entry);

@@ -1,6 +1,7 @@
 // A write of one call: operations on entries that are all applied or all refused.
 import type { Call } from "../../grpc/call.js";
 import type { Amounts } from "../../runtime/quotas.js";
+import type { Guard } from "../claims/guard.js";
 import type { IdempotencyKey } from "../idempotency.js";
 import { requestLockName } from "../locks.js";
 import type { Write } from "../write-path.js";
@@ -27,7 +28,7 @@ export function atomicWrite(
   { caller: { tenant, agent, principal }, server: { config, replies } }: Call,
   operations: Operation[],
   idempotencyKey: IdempotencyKey | undefined,
-  preconditions?: number,
+  { guard, preconditions }: { guard?: Guard | undefined; preconditions?: number } = {},
 ): AtomicWrite {
   const keys = operations.map(entryName);
   // A write of one operation may share its key with other such writes in a batch. A write of several
@@ -39,10 +40,12 @@ export function atomicWrite(
   let weight = 0;
   const adds: Amounts = { keys: 0, bytes: 0, versions: 0 }; // at most: the statement knows which keys are new
   for (const { kind, argument = "", metadata } of operations) {
-    // An append or a merge gives back the whole value, which may be large. Every 8 KiB of argument weigh 1
+    // An append, a merge or an expire gives back the whole value, which may be large. Every 8 KiB of argument weigh 1
     // more.
-    weight += (kind === "append" || kind === "merge" ? 8 : 1) + Math.floor(argument.length / 8192);
-    if (kind === "check" || kind === "delete") continue;
+    weight +=
+      (kind === "append" || kind === "merge" || kind === "expire" ? 8 : 1) +
+      Math.floor(argument.length / 8192);
+    if (kind === "check" || kind === "delete" || kind === "expire") continue;
     adds.keys++;
     adds.bytes += Buffer.byteLength(argument) + Buffer.byteLength(metadata ?? "{}");
   }
@@ -52,6 +55,7 @@ export function atomicWrite(
     principal,
     operations,
     idempotencyKey,
+    guard,
     preconditions,
     valueBytesMax: config.valueBytesMax,
     replyBytesMax: config.messageBytesMax,

@@ -10,7 +10,7 @@ import type { EntryKey } from "./entry.js";
 
 export interface Operation extends EntryKey {
   /** `check` changes nothing: it is a precondition. */
-  kind: "check" | "set" | "add" | "append" | "merge" | "replace" | "delete";
+  kind: "check" | "set" | "add" | "append" | "merge" | "replace" | "expire" | "delete";
   /** The value, element or patch as JSON text; for `add` the amount as decimal text. */
   argument?: string | undefined;
   /** Of a `set`: undefined keeps the user that is there, null clears it. */
@@ -67,12 +67,21 @@ export function parseChange(
   config: Config,
   prefix = "",
 ): Operation {
+  if (message.case === "expire") {
+    if (createIfMissing)
+      throw new CortexError("INVALID_OPTIONS", {
+        field: `${prefix}create_if_missing`,
+        problem: "means nothing for expire",
+      });
+    const ttlSeconds = check.ttlSeconds(message.value.ttlSeconds, `${prefix}expire.ttl_seconds`);
+    return { ...entry, kind: "expire", ttlSeconds, expects: "present" };
+  }
   const change = parseArgument(message, config.valueBytesMax, prefix);
   return { ...entry, ...change, expects: createIfMissing ? undefined : "present" };
 }
 
 function parseArgument(
-  operation: ChangeMessage,
+  operation: Exclude<ChangeMessage, { case: "expire" }>,
   bytesMax: number,
   prefix: string,
 ): Pick<Operation, "kind" | "argument"> {

@@ -1,11 +1,13 @@
 // Purges of entries. Without `entries_max` a purge is one transaction: all of what matches is deleted, or
 // nothing. With `entries_max` each call is one step of a purge, and one transaction.
+import type { Guard as GuardMessage } from "../../../gen/cortex/claims/v1/guard_pb.js";
 import { CortexError } from "../../errors/reasons.js";
 import type { Call } from "../../grpc/call.js";
 import type { Run } from "../../postgres/connection.js";
 import * as check from "../../validation/fields.js";
 import { type AuditEntry, audit, auditDigest } from "../audit/audit.js";
 import { purgeTransaction } from "../audit/purge.js";
+import { parseGuard } from "../claims/guard.js";
 import { findStoredReply, idempotencyKey, storeReply } from "../idempotency.js";
 import { invalidToken, pageToken, positionOf, type Query } from "../page-token.js";
 import { type EntryFilter, matches, within } from "./filter.js";
@@ -37,6 +39,7 @@ interface PurgeFields {
   requestId?: string | undefined;
   entriesMax?: number | undefined;
   continueToken?: string | undefined;
+  claim?: GuardMessage | undefined;
 }
 
 interface Purge {
@@ -47,6 +50,8 @@ interface Purge {
   /** The names in the request, for the audit trail. */
   asked: Record<string, unknown>;
   selection: Selection;
+  /** What the first step deletes besides entries. */
+  also?: (run: Run) => Promise<unknown>;
 }
 
 /** Deletes the entries that match the filter, or counts them. */
@@ -78,6 +83,7 @@ export async function purgeEntries(call: Call, purge: Purge) {
   const query = [rpc, tenant, identity];
   const start = parseStart(fields, query);
   const content = start ? [identity, entriesMax, continueToken] : identity;
+  const guard = parseGuard(tenant, fields.claim);
   const key = idempotencyKey(requestId, rpc, content);
   const work = (run: Run) =>
     start ? purgeStep(run, purge, start, query) : deleteAll(run, purge, keysShownMax);
@@ -85,13 +91,19 @@ export async function purgeEntries(call: Call, purge: Purge) {
     if (key) await findStoredReply(call.db.short, tenant, key); // refuses a reused request id
     return answer(await work(call.db.purges), dryRun);
   }
-  const purged = await purgeTransaction<Purged>(call, key, "purge", async (run) => {
-    const { userIds, ...purged } = await work(run);
-    if (key) await storeReply(run, tenant, key, { reply: JSON.stringify(purged), userIds });
-    const entry = auditEntry(rpc, { ...asked, entriesMax }, purged);
-    if (entry) await audit(call, run, entry);
-    return purged;
-  });
+  const purged = await purgeTransaction<Purged>(
+    call,
+    key,
+    { removal: "purge", guard },
+    async (run) => {
+      const { userIds, ...purged } = await work(run);
+      if (!start?.after) await purge.also?.(run);
+      if (key) await storeReply(run, tenant, key, { reply: JSON.stringify(purged), userIds });
+      const entry = auditEntry(rpc, { ...asked, entriesMax }, purged);
+      if (entry) await audit(call, run, entry);
+      return purged;
+    },
+  );
   return answer(purged as Purged, dryRun);
 }
 

@@ -1,6 +1,7 @@
 // The error for an operation that the statement refused.
 import { CortexError, type Details, type Reason } from "../../errors/reasons.js";
 import { quotaExceeded } from "../../runtime/quotas.js";
+import { fenceStale, transactionStale } from "../claims/guard.js";
 import type { AtomicWrite } from "./atomic-write.js";
 import type { Operation } from "./operation.js";
 
@@ -33,6 +34,8 @@ export function errorOf(write: AtomicWrite, refusal: Refusal): CortexError {
   const { room, preconditions } = write;
   if (room && refusal.reason === "QUOTA_KEYS") return quotaExceeded("keys", room);
   if (room && refusal.reason === "QUOTA_BYTES") return quotaExceeded("bytes", room);
+  if (write.guard && refusal.reason === "FENCE_STALE")
+    return preconditions === undefined ? fenceStale(write.guard) : transactionStale(write.guard);
   const error = operationError(write, refusal);
   return preconditions === undefined
     ? error

@@ -7,12 +7,13 @@
 // It looks rows up by primary key in subqueries, which no plan can turn into a scan of a table.
 import { type Fragment, now, type Sql } from "../../postgres/connection.js";
 import { recordset } from "../../postgres/recordset.js";
-import type { Room } from "../../runtime/quotas.js";
+import { guards } from "../claims/guard.js";
 import { lockCreation, lockRequest, namesMax } from "../creation.js";
 import { matching } from "../idempotency.js";
 import type { StatementMode } from "../write-path.js";
 import type { AtomicWrite } from "./atomic-write.js";
 import { type InputKey, inputOf, keyColumns, operationColumns } from "./input.js";
+import { overQuota } from "./over-quota.js";
 import { cells } from "./reply.js";
 
 const keyRows = recordset("asked", keyColumns);
@@ -32,8 +33,10 @@ export function statement(
     : sql`false`;
   const limits = { valueBytesMax, replyBytesMax, takesLong };
   const skipLocked = locking === "try" ? sql`skip locked` : sql``;
+  const hasGuards = writes.some(({ guard }) => guard);
   return sql`
-    with recursive locked_key as materialized (
+    with recursive ${hasGuards ? sql`guard as materialized (${guards(sql, writes, locking === "try")}),` : sql``}
+    locked_key as materialized (
       select asked.*, held.*, found.present,
         -- True if the row exists but we could not lock it. Either somebody else has locked it, or it was
         -- deleted while we waited for its lock: only the next statement sees what was stored after that.
@@ -55,7 +58,7 @@ export function statement(
           },
           locking,
         )} end as blocked
-      from ${keyRows(sql, keys as InputKey[])}
+      from ${keyRows(sql, keys as InputKey[])} ${hasGuards ? sql`join (select count(*) from guard) as guarded on true -- locked before keys` : sql``}
       left join lateral (
         select m.tenant as found_in, m.value, m.user_id, m.metadata, m.agent_id, m.principal, m.created_at::timestamptz, m.updated_at::timestamptz, m.expire_at::timestamptz,
           m.revision, m.created_revision, m.bytes
@@ -67,7 +70,7 @@ export function statement(
         select held.revision is not null and (held.expire_at is null or held.expire_at > clock_timestamp()) as present offset 0
       ) as found
     ), operation as materialized (
-      select op.*, ${
+      select op.*, ${hasGuards ? sql`(select g.refusal from guard g where g.write = op.write)` : sql`null::text`} as guard_refusal, ${
         hasRequests
           ? sql`(select ${matching(sql, sql`r.fingerprint`, sql`op.fingerprint`)} from request r where r.tenant = op.tenant and r.id = op.request) as repeats,
               case when op.request is not null then ${lockRequest(sql, { tenant: sql`op.tenant`, id: sql`op.request` }, locking)} end as request_blocked`
@@ -94,7 +97,7 @@ export function statement(
         case when was.present then was.expire_at end,
         op.number, op.write, op.kind, op.request, op.content_max,
         op.fingerprint, op.repeats, verdict.refusal, next.bytes,
-        was.reply_bytes + case when was.atomic is not null and op.kind in ('add', 'append', 'merge') then next.bytes else 0 end, next.at,
+        was.reply_bytes + case when was.atomic is not null and op.kind in ('add', 'append', 'merge', 'expire') then next.bytes else 0 end, next.at,
         verdict.changes and op.kind = 'delete',
         case when verdict.changes then op.kind <> 'delete' else was.present end,
         case when verdict.changes then next.value when was.reply_bytes <= ${replyBytesMax} then was.value end,
@@ -109,7 +112,7 @@ export function statement(
         case when verdict.changes and not was.present then next.at else was.created_at end,
         case when verdict.changes then next.at else was.updated_at end,
         case when not verdict.changes then was.expire_at
-          when op.kind = 'set' then next.at + op.ttl * interval '1 second'
+          when op.kind in ('set', 'expire') then next.at + op.ttl * interval '1 second'
           when was.present then was.expire_at end,
         case when verdict.changes then next.revision else was.revision end,
         case when verdict.changes and not was.present then next.revision else was.created_revision end
@@ -210,7 +213,7 @@ const recordBytes = (sql: Sql): Fragment =>
  * back.
  */
 const isComputed = (sql: Sql, row: Fragment): Fragment =>
-  sql`(${row}.kind in ('add', 'append', 'merge') and ${row}.refusal is null)`;
+  sql`(${row}.kind in ('add', 'append', 'merge', 'expire') and ${row}.refusal is null)`;
 
 interface Limits {
   valueBytesMax: number;
@@ -224,6 +227,7 @@ const newValue = (sql: Sql, { replyBytesMax, takesLong }: Limits): Fragment => s
   case when was.reply_bytes > ${replyBytesMax} or ${takesLong} then null else case op.kind
     when 'set' then op.argument::json
     when 'replace' then op.argument::json
+    when 'expire' then case when was.present then was.value end
     when 'add' then case
       when not was.present or json_typeof(was.value) = 'null' then trim_scale(op.argument::numeric)::text::json
       when json_typeof(was.value) = 'number' and not ${isHugeNumber(sql)}
@@ -250,6 +254,7 @@ const refusal = (sql: Sql, { valueBytesMax, replyBytesMax, takesLong }: Limits):
     when op.repeats is not null then 'REPEATED'
     when was."foreign" then 'FOREIGN' -- the statement found the row of another tenant: see ownRow
     when op.request_blocked then 'REQUEST_LOCKED'
+    when op.guard_refusal is not null then op.guard_refusal
     when was.locked or was.blocked = 'name' then 'KEY_LOCKED'
     when ${takesLong} then 'LARGE'
     when was.reply_bytes > ${replyBytesMax} then 'REPLY_TOO_LARGE'
@@ -259,26 +264,12 @@ const refusal = (sql: Sql, { valueBytesMax, replyBytesMax, takesLong }: Limits):
     when op.kind = 'add' and next.value is null then
       case json_typeof(was.value) when 'number' then 'NUMBER_OUT_OF_RANGE' else 'VALUE_NOT_NUMERIC' end
     when op.kind = 'append' and next.value is null then 'VALUE_NOT_ARRAY'
-    when next.bytes > ${valueBytesMax} then 'VALUE_TOO_LARGE'
+    when next.bytes > ${valueBytesMax} and op.kind <> 'expire' then 'VALUE_TOO_LARGE'
     when op.user_id is not null and not op.user_held then
       case when (select u.id from users u where u.tenant = was.tenant and u.id = op.user_id) is null then 'USER_NOT_FOUND'
         else 'USER_LOCKED' end
     when not was.present and was.blocked = 'space' and (was.atomic is not null or op.kind not in ('check', 'delete')) then 'NAMESPACE_LOCKED'
   end`;
-
-/** Selects which quota the only write of the statement exceeds; null if none. Adding nothing exceeds none. */
-const overQuota = (sql: Sql, room: Room): Fragment => sql`
-  select case
-      when keys > greatest(0, ${room.keys}::bigint) then 'QUOTA_KEYS'
-      when bytes > greatest(0, ${room.bytes}::bigint) then 'QUOTA_BYTES'
-    end as refusal
-  from (
-    select count(*) filter (where states.present and not key.present) as keys,
-      sum(case when states.present then octet_length(states.value::text) + octet_length(states.metadata::text) else 0 end
-        - case when key.present then octet_length(key.value::text) + octet_length(key.metadata::text) else 0 end) as bytes
-    from states join locked_key as key on key.ordinal = states.ordinal
-    where states.last
-  ) as added`;
 
 /** Stores the replies of the writes that have a request id and were applied. */
 const storedReplies = (sql: Sql): Fragment => sql`, stored_reply as (

@@ -1,4 +1,5 @@
 // Writes of entries, as a kind of the one write path (write-path.ts).
+import { claimLockName } from "../claims/claim.js";
 import type { StoredReply } from "../idempotency.js";
 import { requestLockName, userLockName } from "../locks.js";
 import { type BatchOutcome, WriteKind } from "../write-path.js";
@@ -40,12 +41,13 @@ export const entryWrites = new WriteKind<AtomicWrite, OperationRow, Result[]>({
 
 /** The name in KeyLocks of what keeps an operation from being done. */
 function lockNameOf(
-  { tenant, operations, keys, idempotencyKey }: AtomicWrite,
+  { tenant, operations, keys, idempotencyKey, guard }: AtomicWrite,
   index: number,
   refusal: string | null | undefined,
 ): string {
   const { namespace, userId } = operations[index] as Operation;
   if (refusal === "NAMESPACE_LOCKED") return namespaceName(tenant, namespace);
+  if (refusal === "CLAIM_LOCKED") return claimLockName(tenant, guard?.name ?? "");
   if (refusal === "USER_LOCKED") return userLockName(tenant, userId ?? "");
   if (refusal === "REQUEST_LOCKED") return requestLockName(tenant, idempotencyKey?.id ?? "");
   return keys[index] as string;

@@ -8,6 +8,7 @@ import type { Run } from "../../postgres/connection.js";
 import type { DatabaseTransaction } from "../../postgres/transaction.js";
 import { type Amounts, quotaRefusal, type Reservation } from "../../runtime/quotas.js";
 import { commitMark } from "../changes/mark.js";
+import { checkGuard, type Guard } from "../claims/guard.js";
 import { CreationLocks } from "../creation-locks.js";
 import { atomicWrite } from "../entries/atomic-write.js";
 import {
@@ -184,10 +185,11 @@ export class Session {
     });
   }
 
-  /** Commits, and stores the results under the key. */
-  async commit(key: IdempotencyKey | undefined): Promise<void> {
-    const transaction = this.#transaction ?? (key && (await this.#open()));
+  /** Commits, and stores the results under the key. The guard is the claim that the caller must hold. */
+  async commit(key: IdempotencyKey | undefined, guard: Guard | undefined): Promise<void> {
+    const transaction = this.#transaction ?? ((key || guard) && (await this.#open()));
     if (!transaction) return;
+    if (guard) await checkGuard(transaction.run, guard);
     await this.#versions.store(transaction.run);
     await this.#seal(transaction.run, key).catch(toConflict);
     this.#transaction = undefined;

@@ -20,9 +20,9 @@ export async function measure(run: Run, tenants: string[]): Promise<Amounts[]> {
         coalesce(u.bytes, 0) as bytes, coalesce(u.versions, 0) as versions
       from unnest(${tenants}::text[]) with ordinality as asked (tenant, place)
       cross join lateral (
-        select sum(rows) filter (where kind = 'entry') as keys, sum(bytes + metadata_bytes) as bytes,
+        select sum(rows) filter (where kind in ('entry', 'claim')) as keys, sum(bytes + metadata_bytes) as bytes,
           sum(versions) as versions
-        from (${usageOf(sql, { kinds: ["entry", "record", "user"], tenant: () => sql`asked.tenant` })}) as u
+        from (${usageOf(sql, { kinds: ["entry", "record", "user", "claim"], tenant: () => sql`asked.tenant` })}) as u
       ) as u
       order by asked.place`,
   );
@@ -33,7 +33,7 @@ export async function measure(run: Run, tenants: string[]): Promise<Amounts[]> {
 export async function measureRows(run: Run, tenants: string[]): Promise<Amounts[]> {
   const rows = await run<Row>(
     (sql) => sql`
-      select m.keys, coalesce(m.bytes, 0) + coalesce(v.bytes, 0) + coalesce(u.bytes, 0) as bytes, v.versions
+      select m.keys + c.keys as keys, coalesce(m.bytes, 0) + coalesce(v.bytes, 0) + coalesce(u.bytes, 0) + coalesce(c.bytes, 0) as bytes, v.versions
       from unnest(${tenants}::text[]) with ordinality as asked (tenant, place)
       cross join lateral (
         select count(*) filter (where m.expire_at is null or m.expire_at > statement_timestamp()) as keys,
@@ -48,6 +48,9 @@ export async function measureRows(run: Run, tenants: string[]): Promise<Amounts[
       cross join lateral (
         select sum(octet_length(u.profile::text)) as bytes from users u where u.tenant = asked.tenant
       ) as u
+      cross join lateral (
+        select count(*) as keys, sum(c.bytes) as bytes from claim c where c.tenant = asked.tenant
+      ) as c
       order by asked.place`,
   );
   return rows.map(amountsOf);

@@ -14,7 +14,7 @@ export async function foldUsage(run: Run): Promise<void> {
 }
 
 /** What is counted: see migration 0015. */
-type Kind = "entry" | "record" | "reserved" | "user";
+type Kind = "entry" | "record" | "reserved" | "user" | "claim";
 
 interface Spaces {
   kinds: Kind[];

@@ -11,6 +11,8 @@ export interface Counts {
   immutable_version: number;
   request: number;
   change: number;
+  claim: number;
+  claim_waiter: number;
 }
 
 type Row = Record<keyof Counts, string>;
@@ -35,7 +37,9 @@ export async function countLinked(run: Run, tenant: string, id: string): Promise
         (select count(*) from immutable_version v where v.tenant = ${tenant} and v.user_id = ${id}) as immutable_version,
         (select count(*) from request r
           where r.tenant = ${tenant} and r.user_ids @> array[${id}] and r.user_ids <> '{}') as request,
-        (select count(*) from change c where c.tenant = ${tenant} and (c.user_id = ${id} or c.old_user_id = ${id})) as change`,
+        (select count(*) from change c where c.tenant = ${tenant} and (c.user_id = ${id} or c.old_user_id = ${id})) as change,
+        (select count(*) from claim c where c.tenant = ${tenant} and c.user_id = ${id}) as claim,
+        (select count(*) from claim_waiter w where w.tenant = ${tenant} and w.user_id = ${id}) as claim_waiter`,
   );
   return numbers(row);
 }
@@ -103,6 +107,15 @@ export async function erase(run: Run, tenant: string, id: string): Promise<Count
       )
       select (select count(*) from deleted) as immutable, (select coalesce(sum(versions), 0) from own_version) as immutable_version`,
   );
+  const [claims] = await run<Pick<Row, "claim" | "claim_waiter">>(
+    (sql) => sql`
+      with claims as (
+        delete from claim c where c.tenant = ${tenant} and c.user_id = ${id} returning 1
+      ), waiters as (
+        delete from claim_waiter w where w.tenant = ${tenant} and w.user_id = ${id} returning 1
+      )
+      select (select count(*) from claims) as claim, (select count(*) from waiters) as claim_waiter`,
+  );
   const [rest] = await run<Pick<Row, "request" | "users">>(
     (sql) => sql`
       with emptied as (
@@ -115,7 +128,7 @@ export async function erase(run: Run, tenant: string, id: string): Promise<Count
       select (select count(*) from emptied) as request, (select count(*) from deleted) as users`,
   );
   const change = await eraseChanges(run, tenant, id);
-  return numbers({ ...entries, ...versions, ...rest, change: `${change}` } as Row);
+  return numbers({ ...entries, ...versions, ...claims, ...rest, change: `${change}` } as Row);
 }
 
 /**
@@ -161,4 +174,6 @@ const numbers = (row: Row | undefined): Counts => ({
   immutable_version: Number(row?.immutable_version ?? 0),
   request: Number(row?.request ?? 0),
   change: Number(row?.change ?? 0),
+  claim: Number(row?.claim ?? 0),
+  claim_waiter: Number(row?.claim_waiter ?? 0),
 });

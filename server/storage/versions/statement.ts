@@ -8,6 +8,7 @@
 import { type Fragment, now, type Sql } from "../../postgres/connection.js";
 import { type InputRow, recordset } from "../../postgres/recordset.js";
 import { unicodeVersion } from "../../search/searchable.js";
+import { guards } from "../claims/guard.js";
 import { lockCreation, lockRequest, namesMax } from "../creation.js";
 import { matching } from "../idempotency.js";
 import type { StatementMode } from "../write-path.js";
@@ -62,6 +63,8 @@ export interface StatementRow {
     | "TYPE_LOCKED"
     | "USER_LOCKED"
     | "REQUEST_LOCKED"
+    | "CLAIM_LOCKED"
+    | "FENCE_STALE"
     | "FOREIGN"
     | "VERSION_MISMATCH"
     | "USER_NOT_FOUND"
@@ -91,8 +94,10 @@ export function statement(
   const requests = versions.some(({ idempotencyKey }) => idempotencyKey);
   // The language is the same for all versions.
   const vectors = searchVectors(sql, versions[0]?.dictionaries ?? [[], [], []]);
+  const hasGuards = versions.some(({ guard }) => guard);
   return sql`
-    with locked_record as materialized (
+    with ${hasGuards ? sql`guard as materialized (${guards(sql, versions, locking === "try")}),` : sql``}
+    locked_record as materialized (
       select asked.*, r.fingerprint as repeats, h.version, h.first_version, h.created_at, h.user_id, h.first_created_at, h.metadata, h.digest,
         h.tenant <> asked.tenant as "foreign",
         -- True if we could not lock the record, or if others stored while we waited for its lock: only the
@@ -113,7 +118,7 @@ export function statement(
         case when asked.fingerprint is not null then ${lockRequest(sql, { tenant: sql`asked.tenant`, id: sql`asked.request_key` }, locking)} end as request_blocked,
         said_user.id as said_user, u.id is not null as user_held,
         moment.at
-      from ${versionRows(sql, versions.map(inputOf))}
+      from ${versionRows(sql, versions.map(inputOf))} ${hasGuards ? sql`join (select count(*) from guard) as guarded on true -- locked before records` : sql``}
       left join lateral (
         select h.digest from immutable h where h.tenant = asked.tenant and h.type = asked.type and h.id = asked.id offset 0
       ) as seen on true
@@ -140,6 +145,7 @@ export function statement(
           when repeats is not null then 'REPEATED'
           when "foreign" then 'FOREIGN' -- the statement found the row of another tenant: see ownRow
           when request_blocked then 'REQUEST_LOCKED'
+          ${hasGuards ? sql`when (select g.refusal from guard g where g.write = number) is not null then (select g.refusal from guard g where g.write = number)` : sql``}
           when locked or blocked = 'name' then 'RECORD_LOCKED'
           when blocked = 'space' then 'TYPE_LOCKED'
           when if_version is not null and if_version <> coalesce(version, 0) then 'VERSION_MISMATCH'

@@ -1,5 +1,7 @@
 // Writes of versions, as a kind of the one write path (write-path.ts).
 import { CortexError } from "../../errors/reasons.js";
+import { claimLockName } from "../claims/claim.js";
+import { fenceStale, type Guard } from "../claims/guard.js";
 import { requestLockName, userLockName } from "../locks.js";
 import { type Outcome, WriteKind } from "../write-path.js";
 import { typeLockName } from "./name.js";
@@ -36,6 +38,10 @@ function outcomeOf(version: NewVersion, row: StatementRow): Outcome<RecordRow> {
       return { lockedBy: userLockName(version.tenant, row.said_user ?? "") };
     case "REQUEST_LOCKED":
       return { lockedBy: requestLockName(version.tenant, version.idempotencyKey?.id ?? "") };
+    case "CLAIM_LOCKED":
+      return { lockedBy: claimLockName(version.tenant, version.guard?.name ?? "") };
+    case "FENCE_STALE":
+      return { refused: fenceStale(version.guard as Guard), index: 0 };
     case "FOREIGN":
       throw new Error("a statement found the row of another tenant");
     case "USER_NOT_FOUND":

@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file cortex/options/v1/options.proto.
  */
 export const file_cortex_options_v1_options: GenFile = /*@__PURE__*/
-  fileDesc("Ch9jb3J0ZXgvb3B0aW9ucy92MS9vcHRpb25zLnByb3RvEhFjb3J0ZXgub3B0aW9ucy52MSJfCgxSZWFzb25UcmFpdHMSEgoKcmVwZWF0YWJsZRgBIAEoCBIRCglhbWJpZ3VvdXMYAiABKAgSFQoNYmVmb3JlX2xvb2t1cBgDIAEoCBIRCgl0aW1lZF9vdXQYBCABKAgqkAEKBVJlYWNoEhUKEVJFQUNIX1VOU1BFQ0lGSUVEEAASEwoPUkVBQ0hfTkFNRVNQQUNFEAESDgoKUkVBQ0hfVFlQRRACEg4KClJFQUNIX1VTRVIQAyIECAQQByoLUkVBQ0hfQ0xBSU0qDVJFQUNIX0NIQU5ORUwqDFJFQUNIX1NUUkVBTSoLUkVBQ0hfU0NPUEU6TwoFcmVhY2gSHS5nb29nbGUucHJvdG9idWYuRmllbGRPcHRpb25zGNGGAyABKA4yGC5jb3J0ZXgub3B0aW9ucy52MS5SZWFjaFIFcmVhY2g6XAoGcmVhc29uEiEuZ29vZ2xlLnByb3RvYnVmLkVudW1WYWx1ZU9wdGlvbnMY0YYDIAEoCzIfLmNvcnRleC5vcHRpb25zLnYxLlJlYXNvblRyYWl0c1IGcmVhc29uYgZwcm90bzM", [file_google_protobuf_descriptor]);
+  fileDesc("Ch9jb3J0ZXgvb3B0aW9ucy92MS9vcHRpb25zLnByb3RvEhFjb3J0ZXgub3B0aW9ucy52MSJfCgxSZWFzb25UcmFpdHMSEgoKcmVwZWF0YWJsZRgBIAEoCBIRCglhbWJpZ3VvdXMYAiABKAgSFQoNYmVmb3JlX2xvb2t1cBgDIAEoCBIRCgl0aW1lZF9vdXQYBCABKAgqlAEKBVJlYWNoEhUKEVJFQUNIX1VOU1BFQ0lGSUVEEAASEwoPUkVBQ0hfTkFNRVNQQUNFEAESDgoKUkVBQ0hfVFlQRRACEg4KClJFQUNIX1VTRVIQAxIPCgtSRUFDSF9DTEFJTRAEIgQIBRAHKg1SRUFDSF9DSEFOTkVMKgxSRUFDSF9TVFJFQU0qC1JFQUNIX1NDT1BFOk8KBXJlYWNoEh0uZ29vZ2xlLnByb3RvYnVmLkZpZWxkT3B0aW9ucxjRhgMgASgOMhguY29ydGV4Lm9wdGlvbnMudjEuUmVhY2hSBXJlYWNoOlwKBnJlYXNvbhIhLmdvb2dsZS5wcm90b2J1Zi5FbnVtVmFsdWVPcHRpb25zGNGGAyABKAsyHy5jb3J0ZXgub3B0aW9ucy52MS5SZWFzb25UcmFpdHNSBnJlYXNvbmIGcHJvdG8z", [file_google_protobuf_descriptor]);
 
 /**
  * The conclusions that a client may draw from the reason of a failed call.
@@ -95,6 +95,13 @@ export enum Reach {
    * @generated from enum value: REACH_USER = 3;
    */
   USER = 3,
+
+  /**
+   * A claim, or a prefix of claims.
+   *
+   * @generated from enum value: REACH_CLAIM = 4;
+   */
+  CLAIM = 4,
 }
 
 /**

@@ -430,7 +430,8 @@ export type DeleteResponse = Message<"cortex.users.v1.DeleteResponse"> & {
   /**
    * How many rows were (with dry_run: would be) erased, by table: `users`, `mutable`, `mutable_access`,
    * `immutable` (records of which nothing is left), `immutable_version`, `request` (stored replies),
-   * `change` (the log of changes, which watches read).
+   * `change` (the log of changes, which watches read),
+   * `claim`, `claim_waiter`.
    *
    * @generated from field: map<string, int64> counts = 3;
    */

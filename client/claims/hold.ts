@@ -1,0 +1,51 @@
+// Holds a claim while a function runs.
+import { CortexError } from "../core/error.js";
+import type { Claim } from "./claim.js";
+
+const retryMs = 200;
+
+/** Runs the function. Renews the claim meanwhile, and releases it at the end. */
+export async function hold<T>(
+  claim: Claim,
+  ttlSeconds: number,
+  work: (claim: Claim) => Promise<T> | T,
+): Promise<T> {
+  const ttlMs = ttlSeconds * 1000;
+  let timer: NodeJS.Timeout | undefined;
+  let isOver = false;
+  const endsAt = () => claim.grantedAt + ttlMs;
+  const lose = (reason: unknown) => {
+    isOver = true;
+    clearTimeout(timer);
+    claim.lose(reason);
+  };
+  const renew = async () => {
+    const leftMs = endsAt() - performance.now();
+    if (leftMs <= 0) {
+      lose(
+        new CortexError("CLAIM_NOT_HELD", `the claim ${claim.name} could not be renewed in time`),
+      );
+      return;
+    }
+    try {
+      await claim.renew({ ttlSeconds, timeoutMs: leftMs });
+      if (!isOver) plan(ttlMs / 3);
+    } catch (error) {
+      if (isOver) return;
+      if (error instanceof CortexError && error.code === "CLAIM_NOT_HELD") lose(error);
+      else plan(Math.min(retryMs, endsAt() - performance.now()));
+    }
+  };
+  const plan = (ms: number) => {
+    timer = setTimeout(() => void renew(), Math.min(Math.max(ms, 1), 2_147_483_647));
+  };
+  plan(ttlMs / 3);
+  try {
+    return await work(claim);
+  } finally {
+    isOver = true;
+    clearTimeout(timer);
+    // If it cannot be released, its time will be over.
+    if (!claim.signal.aborted) await claim.release().catch(() => {});
+  }
+}

@@ -1,0 +1,141 @@
+// A holder that was stopped for longer than its claim lasts, and writes afterwards: every kind of write is refused.
+// And a claim cannot pass to anybody while a write that it guards is under way.
+import { setTimeout as pause } from "node:timers/promises";
+import { describe, expect, it } from "vitest";
+import type { Claim } from "../../client/index.js";
+import { connect } from "../../server/postgres/connection.js";
+import { serve } from "../support/server.js";
+
+const s = serve({ allowPurgeAll: true });
+const rounds = Number(process.env.FENCE_ROUNDS ?? 3);
+
+type Write = [what: string, write: (claim: Claim) => Promise<unknown>];
+const key = ["ns", "k"] as const;
+const writes: Write[] = [
+  ["set", ({ mutable }) => mutable.set(...key, "late")],
+  ["update", ({ mutable }) => mutable.update(...key, () => "late")],
+  ["increment", ({ mutable }) => mutable.increment("ns", "n")],
+  ["delete", ({ mutable }) => mutable.delete(...key)],
+  ["setMany", ({ mutable }) => mutable.setMany("ns", { k: "late", b: 1 })],
+  ["purgeMany", ({ mutable }) => mutable.purgeMany("ns", { keyPrefix: "k" })],
+  ["purgeNamespace", ({ mutable }) => mutable.purgeNamespace("ns")],
+  ["purgeAll", ({ mutable }) => mutable.purgeAll()],
+  ["store", ({ immutable }) => immutable.store({ type: "t", id: "i", data: { late: 1 } })],
+  ["purge of a record", ({ immutable }) => immutable.purge("t", "i")],
+  ["purgeMany of records", ({ immutable }) => immutable.purgeMany({ type: "t" })],
+  ["purgeVersions", ({ immutable }) => immutable.purgeVersions("t", "i", { keepLatest: 1 })],
+];
+const transactions: Write[] = [
+  [
+    "a list of operations",
+    ({ mutable }) => mutable.transaction([{ op: "set", namespace: "ns", key: "k", value: "late" }]),
+  ],
+  ["a callback", ({ mutable }) => mutable.transaction((tx) => tx.set(...key, "late"))],
+  [
+    "a callback that stores",
+    ({ mutable }) =>
+      mutable.transaction((tx) => tx.store({ type: "t", id: "i", data: { late: 1 } })),
+  ],
+  [
+    "a callback under locks",
+    ({ mutable }) =>
+      mutable.transaction(async (tx) => {
+        await tx.list("ns");
+        tx.set(...key, "late");
+      }),
+  ],
+];
+
+async function state() {
+  const { mutable, immutable } = s.cortex;
+  return [
+    await mutable.getMany("ns", ["k", "n", "b"]),
+    (await immutable.get("t", "i"))?.version,
+    (await immutable.getHistory("t", "i")).length,
+  ];
+}
+
+describe("a late write", () => {
+  it.each([...writes, ...transactions])("is refused by the fence: %s", async (what, write) => {
+    const { claims, mutable, immutable } = s.cortex;
+    await mutable.setMany("ns", { k: "own", n: 1 });
+    for (const n of [1, 2]) await immutable.store({ type: "t", id: "i", data: { n } });
+    for (let round = 0; round < rounds; round++) {
+      const claim = (await claims.acquire("late", { ttlSeconds: 0.05 })) as Claim;
+      await pause(60);
+      const next = (await claims.acquire("late", { ttlSeconds: 60 })) as Claim;
+      const before = await state();
+      const isTransaction = transactions.some(([name]) => name === what);
+      const error = await write(claim).then(
+        () => "was done",
+        (error) => error,
+      );
+      expect(error).toMatchObject(
+        isTransaction
+          ? { code: "TRANSACTION_FAILED", details: { reason: "FENCE_STALE", fence: claim.fence } }
+          : { code: "FENCE_STALE", details: { claim: "late", fence: claim.fence } },
+      );
+      expect(error.details.operationIndex).toBeUndefined();
+      expect(await state()).toEqual(before);
+      await next.release();
+    }
+  });
+
+  it.each([...writes, ...transactions])("is done while the claim is held: %s", async (_, write) => {
+    const { claims, mutable, immutable } = s.cortex;
+    await mutable.setMany("ns", { k: "own", n: 1 });
+    await immutable.store({ type: "t", id: "i", data: {} });
+    const claim = (await claims.acquire("held", { ttlSeconds: 60 })) as Claim;
+    await write(claim);
+    await claim.release().catch(() => {}); // purgeAll ends claims too
+  });
+});
+
+describe("a write in time", () => {
+  it("keeps the claim from passing until it has ended", async () => {
+    const { claims } = s.cortex;
+    const claim = (await claims.acquire("busy", { ttlSeconds: 0.5 })) as Claim;
+    const other = connect(s.databaseUrl, { max: 1 });
+    await other.begin(async (tx) => {
+      await tx`select from claim where name = 'busy' for share`; // as a guarded write does
+      let isTaken = false;
+      const next = claims.acquire("busy", { ttlSeconds: 60, waitMs: 10_000 }).then(() => {
+        isTaken = true;
+      });
+      await pause(1000);
+      expect(isTaken).toBe(false);
+      next.catch(() => {});
+    });
+    await expect.poll(() => claims.get("busy")).not.toBeNull();
+    await expect(claim.mutable.set("ns", "k", 1)).rejects.toMatchObject({ code: "FENCE_STALE" });
+    await other.end();
+  });
+
+  it("is refused for itself, not for others in its batch; a repeat gets its reply", async () => {
+    const { claims, mutable } = s.cortex;
+    const claim = (await claims.acquire("batch", { ttlSeconds: 60 })) as Claim;
+    const requestId = "guarded";
+    const first = await mutable.set("ns", "once", 1, { claim, requestId });
+    await claim.release();
+    expect(await mutable.set("ns", "once", 1, { claim, requestId })).toEqual(first);
+    const outcomes = await Promise.allSettled(
+      Array.from({ length: 20 }, (_, i) => mutable.set("ns", `b${i}`, i, i % 2 ? { claim } : {})),
+    );
+    expect(outcomes.map(({ status }) => status)).toEqual(
+      Array.from({ length: 20 }, (_, i) => (i % 2 ? "rejected" : "fulfilled")),
+    );
+  });
+
+  it("is refused if the guard is none, or the call takes none", async () => {
+    const { mutable, users } = s.cortex;
+    const refused = (code: string, claim: unknown) =>
+      expect(mutable.set("ns", "k", 1, { claim } as never)).rejects.toMatchObject({ code });
+    await refused("INVALID_CLAIM", { name: "a" });
+    await refused("INVALID_CLAIM", { name: "", fence: "1" });
+    await refused("INVALID_CLAIM", { name: "a", fence: "-1" });
+    await refused("INVALID_OPTIONS", "a");
+    await expect(
+      users.upsert("u", {}, { claim: { name: "a", fence: "1" } } as never),
+    ).rejects.toMatchObject({ code: "INVALID_OPTIONS" });
+  });
+});
