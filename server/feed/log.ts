@@ -95,7 +95,7 @@ export async function readPage(
         from change c
         where ${tenant === undefined ? sql`true` : sql`c.tenant = ${tenant}`}
           and (c.xid >= ${`${from.xmax}`}::xid8 or c.xid = any(${from.xip.map(String)}::xid8[]))
-          and pg_visible_in_snapshot(c.xid, (select upto from state)::pg_snapshot)
+          and pg_visible_in_snapshot(c.xid, (select upto::pg_snapshot from state))
       ), page as materialized (
         select c.*, sum(c.bytes + 200) over (order by c.rank, c.id) as sum
         from fresh c

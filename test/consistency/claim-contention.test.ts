@@ -6,7 +6,7 @@ import { type Claim, Cortex } from "../../client/index.js";
 import { spawnServer } from "../support/process.js";
 import { serve } from "../support/server.js";
 
-const rounds = Number(process.env.CLAIM_ROUNDS ?? 4);
+const rounds = Number(process.env.CLAIM_ROUNDS ?? 2);
 const agents = 50;
 const s = serve();
 

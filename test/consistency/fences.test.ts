@@ -7,7 +7,7 @@ import { connect } from "../../server/postgres/connection.js";
 import { serve } from "../support/server.js";
 
 const s = serve({ allowPurgeAll: true });
-const rounds = Number(process.env.FENCE_ROUNDS ?? 3);
+const rounds = Number(process.env.FENCE_ROUNDS ?? 1);
 
 type Write = [what: string, write: (claim: Claim) => Promise<unknown>];
 const key = ["ns", "k"] as const;

@@ -123,6 +123,9 @@ declare
   state feed%rowtype;
   is_restored boolean;
 begin
+  if pg_is_in_recovery() then -- a replica: it only reads
+    return;
+  end if;
   select * into state from feed;
   -- A copy of the log in another cluster can have rows of transactions that are to come there.
   is_restored := state.identity <> feed_identity()

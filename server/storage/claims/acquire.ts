@@ -77,6 +77,7 @@ export async function acquireClaim(call: Call, asked: Acquisition): Promise<Clai
             Math.max(1, Math.min(tried.wait_ms ?? lookAgainMs, lookAgainMs, leftMs())),
             signal,
           );
+          await call.reauthenticate(); // it may have waited for long
       }
     }
   } finally {
