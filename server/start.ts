@@ -113,10 +113,11 @@ async function open(
   cleanups.push(() => pools.close());
   const bus = new Bus(databaseUrl, config.watchListen);
   cleanups.push(() => bus.close());
-  const never = new AbortController().signal;
-  const housekeeping = pools.housekeeping.run([], never);
+  const housekeeping = pools.housekeeping.run([], new AbortController().signal);
   await prepareFeed(housekeeping, config);
-  const feed = new Feed(pools.feed.run([], never), bus, monitor, config.watchesMax);
+  // Each read has a signal of its own: Node warns of many listeners on one.
+  const readFeed: Run = (build) => pools.feed.run([], new AbortController().signal)(build);
+  const feed = new Feed(readFeed, bus, monitor, config.watchesMax);
   cleanups.push(() => feed.close());
   const listener = new Listener(config, log);
   const language = await languageOf(housekeeping, config.searchLanguage);
