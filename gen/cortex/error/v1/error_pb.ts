@@ -363,7 +363,7 @@ export enum ErrorReason {
 
   /**
    * UNAVAILABLE. The server stopped before the call was done. Nothing was changed; repeat it on another
-   * server. Metadata: `applied`: `no`.
+   * server. Metadata: `applied`: `no`; of a watch also `cursor`, after which it goes on.
    *
    * @generated from enum value: ERROR_REASON_SHUTTING_DOWN = 43;
    */

@@ -2992,8 +2992,8 @@ export const MutableStore: GenService<{
    * cursor has moved on.
    *
    * The call has no time limit but the caller's. It ends with SLOW_READER if the caller takes nothing for
-   * `--stall-seconds`, and with SHUTTING_DOWN when the server stops: then go on elsewhere. The metadata of both
-   * has the `cursor`.
+   * `--stall-seconds`: go on after the last cursor that came. It ends with SHUTTING_DOWN when the server stops: go
+   * on elsewhere, after the `cursor` in the metadata of the error.
    *
    * Fails with INVALID_NAMESPACE, INVALID_KEY, INVALID_FILTER (`key_prefix`), INVALID_OPTIONS, INVALID_CURSOR,
    * CURSOR_EXPIRED, WATCH_DISABLED. Safe to repeat.
