@@ -10,7 +10,7 @@ import { cleanEnvironment, root, run } from "../support/process.js";
 import { RawTransaction } from "../support/raw.js";
 import { serve } from "../support/server.js";
 
-const rounds = Number(process.env.CONTENTION_ROUNDS ?? 3);
+const rounds = Number(process.env.CONTENTION_ROUNDS ?? 2);
 const campaign = process.env.CONTENTION_ROUNDS !== undefined;
 const s = serve();
 const clientsMax = 64;

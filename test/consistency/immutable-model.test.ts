@@ -14,7 +14,7 @@ const retention = new Retention(
   ]),
 );
 const s = serve({ retention });
-const runs = Number(process.env.MODEL_RUNS ?? 12);
+const runs = Number(process.env.MODEL_RUNS ?? 8);
 
 interface Version {
   version: number;

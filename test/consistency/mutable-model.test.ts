@@ -7,7 +7,7 @@ import { type Failure, RawTransaction } from "../support/raw.js";
 import { serve } from "../support/server.js";
 
 const s = serve();
-const runs = Number(process.env.MODEL_RUNS ?? 25);
+const runs = Number(process.env.MODEL_RUNS ?? 15);
 
 interface Entry {
   value: unknown;

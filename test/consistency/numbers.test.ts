@@ -7,7 +7,7 @@ import { Raw } from "../support/raw.js";
 import { serve } from "../support/server.js";
 
 const s = serve();
-const runs = Number(process.env.NUMBER_RUNS ?? 60);
+const runs = Number(process.env.NUMBER_RUNS ?? 30);
 
 /** Stores JSON text as another language would; reads it without parsing. */
 const put = async (key: string, valueJson: string) => {

@@ -6,7 +6,7 @@ import { fold } from "../../server/search/fold.js";
 import { serve } from "../support/server.js";
 
 const s = serve();
-const runs = Number(process.env.MODEL_RUNS ?? 15);
+const runs = Number(process.env.MODEL_RUNS ?? 8);
 
 const piece = fc.oneof(
   fc.constantFrom("refund", "Policies", "the", "of", "a", "office", "COVID-19", "node.js", "c++"),

@@ -14,9 +14,9 @@ import { serve } from "../support/server.js";
 
 const s = serve();
 const seed = Number(process.env.CORPUS_SEED ?? 11);
-const texts = Number(process.env.CORPUS_TEXTS ?? 15);
+const texts = Number(process.env.CORPUS_TEXTS ?? 10);
 /** Of the public lists, every how manieth text is tried. */
-const step = Number(process.env.CORPUS_STEP ?? 5);
+const step = Number(process.env.CORPUS_STEP ?? 9);
 const mutable = MutableStore.method;
 const immutable = ImmutableStore.method;
 const users = Users.method;

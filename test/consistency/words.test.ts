@@ -21,7 +21,7 @@ import { serve, testLog } from "../support/server.js";
 
 const s = serve();
 /** Of the sentences, every how manieth is stored in a database of another locale. */
-const step = Number(process.env.CORPUS_STEP ?? 7);
+const step = Number(process.env.CORPUS_STEP ?? 13);
 
 /** The share of the sentences that a search for a word in another form finds. */
 async function recall(cortex: Cortex, step: number): Promise<{ found: number; missed: string[] }> {

@@ -219,6 +219,6 @@ it("each of three tenants sees what a model of its own sees", async () => {
         await cortex.close();
       }
     }),
-    { numRuns: Number(process.env.TENANT_RUNS ?? 12) },
+    { numRuns: Number(process.env.TENANT_RUNS ?? 8) },
   );
 }, 600_000);
