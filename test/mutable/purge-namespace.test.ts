@@ -235,9 +235,14 @@ describe("in steps", () => {
       await tx`update mutable set revision = nextval('revision') where namespace = 'locked' and key = 'k0015'`;
       purging = s.cortex.mutable.purgeNamespace("locked", { stepped: true, entriesPerStep: 10 });
       await expect
-        .poll(async () => (await s.sql`select from pg_locks where not granted`).length, {
-          interval: 5,
-        })
+        .poll(
+          async () =>
+            (
+              await s.sql`
+                select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
+            ).length,
+          { interval: 5 },
+        )
         .toBeGreaterThan(0);
       expect(await s.cortex.mutable.count("locked")).toBe(20); // the first step is done
       const options = { timeoutMs: 5000 };
