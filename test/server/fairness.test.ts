@@ -19,7 +19,12 @@ it("writes of users that wait for their rows leave the reads of everybody alone,
     waiting.users.upsert(`user-${i % 12}`, { n: i }).then(() => written++),
   );
   await expect
-    .poll(async () => (await s.sql`select from pg_locks where not granted`).length)
+    .poll(
+      async () =>
+        (
+          await s.sql`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
+        ).length,
+    )
     .toBeGreaterThan(0);
   await pause(200);
   for (const client of [waiting, other]) {
