@@ -5,6 +5,7 @@ import {
 } from "../../gen/cortex/claims/v1/claims_pb.js";
 import type { WriteOptions } from "../core/call-options.js";
 import { toDate } from "../core/codec.js";
+import { CortexError } from "../core/error.js";
 import type { Json } from "../core/json.js";
 import type { Transport } from "../core/transport.js";
 import { rejectUnknown, secondsOf } from "../core/validate.js";
@@ -76,7 +77,7 @@ export class Claim {
     this.grantedAt = grantedAt;
   }
 
-  /** Aborts when the claim is known to be lost: within `claims.with`, or after a renewal that failed. */
+  /** Aborts when the claim is known to be lost: when `renew` fails with CLAIM_NOT_HELD, or `claims.with` could not renew it in time. */
   get signal(): AbortSignal {
     return this.#lost.signal;
   }
@@ -104,9 +105,14 @@ export class Claim {
     const { name, fence } = this;
     const sentAt = performance.now();
     const request = { name, fence, ttlSeconds: secondsOf(ttlSeconds) };
-    const { claim } = await this.#transport.write(rpc.renew, request, rest);
-    this.expiresAt = toDate(claim?.expireTime);
-    this.grantedAt = sentAt;
+    try {
+      const { claim } = await this.#transport.write(rpc.renew, request, rest);
+      this.expiresAt = toDate(claim?.expireTime);
+      this.grantedAt = sentAt;
+    } catch (error) {
+      if (error instanceof CortexError && error.code === "CLAIM_NOT_HELD") this.lose(error);
+      throw error;
+    }
   }
 
   /**

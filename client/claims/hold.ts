@@ -13,7 +13,9 @@ export async function hold<T>(
   const ttlMs = ttlSeconds * 1000;
   let timer: NodeJS.Timeout | undefined;
   let isOver = false;
-  const endsAt = () => claim.grantedAt + ttlMs;
+  // An Acquire that waited was sent long before its claim was granted: the claim is held at this moment.
+  const heldAt = performance.now();
+  const endsAt = () => Math.max(claim.grantedAt, heldAt) + ttlMs;
   const lose = (reason: unknown) => {
     isOver = true;
     clearTimeout(timer);
@@ -39,7 +41,7 @@ export async function hold<T>(
   const plan = (ms: number) => {
     timer = setTimeout(() => void renew(), Math.min(Math.max(ms, 1), 2_147_483_647));
   };
-  plan(ttlMs / 3);
+  plan(ttlMs / 3 - (heldAt - claim.grantedAt));
   try {
     return await work(claim);
   } finally {

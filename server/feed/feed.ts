@@ -6,7 +6,7 @@ import { CortexError } from "../errors/reasons.js";
 import type { Bus } from "../postgres/bus.js";
 import type { Run } from "../postgres/connection.js";
 import { type Change, Disabled, Dropped, type Position, readPage } from "./log.js";
-import { parseSnapshot, type Snapshot } from "./snapshot.js";
+import { isVisible, parseSnapshot, type Snapshot } from "./snapshot.js";
 import { type Item, sizeOf, Watcher } from "./watcher.js";
 import { type Selector, Watchers } from "./watchers.js";
 
@@ -18,12 +18,21 @@ const gatherMs = 5; // shortest time from one read to the next
 const pageRowsMax = 5000;
 const pageBytesMax = 16 * 1024 * 1024;
 const queuesBytesMax = 64 * 1024 * 1024; // of all watchers together
+const erasureMs = 120_000; // how long a page may take from its read to a queue, and more
 const frozenMs = 5000; // a reader that stood still for longer may have missed that something was dropped
 
 /** What `feed` of the database says: it makes and checks cursors. */
 export interface FeedState {
   epoch: string;
   secret: string;
+}
+
+/** The erasure of a user, as the log has it. */
+interface Erasure {
+  tenant: string;
+  digest: string;
+  xid: bigint;
+  readAt: number;
 }
 
 export interface FeedMonitor {
@@ -42,6 +51,8 @@ export class Feed {
   /** The bytes that wait in the queues of all watchers. */
   readonly #queues = { bytes: 0 };
   #position: Position | undefined;
+  /** The latest ones. */
+  #erasures: Erasure[] = [];
   /** As it was read last. */
   #state: FeedState | undefined;
   /** The epoch of the last page. */
@@ -217,14 +228,25 @@ export class Feed {
     }
   }
 
-  /** A user was erased: nothing of theirs is sent any more. */
-  #forget({ tenant, value }: Change): void {
-    const secret = this.#state?.secret ?? "";
+  /** A user was erased: what is still to be sent of them is not sent. */
+  #forget({ tenant, value, xid }: Change): void {
+    const now = performance.now();
     const digest = JSON.parse(value ?? '""') as string;
-    const isErased = ({ change }: Item) =>
-      change.user_id !== null && userDigest(secret, tenant, change.user_id) === digest;
+    this.#erasures = this.#erasures.filter(({ readAt }) => now - readAt < erasureMs);
+    this.#erasures.push({ tenant, digest, xid: BigInt(xid), readAt: now });
     for (const watcher of this.#watchers)
-      if (watcher.selector.tenant === tenant) watcher.removeAll(isErased);
+      if (watcher.selector.tenant === tenant) watcher.removeAll((item) => this.isErased(item));
+  }
+
+  /** True if the user of the change was erased after it was read. (A new user may have the same id.) */
+  isErased({ change: { tenant, user_id }, batch }: Item): boolean {
+    if (user_id === null) return false;
+    const later = this.#erasures.filter(
+      (erasure) => erasure.tenant === tenant && !isVisible(batch.to, erasure.xid),
+    );
+    if (later.length === 0) return false;
+    const digest = userDigest(this.#state?.secret ?? "", tenant, user_id);
+    return later.some((erasure) => erasure.digest === digest);
   }
 
   /** Goes on from now; all watchers catch up from the log, which says whether something is lost. */

@@ -15,6 +15,8 @@ export interface Change {
   user_id: string | null;
   agent_id: string | null;
   at: Date;
+  /** Its transaction. */
+  xid: string;
   /** The rank of its transaction, and its place in it. */
   rank: string;
   id: string;
@@ -105,7 +107,7 @@ export async function readPage(
         order by c.rank, c.id limit ${rowsMax + 1}
       )
       select state.*, (select count(*) from page) as found, page.tenant, page.store, page.space, page.name, page.kind, page.value::text as value,
-        page.revision, page.user_id, page.agent_id, page.at, page.rank, page.id
+        page.revision, page.user_id, page.agent_id, page.at, page.xid::text, page.rank, page.id
       from state
       left join (select * from page order by rank, id limit ${rowsMax}) as page on page.sum <= ${bytesMax} or page.sum = page.bytes + 200
       order by page.rank, page.id`,

@@ -20,3 +20,7 @@ export const isSnapshot = (text: string): boolean => /^\d{1,20}:\d{1,20}:[\d,]*$
 export const includes = (later: Snapshot, earlier: Snapshot): boolean =>
   later.xmax >= earlier.xmax &&
   later.xip.every((xid) => xid >= earlier.xmax || earlier.xip.includes(xid));
+
+/** True if the transaction is visible in the snapshot. */
+export const isVisible = ({ xmax, xip }: Snapshot, xid: bigint): boolean =>
+  xid < xmax && !xip.includes(xid);

@@ -1,5 +1,5 @@
 // Keeps the log of changes: prepares it when a server starts, and keeps it within its time and size. The work is
-// done by functions of the database (migration 0019).
+// done by functions of the database (migration 0020).
 import { setTimeout as pause } from "node:timers/promises";
 import { codeOf } from "../errors/sqlstate.js";
 import type { Run } from "../postgres/connection.js";
@@ -29,7 +29,12 @@ export async function prepareFeed(
       );
       return;
     } catch (error) {
-      if (codeOf(error) !== "55P03" || attempt >= attemptsMax) throw error; // lock_not_available
+      if (codeOf(error) !== "55P03") throw error; // lock_not_available
+      if (attempt >= attemptsMax)
+        throw new Error(
+          "the log of changes cannot be set up: transactions that write are still open on this database (see pg_stat_activity); end them, then start the server again",
+          { cause: error },
+        );
       await pause(attemptPauseMs);
     }
   }

@@ -118,12 +118,17 @@ async function commit(
     await session.commit(key, guard);
     return session.results;
   } catch (error) {
-    const isConflict = error instanceof CortexError && error.reason === "CONFLICT";
-    const reply = key && isConflict && (await findStoredReply(db.short, caller.tenant, key));
+    const reply =
+      key && mayBeRepeated(error) && (await findStoredReply(db.short, caller.tenant, key));
     if (reply === undefined || reply === false) throw error;
     return fromReply(reply, { caller, db });
   }
 }
+
+/** An earlier attempt may have changed the keys, or its claim may have ended since. */
+const mayBeRepeated = (error: unknown): boolean =>
+  error instanceof CortexError &&
+  (error.reason === "CONFLICT" || error.details.reason === "FENCE_STALE");
 
 /**
  * The key of the transaction. `begin` has a request id before there are operations, so its fingerprint cannot

@@ -37,6 +37,7 @@ const arrayTypes = [1009, 1007, 1016, 1022, 271];
 
 /** An array as Postgres reads it; elements of arrays in arrays too. */
 function arrayText(value: unknown): string {
+  if (value === undefined) throw new TypeError("an element of the array is undefined");
   if (Array.isArray(value)) return `{${value.map(arrayText).join(",")}}`;
   return value === null ? "null" : `"${String(value).replace(/[\\"]/g, "\\$&")}"`;
 }

@@ -1,6 +1,6 @@
 // Who waits for claims on this server. Of those who wait for one claim, the first makes attempts; the others wait in
-// memory behind it. All have their places in the database, so that the order holds across servers: the
-// server says every now and then that they are still there.
+// memory behind it. All have their places in the database, and stand here in the order of these: so the order holds
+// across servers. The server says every now and then that they are still there.
 import { overloaded } from "../postgres/fair-semaphore.js";
 
 /** A place in the queue for a claim. */
@@ -12,18 +12,22 @@ export interface Place {
 }
 
 interface Waiting extends Place {
+  /** Of its place in the database. */
+  number: number;
   wake(): void;
 }
 
 export interface Turn {
+  /** Says which place it has now: it gets another one if its server said nothing for too long. */
+  move(number: number): void;
   /** Resolves when it is the first, or after `ms`; fails when the signal aborts. */
   first(ms: number, signal: AbortSignal): Promise<void>;
   leave(): void;
 }
 
 export class ClaimTurns {
-  /** By claim, in the order of arrival. */
-  readonly #queues = new Map<string, Set<Waiting>>();
+  /** By claim, in the order of the places. */
+  readonly #queues = new Map<string, Waiting[]>();
   readonly #byTenant = new Map<string, number>();
 
   constructor(
@@ -33,23 +37,30 @@ export class ClaimTurns {
 
   /** All places of this server. */
   get places(): Place[] {
-    return [...this.#queues.values()].flatMap((queue) => [...queue]);
+    return [...this.#queues.values()].flat();
   }
 
-  enter(place: Place): Turn {
+  enter(place: Place, number: number): Turn {
     const { tenant } = place;
     const count = this.#byTenant.get(tenant) ?? 0;
     if (count >= this.waitersMax) throw overloaded(this.waitersMax);
     this.#byTenant.set(tenant, count + 1);
     const key = `${tenant}\0${place.name}`;
-    const queue = this.#queues.get(key) ?? new Set();
+    const queue = this.#queues.get(key) ?? [];
     this.#queues.set(key, queue);
-    const waiting: Waiting = { ...place, wake: () => {} };
-    queue.add(waiting);
+    const waiting: Waiting = { ...place, number, wake: () => {} };
+    insert(queue, waiting);
     return {
+      move: (number) => {
+        if (number === waiting.number) return;
+        queue.splice(queue.indexOf(waiting), 1);
+        waiting.number = number;
+        insert(queue, waiting);
+        if (queue[0] !== waiting) queue[0]?.wake();
+      },
       first: (ms, signal) =>
         new Promise((resolve, reject) => {
-          if (firstOf(queue) === waiting) return resolve();
+          if (queue[0] === waiting) return resolve();
           const end = (settle: () => void) => {
             clearTimeout(timer);
             signal.removeEventListener("abort", abort);
@@ -63,18 +74,21 @@ export class ClaimTurns {
           if (signal.aborted) abort();
         }),
       leave: () => {
-        if (!queue.delete(waiting)) return;
+        const index = queue.indexOf(waiting);
+        if (index < 0) return;
+        queue.splice(index, 1);
         const left = (this.#byTenant.get(tenant) ?? 1) - 1;
         if (left > 0) this.#byTenant.set(tenant, left);
         else this.#byTenant.delete(tenant);
-        if (queue.size === 0 && this.#queues.get(key) === queue) this.#queues.delete(key);
-        firstOf(queue)?.wake();
+        if (queue.length === 0 && this.#queues.get(key) === queue) this.#queues.delete(key);
+        queue[0]?.wake();
       },
     };
   }
 }
 
-function firstOf<T>(items: Iterable<T>): T | undefined {
-  for (const item of items) return item;
-  return undefined;
+/** Most come last. */
+function insert(queue: Waiting[], waiting: Waiting): void {
+  const before = queue.findLastIndex(({ number }) => number < waiting.number);
+  queue.splice(before + 1, 0, waiting);
 }

@@ -1,4 +1,4 @@
-/** The claim that the caller of a write must hold: see claims/guard.ts. */
+/** A claim that the caller must hold, with its fence, as a request names them. Writes: see claims/guard.ts. */
 export interface Guard {
   tenant: string;
   name: string;

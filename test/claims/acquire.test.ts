@@ -39,7 +39,9 @@ describe("a claim", () => {
     expect(await claims.get("short")).toBeNull();
     const second = (await claims.acquire("short", ttl)) as Claim;
     expect(BigInt(second.fence)).toBeGreaterThan(BigInt(first.fence));
+    expect(first.signal.aborted).toBe(false);
     await expect(first.renew(ttl)).rejects.toMatchObject({ code: "CLAIM_NOT_HELD" });
+    expect(first.signal.aborted).toBe(true);
     await expect(first.release()).rejects.toMatchObject({ code: "CLAIM_NOT_HELD" });
   });
 
@@ -148,6 +150,25 @@ describe("who waits", () => {
     expect(await claims.acquire("turn", ttl)).not.toBeNull(); // nobody waits any more
   });
 
+  it("makes attempts in the order of the places in the database, which may differ from that in memory", async () => {
+    const held = (await s.cortex.claims.acquire("swapped", ttl)) as Claim;
+    const order: number[] = [];
+    const wait = async (n: number) => {
+      const claim = await s.cortex.claims.acquire("swapped", { ...ttl, waitMs: 20_000 });
+      order.push(n);
+      await claim?.release();
+    };
+    const first = wait(1);
+    await waiting("swapped", 1);
+    const second = wait(2);
+    await waiting("swapped", 2);
+    await s.sql`update claim_waiter set number = nextval('claim_waiter_number')
+      where name = 'swapped' and number = (select min(number) from claim_waiter where name = 'swapped')`;
+    await held.release();
+    await Promise.all([first, second]);
+    expect(order).toEqual([2, 1]);
+  });
+
   it("and is gone is passed over within about 2 seconds, also if many are gone", async () => {
     const { claims } = s.cortex;
     const first = (await claims.acquire("gone", ttl)) as Claim;
@@ -190,8 +211,8 @@ describe("who waits", () => {
 describe("with", () => {
   it("renews while the function runs, and releases at the end", async () => {
     const { claims } = s.cortex;
-    const result = await claims.with("w1", { ttlSeconds: 0.5 }, async (claim) => {
-      await pause(1500);
+    const result = await claims.with("w1", { ttlSeconds: 1.5 }, async (claim) => {
+      await pause(4500);
       expect(claim.signal.aborted).toBe(false);
       expect(await claims.once("w1", 1, ttl)).toBe(false);
       return 7;
@@ -206,6 +227,18 @@ describe("with", () => {
     expect(await claims.get("w1")).toBeNull();
     await claims.acquire("w2", ttl);
     expect(await claims.with("w2", ttl, () => 1)).toBeNull();
+  });
+
+  it("holds a claim that it has waited for longer than the claim lasts", async () => {
+    const { claims } = s.cortex;
+    const first = (await claims.acquire("w4", ttl)) as Claim;
+    const waited = claims.with("w4", { ttlSeconds: 1.5, waitMs: 30_000 }, async (claim) => {
+      await pause(4500);
+      return claim.signal.aborted;
+    });
+    await pause(2500);
+    await first.release();
+    expect(await waited).toBe(false);
   });
 
   it("tells the function by its signal that the claim is lost", async () => {

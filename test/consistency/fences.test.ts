@@ -4,6 +4,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import type { Claim } from "../../client/index.js";
 import { connect } from "../../server/postgres/connection.js";
+import { RawTransaction } from "../support/raw.js";
 import { serve } from "../support/server.js";
 
 const s = serve({ allowPurgeAll: true });
@@ -124,6 +125,26 @@ describe("a write in time", () => {
     expect(outcomes.map(({ status }) => status)).toEqual(
       Array.from({ length: 20 }, (_, i) => (i % 2 ? "rejected" : "fulfilled")),
     );
+  });
+
+  it("in Transact: a commit that is repeated gets its reply before the fence is looked at", async () => {
+    const claim = (await s.cortex.claims.acquire("transact", { ttlSeconds: 60 })) as Claim;
+    const { name, fence } = claim;
+    const commit = async () => {
+      const transaction = new RawTransaction(s.address);
+      await transaction.ask({ case: "begin", value: {} });
+      const operation = { case: "increment" as const, value: {} };
+      const step = { namespace: "ns", key: "transact", operation, createIfMissing: true };
+      await transaction.ask({ case: "write", value: { operations: [step] } });
+      const request = { requestId: "again", claim: { name, fence } };
+      const answer = await transaction.ask({ case: "commit", value: request });
+      transaction.close();
+      return answer.case;
+    };
+    expect(await commit()).toBe("committed");
+    await claim.release();
+    expect(await commit()).toBe("committed");
+    expect(await s.cortex.mutable.get("ns", "transact")).toBe(1);
   });
 
   it("is refused if the guard is none, or the call takes none", async () => {

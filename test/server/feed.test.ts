@@ -2,7 +2,11 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import type { Cortex, MutableChange } from "../../client/index.js";
-import { connect } from "../../server/postgres/connection.js";
+import { Feed } from "../../server/feed/feed.js";
+import { type Position, readPage } from "../../server/feed/log.js";
+import type { Item } from "../../server/feed/watcher.js";
+import { Bus } from "../../server/postgres/bus.js";
+import { connect, type Run } from "../../server/postgres/connection.js";
 import { serve } from "../support/server.js";
 import { collect, opened } from "../support/watch.js";
 
@@ -122,6 +126,58 @@ describe("a database that was restored", () => {
     await expect(next(other, "n", cursor)).rejects.toMatchObject({ code: "CURSOR_EXPIRED" });
     expect(await s.sql`select from change`).toHaveLength(0);
     await cursorOf(other, "n");
+  });
+});
+
+describe("an erasure", () => {
+  const s = serve();
+
+  it("takes what a watch has read before and not put into its queue, and nothing of a new user of that id", async () => {
+    const { mutable, users } = s.cortex;
+    const run = ((build) => build(s.sql)) as Run;
+    const bus = new Bus(s.databaseUrl);
+    const failures: unknown[] = [];
+    const monitor = { did: () => {}, cannot: (_: string, error: unknown) => failures.push(error) };
+    const feed = new Feed(run, bus, monitor, 10);
+    await feed.state();
+    const watcher = feed.open({
+      tenant: "",
+      store: "entry",
+      space: "n",
+      name: undefined,
+      prefix: "",
+    });
+    await feed.join(watcher, new AbortController().signal);
+    const position = { from: watcher.position } as Position;
+    const read = async (): Promise<Item[]> => {
+      const options = { tenant: "", matches: undefined, rowsMax: 100, bytesMax: 1e6 };
+      const { changes, batch } = await readPage(run, position, options);
+      return changes.filter(({ store }) => store === "entry").map((change) => ({ change, batch }));
+    };
+    const erased = (items: Item[]) =>
+      items.filter((item) => feed.isErased(item)).map(({ change }) => change.name);
+
+    await users.upsert("u", {});
+    await mutable.set("n", "a", "secret", { userId: "u" });
+    await mutable.set("n", "b", "public");
+    const before = await read();
+    expect(before.map(({ change }) => change.name)).toEqual(["a", "b"]);
+    expect(erased(before)).toEqual([]);
+    await users.delete("u", { cascade: true });
+    await users.upsert("u", {});
+    await mutable.set("n", "c", "of the new user", { userId: "u" });
+    await until(async () => watcher.live.some(({ change }) => change.name === "c"));
+    expect(erased(before)).toEqual(["a"]);
+    expect(erased(await read())).toEqual([]);
+    expect(watcher.live.map(({ change }) => [change.kind, change.name])).toEqual([
+      ["set", "b"],
+      ["erase", "a"],
+      ["set", "c"],
+    ]);
+    feed.remove(watcher);
+    await feed.close();
+    await bus.close();
+    expect(failures).toEqual([]);
   });
 });
 

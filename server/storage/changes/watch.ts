@@ -180,7 +180,8 @@ class Watching {
     const { next } = page;
     this.#read = target && next.from.text === target.text ? { ...next, from: target } : next;
     if (page.changes.length === 0) this.#sent = { position: this.#read, bound: this.#bound };
-    this.watcher.backlog.push(...page.changes.map((change) => ({ change, batch })));
+    const items = page.changes.map((change): Item => ({ change, batch }));
+    this.watcher.backlog.push(...this.#withoutErased(items));
   }
 
   async #readCurrent(after: string): Promise<void> {
@@ -196,11 +197,26 @@ class Watching {
     this.#read ??= { from: snapshot };
     this.#target = this.#read.from.text === snapshot.text ? this.#read.from : snapshot;
     const batch = { from: snapshot, to: snapshot };
-    for (const row of found)
-      this.watcher.current.push({
-        change: { ...row, tenant, store, space, kind: "set", rank: "", id: "" },
-        batch,
-      });
+    const items = found.map((row): Item => {
+      const change: Change = {
+        ...row,
+        tenant,
+        store,
+        space,
+        kind: "set",
+        xid: "",
+        rank: "",
+        id: "",
+      };
+      return { change, batch };
+    });
+    this.watcher.current.push(...this.#withoutErased(items));
+  }
+
+  /** A user may have been erased since the page was read. */
+  #withoutErased(items: Item[]): Item[] {
+    const { feed } = this.call.server;
+    return items.filter((item) => !feed.isErased(item));
   }
 
   /** The next message. It is empty if there is nothing to send. */

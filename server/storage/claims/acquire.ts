@@ -27,10 +27,13 @@ interface Attempt {
   acquired_at: Date;
   expires_at: Date;
   wait_ms: number | null;
+  /** Of those that wait. */
+  place: number | null;
 }
 
 const lookAgainMs = 1000; // a wake-up may have been lost
 const lockedMs = 20;
+const lockedMsMax = 1000; // beyond the wait: a claim that is locked for longer is held
 
 /** The claim; undefined if others hold it, or came first, until the wait is over. */
 export async function acquireClaim(call: Call, asked: Acquisition): Promise<ClaimRow | undefined> {
@@ -42,9 +45,13 @@ export async function acquireClaim(call: Call, asked: Acquisition): Promise<Clai
   const place: Place = { tenant, name, id: key?.id ?? randomUUID() };
   const endsAt = performance.now() + waitSeconds * 1000;
   const leftMs = () => endsAt - performance.now();
+  let turn: Turn | undefined;
+  const giveUp = async () => {
+    if (turn) await leave(call, place);
+    return undefined;
+  };
   const adds = { keys: 1, bytes: Buffer.byteLength(value ?? ""), versions: 0 };
   const wakeUps = server.bus.listen(claimLockName(tenant, name));
-  let turn: Turn | undefined;
   try {
     for (;;) {
       const stays = leftMs() > 0;
@@ -64,14 +71,13 @@ export async function acquireClaim(call: Call, asked: Acquisition): Promise<Clai
           throw new CortexError("USER_NOT_FOUND", { user_id: userId ?? "" });
         case "locked":
         case "user locked":
+          if (tried.outcome === "locked" && leftMs() < -lockedMsMax) return await giveUp();
           await wakeUps.next(lockedMs * (0.5 + Math.random()), signal);
           break;
         case "waits":
-          if (!stays) {
-            if (turn) await leave(call, place);
-            return undefined;
-          }
-          turn ??= server.claimTurns.enter(place);
+          if (!stays) return await giveUp();
+          turn ??= await enter(call, place, tried.place ?? 0);
+          turn.move(tried.place ?? 0);
           await turn.first(leftMs(), signal);
           await wakeUps.next(
             Math.max(1, Math.min(tried.wait_ms ?? lookAgainMs, lookAgainMs, leftMs())),
@@ -110,7 +116,9 @@ async function attempt(
                 from attempt where outcome = 'acquired' and not ${lockRequest(sql, id, "wait")})`
             : sql``
         }
-        select outcome, fence, acquired_at, expires_at, wait_ms from attempt`;
+        select outcome, fence, acquired_at, expires_at, wait_ms,
+          case outcome when 'waits' then claim_place(${tenant}, ${name}, ${place.id})::float8 end as place
+        from attempt`;
     });
     return row as Attempt;
   } catch (error) {
@@ -133,6 +141,16 @@ async function repeated(
   );
   if (!claim) throw new CortexError("CLAIM_NOT_HELD", { claim: name, fence });
   return claim;
+}
+
+/** Takes a turn for the place that the attempt took in the database. */
+async function enter(call: Call, place: Place, number: number): Promise<Turn> {
+  try {
+    return call.server.claimTurns.enter(place, number);
+  } catch (error) {
+    await leave(call, place);
+    throw error;
+  }
 }
 
 /** Gives up the place, and wakes those behind it. */

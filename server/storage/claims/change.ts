@@ -3,9 +3,10 @@ import { CortexError } from "../../errors/reasons.js";
 import { codeOf } from "../../errors/sqlstate.js";
 import type { Call } from "../../grpc/call.js";
 import type { Fragment, Sql } from "../../postgres/connection.js";
+import type { Guard } from "../guard.js";
 import { type IdempotencyKey, once, runWork } from "../idempotency.js";
 import { isLocked, untilUnlocked } from "../locks.js";
-import { type ClaimRow, claimLockName, type Held } from "./claim.js";
+import { type ClaimRow, claimLockName } from "./claim.js";
 
 /** A claim in a stored reply, whose times are milliseconds. */
 type StoredClaim = Omit<ClaimRow, "acquired_at" | "expires_at"> & {
@@ -19,7 +20,7 @@ type StoredClaim = Omit<ClaimRow, "acquired_at" | "expires_at"> & {
  */
 export async function changeClaim(
   call: Call,
-  held: Held,
+  held: Guard,
   key: IdempotencyKey | undefined,
   change: (sql: Sql, isHeld: Fragment) => Fragment,
 ): Promise<ClaimRow> {

@@ -4,6 +4,7 @@ import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { ClaimSchema } from "../../../gen/cortex/claims/v1/claims_pb.js";
 import type { Fragment, Sql } from "../../postgres/connection.js";
 import * as check from "../../validation/fields.js";
+import type { Guard } from "../guard.js";
 
 export interface ClaimRow {
   name: string;
@@ -26,18 +27,11 @@ export const isHeld = (sql: Sql, tenant: string, name: string): Fragment =>
 /** The claim's name in KeyLocks and on the bus. No namespace is empty, so it equals no other name. */
 export const claimLockName = (tenant: string, name: string): string => `${tenant}\0\0\0\0\0${name}`;
 
-/** A claim and its fence, as a request names them. */
-export interface Held {
-  tenant: string;
-  name: string;
-  fence: string;
-}
-
 export const parseHeld = (
   tenant: string,
   { name, fence }: { name: string; fence: string },
   prefix = "",
-): Held => ({
+): Guard => ({
   tenant,
   name: check.claimName(name, `${prefix}name`),
   fence: check.fence(fence, `${prefix}fence`),
