@@ -8,6 +8,7 @@ import { Json } from "./core/json.js";
 import { checkTimeout } from "./core/retry.js";
 import { Transport } from "./core/transport.js";
 import { header, rejectUnknown } from "./core/validate.js";
+import { Events } from "./events/events.js";
 import { Immutable } from "./immutable/immutable.js";
 import { Mutable } from "./mutable/mutable.js";
 import { Users } from "./users/users.js";
@@ -24,6 +25,9 @@ export type { TlsOptions, Token } from "./core/credentials.js";
 export { CortexError, type ErrorCode, type ErrorDetails } from "./core/error.js";
 export { ExactNumber } from "./core/numbers.js";
 export type { ChangeKindName, WatchOptions } from "./core/watch.js";
+export type { EventEnvelope, EventOptions, EventToPublish } from "./events/event.js";
+export type { Events, PublishOptions } from "./events/events.js";
+export type { EventHandler, StreamOptions, SubscribeOptions } from "./events/subscription.js";
 export type {
   ImmutableFilters,
   ImmutableListFilters,
@@ -139,6 +143,8 @@ export class Cortex implements AsyncDisposable {
   readonly users: Users;
   /** Names that one agent at a time holds. */
   readonly claims: Claims;
+  /** Messages to whoever listens at that moment. */
+  readonly events: Events;
   readonly #transport: Transport;
 
   /** @throws CortexError INVALID_CONFIG if an option is not valid. */
@@ -176,11 +182,12 @@ export class Cortex implements AsyncDisposable {
     this.immutable = new Immutable(this.#transport);
     this.users = new Users(this.#transport);
     this.claims = new Claims(this.#transport, agent || undefined);
+    this.events = new Events(this.#transport);
   }
 
   /**
-   * Closes the connection once the calls in flight are done; later calls fail with CANCELLED. What `claims.with`
-   * holds is released; other claims last until their time is over.
+   * Closes the connection once the calls in flight are done; later calls fail with CANCELLED. Watches, streams of
+   * events and subscriptions end. What `claims.with` holds is released; other claims last until their time is over.
    */
   async close(): Promise<void> {
     await this.claims.close();

@@ -1,6 +1,7 @@
 // The services that the server has. Start, reflection, health, authorization and the tests that walk all RPCs
 // read this list.
 import { claims } from "./claims/service.js";
+import { events } from "./events/service.js";
 import type { Service } from "./grpc/handlers.js";
 import { immutableStore } from "./immutable/service.js";
 import { mutableStore } from "./mutable/service.js";
@@ -11,4 +12,5 @@ export const services = [
   immutableStore,
   users,
   claims,
+  events,
 ] as unknown as readonly Service[];

@@ -187,7 +187,7 @@ async function open(
   );
   const folding = housekeep(foldWork, foldMs, foldUsage);
   const expiring = housekeep(expireWork, expireMs, async (run) => {
-    if ((await sweepEntries(run)) > 0) feed.publish();
+    if ((await sweepEntries(run)) > 0) feed.announce();
   });
   const waiting = housekeep(waitWork, waitMs, (run) => keepPlaces(run, context.claimTurns.places));
   const tending = housekeep(tendWork, tendMs, tendFeed);

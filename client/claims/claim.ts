@@ -9,6 +9,7 @@ import { CortexError } from "../core/error.js";
 import type { Json } from "../core/json.js";
 import type { Transport } from "../core/transport.js";
 import { rejectUnknown, secondsOf } from "../core/validate.js";
+import { Events } from "../events/events.js";
 import { Immutable } from "../immutable/immutable.js";
 import { Mutable } from "../mutable/mutable.js";
 
@@ -50,18 +51,24 @@ const changeNames = ["timeoutMs", "signal", "requestId"];
 /** A claim that this client has acquired. */
 export class Claim {
   readonly name: string;
+  /** Who holds it, as it was given. */
   readonly owner: string;
   /** A number that is higher than those of all claims before, as decimal text. */
   readonly fence: string;
+  /** The value that was given; undefined: none. */
   readonly value: unknown;
   /** When it ends unless it is renewed, by the database's clock. */
   expiresAt: Date;
   readonly #transport: Transport;
   readonly #lost = new AbortController();
-  /** When the call was sent that acquired or renewed it last: it lasts for its ttl from then on, or longer. */
+  /**
+   * When this client sent the last call that acquired or renewed it, as `performance.now()` gives it. From then on it
+   * lasts for its ttl, or longer.
+   */
   grantedAt: number;
   #mutable: Mutable | undefined;
   #immutable: Immutable | undefined;
+  #events: Events | undefined;
 
   constructor(
     transport: Transport,
@@ -92,6 +99,12 @@ export class Claim {
   get immutable(): Immutable {
     this.#immutable ??= new Immutable(this.#transport.guarded(this));
     return this.#immutable;
+  }
+
+  /** Events, whose `publish` and `publishMany` fail with FENCE_STALE once this claim is not held any more. */
+  get events(): Events {
+    this.#events ??= new Events(this.#transport.guarded(this));
+    return this.#events;
   }
 
   /**

@@ -62,7 +62,7 @@ const acquireNames = ["ttlSeconds", "waitMs", "value", "owner", "userId", ...cha
  * claim outlives the server that granted it.
  *
  * A process may be stopped for longer than its claim lasts, and write afterwards. Guard what it writes by the claim:
- * `claim.mutable` and `claim.immutable` do, and every write takes it as the option `claim`. Such a write fails with
+ * `claim.mutable`, `claim.immutable` and `claim.events` do, and every write takes it as the option `claim`. Such a write fails with
  * FENCE_STALE once the claim is not held any more.
  */
 export class Claims {
@@ -80,7 +80,7 @@ export class Claims {
    * Acquires a claim, if nobody holds it.
    *
    * @returns True if it was acquired.
-   * @throws INVALID_CLAIM, INVALID_TTL, INVALID_VALUE, VALUE_TOO_LARGE.
+   * @throws As `acquire`.
    *
    * ```ts
    * if (await cortex.claims.once("report:2026-11-26", "agent-7", { ttlSeconds: 3600 })) …
@@ -91,9 +91,10 @@ export class Claims {
   }
 
   /**
-   * Acquires a claim. With `waitMs` it waits for its turn, in the order of arrival. Held is held, also for the same
-   * owner.
+   * Acquires a claim. With `waitMs` it waits for its turn, in the order of arrival. While it is held nobody acquires
+   * it, not even its owner.
    *
+   * @param name 1 to 512 bytes of UTF-8, not blank, without control characters.
    * @returns The claim; null if it is held by others and the wait is over.
    * @throws INVALID_CLAIM, INVALID_TTL, INVALID_VALUE, VALUE_TOO_LARGE, USER_NOT_FOUND, QUOTA_EXCEEDED,
    * CLAIM_NOT_HELD (under a `requestId` that was used before: the claim has ended since).
@@ -129,6 +130,7 @@ export class Claims {
    * when the claim is lost, so that the function can stop. What the function throws is thrown.
    *
    * @returns What the function returns; null if the claim was not acquired.
+   * @throws As `acquire`, and what the function throws.
    *
    * ```ts
    * await cortex.claims.with("leader", { ttlSeconds: 10, waitMs: 60_000 }, async (claim) => {
@@ -183,14 +185,18 @@ export class Claims {
     await this.#transport.write(rpc.release, held, options);
   }
 
-  /** Reads a claim; null if nobody holds it. */
+  /** Reads a claim; null if nobody holds it. Throws INVALID_CLAIM. */
   async get(name: string, options: CallOptions = {}): Promise<ClaimRecord | null> {
     callOptions(options, "get");
     const { claim } = await this.#transport.unary(rpc.get, { name: claimNameText(name) }, options);
     return claim ? toRecord(claim, this.#transport.json) : null;
   }
 
-  /** Lists the claims that are held, in the order of their names. */
+  /**
+   * Lists the claims that are held, in the order of their names.
+   *
+   * @throws INVALID_FILTER, INVALID_LIMIT, INVALID_PAGE_TOKEN.
+   */
   async list(options: ClaimListOptions = {}): Promise<ClaimListResult> {
     const names = ["prefix", "limit", "pageToken", ...callNames];
     rejectUnknown(options, names, "INVALID_OPTIONS", "list");

@@ -13,7 +13,8 @@ export async function hold<T>(
   const ttlMs = ttlSeconds * 1000;
   let timer: NodeJS.Timeout | undefined;
   let isOver = false;
-  // An Acquire that waited was sent long before its claim was granted: the claim is held at this moment.
+  // After a long wait `grantedAt` is far too early: then the time counts from the arrival of the reply, which is late
+  // by the time that the reply took.
   const heldAt = performance.now();
   const endsAt = () => Math.max(claim.grantedAt, heldAt) + ttlMs;
   const lose = (reason: unknown) => {

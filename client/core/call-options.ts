@@ -30,3 +30,18 @@ export interface ClaimGuard {
   readonly name: string;
   readonly fence: string;
 }
+
+/** The options of a stream that has no end. */
+export interface EndlessOptions extends CallOptions {
+  /** Milliseconds until it fails if it cannot begin. Default: `timeoutMs`. */
+  beginMs?: number;
+}
+
+/** A call in which both sides send messages. */
+export interface Conversation<Request, Response> {
+  send(message: Request): void;
+  /** The next answer; undefined at the end. */
+  next(): Promise<Response | undefined>;
+  /** Ends the call in any state. */
+  close(): void;
+}

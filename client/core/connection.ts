@@ -1,4 +1,5 @@
 // The connection to the server: it is opened when it is first needed, and again after it was lost.
+import { setMaxListeners } from "node:events";
 import { Client, connectivityState, Metadata, status } from "@grpc/grpc-js";
 import { isLoopback, proxyOf } from "./address.js";
 import { channelOf, type Security } from "./credentials.js";
@@ -13,7 +14,7 @@ const ignore = () => {};
 
 export class Connection {
   readonly grpc: Client;
-  #closed = false;
+  readonly #closing = new AbortController();
   /** The search for a mistake in TLS that is under way: one for all calls that wait. */
   #tlsProblem: Promise<string | undefined> | undefined;
 
@@ -21,6 +22,7 @@ export class Connection {
     readonly address: string,
     readonly tls: Security["tls"],
   ) {
+    setMaxListeners(0, this.closing); // one for each watch
     this.grpc = new Client(address, channelOf(tls), {
       ...(typeof tls === "object" &&
         tls.serverName !== undefined && {
@@ -38,16 +40,25 @@ export class Connection {
   }
 
   close(): void {
-    this.#closed = true;
+    this.#closing.abort(new CortexError("CANCELLED", "the client is closed", { applied: "no" }));
     this.grpc.close();
+  }
+
+  /** Aborts when it is closed. */
+  get closing(): AbortSignal {
+    return this.#closing.signal;
+  }
+
+  get isClosed(): boolean {
+    return this.closing.aborted;
   }
 
   /** Waits for a connection before a call is sent. If it fails, the call has not reached the server. */
   async ready(deadline: Date, signal: AbortSignal | undefined): Promise<void> {
     checkSignal(signal);
     if (signal?.aborted) throw cancelled(signal);
-    for (let slices = 0; this.#state(!this.#closed) !== connectivityState.READY; slices++) {
-      if (this.#closed) break;
+    for (let slices = 0; this.#state(!this.isClosed) !== connectivityState.READY; slices++) {
+      if (this.isClosed) break;
       const now = Date.now();
       if (now >= deadline.getTime()) throw await this.#unreachable();
       // If TLS is what keeps the client from its server, to wait longer does not help.
@@ -61,12 +72,12 @@ export class Connection {
         });
       });
     }
-    if (this.#closed) throw new CortexError("CANCELLED", "the client is closed", { applied: "no" });
+    this.closing.throwIfAborted();
   }
 
   /** The error UNAVAILABLE if there is no connection; undefined if there is one or the client is closed. */
   async missing(): Promise<CortexError | undefined> {
-    if (this.#closed || this.#state(false) === connectivityState.READY) return undefined;
+    if (this.isClosed || this.#state(false) === connectivityState.READY) return undefined;
     return this.#unreachable();
   }
 

@@ -1,4 +1,5 @@
 // The deadline of a call, its cancellation, and the rules for repeating it.
+import { setMaxListeners } from "node:events";
 import { setTimeout as pause } from "node:timers/promises";
 import { MethodOptions_IdempotencyLevel as Idempotency } from "@bufbuild/protobuf/wkt";
 import type { ServiceError } from "@grpc/grpc-js";
@@ -7,11 +8,11 @@ import { CortexError, fromGrpc, traitsOf, withCallerStack } from "./error.js";
 const backoffMs = 50;
 const backoffMsMax = 1000;
 
-const ignore = () => {};
+export const ignore = () => {};
 
 const timeoutMsMax = 2_147_483_000; // 24.8 days: a timer cannot wait for longer
 
-/** The time to wait, of which the longest is 24.8 days. Throws INVALID_CONFIG if it is no time. */
+/** Checks `timeoutMs`, and shortens it to 24.8 days. Throws INVALID_CONFIG if it is not a number above 0. */
 export function checkTimeout(timeoutMs: unknown): number {
   if (typeof timeoutMs === "number" && timeoutMs > 0) return Math.min(timeoutMs, timeoutMsMax);
   const problem = `is not a number of milliseconds above 0: ${String(timeoutMs)}`;
@@ -52,6 +53,44 @@ export function afterFailure(error: unknown, before: unknown): unknown {
   const message = `${before.message}; the call was repeated until it ran out of time`;
   const applied = certainlyNot(error) ? before.details.applied : "unknown";
   return new CortexError(before.code, message, { ...before.details, applied }, { cause: error });
+}
+
+const cutCodes = new Set<string>(["SLOW_READER", "DEADLINE_EXCEEDED"]);
+
+/**
+ * For streams without an end: turns SLOW_READER and DEADLINE_EXCEEDED (the server was silent) into UNAVAILABLE, so
+ * that `backOff` lets them be opened again. So does the end of a token, if the caller may have a new one.
+ */
+export const asCut = (error: unknown, mayRenew: boolean): unknown =>
+  error instanceof CortexError &&
+  (cutCodes.has(error.code) || (mayRenew && error.code === "UNAUTHENTICATED"))
+    ? new CortexError("UNAVAILABLE", error.message, error.details)
+    : error;
+
+export interface Linked {
+  signal: AbortSignal;
+  unlink(): void;
+}
+
+/**
+ * A signal that aborts when one of these does, and then calls `onAbort`. `unlink` ends that. (AbortSignal.any leaves
+ * something behind in a signal that lives for long.)
+ */
+export function linked(signals: (AbortSignal | undefined)[], onAbort: () => void): Linked {
+  const controller = new AbortController();
+  setMaxListeners(0, controller.signal);
+  const abort = (event: Event) => {
+    controller.abort((event.target as AbortSignal).reason);
+    onAbort();
+  };
+  for (const signal of signals) {
+    if (signal?.aborted) controller.abort(signal.reason);
+    signal?.addEventListener("abort", abort, { once: true });
+  }
+  const unlink = () => {
+    for (const signal of signals) signal?.removeEventListener("abort", abort);
+  };
+  return { signal: controller.signal, unlink };
 }
 
 /**

@@ -11,7 +11,13 @@ import {
 } from "@bufbuild/protobuf";
 import { MethodOptions_IdempotencyLevel as Idempotency } from "@bufbuild/protobuf/wkt";
 import { type ClientReadableStream, Metadata, type ServiceError } from "@grpc/grpc-js";
-import type { CallOptions, ClaimGuard, WriteOptions } from "./call-options.js";
+import type {
+  CallOptions,
+  ClaimGuard,
+  Conversation,
+  EndlessOptions,
+  WriteOptions,
+} from "./call-options.js";
 import { decoder, encoder, pathOf } from "./codec.js";
 import { Connection } from "./connection.js";
 import { type Security, type Token, tokenOf } from "./credentials.js";
@@ -21,9 +27,12 @@ import type { Json } from "./json.js";
 import {
   abortable,
   afterFailure,
+  asCut,
   backOff,
   certainlyNot,
   checkTimeout,
+  ignore,
+  linked,
   unsure,
   within,
 } from "./retry.js";
@@ -119,16 +128,19 @@ export class Transport {
     options: CallOptions = {},
   ): Promise<MessageShape<O>[]> {
     return this.#retrying(method.idempotency, options, async (deadline) => {
-      const metadata = await within(deadline, options.signal, this.#headers());
-      let grpc: { cancel(): void } | undefined;
-      const cancel = () => grpc?.cancel();
-      return abortable(options.signal, cancel, (resolve, reject) => {
-        const messages: MessageShape<O>[] = [];
-        grpc = this.#open(method, request, metadata, { deadline })
-          .on("data", (message: MessageShape<O>) => messages.push(message))
-          .on("error", (error: ServiceError) => reject(fromGrpc(error)))
-          .on("end", () => resolve(messages));
-      });
+      const { signal } = options;
+      const grpc = await this.#begin(method, () => request, deadline, signal, { deadline });
+      return abortable(
+        signal,
+        () => grpc.cancel(),
+        (resolve, reject) => {
+          const messages: MessageShape<O>[] = [];
+          grpc
+            .on("data", (message: MessageShape<O>) => messages.push(message))
+            .on("error", (error: ServiceError) => reject(fromGrpc(error)))
+            .on("end", () => resolve(messages));
+        },
+      );
     });
   }
 
@@ -147,10 +159,7 @@ export class Transport {
       let deadline = nextDeadline();
       let grpc: ClientReadableStream<MessageShape<O>> | undefined;
       try {
-        await this.#connection.ready(deadline, signal);
-        const metadata = await within(deadline, signal, this.#headers());
-        // An error may come when nobody reads any more. Without a listener it would end the process.
-        grpc = this.#open(method, next(), metadata, {}).on("error", () => {});
+        grpc = await this.#begin(method, next, deadline, signal);
         const reading: AsyncIterator<MessageShape<O>> = grpc[Symbol.asyncIterator]();
         for (;;) {
           const { value, done } = await within(deadline, signal, reading.next());
@@ -168,40 +177,59 @@ export class Transport {
   }
 
   /**
-   * Gives the messages of a server-streaming RPC that has no end, and goes on after a lost connection. Fails if
-   * no message comes for `timeoutMs` though it tries, or with an error that would come again. The server sends
-   * something every 10 seconds.
+   * Gives the messages of a server-streaming RPC that has no end, and goes on after a lost connection. Fails if it has
+   * tried for `timeoutMs` to reach a server, with an error that would come again, or when the client is closed. The
+   * server sends something every 10 seconds.
    */
   async *endless<I extends DescMessage, O extends DescMessage>(
     method: DescMethodServerStreaming<I, O>,
     next: () => MessageInitShape<I>,
-    { timeoutMs = endlessMs, signal }: CallOptions = {},
+    { timeoutMs = endlessMs, beginMs = timeoutMs, signal: own }: EndlessOptions = {},
   ): AsyncGenerator<MessageShape<O>, never, undefined> {
-    const limit = checkTimeout(timeoutMs);
-    for (let deadline = new Date(Date.now() + limit), failures = 0; ; ) {
-      let grpc: ClientReadableStream<MessageShape<O>> | undefined;
-      try {
-        await this.#connection.ready(deadline, signal);
-        const metadata = await within(deadline, signal, this.#headers());
-        grpc = this.#open(method, next(), metadata, {}).on("error", () => {});
-        const reading: AsyncIterator<MessageShape<O>> = grpc[Symbol.asyncIterator]();
-        for (;;) {
-          const silent = new Date(Date.now() + Math.min(silenceMs, limit));
-          const { value, done } = await within(silent, signal, reading.next());
-          if (done) throw new CortexError("UNAVAILABLE", "the server ended the stream");
-          yield value;
-          failures = 0;
-          deadline = new Date(Date.now() + limit);
+    let grpc: ClientReadableStream<MessageShape<O>> | undefined;
+    // It ends also while the caller is busy with a message.
+    const { signal, unlink } = linked([this.#connection.closing, own], () => grpc?.cancel());
+    try {
+      for (let deadline = new Date(Date.now() + checkTimeout(beginMs)), failures = 0; ; ) {
+        let hasBegun = false;
+        try {
+          grpc = await this.#begin(method, next, deadline, signal);
+          const reading: AsyncIterator<MessageShape<O>> = grpc[Symbol.asyncIterator]();
+          for (let silent = deadline; ; silent = new Date(Date.now() + silenceMs)) {
+            const { value, done } = await within(silent, signal, reading.next());
+            if (done) throw new CortexError("UNAVAILABLE", "the server ended the stream");
+            hasBegun = true;
+            failures = 0;
+            yield value;
+          }
+        } catch (error) {
+          if (hasBegun) deadline = new Date(Date.now() + checkTimeout(timeoutMs));
+          const cut = asCut(error, hasBegun && typeof this.#token === "function");
+          await backOff(error, ++failures, method.idempotency, deadline, signal, cut);
+        } finally {
+          grpc?.cancel();
         }
-      } catch (error) {
-        // A reader that was slow goes on where it was. A stream that was silent is opened anew.
-        const isCut = error instanceof CortexError && cutCodes.has(error.code);
-        const cut = isCut ? new CortexError("UNAVAILABLE", error.message, error.details) : error;
-        await backOff(error, ++failures, method.idempotency, deadline, signal, cut);
-      } finally {
-        grpc?.cancel();
       }
+    } finally {
+      unlink();
     }
+  }
+
+  /** Opens a stream once there is a connection. */
+  async #begin<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodServerStreaming<I, O>,
+    next: () => MessageInitShape<I>,
+    deadline: Date,
+    signal: AbortSignal | undefined,
+    options: { deadline?: Date } = {},
+  ): Promise<ClientReadableStream<MessageShape<O>>> {
+    await this.#connection.ready(deadline, signal);
+    const metadata = await within(deadline, signal, this.#headers());
+    const request = create(method.input, next());
+    const [send, receive] = [encoder(method.input), decoder(method.output)];
+    return this.#connection.grpc
+      .makeServerStreamRequest(pathOf(method), send, receive, request, metadata, options)
+      .on("error", ignore); // it may come when nobody reads any more, and would end the process
   }
 
   /** Opens a call in which both sides send messages. The server answers each message with one. */
@@ -229,22 +257,6 @@ export class Transport {
       },
       close: () => grpc.cancel(),
     };
-  }
-
-  #open<I extends DescMessage, O extends DescMessage>(
-    method: DescMethodServerStreaming<I, O>,
-    request: MessageInitShape<I>,
-    metadata: Metadata,
-    options: { deadline?: Date },
-  ): ClientReadableStream<MessageShape<O>> {
-    return this.#connection.grpc.makeServerStreamRequest(
-      pathOf(method),
-      encoder(method.input),
-      decoder(method.output),
-      create(method.input, request),
-      metadata,
-      options,
-    );
   }
 
   /** The headers of a call: tenant, agent, and the current token. */
@@ -285,14 +297,3 @@ export class Transport {
 
 const endlessMs = 60_000;
 const silenceMs = 30_000; // three times as long as the server is silent
-const cutCodes = new Set<string>(["SLOW_READER", "DEADLINE_EXCEEDED"]);
-
-export interface Conversation<Request, Response> {
-  send(message: Request): void;
-  /** The next answer; undefined at the end. */
-  next(): Promise<Response | undefined>;
-  /** Ends the call in any state. */
-  close(): void;
-}
-
-const ignore = () => {};

@@ -36,7 +36,7 @@ export interface Endpoint {
   breadth: Breadth | undefined;
   /**
    * True if it waits for what others do. Then it ends as soon as the server stops, and its stream asks for room
-   * (Call.room) only when it has something to send.
+   * (Call.inRoom) only when it has something to send.
    */
   waits: boolean;
 }
@@ -119,13 +119,20 @@ function prefixesFor(reach: Reach, kind: ReachKind): readonly string[] | undefin
       return reach.types;
     case ReachKind.CLAIM:
       return reach.claims;
+    case ReachKind.CHANNEL:
+      return reach.channels;
     case ReachKind.UNSPECIFIED:
     case ReachKind.USER:
       return undefined;
   }
 }
 
-const prefixKinds = new Set([ReachKind.NAMESPACE, ReachKind.TYPE, ReachKind.CLAIM]);
+const prefixKinds = new Set([
+  ReachKind.NAMESPACE,
+  ReachKind.TYPE,
+  ReachKind.CLAIM,
+  ReachKind.CHANNEL,
+]);
 const reaches = new Map<DescField, ReachKind>();
 
 /** The kind of data that the field names, as the proto declares it. */

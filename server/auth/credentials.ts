@@ -21,7 +21,11 @@ export interface Reach {
   namespaces: readonly string[];
   types: readonly string[];
   claims: readonly string[];
+  channels: readonly string[];
 }
+
+/** The kinds of names that credentials may limit, as a grant calls them. */
+export const reachNames: readonly (keyof Reach)[] = ["namespaces", "types", "claims", "channels"];
 
 /** Credentials that allow everything. */
 export function unlimited(principal?: string): Credentials {
@@ -41,7 +45,7 @@ const textOf = ({ principal, tenants, permissions, reach }: Credentials): string
     principal,
     tenants && [...tenants].sort(),
     [...permissions].sort(),
-    reach && [reach.namespaces, reach.types, reach.claims].map((prefixes) => [...prefixes].sort()),
+    reach && reachNames.map((name) => [...reach[name]].sort()),
   ]);
 
 export const isAllowed = ({ permissions }: Credentials, permission: Permission): boolean =>
@@ -53,15 +57,15 @@ export class BadGrant extends Error {}
 const principalCharsMax = 256;
 
 /**
- * Parses the grant `{ tenants: ["acme"] or "*", permissions: ["read", …], namespaces?: […], types?: […], claims?: […] }` of
- * a principal.
+ * Parses the grant `{ tenants: ["acme"] or "*", permissions: ["read", …], namespaces?: […], types?: […], claims?: […],
+ * channels?: […] }` of a principal.
  */
 export function credentialsOf(principal: unknown, grant: Record<string, unknown>): Credentials {
-  const { tenants, permissions: given, namespaces, types, claims, ...strangers } = grant;
-  const [unknown] = Object.keys(strangers);
+  const { tenants, permissions: given, ...prefixes } = grant;
+  const unknown = Object.keys(prefixes).find((name) => !reachNames.includes(name as keyof Reach));
   if (unknown !== undefined)
     throw new BadGrant(
-      `it has a field ${JSON.stringify(unknown.slice(0, 100))}, where there can be tenants, permissions, namespaces, types, claims`,
+      `it has a field ${JSON.stringify(unknown.slice(0, 100))}, where there can be tenants, permissions, ${reachNames.join(", ")}`,
     );
   const allowed = texts(given, "permissions");
   const stranger = allowed.find((one) => !permissions.includes(one as Permission));
@@ -69,21 +73,25 @@ export function credentialsOf(principal: unknown, grant: Record<string, unknown>
     throw new BadGrant(
       `it has no permission ${JSON.stringify(stranger)}: there are ${permissions.join(", ")}`,
     );
-  const limited = [namespaces, types, claims].some((list) => list !== undefined);
-  const prefixes = (list: unknown, name: string) => (list === undefined ? [] : texts(list, name));
   return {
     principal: principalOf(principal),
     tenants:
       tenants === "*" ? undefined : new Set(texts(tenants, "tenants", ', nor "*"').map(tenantOf)),
     permissions: new Set(allowed as Permission[]),
-    reach: limited
-      ? {
-          namespaces: prefixes(namespaces, "namespaces"),
-          types: prefixes(types, "types"),
-          claims: prefixes(claims, "claims"),
-        }
-      : undefined,
+    reach: Object.keys(prefixes).length > 0 ? reachOf(prefixes) : undefined,
   };
+}
+
+function reachOf(prefixes: Record<string, unknown>): Reach {
+  const of = (name: keyof Reach) =>
+    prefixes[name] === undefined ? [] : texts(prefixes[name], name);
+  const channels = of("channels");
+  const pattern = channels.find((prefix) => prefix.includes("*"));
+  if (pattern !== undefined)
+    throw new BadGrant(
+      `its channels are prefixes, without *: ${JSON.stringify(pattern.slice(0, 100))}`,
+    );
+  return { namespaces: of("namespaces"), types: of("types"), claims: of("claims"), channels };
 }
 
 /** Checks the principal that a key, a token or a certificate names. */

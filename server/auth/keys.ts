@@ -1,7 +1,7 @@
 // Pre-shared keys: a JSON file of their SHA-256 digests and what each allows. A plain digest is safe because
 // keys are random (32 bytes, say); it would not be safe for passwords.
 import { createHash, timingSafeEqual } from "node:crypto";
-import { BadGrant, type Credentials, credentialsOf } from "./credentials.js";
+import { BadGrant, type Credentials, credentialsOf, reachNames } from "./credentials.js";
 
 interface Key {
   digest: Buffer;
@@ -24,7 +24,7 @@ export function parseKeys(text: string): Key[] {
     throw new BadGrant('it has no list "keys", or an empty one: nobody could call');
   return keys.flatMap((entry: unknown, i) => {
     const what = `keys[${i}]`;
-    const known = ["principal", "sha256", "tenants", "permissions", "namespaces", "types"];
+    const known = ["principal", "sha256", "tenants", "permissions", ...reachNames];
     const { principal, sha256, ...grant } = objectOf(entry, what, known);
     const digests = Array.isArray(sha256) ? sha256 : [sha256];
     try {

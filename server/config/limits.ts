@@ -84,7 +84,7 @@ export const limits = {
     default: 5000,
     arg: "n",
     parse: whole(1, 1_000_000),
-    doc: "Watches that a tenant may have open in each worker; more are refused (OVERLOADED). Their connections may have --streams-max calls each.",
+    doc: "Watches and subscriptions that a tenant may have open in each worker; more are refused (OVERLOADED). Their connections may have --streams-max calls each.",
   }),
   searchSeconds: setting({
     env: "CORTEX_SEARCH_SECONDS",

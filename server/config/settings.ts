@@ -85,14 +85,14 @@ export const settings = {
     default: undefined,
     arg: "seconds",
     parse: seconds(0, 31_536_000),
-    doc: "How long changes are kept for watches that go on after a cursor. It is kept in the database, where it begins as 3600: if it is given, it is changed for all servers. 0 keeps none: then nothing can be watched.",
+    doc: "How long changes are kept for watches that go on after a cursor. It is kept in the database, where it begins as 3600: if it is given, it is changed for all servers. 0 keeps none: then nothing can be watched or published.",
   }),
   watchBytesMax: setting<number | undefined>({
     env: "CORTEX_WATCH_BYTES_MAX",
     default: undefined,
     arg: "bytes",
     parse: whole(64 * 1024, Number.MAX_SAFE_INTEGER),
-    doc: "Bytes that these changes may take, of all tenants together; a tenant may have half of them. Beyond that the oldest go early. Kept in the database too, where it begins as 1 GiB. The disk may need twice as much.",
+    doc: "Bytes that these changes may take, of all tenants together; a tenant may have half of them. Beyond that the oldest go early. Kept in the database too, where it begins as 1 GiB. The disk may need twice as much. Events of the last seconds may take a quarter of it beside it.",
   }),
   watchListen: setting({
     env: "CORTEX_WATCH_LISTEN",

@@ -206,7 +206,8 @@ const table: Record<Reason, [code: Code, sentence: (details: Details) => string]
   ],
   WATCH_DISABLED: [
     Code.FAILED_PRECONDITION,
-    () => "the server keeps no changes (--watch-retention 0), so nothing can be watched",
+    () =>
+      "the server keeps no changes (--watch-retention 0), so nothing can be watched or published",
   ],
   INVALID_CLAIM: [Code.INVALID_ARGUMENT, badField],
   CLAIM_NOT_HELD: [
@@ -217,6 +218,12 @@ const table: Record<Reason, [code: Code, sentence: (details: Details) => string]
     Code.FAILED_PRECONDITION,
     (d) =>
       `the claim ${quote(d.claim)} is not held with the fence ${d.fence} any more, so nothing was written`,
+  ],
+  INVALID_CHANNEL: [Code.INVALID_ARGUMENT, badField],
+  EVENTS_MISSED: [
+    Code.RESOURCE_EXHAUSTED,
+    (d) =>
+      `the subscription has missed ${d.missed ?? "an unknown number of"} events${d.missed ? ", because the caller read too slowly" : ""}: subscribe again`,
   ],
   KEYS_UNAVAILABLE: [
     Code.UNAVAILABLE,

@@ -1,38 +1,28 @@
-// The one reader of the change feed in a server process. It reads the log while somebody watches, and hands each
-// change to the watchers that match. It waits for nobody: a watcher that falls behind is told to catch up from
-// the log (storage/changes/watch.ts).
-import { createHash } from "node:crypto";
+// The one reader of the change feed in a server process. It reads the log while there are watches or subscriptions,
+// and hands each change or event to those that match, its watchers. It waits for nobody: a watch that falls behind
+// catches up from the log (storage/changes/watch.ts), a subscription ends with EVENTS_MISSED.
 import { CortexError } from "../errors/reasons.js";
 import type { Bus } from "../postgres/bus.js";
 import type { Run } from "../postgres/connection.js";
-import { type Change, Disabled, Dropped, type Position, readPage } from "./log.js";
-import { isVisible, parseSnapshot, type Snapshot } from "./snapshot.js";
-import { type Item, sizeOf, Watcher } from "./watcher.js";
+import { Erasures } from "./erasures.js";
+import { type Change, Disabled, Dropped, type Position, positionOfNow, readPage } from "./log.js";
+import type { Snapshot } from "./snapshot.js";
+import { type Item, Queues, Watcher } from "./watcher.js";
 import { type Selector, Watchers } from "./watchers.js";
 
-/** The name on the bus that everybody publishes who writes. */
+/** Every writer sends this name over the bus, which wakes the readers. */
 export const feedName = "\0changes";
 
 const pollMs = 1000; // the bus may have lost a name
 const gatherMs = 5; // shortest time from one read to the next
 const pageRowsMax = 5000;
 const pageBytesMax = 16 * 1024 * 1024;
-const queuesBytesMax = 64 * 1024 * 1024; // of all watchers together
-const erasureMs = 120_000; // how long a page may take from its read to a queue, and more
-const frozenMs = 5000; // a reader that stood still for longer may have missed that something was dropped
+const missedMs = 9000; // a reader that is behind for longer may miss events, which are kept for 10 seconds
 
 /** What `feed` of the database says: it makes and checks cursors. */
 export interface FeedState {
   epoch: string;
   secret: string;
-}
-
-/** The erasure of a user, as the log has it. */
-interface Erasure {
-  tenant: string;
-  digest: string;
-  xid: bigint;
-  readAt: number;
 }
 
 export interface FeedMonitor {
@@ -45,18 +35,20 @@ const readWork = "read the changes for watchers";
 export class Feed {
   readonly #watchers = new Set<Watcher>();
   readonly #live = new Watchers<Watcher>();
-  /** Watchers that become live when the next read has ended. */
+  /** Watchers that become live when the next batch has been read. */
   #joining = new Map<Watcher, () => void>();
+  /** Those that become live when this batch has been read. */
+  #boarding = new Map<Watcher, () => void>();
   readonly #byTenant = new Map<string, number>();
-  /** The bytes that wait in the queues of all watchers. */
-  readonly #queues = { bytes: 0 };
+  readonly #queues = new Queues();
   #position: Position | undefined;
-  /** The latest ones. */
-  #erasures: Erasure[] = [];
-  /** As it was read last. */
-  #state: FeedState | undefined;
+  readonly erasures = new Erasures();
   /** The epoch of the last page. */
   #epoch: string | undefined;
+  /** See Page. */
+  #life: string | null = null;
+  /** What was committed before this time, by the database's clock, was handed out. */
+  #caughtUpAt = 0;
   #reading: Promise<void> | undefined;
   #isReading = false;
   #wakeReader: (() => void) | undefined;
@@ -70,13 +62,14 @@ export class Feed {
     readonly watchersMax: number,
   ) {}
 
-  /** Tells all readers that something was written. */
-  publish(): void {
+  /** Wakes the readers of all servers: something was written. */
+  announce(): void {
     this.bus.publish([feedName]);
   }
 
   async close(): Promise<void> {
     this.#closing.abort();
+    this.#wakeReader?.();
     await this.#reading;
   }
 
@@ -87,7 +80,7 @@ export class Feed {
     if (count > this.watchersMax)
       throw new CortexError("OVERLOADED", {
         applied: "no",
-        problem: "the tenant has too many watches",
+        problem: "the tenant has too many watches and subscriptions",
         limit: `${this.watchersMax}`,
         retry_after_ms: "1000",
       });
@@ -100,7 +93,9 @@ export class Feed {
 
   remove(watcher: Watcher): void {
     if (!this.#watchers.delete(watcher)) return;
+    watcher.onStop = undefined;
     this.#joining.delete(watcher);
+    this.#boarding.delete(watcher);
     this.#stop(watcher);
     watcher.clear();
     const { tenant } = watcher.selector;
@@ -109,11 +104,12 @@ export class Feed {
     else this.#byTenant.delete(tenant);
   }
 
-  /** Makes a watcher live. Resolves once it is, with all that was committed before the call behind it. */
+  /** Makes a watcher live. Resolves once it gets all that is committed from then on. */
   async join(watcher: Watcher, signal: AbortSignal): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       const abort = () => {
         this.#joining.delete(watcher);
+        this.#boarding.delete(watcher);
         reject(signal.reason);
       };
       this.#joining.set(watcher, () => {
@@ -129,14 +125,15 @@ export class Feed {
   /** The state of the feed in the database. */
   async state(): Promise<FeedState> {
     const [state] = await this.run<FeedState>((sql) => sql`select epoch, secret from feed`);
-    this.#state = state as FeedState;
-    return this.#state;
+    return state as FeedState;
   }
 
-  #stop(watcher: Watcher): void {
+  #stop(watcher: Watcher, missed?: number): void {
     watcher.isLive = false;
     watcher.position = undefined;
     this.#live.delete(watcher);
+    watcher.onStop?.(missed);
+    if (watcher.selector.store === "event") watcher.clear();
   }
 
   /** Reads as long as there are watchers. */
@@ -145,35 +142,41 @@ export class Feed {
     const { signal } = this.#closing;
     const wakeUps = this.bus.listen(feedName);
     try {
-      for (let endedAt = performance.now(); this.#watchers.size > 0 && !signal.aborted; ) {
-        if (performance.now() - endedAt > frozenMs) this.#restart();
+      while (this.#watchers.size > 0 && !signal.aborted) {
         const outcome = await this.#readOnce();
-        endedAt = performance.now();
+        const endedAt = performance.now();
         if (outcome === "more") continue;
         const pause = new AbortController();
         this.#wakeReader = () => pause.abort();
         if (this.#joining.size === 0 || outcome === "failed")
-          await wakeUps.next(pollMs, AbortSignal.any([pause.signal, signal])).catch(() => {});
+          await wakeUps.next(pollMs, pause.signal).catch(() => {});
         this.#wakeReader = undefined;
         const early = endedAt + gatherMs - performance.now();
         if (early > 0) await new Promise((resolve) => setTimeout(resolve, early));
-        endedAt = performance.now();
       }
     } finally {
       wakeUps.stop();
       this.#position = undefined;
       this.#epoch = undefined;
+      this.#life = null;
       this.#isReading = false;
     }
   }
 
   /** Reads one page. Says whether more follow. */
   async #readOnce(): Promise<"more" | "end" | "failed"> {
-    const joining = this.#joining;
-    this.#joining = new Map();
+    // Whoever joins within a batch of several pages waits for the next: this one may be from before.
+    if (!this.#position?.to) {
+      for (const [watcher, done] of this.#joining) this.#boarding.set(watcher, done);
+      this.#joining.clear();
+    }
     let outcome: "more" | "end" | "failed" = "failed";
     try {
-      this.#position ??= await this.#now();
+      if (!this.#position) {
+        const { position, readAt } = await positionOfNow(this.run);
+        this.#position = position;
+        this.#caughtUpAt = readAt;
+      }
       const page = await readPage(this.run, this.#position, {
         rowsMax: pageRowsMax,
         bytesMax: pageBytesMax,
@@ -181,38 +184,38 @@ export class Feed {
       if (this.#epoch !== undefined && page.epoch !== this.#epoch)
         this.#failAll("the log was begun anew");
       this.#epoch = page.epoch;
+      this.erasures.secret = page.secret;
+      const hasCrashed = this.#life !== null && page.life !== this.#life;
+      if (hasCrashed || page.readAt - this.#caughtUpAt > missedMs) this.#stopSubscriptions();
+      this.#life = page.life;
       for (const change of page.changes) this.#hand({ change, batch: page.batch });
       this.#position = page.next;
       outcome = page.next.to ? "more" : "end";
-      if (outcome === "end") this.#arrive(page.next.from, joining);
+      if (outcome === "end") {
+        this.#caughtUpAt = page.readAt;
+        this.#arrive(page.next.from);
+      }
       this.monitor.did(readWork);
     } catch (error) {
       if (error instanceof Dropped) this.#restart();
       else if (error instanceof Disabled) this.#failAll(undefined);
       else this.monitor.cannot(readWork, error);
     }
-    for (const [watcher, done] of joining) {
-      if (watcher.isLive || watcher.failure) done();
-      else if (this.#watchers.has(watcher)) this.#joining.set(watcher, done); // after the next page
+    for (const [watcher, done] of this.#boarding) {
+      if (!watcher.isLive && !watcher.failure) continue; // it goes on with the next page
+      this.#boarding.delete(watcher);
+      done();
     }
     return outcome;
   }
 
   /** The reader has handed out all that is visible in the snapshot. */
-  #arrive(snapshot: Snapshot, joining: Map<Watcher, () => void>): void {
-    for (const watcher of joining.keys()) {
-      if (!this.#watchers.has(watcher)) continue;
+  #arrive(snapshot: Snapshot): void {
+    for (const watcher of this.#boarding.keys()) {
       watcher.isLive = true;
       this.#live.add(watcher);
     }
     for (const watcher of this.#watchers) if (watcher.isLive) watcher.position = snapshot;
-  }
-
-  async #now(): Promise<Position> {
-    const [row] = await this.run<{ snapshot: string }>(
-      (sql) => sql`select pg_current_snapshot()::text as snapshot`,
-    );
-    return { from: parseSnapshot(row?.snapshot ?? "") };
   }
 
   #hand(item: Item): void {
@@ -220,42 +223,36 @@ export class Feed {
       this.#forget(item.change);
       return;
     }
-    const isFull = this.#queues.bytes + sizeOf(item) > queuesBytesMax;
     for (const watcher of this.#live.of(item.change)) {
-      // A watcher without room goes on from the log, after what it has.
-      if (isFull || !watcher.push(item)) this.#stop(watcher);
+      // A watch without room goes on from the log, after what it has. A subscription has missed the event.
+      if (!watcher.push(item)) this.#stop(watcher, watcher.live.length + 1);
       watcher.wake();
     }
   }
 
   /** A user was erased: what is still to be sent of them is not sent. */
-  #forget({ tenant, value, xid }: Change): void {
-    const now = performance.now();
-    const digest = JSON.parse(value ?? '""') as string;
-    this.#erasures = this.#erasures.filter(({ readAt }) => now - readAt < erasureMs);
-    this.#erasures.push({ tenant, digest, xid: BigInt(xid), readAt: now });
+  #forget(mark: Change): void {
+    this.erasures.note(mark);
+    const digests = new Map<string, string>();
     for (const watcher of this.#watchers)
-      if (watcher.selector.tenant === tenant) watcher.removeAll((item) => this.isErased(item));
+      if (watcher.selector.tenant === mark.tenant)
+        watcher.removeAll((item) => this.erasures.cover(item, digests));
   }
 
-  /** True if the user of the change was erased after it was read. (A new user may have the same id.) */
-  isErased({ change: { tenant, user_id }, batch }: Item): boolean {
-    if (user_id === null) return false;
-    const later = this.#erasures.filter(
-      (erasure) => erasure.tenant === tenant && !isVisible(batch.to, erasure.xid),
-    );
-    if (later.length === 0) return false;
-    const digest = userDigest(this.#state?.secret ?? "", tenant, user_id);
-    return later.some((erasure) => erasure.digest === digest);
-  }
-
-  /** Goes on from now; all watchers catch up from the log, which says whether something is lost. */
+  /** Goes on from now. Watches catch up from the log, which says whether something is lost; subscriptions end. */
   #restart(): void {
     this.#position = undefined;
     for (const watcher of this.#watchers) {
       if (watcher.isLive) this.#stop(watcher);
+      watcher.clear([watcher.live]); // a mark of an erasure may have been missed
       watcher.wake();
     }
+  }
+
+  /** Events may have been lost before they were read. */
+  #stopSubscriptions(): void {
+    for (const watcher of this.#watchers)
+      if (watcher.isLive && watcher.selector.store === "event") this.#stop(watcher);
   }
 
   #failAll(problem: string | undefined): void {
@@ -269,7 +266,3 @@ export class Feed {
     }
   }
 }
-
-/** What stands for a user in the log once the user is erased. The database computes the same (users/erase.ts). */
-export const userDigest = (secret: string, tenant: string, id: string): string =>
-  createHash("sha256").update(`${secret}\u0001${tenant}\u0001${id}`).digest("hex");

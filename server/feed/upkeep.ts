@@ -1,8 +1,8 @@
 // Keeps the log of changes: prepares it when a server starts, and keeps it within its time and size. The work is
-// done by functions of the database (migration 0020).
+// done by functions of the database (migrations 0020 and 0024).
 import { setTimeout as pause } from "node:timers/promises";
 import { codeOf } from "../errors/sqlstate.js";
-import type { Run } from "../postgres/connection.js";
+import type { Fragment, Run, Sql } from "../postgres/connection.js";
 
 export interface FeedSettings {
   /** undefined leaves it as it is in the database. */
@@ -40,8 +40,18 @@ export async function prepareFeed(
   }
 }
 
-/** Closes, turns and truncates partitions of the log. */
+const parts: ((sql: Sql) => Fragment)[] = [
+  (sql) => sql`select tend_feed()`,
+  (sql) => sql`select truncate_changes()`,
+  (sql) => sql`select tend_events()`,
+];
+
+/** Closes, turns and truncates partitions of the log. Each part is done even if another one fails. */
 export async function tendFeed(run: Run): Promise<void> {
-  await run((sql) => sql`select tend_feed()`);
-  await run((sql) => sql`select truncate_changes()`);
+  let failure: unknown;
+  for (const part of parts)
+    await run(part).catch((error: unknown) => {
+      failure ??= error;
+    });
+  if (failure) throw failure;
 }

@@ -1,11 +1,15 @@
-// One watch: the changes that wait to be sent to it, in a queue of bounded size.
+// One watch or subscription: the changes or events that wait to be sent to it, in a queue of bounded size.
 import type { CortexError } from "../errors/reasons.js";
 import type { Change } from "./log.js";
 import type { Snapshot } from "./snapshot.js";
 import type { Selector } from "./watchers.js";
 
-const queueRowsMax = 1000;
-const queueBytesMax = 1024 * 1024;
+/** A watch that falls behind reads the log, so its queue is short. A subscription must hold what comes in a burst. */
+const watchLimits = { rows: 1000, bytes: 1024 * 1024 };
+const subscriptionLimits = { rows: 10_000, bytes: 16 * 1024 * 1024 };
+const queuesBytesMax = 64 * 1024 * 1024;
+const sureBytes = 64 * 1024; // that a queue may hold beyond that
+const entryBytes = 16; // of a queue
 
 /** A change with its batch, which its cursor needs. */
 export interface Item {
@@ -13,38 +17,79 @@ export interface Item {
   batch: { from: Snapshot; to: Snapshot };
   /** The part of its cursor that all its watchers share, once it was made. */
   cursor?: string;
+  /** How many queues hold it. */
+  holders?: number;
 }
 
 /** About how many bytes it takes. */
-export const sizeOf = ({ change }: Item): number =>
-  (change.value?.length ?? 0) + change.name.length + 200;
+const sizeOf = ({ change }: Item): number => (change.value?.length ?? 0) + change.name.length + 200;
+
+/**
+ * Counts the bytes in the queues of all watchers: of each item once, and 16 for each queue that holds it. Beyond the
+ * limit, only tenants that have less than their share get more.
+ */
+export class Queues {
+  #bytes = 0;
+  readonly #byTenant = new Map<string, number>();
+
+  /** True if there is room for the item in one queue more. */
+  hasRoom(item: Item): boolean {
+    const bytes = item.holders ? entryBytes : sizeOf(item) + entryBytes;
+    if (this.#bytes + bytes <= queuesBytesMax) return true;
+    const own = this.#byTenant.get(item.change.tenant) ?? 0;
+    return own + bytes <= queuesBytesMax / (this.#byTenant.size + (own === 0 ? 1 : 0));
+  }
+
+  add(item: Item): void {
+    this.#count(item, item.holders ? entryBytes : sizeOf(item) + entryBytes);
+    item.holders = (item.holders ?? 0) + 1;
+  }
+
+  delete(item: Item): void {
+    item.holders = (item.holders ?? 1) - 1;
+    this.#count(item, item.holders ? -entryBytes : -sizeOf(item) - entryBytes);
+  }
+
+  #count({ change: { tenant } }: Item, bytes: number): void {
+    this.#bytes += bytes;
+    const own = (this.#byTenant.get(tenant) ?? 0) + bytes;
+    if (own > 0) this.#byTenant.set(tenant, own);
+    else this.#byTenant.delete(tenant);
+  }
+}
 
 export class Watcher {
-  /** What was read for it from the log, then what is of the current state, then what the reader gave it. */
+  /** Read from the log, after its cursor. */
   readonly backlog: Item[] = [];
+  /** Of the current state. */
   readonly current: Item[] = [];
+  /** What is new: from the reader of the feed. */
   readonly live: Item[] = [];
   /** True while the reader gives it the changes. If it fell behind, false. */
   isLive = false;
   /** The reader has given it all that is visible in this snapshot; undefined while it is not live. */
   position: Snapshot | undefined;
   failure: CortexError | undefined;
+  /** Called when it stops being live; with the number of items that it missed, if that is known. */
+  onStop: ((missed: number | undefined) => void) | undefined;
   #liveBytes = 0;
   #wake: (() => void) | undefined;
 
   constructor(
     readonly selector: Selector,
-    /** The bytes in the queues of all watchers. */
-    readonly queues: { bytes: number },
+    readonly queues: Queues,
   ) {}
 
-  /** Takes a change from the reader. False if there is no room. */
+  /** Takes a change from the reader. False if there is no room. There always is for some, also beside slow ones. */
   push(item: Item): boolean {
     const bytes = sizeOf(item);
-    const isFull = this.#liveBytes > 0 && this.#liveBytes + bytes > queueBytesMax;
-    if (isFull || this.live.length >= queueRowsMax) return false;
+    const limits = this.selector.store === "event" ? subscriptionLimits : watchLimits;
+    const isFull = this.#liveBytes > 0 && this.#liveBytes + bytes > limits.bytes;
+    if (isFull || this.live.length >= limits.rows) return false;
+    if (this.#liveBytes + bytes > sureBytes && !this.queues.hasRoom(item)) return false;
     this.live.push(item);
-    this.#count(bytes);
+    this.#liveBytes += bytes;
+    this.queues.add(item);
     return true;
   }
 
@@ -56,26 +101,29 @@ export class Watcher {
       if (count > 0 && bytes > bytesMax) break;
     }
     const items = list.splice(0, count);
-    if (list === this.live) for (const item of items) this.#count(-sizeOf(item));
+    if (list === this.live) for (const item of items) this.#leave(item);
     return items;
   }
 
   /** Removes the items for which the condition holds: they are not sent. */
-  removeAll(condition: (item: Item) => boolean): void {
-    for (const list of [this.backlog, this.current, this.live])
-      for (const item of list.filter(condition)) {
-        list.splice(list.indexOf(item), 1);
-        if (list === this.live) this.#count(-sizeOf(item));
+  removeAll(
+    condition: (item: Item) => boolean,
+    lists = [this.backlog, this.current, this.live],
+  ): void {
+    for (const list of lists)
+      for (const item of list.splice(0)) {
+        if (!condition(item)) list.push(item);
+        else if (list === this.live) this.#leave(item);
       }
   }
 
-  clear(): void {
-    this.removeAll(() => true);
+  clear(lists?: Item[][]): void {
+    this.removeAll(() => true, lists);
   }
 
-  #count(bytes: number): void {
-    this.#liveBytes += bytes;
-    this.queues.bytes += bytes;
+  #leave(item: Item): void {
+    this.#liveBytes -= sizeOf(item);
+    this.queues.delete(item);
   }
 
   wake(): void {

@@ -1,8 +1,11 @@
 // Finds the watchers of a change: its cost does not grow with the watchers that do not match. A watcher asks for
-// a name, or for all names with a prefix, in one namespace or type of its tenant.
+// a name, or for all names with a prefix, in one namespace or type of its tenant; or for the events on some channels.
+import { Channels } from "./channels.js";
 import type { Change } from "./log.js";
 
-export interface Selector {
+export type Selector = NameSelector | ChannelSelector;
+
+export interface NameSelector {
   tenant: string;
   store: "entry" | "record";
   /** The namespace or type. */
@@ -13,6 +16,13 @@ export interface Selector {
   prefix: string;
 }
 
+export interface ChannelSelector {
+  tenant: string;
+  store: "event";
+  /** The pattern of the channels: see events.proto. */
+  pattern: string;
+}
+
 interface Space<W> {
   byName: Map<string, Set<W>>;
   byPrefix: Map<string, Set<W>>;
@@ -21,21 +31,33 @@ interface Space<W> {
 }
 
 /** No tenant and no namespace holds a control character, so names of spaces are distinct. */
-const nameOf = ({ tenant, store, space }: Pick<Selector, "tenant" | "store" | "space">): string =>
-  `${tenant}\0${store}\0${space}`;
+const nameOf = ({
+  tenant,
+  store,
+  space,
+}: Pick<NameSelector, "tenant" | "store" | "space">): string => `${tenant}\0${store}\0${space}`;
 
 export class Watchers<W extends { selector: Selector }> {
   readonly #spaces = new Map<string, Space<W>>();
+  /** By tenant. */
+  readonly #channels = new Map<string, Channels<W>>();
 
   add(watcher: W): void {
-    const name = nameOf(watcher.selector);
+    const { selector } = watcher;
+    if (selector.store === "event") {
+      const channels = this.#channels.get(selector.tenant) ?? new Channels();
+      this.#channels.set(selector.tenant, channels);
+      channels.add(selector.pattern, watcher);
+      return;
+    }
+    const name = nameOf(selector);
     const space = this.#spaces.get(name) ?? {
       byName: new Map(),
       byPrefix: new Map(),
       lengths: new Map(),
     };
     this.#spaces.set(name, space);
-    const [map, key] = placeOf(space, watcher.selector);
+    const [map, key] = placeOf(space, selector);
     const those = map.get(key);
     if (those) {
       those.add(watcher);
@@ -47,10 +69,17 @@ export class Watchers<W extends { selector: Selector }> {
   }
 
   delete(watcher: W): void {
-    const name = nameOf(watcher.selector);
+    const { selector } = watcher;
+    if (selector.store === "event") {
+      const channels = this.#channels.get(selector.tenant);
+      channels?.delete(selector.pattern, watcher);
+      if (channels?.isEmpty) this.#channels.delete(selector.tenant);
+      return;
+    }
+    const name = nameOf(selector);
     const space = this.#spaces.get(name);
     if (!space) return;
-    const [map, key] = placeOf(space, watcher.selector);
+    const [map, key] = placeOf(space, selector);
     const those = map.get(key);
     if (!those?.delete(watcher) || those.size > 0) return;
     map.delete(key);
@@ -65,6 +94,10 @@ export class Watchers<W extends { selector: Selector }> {
   *of(change: Change): Iterable<W> {
     const { tenant, store, space: of, name } = change;
     if (store === "mark") return;
+    if (store === "event") {
+      yield* this.#channels.get(tenant)?.of(name) ?? [];
+      return;
+    }
     const space = this.#spaces.get(nameOf({ tenant, store, space: of }));
     if (!space) return;
     yield* space.byName.get(name) ?? [];
@@ -75,6 +108,6 @@ export class Watchers<W extends { selector: Selector }> {
 
 const placeOf = <W>(
   space: Space<W>,
-  { name, prefix }: Selector,
+  { name, prefix }: NameSelector,
 ): [map: Map<string, Set<W>>, key: string] =>
   name === undefined ? [space.byPrefix, prefix] : [space.byName, name];

@@ -50,8 +50,8 @@ export interface Call {
   signal: AbortSignal;
   /** Ends the call with a reason, whatever it is waiting for. */
   fail(reason: CortexError): void;
-  /** Waits until there is room for a message of a stream. The function that it gives gives the room back. */
-  room(): Promise<() => void>;
+  /** Waits until there is room for a message of a stream, and makes it. The message is to be sent at once. */
+  inRoom<T>(make: () => T): Promise<T>;
   /** Throws if the credentials of the call are not valid any more, or say something else than when it began. */
   reauthenticate(): Promise<void>;
 }
@@ -182,9 +182,17 @@ export class ServerCall implements Caller {
         return cancellation.signal;
       },
       fail: (reason) => cancellation.cancel(reason),
-      room: () => this.context.listener.room(this.grpc as Writable, this.tenant, this.signal),
+      inRoom: (make) => this.#inRoom(make),
       reauthenticate: () => this.reauthenticate(),
     };
+  }
+
+  async #inRoom<T>(make: () => T): Promise<T> {
+    const { grpc, tenant, signal } = this;
+    const release = await this.context.listener.room(grpc as Writable, tenant, signal);
+    release(); // the message is counted as soon as it is sent, which is at once
+    signal.throwIfAborted();
+    return make();
   }
 
   async reauthenticate(): Promise<void> {

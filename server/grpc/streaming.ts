@@ -46,9 +46,9 @@ async function send(
   const encode = encoder(call.endpoint.method.output);
   const stopWatching = call.watchCredentials();
   try {
-    // The handler makes one message while the message before is on its way. Messages are sent as long as
-    // somebody is there to read them, also while the server stops: one of them may say that a transaction was
-    // committed.
+    // The handler makes one message while the message before is on its way; if it waits for what others do, only once
+    // that is taken. Messages are sent as long as somebody is there to read them, also while the server stops: one of
+    // them may say that a transaction was committed.
     let previous = Promise.resolve();
     for await (const message of inRoom(open(), grpc, call)) {
       await previous;
@@ -57,6 +57,7 @@ async function send(
       if (call.withdrawn && !isBidi(call)) throw call.withdrawn;
       previous = write(grpc, encode(message), call);
       previous.catch(() => {}); // nobody awaits it if the handler fails first
+      if (call.endpoint.waits) await previous;
     }
     await previous;
     grpc.end();

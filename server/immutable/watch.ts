@@ -1,6 +1,6 @@
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { WatchRequest } from "../../gen/cortex/immutable/v1/immutable_pb.js";
-import type { Selector } from "../feed/watchers.js";
+import type { NameSelector } from "../feed/watchers.js";
 import type { Call } from "../grpc/call.js";
 import type { Fragment, Sql } from "../postgres/connection.js";
 import { kindOf, selectNames } from "../storage/changes/request.js";
@@ -15,7 +15,7 @@ export async function* watch(request: WatchRequest, call: Call) {
   const { id, idPrefix, cursor, includeCurrent } = request;
   const type = check.type(request.type);
   checkReserved(call.caller, type, "type");
-  const selector: Selector = {
+  const selector: NameSelector = {
     tenant: call.caller.tenant,
     store: "record",
     space: type,
@@ -46,7 +46,7 @@ export async function* watch(request: WatchRequest, call: Call) {
 /** The current versions of the next records in the order of their ids, and the snapshot as of which they are read. */
 function page(
   sql: Sql,
-  { tenant, space, name, prefix }: Selector,
+  { tenant, space, name, prefix }: NameSelector,
   { after, rowsMax, bytesMax }: Window,
 ): Fragment {
   const end = afterPrefix(prefix);
@@ -61,6 +61,6 @@ function page(
       order by h.id limit ${rowsMax}
     ), v as (${byteWindow(sql, bytesMax)})
     select now.snapshot, v.id as name, v.data::text as value, v.version as revision, v.user_id, v.agent_id, v.created_at as at
-    from (select pg_current_snapshot()::text as snapshot) as now left join v on true
+    from (select durable_snapshot() as snapshot) as now left join v on true
     order by v.place`;
 }

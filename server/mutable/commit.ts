@@ -9,7 +9,12 @@ import { entryWrites } from "../storage/entries/write.js";
 import { type IdempotencyKey, idempotencyKey, once } from "../storage/idempotency.js";
 import { fromReply, type StepResult, toMessages } from "../storage/transactions/result.js";
 import { Session } from "../storage/transactions/session.js";
-import { parseSteps, stepIdentity, type TransactionStep } from "../storage/transactions/step.js";
+import {
+  isOnEntry,
+  parseSteps,
+  stepIdentity,
+  type TransactionStep,
+} from "../storage/transactions/step.js";
 import { writeOnce } from "../storage/write-path.js";
 import * as check from "../validation/fields.js";
 
@@ -25,8 +30,8 @@ export async function commit(request: CommitRequest, call: Call) {
   const steps = [...preconditions, ...operations];
   const guard = parseGuard(call.caller.tenant, request.claim);
   const key = idempotencyKey(requestId, "Commit", steps.map(stepIdentity));
-  const onEntries = steps.filter((step) => step.kind !== "store");
-  // A commit of entries alone is one statement. With versions, it takes a database transaction.
+  const onEntries = steps.filter(isOnEntry);
+  // A commit of entries alone is one statement. With versions or events, it takes a database transaction.
   const results =
     onEntries.length === steps.length
       ? await writeOnce(

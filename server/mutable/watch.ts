@@ -1,6 +1,6 @@
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { WatchRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
-import type { Selector } from "../feed/watchers.js";
+import type { NameSelector } from "../feed/watchers.js";
 import type { Call } from "../grpc/call.js";
 import type { Fragment, Sql } from "../postgres/connection.js";
 import { kindOf, selectNames } from "../storage/changes/request.js";
@@ -12,7 +12,7 @@ import * as check from "../validation/fields.js";
 
 export async function* watch(request: WatchRequest, call: Call) {
   const { key, keyPrefix, cursor, includeCurrent } = request;
-  const selector: Selector = {
+  const selector: NameSelector = {
     tenant: call.caller.tenant,
     store: "entry",
     space: check.namespace(request.namespace),
@@ -46,7 +46,7 @@ export async function* watch(request: WatchRequest, call: Call) {
 /** The next entries in the order of their keys, and the snapshot as of which they are read. */
 function page(
   sql: Sql,
-  { tenant, space, name, prefix }: Selector,
+  { tenant, space, name, prefix }: NameSelector,
   { after, rowsMax, bytesMax }: Window,
 ): Fragment {
   const end = afterPrefix(prefix);
@@ -61,6 +61,6 @@ function page(
       order by m.key limit ${rowsMax}
     ), m as (${byteWindow(sql, bytesMax)})
     select now.snapshot, m.key as name, m.value::text as value, m.revision, m.user_id, m.agent_id, m.updated_at as at
-    from (select pg_current_snapshot()::text as snapshot) as now left join m on true
+    from (select durable_snapshot() as snapshot) as now left join m on true
     order by m.place`;
 }

@@ -1,6 +1,6 @@
-// Who waits for claims on this server. Of those who wait for one claim, the first makes attempts; the others wait in
-// memory behind it. All have their places in the database, and stand here in the order of these: so the order holds
-// across servers. The server says every now and then that they are still there.
+// The waiters for claims on this server: a queue for each claim, in the order of their numbers in the table
+// `claim_waiter`, which holds across servers. Only the first of a queue makes attempts. The server says for all of
+// them, every now and then, that they are still there (keepPlaces).
 import { overloaded } from "../postgres/fair-semaphore.js";
 
 /** A place in the queue for a claim. */
@@ -18,7 +18,7 @@ interface Waiting extends Place {
 }
 
 export interface Turn {
-  /** Says which place it has now: it gets another one if its server said nothing for too long. */
+  /** Sets its number. It changes if its row was deleted, because its server was silent for 2 seconds. */
   move(number: number): void;
   /** Resolves when it is the first, or after `ms`; fails when the signal aborts. */
   first(ms: number, signal: AbortSignal): Promise<void>;
@@ -87,7 +87,7 @@ export class ClaimTurns {
   }
 }
 
-/** Most come last. */
+/** Searches from the end: new waiters usually have the highest number. */
 function insert(queue: Waiting[], waiting: Waiting): void {
   const before = queue.findLastIndex(({ number }) => number < waiting.number);
   queue.splice(before + 1, 0, waiting);

@@ -169,7 +169,7 @@ export async function writeOnce<W extends Write, Row extends object, Result>(
     overQuota ? { refused: overQuota } : retryWhileLocked(call, write, attempt);
   const outcome = await attempts().finally(() => reservation?.release());
   if ("result" in outcome) {
-    server.feed.publish();
+    server.feed.announce();
     if (idempotencyKey) server.replies.note(tenant, replyBytes(outcome.result));
     return outcome.result;
   }

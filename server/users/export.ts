@@ -120,6 +120,6 @@ const changes: ExportedTable = {
     where c.tenant = ${tenant} and (c.user_id = ${id} or c.old_user_id = ${id}) and c.id > ${after}::bigint
     ${inOrder(sql, sql`c.id`)} order by c.id`,
   line: (sql) => sql`
-    json_build_object('kind', 'change', 'store', case r.store when 'entry' then 'mutable' else 'immutable' end, 'space', r.first, 'name', r.second,
+    json_build_object('kind', 'change', 'store', case r.store when 'entry' then 'mutable' when 'record' then 'immutable' else 'events' end, 'space', r.first, 'name', r.second,
       'change', r.kind, 'value', r.value, 'revision', r.revision::text, 'at', ${iso(sql, sql`r.at`)}, 'agentId', r.agent_id)`,
 };

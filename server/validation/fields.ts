@@ -15,6 +15,7 @@ export const tenantBytesMax = 256;
 export const agentIdBytesMax = 256;
 export const claimNameBytesMax = 512;
 export const claimOwnerBytesMax = 256;
+export const channelBytesMax = 512;
 export const waitSecondsMax = 3600;
 export const requestIdBytesMax = 128;
 export const operationsMax = 500;
@@ -58,6 +59,26 @@ export const claimName = (text: string, field = "name") =>
   name("INVALID_CLAIM", field, text, claimNameBytesMax);
 export const claimOwner = (text: string, field = "owner") =>
   name("INVALID_CLAIM", field, text, claimOwnerBytesMax);
+
+const channelName = (text: string, field: string) =>
+  name("INVALID_CHANNEL", field, text, channelBytesMax);
+
+export function channel(text: string, field = "channel"): string {
+  if (!text.includes("*")) return channelName(text, field);
+  throw new CortexError("INVALID_CHANNEL", { field, problem: "holds *, which is for patterns" });
+}
+
+/** A channel, of which some segments can be `*`, and the last one `**`. */
+export function channelPattern(text: string, field = "pattern"): string {
+  const refuse = (problem: string) => new CortexError("INVALID_CHANNEL", { field, problem });
+  const segments = channelName(text, field).split(":");
+  segments.forEach((segment, i) => {
+    if (!segment.includes("*") || segment === "*") return;
+    if (segment !== "**") throw refuse("has * as a part of a segment, where it can be a whole one");
+    if (i < segments.length - 1) throw refuse("has ** elsewhere than at its end");
+  });
+  return text;
+}
 
 export function fence(text: string, field = "fence"): string {
   if (!text.startsWith("-") && text !== "0") return text;

@@ -150,6 +150,28 @@ describe("who waits", () => {
     expect(await claims.acquire("turn", ttl)).not.toBeNull(); // nobody waits any more
   });
 
+  it("has its place too while somebody still writes under a claim that is over", async () => {
+    await s.cortex.claims.acquire("written", { ttlSeconds: 0.05 });
+    await pause(60);
+    const order: number[] = [];
+    const acquire = async (n: number) => {
+      const claim = await s.cortex.claims.acquire("written", { ...ttl, waitMs: 20_000 });
+      order.push(n);
+      await claim?.release();
+    };
+    const waiters: Promise<void>[] = [];
+    await s.sql.begin(async (tx) => {
+      await tx`select from claim where name = 'written' for share`; // as a guarded write does
+      for (let n = 1; n <= 4; n++) {
+        waiters.push(acquire(n));
+        await waiting("written", n);
+      }
+      expect(await s.cortex.claims.acquire("written", ttl)).toBeNull();
+    });
+    await Promise.all(waiters);
+    expect(order).toEqual([1, 2, 3, 4]);
+  });
+
   it("makes attempts in the order of the places in the database, which may differ from that in memory", async () => {
     const held = (await s.cortex.claims.acquire("swapped", ttl)) as Claim;
     const order: number[] = [];

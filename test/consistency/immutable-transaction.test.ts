@@ -39,7 +39,11 @@ describe("transaction(operations)", () => {
     expect(operationsExecuted).toBe(6);
     expect(
       results.map((r) =>
-        "version" in r ? [r.id, r.version, r.metadata] : "value" in r ? r.value : r.deleted,
+        "version" in r
+          ? [r.id, r.version, r.metadata]
+          : "value" in r
+            ? r.value
+            : "deleted" in r && r.deleted,
       ),
     ).toEqual([10, ["a", 1, { tags: ["x"] }], 7, ["a", 2, { tags: ["x"] }], ["b", 1, {}], true]);
     expect(await versions("a")).toEqual([{ change: 10 }, { change: -3 }]);

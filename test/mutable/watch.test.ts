@@ -261,6 +261,22 @@ describe("a watch", () => {
     expect(keys).toEqual(Array.from({ length: total }, (_, i) => `k${100_000 + i}`));
   });
 
+  it("that is quiet for longer than its timeout goes on", async () => {
+    const watch = await open("n15", { timeoutMs: 300 });
+    await pause(1000);
+    await s.cortex.mutable.set("n15", "a", 1);
+    expect(brief(await collect(watch, 1))).toEqual([["set", "a", 1]]);
+  });
+
+  it("ends when its client is closed", async () => {
+    const client = s.client();
+    const watch = await opened((more) => client.mutable.watch("n16", more));
+    const next = watch.next();
+    await pause(50);
+    await client.close();
+    await expect(next).rejects.toMatchObject({ code: "CANCELLED" });
+  });
+
   it("sends its first message at once, without changes", async () => {
     const raw = new Raw(s.address);
     const request = create(WatchRequestSchema, { namespace: "quiet" });

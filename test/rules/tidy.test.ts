@@ -65,14 +65,14 @@ const serverRooms = [
   ["grpc"],
   ["storage"],
   ["storage/changes", "storage/claims"],
-  ["storage/versions"],
+  ["storage/versions", "storage/events"],
   ["storage/audit"],
   ["storage/entries"],
   ["storage/users", "storage/transactions"],
   services.map(({ descriptor }) => roomOf(descriptor)),
   ["."], // the files directly in server/, such as main.ts and services.ts
 ];
-const clientRooms = [["core"], ["immutable"], ["mutable", "users"], ["claims"], ["."]];
+const clientRooms = [["core"], ["events", "immutable"], ["mutable", "users"], ["claims"], ["."]];
 
 /** The folder of a service's RPCs: `mutable` for cortex.mutable.v1.MutableStore. */
 function roomOf(descriptor: DescService): string {

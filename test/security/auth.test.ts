@@ -54,7 +54,13 @@ const unauthenticated = { status: status.UNAUTHENTICATED, reason: "UNAUTHENTICAT
 const denied = { status: status.PERMISSION_DENIED, reason: "PERMISSION_DENIED" };
 
 describe("with keys", () => {
-  const keys = { agent: newKey(), reader: newKey(), admin: newKey(), limited: newKey() };
+  const keys = {
+    agent: newKey(),
+    reader: newKey(),
+    admin: newKey(),
+    limited: newKey(),
+    coordinator: newKey(),
+  };
   let path: string;
   let server: Awaited<ReturnType<typeof guarded>>;
   const content = (agentKey: string | string[] = keys.agent) =>
@@ -68,6 +74,12 @@ describe("with keys", () => {
         permissions: ["read", "write", "purge"],
         namespaces: ["stock:", "public"],
         types: ["note"],
+      },
+      {
+        principal: "coordinator",
+        key: keys.coordinator,
+        claims: ["job:"],
+        channels: ["jobs:", "done"],
       },
     ]);
   beforeAll(async () => {
@@ -147,6 +159,57 @@ describe("with keys", () => {
     });
     await expect(transaction.ask({ case: "begin", value: {} })).rejects.toMatchObject(denied);
     transaction.close();
+  });
+
+  it("a key that names claims and channels reaches these, also with a pattern, and nothing else", async () => {
+    const { claims, events, mutable } = server.client(keys.coordinator);
+    const ttl = { ttlSeconds: 10 };
+    const reached = await claims.acquire("job:1", ttl);
+    expect((await claims.list({ prefix: "job:" })).claims).toHaveLength(1);
+    await expect(claims.acquire("leader", ttl)).toFailWith("PERMISSION_DENIED");
+    await expect(claims.list()).toFailWith("PERMISSION_DENIED");
+    await expect(claims.get("jo")).toFailWith("PERMISSION_DENIED");
+    const got: string[] = [];
+    for (const pattern of ["jobs:*", "jobs:**", "jobs:*:x", "done", "done:**"])
+      await events.subscribe(pattern, ({ type }) => got.push(`${pattern} ${type}`));
+    for (const pattern of ["*", "**", "*:created", "jobs", "orders:*"])
+      await expect(events.subscribe(pattern, () => {})).toFailWith("PERMISSION_DENIED");
+    await expect(events.stream("**").next()).toFailWith("PERMISSION_DENIED");
+    await events.publish("jobs:new", 1);
+    await events.publish("done", 1, { claim: reached ?? undefined });
+    await expect(events.publish("orders:new", 1)).toFailWith("PERMISSION_DENIED");
+    await expect(
+      events.publishMany([
+        { channel: "jobs:new", data: 1 },
+        { channel: "orders:new", data: 1 },
+      ]),
+    ).toFailWith("PERMISSION_DENIED");
+    const other = await server.client(keys.admin).claims.acquire("other", ttl);
+    await expect(events.publish("done", 1, { claim: other ?? undefined })).toFailWith(
+      "PERMISSION_DENIED",
+    );
+    await mutable.transaction([{ op: "publish", channel: "done", data: 2 }]);
+    await expect(
+      mutable.transaction([{ op: "publish", channel: "orders:new", data: 2 }]),
+    ).toFailWith("PERMISSION_DENIED");
+    await expect(mutable.get("stock:x", "k")).toFailWith("PERMISSION_DENIED");
+    await expect
+      .poll(() => got.sort())
+      .toEqual(["done done", "done done", "jobs:* jobs:new", "jobs:** jobs:new"]);
+    await expect(server.client(keys.limited).events.publish("done", 1)).toFailWith(
+      "PERMISSION_DENIED",
+    );
+    const reader = server.client(keys.reader).events;
+    await expect(reader.publish("done", 1)).toFailWith("PERMISSION_DENIED");
+    (await reader.subscribe("**", () => {}))();
+  });
+
+  it("a key whose channels are patterns is refused", async () => {
+    const file = join(directory.path, "patterns.json");
+    await writeFile(file, keyFile([{ principal: "p", key: newKey(), channels: ["jobs:*"] }]));
+    await expect(guarded({ auth: "keys", authKeysFile: file })).rejects.toThrow(
+      /channels are prefixes, without \*: "jobs:\*"/,
+    );
   });
 
   it("a key that names namespaces and types reaches these, and nothing else", async () => {
@@ -478,6 +541,39 @@ describe("with tokens", () => {
   const jwt = { auth: "jwt", jwtIssuer: issuer, jwtAudience: audience, jwtSkewSeconds: 5 } as const;
   const now = () => Math.floor(Date.now() / 1000);
   const tenant = { "x-tenant-id": "acme" };
+
+  it("that is over is replaced, where the client gets tokens from a function: subscriptions and watches go on", async () => {
+    const server = await guarded({ ...jwt, jwtSecret: secret, jwtSkewSeconds: 0 });
+    const { sign } = secretSigner(secret);
+    let tokens = 0;
+    const token = () => {
+      tokens++;
+      return sign({ exp: now() + 2 });
+    };
+    const { events, mutable } = server.client(token, { tenantId: "acme" });
+    const errors: unknown[] = [];
+    const got: unknown[] = [];
+    let again = 0;
+    await events.subscribe("c", ({ data }) => got.push(data), {
+      onError: (error) => errors.push(error),
+      onResubscribe: () => again++,
+    });
+    const watch = mutable.watch("ns", { key: "renewed" });
+    const change = watch.next();
+    await expect.poll(() => again, { timeout: 15_000 }).toBe(1);
+    await mutable.set("ns", "renewed", 1);
+    await events.publish("c", 1);
+    await expect.poll(() => got).toEqual([1]);
+    expect((await change).value).toMatchObject({ value: 1 });
+    await watch.return(undefined);
+    expect(errors).toEqual([]);
+    expect(tokens).toBeGreaterThan(3);
+    const fixed = server.client(await token(), { tenantId: "acme" }).events;
+    const ended = new Promise((resolve) => {
+      void fixed.subscribe("c", () => {}, { onError: resolve });
+    });
+    expect(await ended).toMatchObject({ code: "UNAUTHENTICATED" });
+  }, 40_000);
 
   it("a valid one that is signed with the secret is accepted, and no other", async () => {
     const server = await guarded({ ...jwt, jwtSecret: secret });

@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import type { Cortex, MutableChange } from "../../client/index.js";
 import { Feed } from "../../server/feed/feed.js";
 import { type Position, readPage } from "../../server/feed/log.js";
+import { parseSnapshot } from "../../server/feed/snapshot.js";
 import type { Item } from "../../server/feed/watcher.js";
 import { Bus } from "../../server/postgres/bus.js";
 import { connect, type Run } from "../../server/postgres/connection.js";
@@ -155,7 +156,7 @@ describe("an erasure", () => {
       return changes.filter(({ store }) => store === "entry").map((change) => ({ change, batch }));
     };
     const erased = (items: Item[]) =>
-      items.filter((item) => feed.isErased(item)).map(({ change }) => change.name);
+      items.filter((item) => feed.erasures.cover(item)).map(({ change }) => change.name);
 
     await users.upsert("u", {});
     await mutable.set("n", "a", "secret", { userId: "u" });
@@ -178,6 +179,85 @@ describe("an erasure", () => {
     await feed.close();
     await bus.close();
     expect(failures).toEqual([]);
+  });
+});
+
+describe("a reader", () => {
+  const s = serve();
+
+  it("gives a watcher that joins within a batch of several pages nothing of that batch", async () => {
+    const bus = new Bus(s.databaseUrl);
+    let pages = 0;
+    let onPage = () => {};
+    const run = (async (build) => {
+      const rows = await (build(s.sql) as unknown as Promise<{ upto?: string }[]>);
+      if (rows[0]?.upto !== undefined && rows.length > 1000) {
+        pages++;
+        onPage();
+      }
+      return rows;
+    }) as Run;
+    const feed = new Feed(run, bus, { did: () => {}, cannot: () => {} }, 10);
+    const selector = {
+      tenant: "",
+      store: "entry",
+      space: "n",
+      name: undefined,
+      prefix: "",
+    } as const;
+    const { signal } = new AbortController();
+    const first = feed.open(selector);
+    await feed.join(first, signal);
+    let late: Promise<void> | undefined;
+    const second = feed.open(selector);
+    onPage = () => {
+      late ??= feed.join(second, signal);
+    };
+    await s.sql`
+      insert into change (slot, tenant, store, space, name, kind, is_new, bytes, revision, at)
+      select slot, '', 'entry', 'n', 'k' || i, 'set', true, 0, i, now() from feed, generate_series(1, 12000) as i`;
+    feed.announce();
+    await until(async () => late !== undefined);
+    await late;
+    expect(pages).toBeGreaterThan(2);
+    expect(second.live).toEqual([]);
+    await s.cortex.mutable.set("n", "after", 1);
+    await until(async () => second.live.length > 0);
+    expect(second.live.map(({ change }) => change.name)).toEqual(["after"]);
+    for (const watcher of [first, second]) feed.remove(watcher);
+    await feed.close();
+    await bus.close();
+  });
+
+  it("counts no transaction as seen whose id a crash could give away again", async () => {
+    const read = async () => {
+      const [row] = await s.sql`
+        select pg_snapshot_xmax(durable_snapshot()::pg_snapshot)::text as durable,
+          pg_snapshot_xmax(pg_current_snapshot())::text as now, max(xid)::text as logged from change`;
+      return row as { durable: string; now: string; logged: string };
+    };
+    await s.cortex.mutable.set("n", "logged", 1);
+    const { logged } = await read();
+    const [before] = await s.sql`select count(*)::int as count from feed_snapshot`;
+    for (let i = 0; i < 50; i++)
+      await s.sql.begin(async (tx) => {
+        await tx`select pg_current_xact_id()`; // leaves nothing behind
+      });
+    const { durable, now } = await read();
+    const run = ((build) => build(s.sql)) as Run;
+    const { next } = await readPage(
+      run,
+      { from: parseSnapshot("0:0:") },
+      { rowsMax: 1e6, bytesMax: 1e9 },
+    );
+    const [after] = await s.sql`select count(*)::int as count from feed_snapshot`;
+    expect(Number(now)).toBeGreaterThan(Number(logged) + 50);
+    if (after?.count === before?.count) {
+      expect(Number(durable)).toBe(Number(logged) + 1);
+      expect(`${next.from.xmax}`).toBe(durable);
+    }
+    expect(Number(durable)).toBeLessThan(Number(now));
+    await until(async () => Number((await read()).durable) >= Number(now)); // it goes on by itself
   });
 });
 

@@ -15,6 +15,8 @@ export interface Grant {
   permissions?: string[];
   namespaces?: string[];
   types?: string[];
+  claims?: string[];
+  channels?: string[];
 }
 
 /** The text of a key file. */

@@ -61,7 +61,7 @@ export class Raw {
 
   /**
    * Sends bytes as the request of a unary or server-streaming method. Returns the last response message, or
-   * the failure. A watch has no end: it is left after a moment.
+   * the failure. A watch and a subscription have no end: they are left after a moment.
    */
   bytes(
     method: DescMethod,
@@ -73,7 +73,7 @@ export class Raw {
     const metadata = new Metadata();
     for (const [name, value] of Object.entries(headers)) metadata.set(name, value);
     const same = (buffer: Buffer) => buffer;
-    if (method.name === "Watch")
+    if (method.name === "Watch" || method.name === "Subscribe")
       return this.collect(method, bytes, headers, watchMs).then((sent) =>
         Array.isArray(sent) ? (sent.at(-1) ?? Buffer.alloc(0)) : sent,
       );

@@ -1,5 +1,5 @@
 // Runs a transaction's callback once, on the values that have been read so far.
-import { CortexError, messageOf } from "../../core/error.js";
+import { CortexError } from "../../core/error.js";
 import { type Json, toJson } from "../../core/json.js";
 import {
   amountText,
@@ -12,6 +12,7 @@ import {
   text,
   whole,
 } from "../../core/validate.js";
+import { type EventOptions, eventInit } from "../../events/event.js";
 import { type ImmutableEntry, storeInit } from "../../immutable/versions.js";
 import { entryNames, setInit } from "../entries.js";
 import type { EntryOptions } from "../options.js";
@@ -23,6 +24,7 @@ import type {
   TransactionEntry,
   TransactionListOptions,
 } from "./callback.js";
+import { callbackThrew, keyNotFound, noteIndex } from "./callback-errors.js";
 import { type Change, changed } from "./changes.js";
 import {
   bytewise,
@@ -98,21 +100,12 @@ export class CallbackRun {
       touch: (...args) => this.#withIndex(() => this.expire(...args)),
       delete: (...args) => this.#withIndex(() => this.delete(...args)),
       store: (...args) => this.#withIndex(() => this.store(...args)),
+      publish: (...args) => this.#withIndex(() => this.publish(...args)),
     };
     try {
       this.value = await callback(tx);
     } catch (error) {
-      const own = error instanceof CortexError ? failed.get(error) : undefined;
-      const reason = error instanceof CortexError ? error.code : undefined;
-      this.error = new CortexError(
-        "TRANSACTION_FAILED",
-        `the callback threw, nothing was written: ${messageOf(error)}`,
-        {
-          ...(reason && { reason }),
-          ...(own && { ...(error as CortexError).details, ...own }),
-        },
-        { cause: error },
-      );
+      this.error = callbackThrew(error);
     } finally {
       this.#over = true;
     }
@@ -123,8 +116,7 @@ export class CallbackRun {
     try {
       return operation();
     } catch (error) {
-      if (error instanceof CortexError)
-        failed.set(error, { reason: error.code, operationIndex: this.operations.length });
+      noteIndex(error, this.operations.length);
       throw error;
     }
   }
@@ -207,10 +199,7 @@ export class CallbackRun {
       return;
     }
     if (json === undefined && !createIfMissing)
-      throw keyNotFound(
-        `nothing is stored under ${JSON.stringify(namespace)} / ${JSON.stringify(key)}; { createIfMissing: true } creates it`,
-        entry,
-      );
+      throw keyNotFound(entry, "; { createIfMissing: true } creates it");
     const read = json === undefined ? undefined : this.json.read(json);
     const next = updater((read === undefined ? null : read.value) as T) as unknown;
     if (isPromise(next)) {
@@ -230,11 +219,7 @@ export class CallbackRun {
   delete(namespace: string, key: string): void {
     const entry = this.#parse(namespace, key);
     const json = this.#find(entry);
-    if (json === undefined)
-      throw keyNotFound(
-        `nothing is stored under ${JSON.stringify(namespace)} / ${JSON.stringify(key)}`,
-        entry,
-      );
+    if (json === undefined) throw keyNotFound(entry);
     this.#write(entry, { case: "delete", value: {} }, undefined);
   }
 
@@ -244,6 +229,13 @@ export class CallbackRun {
     this.operations.push({
       operation: { case: "store", value: storeInit(entry, options.ifVersion, this.json) },
     });
+  }
+
+  publish(channel: string, data: unknown, options: EventOptions = {}): void {
+    this.#checkNotOver();
+    rejectUnknown(options, ["userId"], "INVALID_OPTIONS", "publish");
+    const value = eventInit({ channel, data, ...options });
+    this.operations.push({ operation: { case: "publish", value } });
   }
 
   #checkNotOver(): void {
@@ -291,9 +283,3 @@ export class CallbackRun {
     this.operations.push({ ...entry, operation: operation as never });
   }
 }
-
-/** The details that TRANSACTION_FAILED adds for the error of an operation. */
-const failed = new WeakMap<CortexError, { reason: string; operationIndex: number }>();
-
-const keyNotFound = (message: string, { namespace, key }: EntryKey) =>
-  new CortexError("KEY_NOT_FOUND", message, { namespace, key });

@@ -1,4 +1,5 @@
 // The methods for a transaction's callback. callback-run.ts implements them.
+import type { EventOptions } from "../../events/event.js";
 import type { ImmutableEntry } from "../../immutable/versions.js";
 import type { EntryOptions } from "../options.js";
 
@@ -80,4 +81,6 @@ export interface Transaction {
   delete(namespace: string, key: string): void;
   /** Stores a version of an immutable record, together with the rest or not at all: see `immutable.store`. */
   store(entry: ImmutableEntry, options?: { ifVersion?: number | undefined }): void;
+  /** Publishes an event, exactly if the transaction is committed: see `events.publish`. */
+  publish(channel: string, data: unknown, options?: EventOptions): void;
 }

@@ -9,10 +9,10 @@ import {
   type TransactRequestSchema,
   type TransactResponseSchema,
 } from "../../../gen/cortex/mutable/v1/mutable_pb.js";
-import type { ClaimGuard } from "../../core/call-options.js";
+import type { ClaimGuard, Conversation } from "../../core/call-options.js";
 import { CortexError } from "../../core/error.js";
 import { backOff, certainlyNot } from "../../core/retry.js";
-import type { Conversation, Transport } from "../../core/transport.js";
+import type { Transport } from "../../core/transport.js";
 
 export interface EntryKey {
   namespace: string;

@@ -10,6 +10,7 @@ import {
   rejectUnknown,
   secondsOf,
 } from "../../core/validate.js";
+import { type EventToPublish, eventInit } from "../../events/event.js";
 import { type ImmutableEntry, storeInit } from "../../immutable/versions.js";
 import { entryNames, setInit } from "../entries.js";
 import type { EntryOptions } from "../options.js";
@@ -46,7 +47,9 @@ export type Operation =
   /** Deletes a key; a missing one fails the transaction. */
   | ({ op: "delete" } & At)
   /** Stores a version of an immutable record: see `immutable.store`. */
-  | ({ op: "store"; ifVersion?: number | undefined } & ImmutableEntry);
+  | ({ op: "store"; ifVersion?: number | undefined } & ImmutableEntry)
+  /** Publishes an event, exactly if the transaction is committed: see `events.publish`. */
+  | ({ op: "publish" } & EventToPublish);
 
 const operationsMax = 500; // the server's limit
 
@@ -57,7 +60,9 @@ export function toOperations(list: readonly Operation[], json: Json): OperationI
   return list.map((operation, i) => toOperation(operation, json, `operations[${i}]`));
 }
 
-const known: Record<Exclude<Operation["op"], "store">, string[]> = {
+type OnEntry = Exclude<Operation, { op: "store" | "publish" }>;
+
+const known: Record<OnEntry["op"], string[]> = {
   set: ["value", ...entryNames],
   update: ["value", "createIfMissing"],
   increment: ["amount", "createIfMissing"],
@@ -75,11 +80,15 @@ function toOperation(given: Operation, json: Json, field: string): OperationInit
     const { op: _, ifVersion, ...entry } = given;
     return { operation: { case: "store", value: storeInit(entry, ifVersion, json, `${field}.`) } };
   }
+  if (given.op === "publish") {
+    const { op: _, ...event } = given;
+    return { operation: { case: "publish", value: eventInit(event, `${field}.`) } };
+  }
   const names = Object.hasOwn(known, given.op) ? known[given.op] : undefined;
   if (!names)
     throw invalid(
       `${field}.op`,
-      `is none of ${Object.keys(known).join(", ")}, store: ${String(given.op)}`,
+      `is none of ${Object.keys(known).join(", ")}, store, publish: ${String(given.op)}`,
     );
   rejectUnknown(given, ["op", "namespace", "key", ...names], "INVALID_OPERATIONS", field);
   const entry = { namespace: namespaceText(given.namespace), key: keyText(given.key) };
@@ -92,7 +101,7 @@ function toOperation(given: Operation, json: Json, field: string): OperationInit
 }
 
 function operationOf(
-  given: Exclude<Operation, { op: "store" }>,
+  given: OnEntry,
   json: Json,
   prefix: string,
 ): NonNullable<OperationInit["operation"]> {

@@ -41,11 +41,12 @@ export interface TransactionResult {
   success: true;
   /** How many writes were made. */
   operationsExecuted: number;
-  /** The record of each write, in order; for a delete, its result. */
+  /** The record of each write, in order; for a delete, its result; for an event, its channel. */
   results: (
     | MutableRecord
     | ImmutableRecord
     | { deleted: boolean; namespace: string; key: string }
+    | { published: string }
   )[];
 }
 
@@ -113,6 +114,7 @@ function toResult(results: OperationResult[], json: Json): TransactionResult {
     operationsExecuted: results.length,
     results: results.map(({ result }) => {
       if (result.case === "stored") return toImmutableRecord(result.value, json);
+      if (result.case === "published") return { published: result.value.channel };
       if (result.case !== "deleted") return toRecord(result.value, json);
       const { deleted, namespace, key } = result.value;
       return { deleted, namespace, key };

@@ -5,7 +5,7 @@ import { CortexError } from "../../errors/reasons.js";
 import type { FeedState } from "../../feed/feed.js";
 import type { Position } from "../../feed/log.js";
 import { isSnapshot, parseSnapshot } from "../../feed/snapshot.js";
-import type { Selector } from "../../feed/watchers.js";
+import type { NameSelector } from "../../feed/watchers.js";
 
 /** How far a watch has come. */
 export interface Place {
@@ -25,7 +25,7 @@ export class Cursors {
 
   constructor(
     readonly state: FeedState,
-    { tenant, store, space, name, prefix }: Selector,
+    { tenant, store, space, name, prefix }: NameSelector,
   ) {
     this.#owner = JSON.stringify([tenant, store, space, name ?? null, prefix]);
   }

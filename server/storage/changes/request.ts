@@ -1,6 +1,6 @@
 // What the requests and messages of both watches share.
 import { ChangeKind } from "../../../gen/cortex/changes/v1/changes_pb.js";
-import type { Selector } from "../../feed/watchers.js";
+import type { NameSelector } from "../../feed/watchers.js";
 import * as check from "../../validation/fields.js";
 import type { Sent } from "./watch.js";
 
@@ -10,7 +10,7 @@ type Field = [field: string, text: string | undefined];
 export function selectNames(
   [nameField, name]: Field,
   [prefixField, prefix]: Field,
-): Pick<Selector, "name" | "prefix"> {
+): Pick<NameSelector, "name" | "prefix"> {
   check.exclusive([nameField, name !== undefined], [prefixField, prefix !== undefined]);
   return { name, prefix: prefix === undefined ? "" : check.filterText(prefix, prefixField) };
 }
@@ -21,7 +21,8 @@ const kinds: Record<Sent["kind"], ChangeKind> = {
   expire: ChangeKind.EXPIRE,
   purge: ChangeKind.PURGE,
   erase: ChangeKind.ERASE,
-  erased: ChangeKind.UNSPECIFIED, // a mark, which is not sent
+  erased: ChangeKind.UNSPECIFIED, // this and the next are not sent to watches
+  publish: ChangeKind.UNSPECIFIED,
   current: ChangeKind.CURRENT,
 };
 

@@ -5,7 +5,7 @@ import { CortexError } from "../../errors/reasons.js";
 import { type Change, Disabled, Dropped, type Position, readPage } from "../../feed/log.js";
 import { parseSnapshot, type Snapshot } from "../../feed/snapshot.js";
 import type { Item, Watcher } from "../../feed/watcher.js";
-import type { Selector } from "../../feed/watchers.js";
+import type { NameSelector } from "../../feed/watchers.js";
 import type { Call } from "../../grpc/call.js";
 import type { Fragment, Sql } from "../../postgres/connection.js";
 import { afterPrefix } from "../page-token.js";
@@ -40,7 +40,7 @@ export interface Window {
 }
 
 export interface Watch {
-  selector: Selector;
+  selector: NameSelector;
   cursor: string | undefined;
   includeCurrent: boolean;
   /** Reads what exists, after a name, in the order of names. */
@@ -62,12 +62,7 @@ export async function* watch(call: Call, asked: Watch): AsyncGenerator<Message> 
     await watching.begin(place);
     for (;;) {
       await watching.untilReady();
-      const release = await call.room();
-      try {
-        yield watching.message();
-      } finally {
-        release();
-      }
+      yield await call.inRoom(() => watching.message());
     }
   } catch (error) {
     throw watching.reasonOf(error);
@@ -216,7 +211,7 @@ class Watching {
   /** A user may have been erased since the page was read. */
   #withoutErased(items: Item[]): Item[] {
     const { feed } = this.call.server;
-    return items.filter((item) => !feed.isErased(item));
+    return items.filter((item) => !feed.erasures.cover(item));
   }
 
   /** The next message. It is empty if there is nothing to send. */
@@ -271,7 +266,7 @@ class Watching {
 /** The changes `c` of a watch. */
 function matches(
   sql: Sql,
-  { store, space, name, prefix }: Selector,
+  { store, space, name, prefix }: NameSelector,
   bound: string | undefined,
 ): Fragment {
   const end = prefix === "" ? undefined : afterPrefix(prefix);

@@ -1,5 +1,5 @@
-// Acquires a claim: by attempts, each one statement (acquire_claim, migration 0021). Who waits holds no connection:
-// it is woken when the claim is released, when its time is over, and looks again from time to time.
+// Acquires a claim: by attempts, each one statement (acquire_claim, migration 0021). A waiter holds no connection. It
+// tries again when the claim is released or its time is over, and at least every second.
 import { randomUUID } from "node:crypto";
 import { CortexError } from "../../errors/reasons.js";
 import { codeOf } from "../../errors/sqlstate.js";
@@ -27,15 +27,15 @@ interface Attempt {
   acquired_at: Date;
   expires_at: Date;
   wait_ms: number | null;
-  /** Of those that wait. */
+  /** Its number in the queue; null unless it waits. */
   place: number | null;
 }
 
 const lookAgainMs = 1000; // a wake-up may have been lost
 const lockedMs = 20;
-const lockedMsMax = 1000; // beyond the wait: a claim that is locked for longer is held
+const lockedMsMax = 1000; // how long after the wait it tries a locked claim; then it takes it for held
 
-/** The claim; undefined if others hold it, or came first, until the wait is over. */
+/** The claim; undefined if the wait was over before its turn came. */
 export async function acquireClaim(call: Call, asked: Acquisition): Promise<ClaimRow | undefined> {
   const { caller, server, signal } = call;
   const { name, owner, value, userId, ttlSeconds, waitSeconds, requestId } = asked;

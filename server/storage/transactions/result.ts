@@ -12,10 +12,15 @@ import type { NewVersion } from "../versions/new-version.js";
 import { fillOmitted as fillOmittedVersions } from "../versions/omitted.js";
 import type { Stored } from "../versions/pending.js";
 import { type RecordRow, toRecord as toVersionedRecord } from "../versions/version.js";
-import type { TransactionStep } from "./step.js";
+import { isOnEntry, type TransactionStep } from "./step.js";
 
-/** The entry as a step left it, or the version that it stored. */
-export type StepResult = Result | Stored;
+/** The event of a step, by its channel. */
+export interface Published {
+  published: string;
+}
+
+/** The entry as a step left it, the version that it stored, or the event that it published. */
+export type StepResult = Result | Stored | Published;
 
 interface StoredRecord {
   stored: Omit<RecordRow, "created_at" | "first_created_at" | "data" | "metadata"> & {
@@ -33,7 +38,8 @@ interface StoredRecord {
  */
 export const toReply = (results: StepResult[], contentMax: number): string =>
   JSON.stringify(
-    results.map((result): Cells | StoredRecord => {
+    results.map((result): Cells | StoredRecord | Published => {
+      if ("published" in result) return result;
       if (!("stored" in result)) return toCells(result, contentMax);
       const { created_at, first_created_at, ...row } = result.stored as RecordRow; // it is stored
       const times = { created_at: +created_at, first_created_at: +first_created_at };
@@ -53,14 +59,16 @@ export async function fromReply(
 ): Promise<StepResult[]> {
   const entries: Result[] = [];
   const records: RecordRow[] = [];
-  const results = (JSON.parse(reply) as (Cells | StoredRecord)[]).map((result, i): StepResult => {
+  const parsed = JSON.parse(reply) as (Cells | StoredRecord | Published)[];
+  const results = parsed.map((result, i): StepResult => {
     const step = steps[i];
+    if ("published" in result) return result;
     if ("stored" in result) {
       const stored = fromStored(result, step?.kind === "store" ? step : undefined);
       records.push(stored);
       return { stored };
     }
-    const entry = fromCells(result, step && step.kind !== "store" ? knownOf(step) : undefined);
+    const entry = fromCells(result, step && isOnEntry(step) ? knownOf(step) : undefined);
     entries.push(entry);
     return entry;
   });
@@ -85,6 +93,8 @@ export function toMessages(
   results: StepResult[],
 ): MessageInitShape<typeof OperationResultSchema>[] {
   return results.map((result) => {
+    if ("published" in result)
+      return { result: { case: "published", value: { channel: result.published } } };
     if ("stored" in result)
       return { result: { case: "stored", value: toVersionedRecord(result.stored) } };
     const { row, namespace, key, deleted, at } = result;
@@ -98,7 +108,7 @@ export function toMessages(
 export function addedBy(results: StepResult[]): Amounts {
   const added = { keys: 0, bytes: 0, versions: 0 };
   for (const result of results) {
-    if (!result || "stored" in result || !result.row) continue;
+    if (!result || "stored" in result || "published" in result || !result.row) continue;
     const { created_at, updated_at, value, metadata } = result.row;
     if (created_at.getTime() === updated_at.getTime()) added.keys++;
     added.bytes += Buffer.byteLength(value) + Buffer.byteLength(metadata);
@@ -116,7 +126,14 @@ export const sizeOf = (result: StepResult): number => {
   return [...texts, row.metadata].reduce((sum, text) => sum + Buffer.byteLength(text), recordBytes);
 };
 
-export const rowOf = (result: StepResult) => ("stored" in result ? result.stored : result.row);
+/** The users whose data the results hold. */
+export const usersOf = (results: StepResult[]): string[] =>
+  results.flatMap((result) => rowOf(result)?.user_id ?? []);
+
+function rowOf(result: StepResult) {
+  if ("published" in result) return undefined;
+  return "stored" in result ? result.stored : result.row;
+}
 
 export function checkReplySize(bytes: number, bytesMax: number): void {
   if (bytes > bytesMax)

@@ -25,14 +25,15 @@ import type { Operation } from "../entries/operation.js";
 import { readEntries } from "../entries/read.js";
 import { transactionFailed } from "../entries/refusal.js";
 import { entryWrites } from "../entries/write.js";
+import { PendingEvents } from "../events/pending.js";
 import { type IdempotencyKey, storedReply, toConflict } from "../idempotency.js";
 import { isLocked } from "../locks.js";
 import { typeLockName } from "../versions/name.js";
 import { PendingVersions } from "../versions/pending.js";
 import { lockKeys } from "./key-locks.js";
-import { addedBy, checkReplySize, rowOf, type StepResult, sizeOf, toReply } from "./result.js";
+import { addedBy, checkReplySize, type StepResult, sizeOf, toReply, usersOf } from "./result.js";
 import { SeenExpiry } from "./seen-expiry.js";
-import { stepName, type TransactionStep } from "./step.js";
+import { isOnEntry, stepNames, type TransactionStep } from "./step.js";
 
 /** Whoever meets a lock that is held for less than this looks again soon enough by itself. */
 const announcedMs = 50;
@@ -62,6 +63,7 @@ export class Session {
   #transaction: DatabaseTransaction | undefined;
   readonly #expiry = new SeenExpiry();
   readonly #versions = new PendingVersions();
+  readonly #events = new PendingEvents();
   /** The room that its steps take until it ends: before the commit, no measurement sees what they add. */
   readonly #reservations: Reservation[] = [];
 
@@ -113,13 +115,15 @@ export class Session {
 
   /** Takes steps. The first `preconditions` of them are preconditions. */
   async write(steps: TransactionStep[], preconditions = 0): Promise<StepResult[]> {
-    await this.#wait(steps.map(stepName));
+    await this.#wait(stepNames(steps));
     const before = this.steps;
     const failed: Failed = (error, index) =>
       transactionFailed(error, index, { preconditions, before });
     const results: StepResult[] = [];
     await this.#writeEntries(steps, results, failed);
     await this.#addVersions(steps, results, failed);
+    if (steps.some(({ kind }) => kind === "publish"))
+      await this.#events.add(await this.#begun([]), steps, results, failed);
     for (const result of results) this.#bytes += sizeOf(result);
     checkReplySize(this.#bytes, this.#call.server.config.messageBytesMax);
     this.steps += steps.length - preconditions;
@@ -132,7 +136,7 @@ export class Session {
     results: StepResult[],
     failed: Failed,
   ): Promise<void> {
-    const indexes = steps.flatMap((step, i) => (step.kind === "store" ? [] : [i]));
+    const indexes = steps.flatMap((step, i) => (isOnEntry(step) ? [i] : []));
     if (indexes.length === 0) return;
     const operations = indexes.map((i) => steps[i] as Operation);
     const write = atomicWrite(this.#call, operations, undefined);
@@ -168,7 +172,7 @@ export class Session {
     const stores = steps.flatMap((step, index) => (step.kind === "store" ? [{ step, index }] : []));
     if (stores.length === 0) return;
     const versions = stores.map(({ step }) => step);
-    const run = await this.#begun(versions.map(stepName));
+    const run = await this.#begun(stepNames(versions));
     const bytes = versions.reduce((sum, { adds }) => sum + adds.bytes, 0);
     const adds = { keys: 0, bytes, versions: versions.length };
     const reservation = await this.#reserve(adds);
@@ -191,10 +195,11 @@ export class Session {
     if (!transaction) return;
     if (guard) await checkGuard(transaction.run, guard);
     await this.#versions.store(transaction.run);
+    await this.#events.publish(transaction.run);
     await this.#seal(transaction.run, key).catch(toConflict);
     this.#transaction = undefined;
     await transaction.commit();
-    this.#call.server.feed.publish();
+    this.#call.server.feed.announce();
     this.#release();
   }
 
@@ -210,7 +215,7 @@ export class Session {
     if (!key && !first && !writes) return;
     const reply = key && {
       reply: toReply(this.results, replies.contentMax(tenant)),
-      userIds: [...new Set(this.results.flatMap((result) => rowOf(result)?.user_id ?? []))],
+      userIds: [...new Set([...usersOf(this.results), ...this.#events.userIds])],
     };
     const [row] = await run<{ expired: boolean | null }>(
       (sql) => sql`

@@ -1,21 +1,31 @@
-// The steps of a transaction, parsed from messages: operations on entries, and versions to be stored.
+// The steps of a transaction, parsed from messages: operations on entries, versions to be stored, and events.
 import type { Operation as OperationMessage } from "../../../gen/cortex/mutable/v1/mutable_pb.js";
 import { CortexError } from "../../errors/reasons.js";
 import type { Call } from "../../grpc/call.js";
 import * as check from "../../validation/fields.js";
 import { entryName, parseKey } from "../entries/entry.js";
 import { type ChangeMessage, type Operation, parseChange, parseSet } from "../entries/operation.js";
+import { eventIdentity, type NewEvent, parseEvent } from "../events/event.js";
 import { identityOf, type NewVersion, parseStore } from "../versions/new-version.js";
 
-export type TransactionStep = Operation | NewVersion;
+export type TransactionStep = Operation | NewVersion | NewEvent;
 
-/** The step's name in KeyLocks. */
-export const stepName = (step: TransactionStep): string =>
-  step.kind === "store" ? (step.keys[0] as string) : entryName(step);
+/** True if it is an operation on an entry. */
+export const isOnEntry = (step: TransactionStep): step is Operation =>
+  step.kind !== "store" && step.kind !== "publish";
+
+/** The names in KeyLocks that steps lock. */
+export const stepNames = (steps: TransactionStep[]): string[] =>
+  steps.flatMap((step) => {
+    if (step.kind === "publish") return [];
+    return step.kind === "store" ? (step.keys[0] as string) : entryName(step);
+  });
 
 /** The parts of a step that the fingerprint of a request covers. */
-export const stepIdentity = (step: TransactionStep) =>
-  step.kind === "store" ? identityOf(step) : step;
+export function stepIdentity(step: TransactionStep) {
+  if (step.kind === "store") return identityOf(step);
+  return step.kind === "publish" ? eventIdentity(step) : step;
+}
 
 interface Progress {
   /** How many of the 500 operations that a transaction may have are used up. */
@@ -64,12 +74,15 @@ function parseStep(
     case "set":
     case "delete":
     case "store":
+    case "publish":
       if (createIfMissing)
         throw refuse("create_if_missing", `means nothing for a ${operation.case}`);
-      if (operation.case === "store") {
+      if (operation.case === "store" || operation.case === "publish") {
         if (message.namespace !== "" || message.key !== "")
-          throw refuse("namespace", "and key mean nothing for a store");
-        return parseStore(call, operation.value, { requestId, prefix: `${prefix}store.` });
+          throw refuse("namespace", `and key mean nothing for a ${operation.case}`);
+        return operation.case === "store"
+          ? parseStore(call, operation.value, { requestId, prefix: `${prefix}store.` })
+          : parseEvent(call.caller, operation.value, `${prefix}publish.`);
       }
       return operation.case === "delete"
         ? { ...parseKey(tenant, message, prefix), kind: "delete", expects: "present" }

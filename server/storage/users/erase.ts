@@ -1,6 +1,6 @@
 // Counts and erases the data that is linked to a user, table by table. A new table that names users belongs
 // both in `countLinked` and in `erase`.
-import type { Run } from "../../postgres/connection.js";
+import type { Run, Sql } from "../../postgres/connection.js";
 
 /** Numbers of rows by table. */
 export interface Counts {
@@ -137,24 +137,28 @@ export async function erase(run: Run, tenant: string, id: string): Promise<Count
  * key. Tells the readers of all servers whose changes they must not send any more.
  */
 async function eraseChanges(run: Run, tenant: string, id: string): Promise<number> {
+  const isOwn = (sql: Sql) => sql`c.user_id is not distinct from ${id}`;
+  const isMark = (sql: Sql) =>
+    sql`(${isOwn(sql)} or (c.kind <> 'set' and c.id not in (select id from last)))`;
   const erased = await run(
     (sql) => sql`
-      with linked as materialized (
-        select c.slot, c.id, c.user_id is not distinct from ${id} as is_own, c.kind,
-          c.value is null and not exists (
-            select from change o where o.xid = pg_current_xact_id() and o.tenant = c.tenant and o.store = c.store and o.space = c.space and o.name = c.name
-          ) and c.id = max(c.id) over (partition by c.store, c.space, c.name) as is_last
-        from change c where c.tenant = ${tenant} and (c.user_id = ${id} or c.old_user_id = ${id})
+      with last as materialized ( -- removals that are the last of their key
+        select linked.id from (
+          select c.id, c.value is null and not exists (
+              select from change o where o.xid = pg_current_xact_id() and o.tenant = c.tenant and o.store = c.store and o.space = c.space and o.name = c.name
+            ) and c.id = max(c.id) over (partition by c.store, c.space, c.name) as is_last
+          from change c where c.tenant = ${tenant} and (c.user_id = ${id} or c.old_user_id = ${id})
+        ) as linked where is_last
       )
       update change c set
-        kind = case when linked.is_own then 'commit' when linked.kind = 'set' then 'set' when is_last then 'erase' else 'commit' end,
-        store = case when linked.is_own or (linked.kind <> 'set' and not is_last) then 'mark' else c.store end,
-        space = case when linked.is_own or (linked.kind <> 'set' and not is_last) then '' else c.space end,
-        name = case when linked.is_own or (linked.kind <> 'set' and not is_last) then '' else c.name end,
-        value = case when not linked.is_own then c.value end, bytes = case when linked.is_own then 0 else c.bytes end,
-        agent_id = case when linked.kind = 'set' and not linked.is_own then c.agent_id end,
-        user_id = case when not linked.is_own then c.user_id end, old_user_id = null
-      from linked where c.slot = linked.slot and c.id = linked.id and c.tenant = ${tenant} returning 1`,
+        kind = case when ${isOwn(sql)} then 'commit' when c.kind = 'set' then 'set' when c.id in (select id from last) then 'erase' else 'commit' end,
+        store = case when ${isMark(sql)} then 'mark' else c.store end,
+        space = case when ${isMark(sql)} then '' else c.space end,
+        name = case when ${isMark(sql)} then '' else c.name end,
+        value = case when not ${isOwn(sql)} then c.value end, bytes = case when ${isOwn(sql)} then 0 else c.bytes end,
+        agent_id = case when c.kind = 'set' and not ${isOwn(sql)} then c.agent_id end,
+        user_id = case when not ${isOwn(sql)} then c.user_id end, old_user_id = null
+      where c.tenant = ${tenant} and (c.user_id = ${id} or c.old_user_id = ${id}) returning 1`,
   );
   await run(
     (sql) => sql`

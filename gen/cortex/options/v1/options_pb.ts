@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file cortex/options/v1/options.proto.
  */
 export const file_cortex_options_v1_options: GenFile = /*@__PURE__*/
-  fileDesc("Ch9jb3J0ZXgvb3B0aW9ucy92MS9vcHRpb25zLnByb3RvEhFjb3J0ZXgub3B0aW9ucy52MSJfCgxSZWFzb25UcmFpdHMSEgoKcmVwZWF0YWJsZRgBIAEoCBIRCglhbWJpZ3VvdXMYAiABKAgSFQoNYmVmb3JlX2xvb2t1cBgDIAEoCBIRCgl0aW1lZF9vdXQYBCABKAgqlAEKBVJlYWNoEhUKEVJFQUNIX1VOU1BFQ0lGSUVEEAASEwoPUkVBQ0hfTkFNRVNQQUNFEAESDgoKUkVBQ0hfVFlQRRACEg4KClJFQUNIX1VTRVIQAxIPCgtSRUFDSF9DTEFJTRAEIgQIBRAHKg1SRUFDSF9DSEFOTkVMKgxSRUFDSF9TVFJFQU0qC1JFQUNIX1NDT1BFOk8KBXJlYWNoEh0uZ29vZ2xlLnByb3RvYnVmLkZpZWxkT3B0aW9ucxjRhgMgASgOMhguY29ydGV4Lm9wdGlvbnMudjEuUmVhY2hSBXJlYWNoOlwKBnJlYXNvbhIhLmdvb2dsZS5wcm90b2J1Zi5FbnVtVmFsdWVPcHRpb25zGNGGAyABKAsyHy5jb3J0ZXgub3B0aW9ucy52MS5SZWFzb25UcmFpdHNSBnJlYXNvbmIGcHJvdG8z", [file_google_protobuf_descriptor]);
+  fileDesc("Ch9jb3J0ZXgvb3B0aW9ucy92MS9vcHRpb25zLnByb3RvEhFjb3J0ZXgub3B0aW9ucy52MSJfCgxSZWFzb25UcmFpdHMSEgoKcmVwZWF0YWJsZRgBIAEoCBIRCglhbWJpZ3VvdXMYAiABKAgSFQoNYmVmb3JlX2xvb2t1cBgDIAEoCBIRCgl0aW1lZF9vdXQYBCABKAgqngEKBVJlYWNoEhUKEVJFQUNIX1VOU1BFQ0lGSUVEEAASEwoPUkVBQ0hfTkFNRVNQQUNFEAESDgoKUkVBQ0hfVFlQRRACEg4KClJFQUNIX1VTRVIQAxIPCgtSRUFDSF9DTEFJTRAEEhEKDVJFQUNIX0NIQU5ORUwQBSIECAYQBiIECAcQByoMUkVBQ0hfU1RSRUFNKgtSRUFDSF9TQ09QRTpPCgVyZWFjaBIdLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE9wdGlvbnMY0YYDIAEoDjIYLmNvcnRleC5vcHRpb25zLnYxLlJlYWNoUgVyZWFjaDpcCgZyZWFzb24SIS5nb29nbGUucHJvdG9idWYuRW51bVZhbHVlT3B0aW9ucxjRhgMgASgLMh8uY29ydGV4Lm9wdGlvbnMudjEuUmVhc29uVHJhaXRzUgZyZWFzb25iBnByb3RvMw", [file_google_protobuf_descriptor]);
 
 /**
  * The conclusions that a client may draw from the reason of a failed call.
@@ -102,6 +102,13 @@ export enum Reach {
    * @generated from enum value: REACH_CLAIM = 4;
    */
   CLAIM = 4,
+
+  /**
+   * A channel of events, or a pattern of channels.
+   *
+   * @generated from enum value: REACH_CHANNEL = 5;
+   */
+  CHANNEL = 5,
 }
 
 /**
