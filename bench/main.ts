@@ -15,6 +15,7 @@ import { startEmbedded } from "../server/embedded/cluster.js";
 import { connect, type Sql } from "../server/postgres/connection.js";
 import { prepareDatabase } from "../server/postgres/prepare.js";
 import { barrier } from "./barrier.js";
+import { claims, events } from "./coordination.js";
 import { immutables } from "./immutable.js";
 import { Load } from "./load.js";
 import { compare, median } from "./measure.js";
@@ -54,6 +55,8 @@ try {
     barrier: () => barrier(postgres.url),
     storm: () => storm(postgres.url),
     watch: () => watch(postgres.url),
+    claims: () => claims(postgres.url),
+    events: () => events(postgres.url),
   };
   const { only } = parseArgs({ options: { only: { type: "string" } } }).values;
   if (only !== undefined && !parts[only])

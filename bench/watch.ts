@@ -1,81 +1,14 @@
 // What the change feed costs a write, and how soon a change is delivered.
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { Cortex } from "../client/index.js";
-import { connect } from "../server/postgres/connection.js";
+import type { Cortex } from "../client/index.js";
 import { median } from "./measure.js";
+import { cpuMs, postmasterOf, serverOn } from "./process.js";
 
 const rounds = 9;
 const value = { text: "x".repeat(196) }; // 210 bytes
 
-/** Starts a server on a database of its own in the cluster, and gives its client and the process. */
-async function serverOn(url: string, database: string, settings: string[] = []) {
-  const admin = connect(url, { max: 1 });
-  await admin.unsafe(`create database ${database}`).catch(() => {}); // it exists
-  await admin.end();
-  const own = new URL(url);
-  own.pathname = database;
-  const child = spawn(
-    process.execPath,
-    [
-      "--max-semi-space-size=64",
-      join(import.meta.dirname, "../server/dist/server/main.js"),
-      ...["--listen", "127.0.0.1:0", "--database-url", own.href, "--log-level", "error"],
-      ...settings,
-    ],
-    { stdio: ["ignore", "pipe", "inherit"] },
-  );
-  const [line] = await once(child.stdout, "data");
-  const address = String(line).trim().split(" ").at(-1) ?? "";
-  const cortex = new Cortex({ address, timeoutMs: 60_000 });
-  return {
-    cortex,
-    pid: child.pid as number,
-    async stop() {
-      await cortex.close();
-      child.kill("SIGTERM");
-      await once(child, "exit");
-    },
-  };
-}
-
-const parentOf = (pid: number): number => Number(statOf(pid)[1]);
-
-/** The fields of a process from its state on. */
-function statOf(pid: number): string[] {
-  const text = readFileSync(`/proc/${pid}/stat`, "utf8");
-  return text.slice(text.lastIndexOf(")") + 2).split(" ");
-}
-
-/** The CPU milliseconds that a process and all its descendants have used. */
-function cpuMs(root: number): number {
-  const parents = new Map<number, number>();
-  const used = new Map<number, number>();
-  for (const pid of readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number)) {
-    try {
-      const fields = statOf(pid);
-      parents.set(pid, Number(fields[1]));
-      // Ticks of 10 ms: its own, and those of children that have ended.
-      used.set(pid, [11, 12, 13, 14].reduce((sum, i) => sum + Number(fields[i]), 0) * 10);
-    } catch {
-      // it has ended
-    }
-  }
-  const isWithin = (pid: number | undefined): boolean =>
-    pid !== undefined && (pid === root || isWithin(parents.get(pid)));
-  return [...used].reduce((sum, [pid, ms]) => sum + (isWithin(pid) ? ms : 0), 0);
-}
-
 export async function watch(url: string): Promise<void> {
-  const admin = connect(url, { max: 1 });
-  const [backend] = await admin`select pg_backend_pid() as pid`;
-  const postmaster = parentOf(backend?.pid as number);
-  await admin.end();
+  const postmaster = await postmasterOf(url);
   const logged = await serverOn(url, "logged");
   const bare = await serverOn(url, "bare", ["--watch-retention", "0"]);
   for (const [concurrency, count] of [
