@@ -14,6 +14,8 @@ export default mergeConfig(base, {
       CONTENTION_ROUNDS: "1000",
       LINEARIZABILITY_SEEDS: "20",
       WATCH_SECONDS: "120",
+      WATCH_KILL_SECONDS: "10",
+      EVENT_ROUNDS: "250",
       CLAIM_ROUNDS: "40",
       FENCE_ROUNDS: "100",
       SERVER_KILLS: "20",

@@ -4,48 +4,13 @@ import { setTimeout as pause } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import type { Claim } from "../../client/index.js";
 import { connect } from "../../server/postgres/connection.js";
+import { transactions, writes } from "../support/guarded-writes.js";
 import { RawTransaction } from "../support/raw.js";
 import { serve } from "../support/server.js";
+import { StoppedHolder } from "../support/stopped-holder.js";
 
 const s = serve({ allowPurgeAll: true });
 const rounds = Number(process.env.FENCE_ROUNDS ?? 1);
-
-type Write = [what: string, write: (claim: Claim) => Promise<unknown>];
-const key = ["ns", "k"] as const;
-const writes: Write[] = [
-  ["set", ({ mutable }) => mutable.set(...key, "late")],
-  ["update", ({ mutable }) => mutable.update(...key, () => "late")],
-  ["increment", ({ mutable }) => mutable.increment("ns", "n")],
-  ["delete", ({ mutable }) => mutable.delete(...key)],
-  ["setMany", ({ mutable }) => mutable.setMany("ns", { k: "late", b: 1 })],
-  ["purgeMany", ({ mutable }) => mutable.purgeMany("ns", { keyPrefix: "k" })],
-  ["purgeNamespace", ({ mutable }) => mutable.purgeNamespace("ns")],
-  ["purgeAll", ({ mutable }) => mutable.purgeAll()],
-  ["store", ({ immutable }) => immutable.store({ type: "t", id: "i", data: { late: 1 } })],
-  ["purge of a record", ({ immutable }) => immutable.purge("t", "i")],
-  ["purgeMany of records", ({ immutable }) => immutable.purgeMany({ type: "t" })],
-  ["purgeVersions", ({ immutable }) => immutable.purgeVersions("t", "i", { keepLatest: 1 })],
-];
-const transactions: Write[] = [
-  [
-    "a list of operations",
-    ({ mutable }) => mutable.transaction([{ op: "set", namespace: "ns", key: "k", value: "late" }]),
-  ],
-  ["a callback", ({ mutable }) => mutable.transaction((tx) => tx.set(...key, "late"))],
-  [
-    "a callback that stores",
-    ({ mutable }) =>
-      mutable.transaction((tx) => tx.store({ type: "t", id: "i", data: { late: 1 } })),
-  ],
-  [
-    "a callback under locks",
-    ({ mutable }) =>
-      mutable.transaction(async (tx) => {
-        await tx.list("ns");
-        tx.set(...key, "late");
-      }),
-  ],
-];
 
 async function state() {
   const { mutable, immutable } = s.cortex;
@@ -53,6 +18,7 @@ async function state() {
     await mutable.getMany("ns", ["k", "n", "b"]),
     (await immutable.get("t", "i"))?.version,
     (await immutable.getHistory("t", "i")).length,
+    (await s.sql`select from change where store = 'event'`).length,
   ];
 }
 
@@ -90,6 +56,31 @@ describe("a late write", () => {
     await write(claim);
     await claim.release().catch(() => {}); // purgeAll ends claims too
   });
+});
+
+describe("a holder that is stopped (SIGSTOP) for longer than its claim lasts", () => {
+  it("is refused by the fence when it goes on: every kind of write", async () => {
+    const { claims, mutable, immutable } = s.cortex;
+    await mutable.setMany("ns", { k: "own", n: 1 });
+    for (const n of [1, 2]) await immutable.store({ type: "t", id: "i", data: { n } });
+    const holder = await StoppedHolder.start(s.address);
+    for (let round = 0; round < rounds; round++) {
+      await holder.acquire("stopped", 0.3);
+      holder.stop();
+      const next = await claims.acquire("stopped", { ttlSeconds: 60, waitMs: 10_000 });
+      const before = await state();
+      const codes = await holder.goOn();
+      expect(codes).toEqual(
+        Object.fromEntries([
+          ...writes.map(([what]) => [what, "FENCE_STALE"]),
+          ...transactions.map(([what]) => [what, "TRANSACTION_FAILED FENCE_STALE"]),
+        ]),
+      );
+      expect(await state()).toEqual(before);
+      await next?.release();
+    }
+    holder.end();
+  }, 600_000);
 });
 
 describe("a write in time", () => {

@@ -2,14 +2,13 @@
 // transactions. No acknowledged write is lost, no write is applied twice, and the writes of a transaction are
 // applied together.
 import { readFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { Cortex } from "../../client/index.js";
 import { temporaryDirectory } from "../support/directory.js";
 import { killPostgres } from "../support/kill-postgres.js";
-import { type ServerProcess, spawnServer } from "../support/process.js";
+import { freePort, type ServerProcess, spawnServer } from "../support/process.js";
 
 const serverKills = Number(process.env.SERVER_KILLS ?? 2);
 const postgresKills = Number(process.env.POSTGRES_KILLS ?? 1);
@@ -152,12 +151,4 @@ async function killAndAwaitPostgres(): Promise<void> {
   const pid = await killPostgres(temporary.path);
   for (let back = 0; back === 0 || back === pid; await pause(50))
     back = Number.parseInt(await readFile(file, "utf8").catch(() => `${pid}`), 10);
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, "127.0.0.1", resolve));
-  const { port } = probe.address() as { port: number };
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
 }

@@ -1,15 +1,17 @@
 // Watchers on two servers, while writers write in every way: single keys, batches, commits, transactions,
 // expiry, purges and erasures. A row-level trigger of the test keeps the truth: what each transaction changed. Each
 // watcher must see exactly that: nothing left out, nothing twice, each transaction in one piece, in an order that
-// agrees with what the writers have seen. Watchers are cut and go on after their last cursor, the partitions of
-// the log turn, and one transaction stays open all the while.
+// agrees with what the writers have seen. Watchers are cut and go on after their last cursor, one of the two servers is
+// killed (kill -9), the partitions of the log turn, and one transaction stays open all the while.
 import { setTimeout as pause } from "node:timers/promises";
 import { expect, it } from "vitest";
 import { Cortex, type MutableChange } from "../../client/index.js";
 import { connect } from "../../server/postgres/connection.js";
+import { freePort, spawnServer } from "../support/process.js";
 import { serve } from "../support/server.js";
 
 const seconds = Number(process.env.WATCH_SECONDS ?? 7);
+const killEveryMs = Number(process.env.WATCH_KILL_SECONDS ?? 4) * 1000;
 const sleepMs = 5000; // one watcher is away for so long: less than changes are kept
 
 const writersMax = 32;
@@ -89,6 +91,9 @@ function toldOf(rows: Truth[]): Map<string, Told[]> {
   return told;
 }
 
+/** The addresses of servers that were killed, until they are back. */
+const down = new Set<string>();
+
 class TestWatcher {
   readonly changes: MutableChange[] = [];
   cuts = 0;
@@ -116,8 +121,7 @@ class TestWatcher {
     let cursor: string | undefined;
     while (!this.#stopped) {
       await this.#away;
-      const address = this.addresses[this.cuts % this.addresses.length] as string;
-      const client = new Cortex({ address, tenantId: "t", timeoutMs: 60_000 });
+      const client = new Cortex({ address: this.address, tenantId: "t", timeoutMs: 60_000 });
       const controller = new AbortController();
       this.#cut = () => controller.abort();
       try {
@@ -142,6 +146,12 @@ class TestWatcher {
         await client.close();
       }
     }
+  }
+
+  get address(): string {
+    const address = this.addresses[this.cuts % this.addresses.length] as string;
+    // To wait for a server that was killed may take longer than changes are kept.
+    return this.addresses.find((one) => down.has(address) && one !== address) ?? address;
   }
 
   cut(awayMs = 0): void {
@@ -213,8 +223,11 @@ async function write(client: Cortex, written: Written[]): Promise<void> {
 it("each watcher sees what was committed: all of it, once, transactions whole, in order", async () => {
   const startedAt = new Date();
   await keepTruth();
-  const second = await s.another();
-  const addresses = [s.address, second.address];
+  const listen = `127.0.0.1:${await freePort()}`;
+  const spawn = () =>
+    spawnServer(["--listen", listen, "--database-url", s.databaseUrl, "--watch-retention", "6"]);
+  let second = await spawn();
+  const addresses = [s.address, listen];
   const clients = addresses.map((address) => s.client({ address, tenantId: "t" }));
   await clients[0]?.users.upsert("u", {});
   const prefixes = [undefined, "a", "ab", "b", "c", "co", "é"];
@@ -222,7 +235,7 @@ it("each watcher sees what was committed: all of it, once, transactions whole, i
     { length: watchersMax },
     (_, i) =>
       new TestWatcher(
-        [addresses[i % 2] as string, addresses[(i + 1) % 2] as string],
+        [addresses[(i + 1) % 2] as string, addresses[i % 2] as string], // the first one sleeps, then is on the other
         any(namespaces),
         i < 4 ? undefined : any(prefixes),
         false,
@@ -233,6 +246,7 @@ it("each watcher sees what was committed: all of it, once, transactions whole, i
   const written: Written[] = [];
   const end = performance.now() + seconds * 1000;
   const late: TestWatcher[] = [];
+  let kills = 0;
   await open.begin(async (tx) => {
     await tx`create table stays_open ()`; // a transaction with an id, older than all others
     const writing = Array.from({ length: writersMax }, async (_, i) => {
@@ -241,6 +255,18 @@ it("each watcher sees what was committed: all of it, once, transactions whole, i
     const [sleeper, ...others] = watchers as [TestWatcher, ...TestWatcher[]];
     await pause(1000);
     sleeper.cut(sleepMs);
+    const killing = (async () => {
+      for (let next = killEveryMs; performance.now() + next < end; next = killEveryMs) {
+        await pause(next);
+        const those = [...watchers, ...late].filter(({ address }) => address === listen);
+        second.child.kill("SIGKILL");
+        down.add(listen);
+        for (const one of those) one.cut();
+        second = await spawn();
+        down.delete(listen);
+        kills++;
+      }
+    })();
     while (performance.now() < end) {
       await pause(100);
       any(others).cut();
@@ -248,7 +274,7 @@ it("each watcher sees what was committed: all of it, once, transactions whole, i
         late.push(new TestWatcher(addresses, any(namespaces), any(prefixes), true));
       else any(late).cut();
     }
-    await Promise.all(writing);
+    await Promise.all([...writing, killing]);
     await clients[0]?.mutable.set("w1", "zz-last", 1);
     await clients[0]?.mutable.set("w2", "zz-last", 1);
     await pause(2500); // the last expiries
@@ -258,6 +284,8 @@ it("each watcher sees what was committed: all of it, once, transactions whole, i
   const told = toldOf(rows);
   expect(rows.length).toBeGreaterThan(seconds * 20);
   await Promise.all([...watchers, ...late].map((watcher) => watcher.stop()));
+  await second.end();
+  expect(kills).toBeGreaterThan(0);
   for (const watcher of watchers) check(watcher, told, written);
   for (const watcher of late) await checkState(watcher);
   expect(watchers.reduce((sum, { cuts }) => sum + cuts, 0)).toBeGreaterThan(seconds);

@@ -226,7 +226,7 @@ describe("a caller without credentials", () => {
           call(session, Health.method.watch, { service: "" }, {}),
         );
         const refused = await Promise.all(
-          watches.map((stream) => Promise.race([statusOf(stream), pause(200).then(() => "open")])),
+          watches.map((stream) => Promise.race([statusOf(stream), pause(1000).then(() => "open")])),
         );
         // Once the address is kept out, none.
         expect(refused.filter((one) => one === "open").length).toBeLessThanOrEqual(8);

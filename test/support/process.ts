@@ -1,5 +1,6 @@
 // Runs the built server as a separate process, as its users do.
 import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process";
+import { createServer } from "node:net";
 import { join } from "node:path";
 
 export const root = join(import.meta.dirname, "..", "..");
@@ -91,4 +92,13 @@ export function cleanEnvironment(): NodeJS.ProcessEnv {
       ([name]) => !/^(CORTEX_|DATABASE_URL|PG|NODE_OPTIONS|VITEST)/.test(name),
     ),
   );
+}
+
+/** A port that nobody uses at this moment. */
+export async function freePort(): Promise<number> {
+  const probe = createServer();
+  await new Promise<void>((resolve) => probe.listen(0, "127.0.0.1", resolve));
+  const { port } = probe.address() as { port: number };
+  await new Promise((resolve) => probe.close(resolve));
+  return port;
 }

@@ -1,0 +1,181 @@
+// Checks that the statements of claims, watches and events find their rows by an index in large tables.
+import { beforeAll, describe, expect, it } from "vitest";
+import { Claims } from "../../gen/cortex/claims/v1/claims_pb.js";
+import { Events } from "../../gen/cortex/events/v1/events_pb.js";
+import { claims } from "../../server/claims/service.js";
+import { events } from "../../server/events/service.js";
+import { readPage } from "../../server/feed/log.js";
+import { parseSnapshot, type Snapshot } from "../../server/feed/snapshot.js";
+import { connect, type Run } from "../../server/postgres/connection.js";
+import { sweepClaims } from "../../server/storage/claims/sweep.js";
+import { erase } from "../../server/storage/users/erase.js";
+import { explainer, type Plan } from "../support/plans.js";
+import { serve } from "../support/server.js";
+
+const s = serve();
+const { housekeeping, rpc } = explainer(s);
+const at = "clock_timestamp()";
+let now: Snapshot;
+
+beforeAll(async () => {
+  await s.sql`
+    insert into users (tenant, id, profile, created_at, updated_at)
+    select '', 'u' || i, '{}', now(), now() from generate_series(1, 5000) i`;
+  await s.sql`
+    insert into request (tenant, id, fingerprint, reply, user_ids, bytes)
+    select '', 'r' || i, 'f', '{}', '{}', 2 from generate_series(1, 10000) i`;
+  await s.sql.unsafe(`
+    insert into claim (tenant, name, owner, user_id, fence, acquired_at, expires_at)
+    select '', 'claim-' || i, 'o', case when i % 1000 = 0 then 'u1' end, nextval('revision'), ${at}, ${at} + interval '1 hour'
+    from generate_series(1, 20000) i`);
+  await s.sql.unsafe(`
+    insert into claim_waiter (tenant, name, id, seen_at)
+    select '', 'claim-' || i % 5000, 'w' || i, ${at} + interval '1 hour' from generate_series(1, 20000) i`);
+  for (const [slot, store] of [
+    [0, "entry"],
+    [8, "event"],
+  ])
+    await s.sql.unsafe(`
+      insert into change (slot, tenant, store, space, name, kind, is_new, value, bytes, revision, user_id, at)
+      select ${slot}, '', '${store}', 'ns', 'key-' || i, 'set', true, '1', 1, i, case when i % 1000 = 0 then 'u1' end, ${at}
+      from generate_series(1, 30000) i`);
+  await s.sql`vacuum analyze`;
+  const [row] = await s.sql`select pg_current_snapshot()::text as text`;
+  now = parseSnapshot(row?.text);
+});
+
+/** The tables that are read as a whole; small ones aside, such as partitions that are empty. */
+const whole = (nodes: Plan[]) =>
+  nodes
+    .filter((node) => node["Node Type"] === "Seq Scan" && node["Relation Name"])
+    .map((node) => node["Relation Name"])
+    .filter((name) => !/^change_(?!0|8)/.test(`${name}`))
+    .filter(
+      (name) =>
+        !["feed", "event_excess", "event_life", "feed_floor", "feed_snapshot"].includes(`${name}`),
+    );
+
+const conditions = (nodes: Plan[]) =>
+  nodes
+    .filter((node) => node["Index Cond"])
+    .map((node) => `${node["Index Name"]} ${node["Index Cond"]}`);
+
+/** Does nothing for the first statements. */
+function skipping(run: Run, count: number): Run {
+  let left = count;
+  return async (build) => (left-- > 0 ? [] : run(build));
+}
+
+const held = { name: "claim-500", fence: "7" };
+const method = { ...Claims.method, ...Events.method };
+const byName = /^claim_pkey .*tenant = .*name = /;
+
+describe("a claim is found by its name", () => {
+  const calls: Record<string, () => Promise<Plan[]>> = {
+    Get: () => rpc(claims.handlers.get, method.get.input, { name: held.name }),
+    Renew: () => rpc(claims.handlers.renew, method.renew.input, { ...held, ttlSeconds: 1 }),
+    Release: () => rpc(claims.handlers.release, method.release.input, held),
+    "the guard of a publish": () =>
+      rpc(events.handlers.publish, method.publish.input, {
+        events: [{ channel: "c", dataJson: "1" }],
+        claim: held,
+      }),
+  };
+  it.each(Object.keys(calls))("by %s", async (what) => {
+    const nodes = await (calls[what] as () => Promise<Plan[]>)();
+    expect(whole(nodes)).toEqual([]);
+    expect(conditions(nodes)).toContainEqual(expect.stringMatching(byName));
+  });
+
+  it("by Acquire, and so are those who wait for it", async () => {
+    const plans: string[] = [];
+    const onnotice = ({ message = "" }) => plans.push(message);
+    const sql = connect(s.databaseUrl, { max: 1, onnotice });
+    await sql`load 'auto_explain'`;
+    await sql.unsafe(
+      "set auto_explain.log_min_duration = 0; set auto_explain.log_nested_statements = on; set auto_explain.log_level = notice",
+    );
+    const acquire = (name: string, waiter: string) =>
+      sql`select * from acquire_claim('', ${name}, 'o', null, 'u1', null, 60, null, ${waiter}, true)`;
+    for (let i = 0; i < 8; i++) await acquire("claim-500", "new"); // at last by generic plans
+    await acquire("free", "new");
+    await sql`select claim_place('', 'claim-500', 'new')`;
+    await sql.end();
+    expect(plans.length).toBeGreaterThan(50);
+    expect(plans.filter((plan) => /Seq Scan/.test(plan))).toEqual([]);
+  });
+});
+
+it("a page of claims is read in order from its position", async () => {
+  const nodes = await rpc(claims.handlers.list, method.list.input, {
+    prefix: "claim-1",
+    limit: 10,
+  });
+  expect(whole(nodes)).toEqual([]);
+  expect(conditions(nodes)).toContainEqual(
+    expect.stringMatching(/^claim_pkey .*tenant = .*name > .*name >= .*name < /),
+  );
+});
+
+it("the sweep finds claims by their time", async () => {
+  const nodes = await housekeeping((run) => sweepClaims(skipping(run, 1)));
+  expect(conditions(nodes)).toContainEqual(expect.stringMatching(/^claim_by_expiry .*expires_at/));
+});
+
+describe("what is new in the log is found by its transaction", () => {
+  const limits = { rowsMax: 100, bytesMax: 100_000 };
+  const byTransaction = (nodes: Plan[]) => {
+    expect(whole(nodes)).toEqual([]);
+    const found = conditions(nodes).filter((one) => one.startsWith("change_"));
+    expect(found.length).toBeGreaterThan(0);
+    for (const one of found) expect(one).toMatch(/^change_\d+_xid_idx .*xid/);
+  };
+
+  it("for the reader of a worker", async () => {
+    byTransaction(
+      await housekeeping((run) => readPage(run, { from: now, events: { from: now } }, limits)),
+    );
+  });
+
+  it("for a watch that goes on after a cursor", async () => {
+    byTransaction(
+      await housekeeping((run) =>
+        readPage(
+          run,
+          { from: now },
+          {
+            ...limits,
+            tenant: "",
+            inSteps: true,
+            matches: (sql) => sql`c.store = 'entry' and c.space = 'ns' and c.name >= 'key-5'`,
+          },
+        ),
+      ),
+    );
+  });
+});
+
+it("an event is published without a look at others", async () => {
+  const nodes = await rpc(events.handlers.publish, method.publish.input, {
+    events: [{ channel: "c", dataJson: "1", userId: "u1" }],
+    requestId: "r",
+  });
+  expect(whole(nodes)).toEqual([]);
+  expect(conditions(nodes).filter((one) => one.startsWith("change"))).toEqual([]);
+});
+
+it("what a user has in the log and in claims is found by the user", async () => {
+  const all: string[] = [];
+  for (let skipped = 3; skipped < 6; skipped++) {
+    const nodes = await housekeeping((run) => erase(skipping(run, skipped), "", "u1"));
+    expect(whole(nodes)).toEqual([]);
+    all.push(...conditions(nodes));
+  }
+  for (const index of [
+    "claim_by_user",
+    "claim_waiter_by_user",
+    "change_0_tenant_user_id_idx",
+    "change_8_tenant_user_id_idx",
+  ])
+    expect(all).toContainEqual(expect.stringMatching(new RegExp(`^${index} .*user_id = `)));
+});
