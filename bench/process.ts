@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { Cortex } from "../client/index.js";
 import { connect } from "../server/postgres/connection.js";
 
-/** Starts a server on a database of its own in the cluster, and gives its client, its process id, and how to stop it. */
+/** Starts a server on a database of its own in the cluster, and gives its client, address and process id, and how to stop it. */
 export async function serverOn(url: string, database: string, settings: string[] = []) {
   const admin = connect(url, { max: 1 });
   await admin.unsafe(`create database ${database}`).catch(() => {}); // it exists
@@ -28,6 +28,7 @@ export async function serverOn(url: string, database: string, settings: string[]
   const cortex = new Cortex({ address, timeoutMs: 60_000 });
   return {
     cortex,
+    address,
     pid: child.pid as number,
     async stop() {
       await cortex.close();
@@ -36,6 +37,8 @@ export async function serverOn(url: string, database: string, settings: string[]
     },
   };
 }
+
+export type Server = Awaited<ReturnType<typeof serverOn>>;
 
 /** The first process of the cluster. */
 export async function postmasterOf(url: string): Promise<number> {

@@ -1,8 +1,9 @@
 // What the change feed costs a write, and how soon a change is delivered.
+import { setMaxListeners } from "node:events";
 import { setTimeout as pause } from "node:timers/promises";
-import type { Cortex } from "../client/index.js";
+import { Cortex } from "../client/index.js";
 import { median } from "./measure.js";
-import { cpuMs, postmasterOf, serverOn } from "./process.js";
+import { cpuMs, postmasterOf, type Server, serverOn } from "./process.js";
 
 const rounds = 9;
 const value = { text: "x".repeat(196) }; // 210 bytes
@@ -37,10 +38,59 @@ export async function watch(url: string): Promise<void> {
       `Set by ${concurrency}: CPU of server and Postgres with the log ${a.toFixed(3)} ms, without ${b.toFixed(3)} ms, ratio ${(a / b).toFixed(2)}`,
     );
   }
+  await besideOthers(logged, postmaster);
   const other = await serverOn(url, "logged");
   await deliveries("on the same server", logged.cortex, logged.cortex);
   await deliveries("on another server", logged.cortex, other.cortex);
   for (const server of [logged, bare, other]) await server.stop();
+}
+
+/** What a Set costs while many watches look at other names. One watch of it is open all the while. */
+async function besideOthers({ cortex, pid, address }: Server, postmaster: number): Promise<void> {
+  const count = 3000;
+  const stop = new AbortController();
+  setMaxListeners(0, stop.signal);
+  const clients: Cortex[] = [];
+  const open = async (client: Cortex, namespace: string) => {
+    await new Promise<void>((resolve) => {
+      const options = { signal: stop.signal, onProgress: () => resolve() };
+      void drain(client.mutable.watch(namespace, options));
+    });
+  };
+  const cost = async () => {
+    const costs: number[] = [];
+    for (let round = 0; round < rounds; round++) {
+      const before = cpuMs(pid) + cpuMs(postmaster);
+      let left = count;
+      await Promise.all(
+        Array.from({ length: 64 }, async () => {
+          while (left-- > 0) await cortex.mutable.set("watched", `k${left}`, value);
+        }),
+      );
+      costs.push((cpuMs(pid) + cpuMs(postmaster) - before) / count);
+    }
+    return median(costs);
+  };
+  await open(cortex, "watched");
+  const alone = await cost();
+  for (let i = 0; i < 2000; i++) {
+    if (i % 500 === 0) clients.push(new Cortex({ address, timeoutMs: 60_000 }));
+    await open(clients.at(-1) as Cortex, `other-${i}`);
+  }
+  const beside = await cost();
+  console.log(
+    `Set by 64 beside 2000 watches of other names: ${beside.toFixed(3)} ms of CPU, without them ${alone.toFixed(3)} ms, ratio ${(beside / alone).toFixed(2)}`,
+  );
+  stop.abort();
+  for (const client of clients) await client.close();
+}
+
+async function drain(watch: AsyncGenerator): Promise<void> {
+  try {
+    for await (const _ of watch);
+  } catch {
+    // it is aborted at the end
+  }
 }
 
 /** Measures the time from the reply to a Set until a watch has the change. */

@@ -12,15 +12,15 @@ import { serve } from "../support/server.js";
 
 const seconds = Number(process.env.WATCH_SECONDS ?? 7);
 const killEveryMs = Number(process.env.WATCH_KILL_SECONDS ?? 4) * 1000;
-const sleepMs = 5000; // one watcher is away for so long: less than changes are kept
+const sleepMs = 4000; // one watcher is away for so long: much less than changes are kept
 
 const writersMax = 32;
 const watchersMax = 20;
 const namespaces = ["w1", "w2"];
 const keys = ["a", "ab", "abc", "b", "ba", "c", "ca", "cab", "é", "日本"];
 
-// The partitions of the log turn every second.
-const s = serve({ watchRetention: 6 });
+const watchRetention = 9; // the partitions of the log turn six times within it
+const s = serve({ watchRetention });
 
 interface Truth {
   n: string;
@@ -225,7 +225,14 @@ it("each watcher sees what was committed: all of it, once, transactions whole, i
   await keepTruth();
   const listen = `127.0.0.1:${await freePort()}`;
   const spawn = () =>
-    spawnServer(["--listen", listen, "--database-url", s.databaseUrl, "--watch-retention", "6"]);
+    spawnServer([
+      "--listen",
+      listen,
+      "--database-url",
+      s.databaseUrl,
+      "--watch-retention",
+      `${watchRetention}`,
+    ]);
   let second = await spawn();
   const addresses = [s.address, listen];
   const clients = addresses.map((address) => s.client({ address, tenantId: "t" }));
