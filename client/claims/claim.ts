@@ -84,7 +84,10 @@ export class Claim {
     this.grantedAt = grantedAt;
   }
 
-  /** Aborts when the claim is known to be lost: when `renew` fails with CLAIM_NOT_HELD, or `claims.with` could not renew it in time. */
+  /**
+   * Aborts when the claim is known to be lost: when `renew` fails with CLAIM_NOT_HELD, or `claims.with` could not
+   * renew it in time.
+   */
   get signal(): AbortSignal {
     return this.#lost.signal;
   }

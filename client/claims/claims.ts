@@ -62,8 +62,8 @@ const acquireNames = ["ttlSeconds", "waitMs", "value", "owner", "userId", ...cha
  * claim outlives the server that granted it.
  *
  * A process may be stopped for longer than its claim lasts, and write afterwards. Guard what it writes by the claim:
- * `claim.mutable`, `claim.immutable` and `claim.events` do, and every write takes it as the option `claim`. Such a write fails with
- * FENCE_STALE once the claim is not held any more.
+ * `claim.mutable`, `claim.immutable` and `claim.events` do, and every write takes it as the option `claim`. Such a
+ * write fails with FENCE_STALE once the claim is not held any more.
  */
 export class Claims {
   readonly #transport: Transport;

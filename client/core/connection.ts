@@ -4,13 +4,11 @@ import { Client, connectivityState, Metadata, status } from "@grpc/grpc-js";
 import { isLoopback, proxyOf } from "./address.js";
 import { channelOf, type Security } from "./credentials.js";
 import { CortexError, type ErrorDetails } from "./error.js";
-import { abortable, cancelled, checkSignal } from "./retry.js";
+import { abortable, cancelled, checkSignal, ignore } from "./retry.js";
 import { tlsProblem } from "./tls-problem.js";
 
 const waitMs = 250;
 const askMs = 250;
-
-const ignore = () => {};
 
 export class Connection {
   readonly grpc: Client;

@@ -36,9 +36,9 @@ export class Feed {
   readonly #watchers = new Set<Watcher>();
   readonly #live = new Watchers<Watcher>();
   /** Watchers that become live when the next batch has been read. */
-  #joining = new Map<Watcher, () => void>();
+  readonly #joining = new Map<Watcher, () => void>();
   /** Those that become live when this batch has been read. */
-  #boarding = new Map<Watcher, () => void>();
+  readonly #boarding = new Map<Watcher, () => void>();
   readonly #byTenant = new Map<string, number>();
   readonly #queues = new Queues();
   #position: Position | undefined;
@@ -148,7 +148,7 @@ export class Feed {
         if (outcome === "more") continue;
         const pause = new AbortController();
         this.#wakeReader = () => pause.abort();
-        if (this.#joining.size === 0 || outcome === "failed")
+        if (!signal.aborted && (this.#joining.size === 0 || outcome === "failed"))
           await wakeUps.next(pollMs, pause.signal).catch(() => {});
         this.#wakeReader = undefined;
         const early = endedAt + gatherMs - performance.now();

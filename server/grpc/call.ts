@@ -50,7 +50,7 @@ export interface Call {
   signal: AbortSignal;
   /** Ends the call with a reason, whatever it is waiting for. */
   fail(reason: CortexError): void;
-  /** Waits until there is room for a message of a stream, and makes it. The message is to be sent at once. */
+  /** Waits until there is room for a message of a stream, and makes it. The handler is to give it at once. */
   inRoom<T>(make: () => T): Promise<T>;
   /** Throws if the credentials of the call are not valid any more, or say something else than when it began. */
   reauthenticate(): Promise<void>;
@@ -125,6 +125,8 @@ export class ServerCall implements Caller {
   #releaseReply: (() => void) | undefined;
   /** Called when the call has ended. Then the bytes of its request no longer count for its tenant. */
   #releaseRequest: (() => void) | undefined;
+  /** Set from when there is room for a message of its stream (inRoom) until that is counted as unsent. */
+  #releaseRoom: (() => void) | undefined;
   /** Why its credentials do not count any more; undefined while they do. */
   withdrawn: CortexError | undefined;
   /** True once grpc-js is done with the call: its end was sent, or the caller has gone. */
@@ -189,10 +191,15 @@ export class ServerCall implements Caller {
 
   async #inRoom<T>(make: () => T): Promise<T> {
     const { grpc, tenant, signal } = this;
-    const release = await this.context.listener.room(grpc as Writable, tenant, signal);
-    release(); // the message is counted as soon as it is sent, which is at once
+    this.#releaseRoom = await this.context.listener.room(grpc as Writable, tenant, signal);
     signal.throwIfAborted();
     return make();
+  }
+
+  /** Gives back the room of a message: it is sent, and counted, or will not be. */
+  leaveRoom(): void {
+    this.#releaseRoom?.();
+    this.#releaseRoom = undefined;
   }
 
   async reauthenticate(): Promise<void> {

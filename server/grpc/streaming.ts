@@ -56,6 +56,7 @@ async function send(
       // A transaction asks itself before it commits, and then tells what it did.
       if (call.withdrawn && !isBidi(call)) throw call.withdrawn;
       previous = write(grpc, encode(message), call);
+      call.leaveRoom();
       previous.catch(() => {}); // nobody awaits it if the handler fails first
       if (call.endpoint.waits) await previous;
     }
@@ -67,6 +68,7 @@ async function send(
     grpc.emit("error", toStatus(reason));
     call.finish(reason);
   } finally {
+    call.leaveRoom();
     stopWatching();
   }
 }

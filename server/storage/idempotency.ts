@@ -111,8 +111,6 @@ interface Attempt<Reply> {
   attempt(): Promise<Reply | undefined>;
   /** Reads a stored reply. */
   parse(reply: string): Reply | Promise<Reply>;
-  /** True if an attempt costs no more than to look for a stored reply first. */
-  isCheap?: boolean;
 }
 
 /**
@@ -123,14 +121,14 @@ interface Attempt<Reply> {
 export async function once<Reply>(
   { caller, db, server }: Call,
   key: IdempotencyKey | undefined,
-  { attempt, parse, isCheap = false }: Attempt<Reply>,
+  { attempt, parse }: Attempt<Reply>,
 ): Promise<Reply | undefined> {
   const findReply = async () => {
     const reply = key && (await findStoredReply(db.short, caller.tenant, key));
     return reply === undefined ? undefined : parse(reply);
   };
   for (let attempts = 1; ; attempts++) {
-    const earlier = isCheap && attempts === 1 ? undefined : await findReply();
+    const earlier = await findReply();
     if (earlier !== undefined) return earlier;
     try {
       const reply = await attempt();

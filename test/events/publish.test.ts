@@ -250,7 +250,7 @@ describe("without a log of changes", () => {
 });
 
 describe("a tenant that publishes too much", () => {
-  const small = serve({ watchBytesMax: 16 * 1024 * 1024 });
+  const small = serve({ watchBytesMax: 16 * 1024 * 1024, watchRetention: 3 });
 
   it("must wait, and nobody else", async () => {
     const raw = new Raw(small.address);

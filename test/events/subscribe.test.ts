@@ -8,17 +8,33 @@ import {
   SubscribeResponseSchema,
 } from "../../gen/cortex/events/v1/events_pb.js";
 import { defaults } from "../../server/config/config.js";
+import { UnsentBytes } from "../../server/grpc/unsent-bytes.js";
 import { start } from "../../server/start.js";
 import { subscribed } from "../support/events.js";
 import { proxyToPostgres } from "../support/proxy.js";
 import { type Failure, Raw } from "../support/raw.js";
 import { serve, testLog } from "../support/server.js";
+import { Stalled } from "../support/stalled.js";
 import { opened } from "../support/watch.js";
 
 const s = serve();
 
 const requestOf = (pattern: string) =>
   Buffer.from(toBinary(SubscribeRequestSchema, create(SubscribeRequestSchema, { pattern })));
+
+/** A subscription that takes its first, empty message, and then nothing. */
+const stalledSubscription = (address: string, pattern: string) =>
+  new Stalled(
+    address,
+    "Subscribe",
+    pattern,
+    undefined,
+    {},
+    {
+      service: Events.typeName,
+      windowBytes: 64,
+    },
+  );
 
 describe("a pattern", () => {
   it("matches a channel, a segment by *, and the rest by **", async () => {
@@ -294,6 +310,50 @@ describe("a subscriber that is slow", () => {
     }
     await healthy.count(20);
     for (const end of ends) end();
+  });
+
+  it("has one message on its way: all together hold no more than may be unsent", async () => {
+    // Counts what the server holds, beside its own count.
+    const { count } = UnsentBytes.prototype;
+    let held = 0;
+    let most = 0;
+    UnsentBytes.prototype.count = function (reader, bytes) {
+      held += bytes;
+      most = Math.max(most, held);
+      const release = count.call(this, reader, bytes);
+      let isReleased = false;
+      return () => {
+        if (!isReleased) held -= bytes;
+        isReleased = true;
+        release();
+      };
+    };
+    const limit = 8 * 1024 * 1024; // a tenant may have half of it
+    const { address } = await s.another({ unsentBytesMax: limit });
+    const stalled = Array.from({ length: 60 }, () => stalledSubscription(address, "burst"));
+    await Promise.all(stalled.map(({ begun }) => begun));
+    await pause(300);
+    await s.cortex.events.publishMany(
+      Array.from({ length: 4 }, () => ({ channel: "burst", data: "x".repeat(60_000) })),
+    );
+    await pause(500);
+    UnsentBytes.prototype.count = count;
+    for (const one of stalled) one.close();
+    expect(most).toBeGreaterThan(1024 * 1024);
+    expect(most).toBeLessThanOrEqual(limit / 2);
+  });
+
+  it("is cut for it before its stream would end without a count", async () => {
+    const { address } = await s.another({ stallSeconds: 2 });
+    const one = stalledSubscription(address, "stall");
+    await one.begun;
+    await pause(300);
+    for (let i = 0; i < 5; i++) await s.cortex.events.publish("stall", "x".repeat(60_000));
+    await pause(2500); // the timer is at 1.8 s, the connection would be closed after 4 s
+    one.read();
+    const trailers = await one.trailers;
+    expect(decodeURIComponent(`${trailers["grpc-message"]}`)).toMatch(/has missed \d events/);
+    one.close();
   });
 
   it("with a handler is told, and goes on with what comes", async () => {

@@ -10,7 +10,7 @@ export async function dump(sql: Sql): Promise<string> {
   for (const { tablename } of tables) {
     if (/^usage(_delta)?$/.test(tablename)) continue;
     if (/^change_\d+$/.test(tablename)) continue; // a partition of `change`
-    if (/^(feed(_snapshot|_closed|_share)?|event_life)$/.test(tablename)) continue; // the server moves on by itself
+    if (/^(feed(_snapshot|_closed|_share)?|event_life|event_snapshot)$/.test(tablename)) continue; // the server moves on by itself
     const rows = await sql`select t::text as row from ${sql(tablename)} t`;
     texts.push(...rows.map(({ row }) => `${tablename} ${row}`));
   }

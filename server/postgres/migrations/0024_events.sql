@@ -19,6 +19,12 @@ create unlogged table event_life (
   id text not null
 );
 
+-- Snapshots of the last seconds, about one a second: what is visible in an old one was committed before.
+create unlogged table event_snapshot (
+  taken_at timestamptz primary key,
+  snapshot pg_snapshot not null
+);
+
 -- The tenants that have published so much that they must wait.
 create table event_excess (
   tenant   text collate "C" primary key,
@@ -46,9 +52,11 @@ begin
   end if;
   perform set_config('lock_timeout', '50', true);
   insert into event_life select gen_random_uuid()::text where not exists (select from event_life);
+  insert into event_snapshot values (clock_timestamp(), pg_current_snapshot());
+  delete from event_snapshot where taken_at < clock_timestamp() - interval '20 seconds';
 
   if pg_relation_size('change_' || next) > 0 then
-    select s.snapshot into old from feed_snapshot s
+    select s.snapshot into old from event_snapshot s
     where s.taken_at < clock_timestamp() - interval '10 seconds' order by s.taken_at desc limit 1;
     begin
       execute format('lock table change_%s in access exclusive mode', next);

@@ -31,7 +31,6 @@ export async function changeClaim(
   const ms = (sql: Sql, time: Fragment) => sql`round(extract(epoch from ${time}) * 1000)`;
   const changed = await once<StoredClaim>(call, key, {
     parse: (reply) => JSON.parse(reply),
-    isCheap: true,
     async attempt() {
       const outcome = await untilUnlocked(call, lockName, async () => {
         try {

@@ -17,7 +17,7 @@ export interface NewEvent {
   agent: string | undefined;
 }
 
-export const dataBytesMax = 64 * 1024;
+const dataBytesMax = 64 * 1024;
 
 /** `prefix` is that of field names in errors. */
 export function parseEvent(
