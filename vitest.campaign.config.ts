@@ -16,6 +16,8 @@ export default mergeConfig(base, {
       WATCH_SECONDS: "120",
       WATCH_KILL_SECONDS: "10",
       EVENT_ROUNDS: "250",
+      STREAM_ENTRIES: "100000",
+      STREAM_KILL_SECONDS: "10",
       CLAIM_ROUNDS: "40",
       FENCE_ROUNDS: "100",
       SERVER_KILLS: "20",

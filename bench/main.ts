@@ -20,6 +20,7 @@ import { immutables } from "./immutable.js";
 import { Load } from "./load.js";
 import { compare, median } from "./measure.js";
 import { storm } from "./storm.js";
+import { streams } from "./streams.js";
 import { watch } from "./watch.js";
 
 const inFlight = 64;
@@ -57,6 +58,7 @@ try {
     watch: () => watch(postgres.url),
     claims: () => claims(postgres.url),
     events: () => events(postgres.url),
+    streams: () => streams(postgres.url),
   };
   const { only } = parseArgs({ options: { only: { type: "string" } } }).values;
   if (only !== undefined && !parts[only])

@@ -11,6 +11,7 @@ import { header, rejectUnknown } from "./core/validate.js";
 import { Events } from "./events/events.js";
 import { Immutable } from "./immutable/immutable.js";
 import { Mutable } from "./mutable/mutable.js";
+import { Streams } from "./streams/streams.js";
 import { Users } from "./users/users.js";
 
 export type { Claim, ClaimRecord } from "./claims/claim.js";
@@ -81,6 +82,37 @@ export type {
   TransactionResult,
 } from "./mutable/transactions/transaction.js";
 export type { MutableChange, MutableWatchOptions } from "./mutable/watch.js";
+export type { ConsumeOptions, Consumer } from "./streams/consume.js";
+export type {
+  AppendEntryOptions,
+  DeliveredEntry,
+  DeliveryRef,
+  EntryToAppend,
+  StreamEntry,
+  StreamEntryOptions,
+  TrimOnAppend,
+} from "./streams/entry.js";
+export type {
+  DeadLetterOptions,
+  EnsureGroupOptions,
+  GroupReadOptions,
+  NackOptions,
+  PastDelivery,
+  PendingEntry,
+  PendingOptions,
+  PendingResult,
+  StreamGroup,
+  TakeOverOptions,
+} from "./streams/group.js";
+export type { GroupRecord, StreamRecord } from "./streams/records.js";
+export type {
+  AppendOptions,
+  StreamListOptions,
+  StreamRangeOptions,
+  StreamRangeResult,
+  Streams,
+  StreamTrimOptions,
+} from "./streams/streams.js";
 export type {
   DeleteUserOptions,
   DeleteUserResult,
@@ -145,6 +177,8 @@ export class Cortex implements AsyncDisposable {
   readonly claims: Claims;
   /** Messages to whoever listens at that moment. */
   readonly events: Events;
+  /** Logs of entries, which groups of consumers share among them. */
+  readonly streams: Streams;
   readonly #transport: Transport;
 
   /** @throws CortexError INVALID_CONFIG if an option is not valid. */
@@ -183,11 +217,12 @@ export class Cortex implements AsyncDisposable {
     this.users = new Users(this.#transport);
     this.claims = new Claims(this.#transport, agent || undefined);
     this.events = new Events(this.#transport);
+    this.streams = new Streams(this.#transport);
   }
 
   /**
    * Closes the connection once the calls in flight are done; later calls fail with CANCELLED. Watches, streams of
-   * events and subscriptions end. What `claims.with` holds is released; other claims last until their time is over.
+   * events, subscriptions and `consume` end. What `claims.with` holds is released; other claims last until their time is over.
    */
   async close(): Promise<void> {
     await this.claims.close();

@@ -5,6 +5,7 @@ import { events } from "./events/service.js";
 import type { Service } from "./grpc/handlers.js";
 import { immutableStore } from "./immutable/service.js";
 import { mutableStore } from "./mutable/service.js";
+import { streams } from "./streams/service.js";
 import { users } from "./users/service.js";
 
 export const services = [
@@ -13,4 +14,5 @@ export const services = [
   users,
   claims,
   events,
+  streams,
 ] as unknown as readonly Service[];

@@ -19,7 +19,6 @@ import { DatabaseMonitor } from "./postgres/monitor.js";
 import { connectionsNeeded, Pools } from "./postgres/pools.js";
 import { type Prepared, prepareDatabase } from "./postgres/prepare.js";
 import { AccessCounter } from "./runtime/access-counter.js";
-import { ClaimTurns } from "./runtime/claim-turns.js";
 import { GroupCommits } from "./runtime/group-commit.js";
 import { InFlight } from "./runtime/in-flight.js";
 import { KeptReplies } from "./runtime/kept-replies.js";
@@ -27,6 +26,8 @@ import { KeyLocks } from "./runtime/key-locks.js";
 import { PlannerSamples } from "./runtime/planner-samples.js";
 import { Quotas } from "./runtime/quotas.js";
 import { RateLimiter } from "./runtime/rate-limiter.js";
+import { RecentNames } from "./runtime/recent-names.js";
+import { Turns } from "./runtime/turns.js";
 import { languageOf } from "./search/language.js";
 import { WordForms } from "./search/word-forms.js";
 import { services } from "./services.js";
@@ -35,6 +36,8 @@ import { keepPlaces } from "./storage/claims/acquire.js";
 import { sweepClaims } from "./storage/claims/sweep.js";
 import { sweepEntries } from "./storage/entries/sweep.js";
 import { deleteOldReplies } from "./storage/idempotency.js";
+import { readyStreams } from "./storage/streams/read.js";
+import { sweepStreams } from "./storage/streams/sweep.js";
 import { firstCount } from "./storage/usage/first-count.js";
 import { measure, measureRows } from "./storage/usage/measure.js";
 import { foldUsage } from "./storage/usage/usage.js";
@@ -49,6 +52,8 @@ const expireMs = 1000;
 const expireWork = "delete the entries that have expired";
 const waitMs = 700; // a waiter that was not seen for 2 seconds is gone
 const waitWork = "keep the places of those who wait for claims";
+const lookMs = 1000; // the bus may have lost the name of a stream
+const lookWork = "look for entries that readers wait for";
 const tendMs = 1000;
 const tendWork = "keep the log of changes in bounds";
 const flushMsMax = 5000;
@@ -128,7 +133,12 @@ async function open(
     refusedCalls: new RefusedCalls(config, log, listener),
     rateLimiter: new RateLimiter(config.ratePerSecond, config.rateBurst || config.ratePerSecond),
     quotas: new Quotas(
-      { keys: config.quotaKeys, bytes: config.quotaBytes, versions: config.quotaVersions },
+      {
+        keys: config.quotaKeys,
+        bytes: config.quotaBytes,
+        versions: config.quotaVersions,
+        pending: config.quotaPending,
+      },
       (tenants) => (context.usageIsKnown ? measure : measureRows)(housekeeping, tenants),
     ),
     replies: new KeptReplies(config.replyBytes, housekeeping, monitor),
@@ -137,7 +147,9 @@ async function open(
     locks: new KeyLocks(config.queueMax),
     bus,
     feed,
-    claimTurns: new ClaimTurns(config.queueMax),
+    claimTurns: new Turns(config.queueMax),
+    readerTurns: new Turns(config.queueMax),
+    knownStreams: new RecentNames(),
     access: new AccessCounter(housekeeping, monitor),
     samples: new PlannerSamples(),
     config,
@@ -190,6 +202,9 @@ async function open(
     if ((await sweepEntries(run)) > 0) feed.announce();
   });
   const waiting = housekeep(waitWork, waitMs, (run) => keepPlaces(run, context.claimTurns.places));
+  const looking = housekeep(lookWork, lookMs, async (run) =>
+    bus.wake(await readyStreams(run, context.readerTurns.firsts)),
+  );
   const tending = housekeep(tendWork, tendMs, tendFeed);
 
   return {
@@ -203,7 +218,9 @@ async function open(
       await drain(server, context.inFlight, config.drainSeconds * 1000);
       auth?.stop();
       stopTransport();
-      await Promise.all([sweeping, folding, expiring, waiting, tending].map((work) => work.stop()));
+      await Promise.all(
+        [sweeping, folding, expiring, waiting, looking, tending].map((work) => work.stop()),
+      );
       await migrations.stop();
       await within(flushMsMax, context.access.flush()); // the database may be silent
       await feed.close();
@@ -221,12 +238,13 @@ async function sweep(
   log: Logger,
 ): Promise<void> {
   const claims = await sweepClaims(run);
+  const streams = await sweepStreams(run);
   const versions = await sweepVersions(run, config.retention);
   const replies = await deleteOldReplies(run, config.requestSeconds);
   const audit = await sweepAudit(run, config.auditDays);
   await samples.refresh(run);
-  if (claims + versions + replies + audit > 0)
-    log.debug({ claims, versions, replies, audit }, "swept what was no longer kept");
+  if (claims + streams + versions + replies + audit > 0)
+    log.debug({ claims, streams, versions, replies, audit }, "swept what was no longer kept");
 }
 
 /** Warns about settings that are allowed but risky. */

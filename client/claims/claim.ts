@@ -12,6 +12,7 @@ import { rejectUnknown, secondsOf } from "../core/validate.js";
 import { Events } from "../events/events.js";
 import { Immutable } from "../immutable/immutable.js";
 import { Mutable } from "../mutable/mutable.js";
+import { Streams } from "../streams/streams.js";
 
 /** A claim that is held. */
 export interface ClaimRecord {
@@ -69,6 +70,7 @@ export class Claim {
   #mutable: Mutable | undefined;
   #immutable: Immutable | undefined;
   #events: Events | undefined;
+  #streams: Streams | undefined;
 
   constructor(
     transport: Transport,
@@ -108,6 +110,15 @@ export class Claim {
   get events(): Events {
     this.#events ??= new Events(this.#transport.guarded(this));
     return this.#events;
+  }
+
+  /**
+   * Streams, whose `append`, `trim` and `delete`, and the methods of whose groups, fail with FENCE_STALE once this claim
+   * is not held any more. Only `extend` and what reads take no claim.
+   */
+  get streams(): Streams {
+    this.#streams ??= new Streams(this.#transport.guarded(this));
+    return this.#streams;
   }
 
   /**

@@ -39,7 +39,7 @@ import {
 import { text } from "./validate.js";
 
 export class Transport {
-  readonly #connection: Connection;
+  readonly connection: Connection;
   readonly #metadata: Metadata;
   readonly #token: Token | undefined;
 
@@ -55,15 +55,20 @@ export class Transport {
   ) {
     const { tls, token } = security;
     this.#token = token;
-    this.#connection = connection ?? new Connection(address, tls);
+    this.connection = connection ?? new Connection(address, tls);
     // A call waits for the connection. Otherwise a missing connection would look like a lost reply.
     this.#metadata = new Metadata({ waitForReady: true });
     for (const [name, value] of Object.entries(headers))
       if (value !== undefined) this.#metadata.set(name, value);
   }
 
+  /** True if the caller may have a new token when the old one is over. */
+  get renewsToken(): boolean {
+    return typeof this.#token === "function";
+  }
+
   close(): void {
-    this.#connection.close();
+    this.connection.close();
   }
 
   /** Calls an RPC that writes, with a request id, so that it can be repeated if its reply is lost. */
@@ -84,7 +89,7 @@ export class Transport {
   guarded(claim: ClaimGuard): Transport {
     const { address, headers, timeoutMs, json, security } = this;
     const guard = checkGuard(claim);
-    return new Transport(address, headers, timeoutMs, json, security, this.#connection, guard);
+    return new Transport(address, headers, timeoutMs, json, security, this.connection, guard);
   }
 
   /** Calls a unary RPC. */
@@ -107,7 +112,7 @@ export class Transport {
       let grpc: { cancel(): void } | undefined;
       const cancel = () => grpc?.cancel();
       return abortable(options.signal, cancel, (resolve, reject) => {
-        grpc = this.#connection.grpc.makeUnaryRequest(
+        grpc = this.connection.grpc.makeUnaryRequest(
           pathOf(method),
           encoder(method.input),
           decoder(method.output),
@@ -188,7 +193,7 @@ export class Transport {
   ): AsyncGenerator<MessageShape<O>, never, undefined> {
     let grpc: ClientReadableStream<MessageShape<O>> | undefined;
     // It ends also while the caller is busy with a message.
-    const { signal, unlink } = linked([this.#connection.closing, own], () => grpc?.cancel());
+    const { signal, unlink } = linked([this.connection.closing, own], () => grpc?.cancel());
     try {
       for (let deadline = new Date(Date.now() + checkTimeout(beginMs)), failures = 0; ; ) {
         let hasBegun = false;
@@ -204,7 +209,7 @@ export class Transport {
           }
         } catch (error) {
           if (hasBegun) deadline = new Date(Date.now() + checkTimeout(timeoutMs));
-          const cut = asCut(error, hasBegun && typeof this.#token === "function");
+          const cut = asCut(error, hasBegun && this.renewsToken);
           await backOff(error, ++failures, method.idempotency, deadline, signal, cut);
         } finally {
           grpc?.cancel();
@@ -223,11 +228,11 @@ export class Transport {
     signal: AbortSignal | undefined,
     options: { deadline?: Date } = {},
   ): Promise<ClientReadableStream<MessageShape<O>>> {
-    await this.#connection.ready(deadline, signal);
+    await this.connection.ready(deadline, signal);
     const metadata = await within(deadline, signal, this.#headers());
     const request = create(method.input, next());
     const [send, receive] = [encoder(method.input), decoder(method.output)];
-    return this.#connection.grpc
+    return this.connection.grpc
       .makeServerStreamRequest(pathOf(method), send, receive, request, metadata, options)
       .on("error", ignore); // it may come when nobody reads any more, and would end the process
   }
@@ -238,9 +243,9 @@ export class Transport {
     deadline: Date,
     signal: AbortSignal | undefined,
   ): Promise<Conversation<MessageInitShape<I>, MessageShape<O>>> {
-    await this.#connection.ready(deadline, signal);
+    await this.connection.ready(deadline, signal);
     const metadata = await within(deadline, signal, this.#headers());
-    const grpc = this.#connection.grpc.makeBidiStreamRequest(
+    const grpc = this.connection.grpc.makeBidiStreamRequest(
       pathOf(method),
       encoder(method.input),
       decoder(method.output),
@@ -277,7 +282,7 @@ export class Transport {
     let before: unknown;
     for (let failures = 0; ; ) {
       try {
-        await this.#connection.ready(deadline, signal);
+        await this.connection.ready(deadline, signal);
         return await attempt(deadline);
       } catch (error) {
         const named = afterFailure(error, before);
@@ -287,11 +292,6 @@ export class Transport {
         await backOff(told, ++failures, idempotency, deadline, signal, error);
       }
     }
-  }
-
-  /** The error UNAVAILABLE if there is no connection; undefined if there is one or the client is closed. */
-  missingServer(): Promise<CortexError | undefined> {
-    return this.#connection.missing();
   }
 }
 

@@ -61,7 +61,7 @@ export class Updates {
         };
         update = pending;
         const onTimeout = async () => {
-          const missing = pending.sent ? undefined : await this.transport.missingServer();
+          const missing = pending.sent ? undefined : await this.transport.connection.missing();
           // Meanwhile it may have been sent.
           const error = pending.sent ? undefined : missing;
           settle(pending, () => reject(error ?? tooLate(pending, timeoutMs)));

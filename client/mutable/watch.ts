@@ -116,7 +116,7 @@ export async function waitFor<T>(
     }
   } catch (error) {
     if (!timeout.aborted || options.signal?.aborted) throw error;
-    const missing = await transport.missingServer();
+    const missing = await transport.connection.missing();
     if (missing) throw missing;
     const message = `the value did not become what was waited for within ${timeoutMs} ms`;
     throw new CortexError("DEADLINE_EXCEEDED", message, {}, { cause: error });

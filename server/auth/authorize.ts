@@ -22,9 +22,9 @@ import { type Credentials, isAllowed, type Permission, type Reach } from "./cred
  * credentials may not call the RPC.
  */
 type Breadth = "named" | "all";
-type Rule = Permission | [Permission, Breadth];
+type Rule = Permission | readonly (Permission | Breadth)[];
 
-/** The permission that each RPC of a service needs. */
+/** The permissions that each RPC of a service needs, and its breadth. */
 export type Permissions<S extends DescService> = Record<keyof S["method"], Rule>;
 
 /** An RPC with what it needs. */
@@ -32,7 +32,8 @@ export interface Endpoint {
   method: DescMethod;
   /** Its name on the wire. */
   name: string;
-  permission: Permission;
+  /** It needs all of them. */
+  permissions: readonly Permission[];
   breadth: Breadth | undefined;
   /**
    * True if it waits for what others do. Then it ends as soon as the server stops, and its stream asks for room
@@ -42,9 +43,18 @@ export interface Endpoint {
 }
 
 export function endpointOf(method: DescMethod, rule: Rule, waits = false): Endpoint {
-  const [permission, breadth] = typeof rule === "string" ? [rule] : rule;
-  return { method, name: `${method.parent.typeName}/${method.name}`, permission, breadth, waits };
+  const words = typeof rule === "string" ? [rule] : rule;
+  return {
+    method,
+    name: `${method.parent.typeName}/${method.name}`,
+    permissions: words.filter((word) => !isBreadth(word)),
+    breadth: words.find(isBreadth),
+    waits,
+  };
 }
+
+const isBreadth = (word: Permission | Breadth): word is Breadth =>
+  word === "named" || word === "all";
 
 const denied = (problem: string, details: Details = {}) =>
   new CortexError("PERMISSION_DENIED", { problem, ...details });
@@ -66,9 +76,9 @@ export function tenantOf({ tenants }: Credentials, asked: string): string {
  * Throws PERMISSION_DENIED if the credentials do not allow the RPC, or do not reach what the request names.
  */
 export function authorize(credentials: Credentials, endpoint: Endpoint, request: unknown): void {
-  const { method, permission, breadth } = endpoint;
-  if (!isAllowed(credentials, permission))
-    throw denied(`${method.name} needs the permission ${permission}`, { permission });
+  const { method, permissions, breadth } = endpoint;
+  const permission = permissions.find((needed) => !isAllowed(credentials, needed));
+  if (permission) throw denied(`${method.name} needs the permission ${permission}`, { permission });
   const { reach } = credentials;
   if (!reach) return;
   if (breadth === "all") throw denied(`${method.name} needs credentials that reach all names`);
@@ -121,6 +131,8 @@ function prefixesFor(reach: Reach, kind: ReachKind): readonly string[] | undefin
       return reach.claims;
     case ReachKind.CHANNEL:
       return reach.channels;
+    case ReachKind.STREAM:
+      return reach.streams;
     case ReachKind.UNSPECIFIED:
     case ReachKind.USER:
       return undefined;
@@ -132,6 +144,7 @@ const prefixKinds = new Set([
   ReachKind.TYPE,
   ReachKind.CLAIM,
   ReachKind.CHANNEL,
+  ReachKind.STREAM,
 ]);
 const reaches = new Map<DescField, ReachKind>();
 

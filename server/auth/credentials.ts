@@ -22,10 +22,17 @@ export interface Reach {
   types: readonly string[];
   claims: readonly string[];
   channels: readonly string[];
+  streams: readonly string[];
 }
 
 /** The kinds of names that credentials may limit, as a grant calls them. */
-export const reachNames: readonly (keyof Reach)[] = ["namespaces", "types", "claims", "channels"];
+export const reachNames: readonly (keyof Reach)[] = [
+  "namespaces",
+  "types",
+  "claims",
+  "channels",
+  "streams",
+];
 
 /** Credentials that allow everything. */
 export function unlimited(principal?: string): Credentials {
@@ -58,7 +65,7 @@ const principalCharsMax = 256;
 
 /**
  * Parses the grant `{ tenants: ["acme"] or "*", permissions: ["read", …], namespaces?: […], types?: […], claims?: […],
- * channels?: […] }` of a principal.
+ * channels?: […], streams?: […] }` of a principal.
  */
 export function credentialsOf(principal: unknown, grant: Record<string, unknown>): Credentials {
   const { tenants, permissions: given, ...prefixes } = grant;
@@ -91,7 +98,13 @@ function reachOf(prefixes: Record<string, unknown>): Reach {
     throw new BadGrant(
       `its channels are prefixes, without *: ${JSON.stringify(pattern.slice(0, 100))}`,
     );
-  return { namespaces: of("namespaces"), types: of("types"), claims: of("claims"), channels };
+  return {
+    namespaces: of("namespaces"),
+    types: of("types"),
+    claims: of("claims"),
+    channels,
+    streams: of("streams"),
+  };
 }
 
 /** Checks the principal that a key, a token or a certificate names. */

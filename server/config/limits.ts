@@ -21,14 +21,14 @@ export const limits = {
     default: 0,
     arg: "n",
     parse: whole(0, Number.MAX_SAFE_INTEGER),
-    doc: "Keys that a tenant may have in MutableStore; 0 is no limit.",
+    doc: "Keys that a tenant may have: those in MutableStore, claims, streams and consumer groups together; 0 is no limit.",
   }),
   quotaBytes: setting({
     env: "CORTEX_QUOTA_BYTES",
     default: 0,
     arg: "bytes",
     parse: whole(0, Number.MAX_SAFE_INTEGER),
-    doc: "Bytes that a tenant may store: values, data of versions, metadata and profiles of users together; 0 is no limit.",
+    doc: "Bytes that a tenant may store: values, data of versions, metadata, profiles of users, and entries of streams together; 0 is no limit.",
   }),
   quotaVersions: setting({
     env: "CORTEX_QUOTA_VERSIONS",
@@ -36,6 +36,13 @@ export const limits = {
     arg: "n",
     parse: whole(0, Number.MAX_SAFE_INTEGER),
     doc: "Versions that a tenant may have in ImmutableStore; 0 is no limit.",
+  }),
+  quotaPending: setting({
+    env: "CORTEX_QUOTA_PENDING",
+    default: 100_000,
+    arg: "n",
+    parse: whole(0, Number.MAX_SAFE_INTEGER),
+    doc: "Entries that the consumer groups of a tenant may have pending, dead letters included; 0 is no limit. Beyond it, groups get no new entries.",
   }),
   replyBytes: setting({
     env: "CORTEX_REPLY_BYTES",

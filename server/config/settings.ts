@@ -50,7 +50,7 @@ export const settings = {
     default: 10,
     arg: "n",
     parse: whole(1, 1000),
-    doc: "Connections to Postgres that each worker opens for short calls. All other work has 37 more, transactions have --transactions-max.",
+    doc: "Connections to Postgres that each worker opens for short calls. All other work has 41 more, transactions have --transactions-max.",
   }),
   transactionsMax: setting({
     env: "CORTEX_TRANSACTIONS_MAX",

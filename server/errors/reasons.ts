@@ -173,7 +173,7 @@ const table: Record<Reason, [code: Code, sentence: (details: Details) => string]
   USER_HAS_DATA: [
     Code.FAILED_PRECONDITION,
     (d) =>
-      `data belongs to the user ${quote(d.user_id)} (${d.mutable} entries, ${d.immutable_version} versions): cascade deletes it too`,
+      `data belongs to the user ${quote(d.user_id)} (${d.mutable} entries, ${d.immutable_version} versions, ${d.claim} claims, ${d.stream_entry} entries of streams): cascade deletes it too`,
   ],
   QUOTA_EXCEEDED: [
     Code.RESOURCE_EXHAUSTED,
@@ -220,6 +220,17 @@ const table: Record<Reason, [code: Code, sentence: (details: Details) => string]
       `the claim ${quote(d.claim)} is not held with the fence ${d.fence} any more, so nothing was written`,
   ],
   INVALID_CHANNEL: [Code.INVALID_ARGUMENT, badField],
+  INVALID_STREAM: [Code.INVALID_ARGUMENT, badField],
+  INVALID_ENTRY_ID: [Code.INVALID_ARGUMENT, badField],
+  ENTRY_ID_TOO_LOW: [
+    Code.FAILED_PRECONDITION,
+    (d) => `the id is not above ${d.last_id}, the last one of the stream ${quote(d.stream)}`,
+  ],
+  GROUP_NOT_FOUND: [
+    Code.NOT_FOUND,
+    (d) =>
+      `the stream ${quote(d.stream)} has no group ${quote(d.group)}: create it with EnsureGroup`,
+  ],
   EVENTS_MISSED: [
     Code.RESOURCE_EXHAUSTED,
     (d) =>

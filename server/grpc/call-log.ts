@@ -49,7 +49,7 @@ function lineOf(call: LoggedCall, error: CortexError | undefined) {
 /** True if `--audit-log` asks for a line of this call, whatever the log level. */
 function isAudited(
   { auditLog }: Config,
-  { permission }: Endpoint,
+  { permissions }: Endpoint,
   error: CortexError | undefined,
 ): boolean {
   switch (auditLog) {
@@ -58,9 +58,12 @@ function isAudited(
     case "all":
       return true;
     case "writes":
-      if (permission === "write") return true;
+      if (permissions.includes("write")) return true;
   }
-  return (error && isAccessRefused(error)) || permission === "purge" || permission === "admin";
+  return (
+    (error && isAccessRefused(error)) ||
+    permissions.some((permission) => permission === "purge" || permission === "admin")
+  );
 }
 
 export const isAccessRefused = ({ reason }: CortexError): boolean =>

@@ -20,7 +20,6 @@ import type { Bus } from "../postgres/bus.js";
 import type { DatabaseMonitor } from "../postgres/monitor.js";
 import type { Pools } from "../postgres/pools.js";
 import type { AccessCounter } from "../runtime/access-counter.js";
-import type { ClaimTurns } from "../runtime/claim-turns.js";
 import type { GroupCommits } from "../runtime/group-commit.js";
 import type { CallCancellation, InFlight } from "../runtime/in-flight.js";
 import type { KeptReplies } from "../runtime/kept-replies.js";
@@ -28,6 +27,8 @@ import type { KeyLocks } from "../runtime/key-locks.js";
 import type { PlannerSamples } from "../runtime/planner-samples.js";
 import type { Quotas } from "../runtime/quotas.js";
 import type { RateLimiter } from "../runtime/rate-limiter.js";
+import type { RecentNames } from "../runtime/recent-names.js";
+import type { Turns } from "../runtime/turns.js";
 import type { Language } from "../search/language.js";
 import type { WordForms } from "../search/word-forms.js";
 import * as check from "../validation/fields.js";
@@ -77,7 +78,11 @@ export interface SharedState {
   locks: KeyLocks;
   bus: Bus;
   feed: Feed;
-  claimTurns: ClaimTurns;
+  claimTurns: Turns;
+  /** Of the readers of consumer groups. */
+  readerTurns: Turns;
+  /** The streams that are known to exist, by their names in KeyLocks. They may have been deleted on another server. */
+  knownStreams: RecentNames;
   access: AccessCounter;
   samples: PlannerSamples;
   /** The language of searches. */
@@ -243,7 +248,7 @@ export class ServerCall implements Caller {
 
   /** Refuses the reply of a read that its connection has no room for. The reply of a write is always sent. */
   admitReply(bytes: number): void {
-    if (this.endpoint.permission === "read")
+    if (this.endpoint.permissions.every((permission) => permission === "read"))
       this.context.listener.admit(this.grpc, this.tenant, bytes);
   }
 

@@ -52,7 +52,7 @@ async function commitSteps(
   const results = await once(call, key, {
     parse: (reply) => fromReply(reply, call, steps),
     async attempt() {
-      const session = new Session(call, () => call.db.beginCommit());
+      const session = new Session(call, () => call.db.beginCommit(), true);
       try {
         await session.write(steps, preconditions);
         await session.commit(key, guard);

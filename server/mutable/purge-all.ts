@@ -3,6 +3,7 @@ import { CortexError } from "../errors/reasons.js";
 import type { Call } from "../grpc/call.js";
 import { live } from "../storage/entries/entry.js";
 import { purgeEntries } from "../storage/entries/purge.js";
+import { removeStreams } from "../storage/streams/remove.js";
 
 export async function purgeAll(request: PurgeAllRequest, call: Call) {
   const { tenant } = call.caller;
@@ -12,7 +13,11 @@ export async function purgeAll(request: PurgeAllRequest, call: Call) {
     fields: request,
     identity: request.dryRun,
     asked: {},
-    also: (run) => run((sql) => sql`delete from claim c where c.tenant = ${tenant}`),
+    async also(run) {
+      await run((sql) => sql`delete from claim c where c.tenant = ${tenant}`);
+      await removeStreams(run, (sql) => sql`s.tenant = ${tenant}`);
+      call.server.knownStreams.clear();
+    },
     selection: {
       matches: (sql) => sql`m.tenant = ${tenant} and ${live(sql)}`,
       within: (sql) => sql`m.tenant = ${tenant}`,

@@ -55,6 +55,11 @@ export class Bus {
     for (const name of names) this.#publish(topicOf(name));
   }
 
+  /** Wakes those who listen to these names in this process. */
+  wake(names: Iterable<string>): void {
+    for (const name of names) this.#receive(topicOf(name));
+  }
+
   /** Wakes everybody who listens. */
   publishAll(): void {
     this.#publish(everybody);

@@ -8,7 +8,7 @@ import { TenantPool, type TenantPoolOptions } from "./pool.js";
 // Of the pools whose connections are held for long, one tenant gets half (rounded up): see SemaphoreOptions.
 const sizes = {
   readBatches: 4, // two batches of entries and two of records
-  writeBatches: 4,
+  writeBatches: 8, // of entries, records, events, and what is done with streams
   lockWaiting: 4,
   large: 2,
   commits: 6,

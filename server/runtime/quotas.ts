@@ -7,16 +7,17 @@ import { CortexError } from "../errors/reasons.js";
 const ageMsMax = 1000;
 const staleMs = 2000; // other servers may have written much since
 
-/** Amounts of a tenant: keys, versions, and the bytes of values, data, metadata and profiles. */
+/** Amounts of a tenant: keys, versions, the bytes of what it stores, and what its consumer groups have pending. */
 export interface Amounts {
   keys: number;
   bytes: number;
   versions: number;
+  pending: number;
 }
 export type QuotaKind = keyof Amounts;
 
-const kinds = ["keys", "bytes", "versions"] as const;
-const none: Amounts = { keys: 0, bytes: 0, versions: 0 };
+const kinds = ["keys", "bytes", "versions", "pending"] as const;
+const none: Amounts = { keys: 0, bytes: 0, versions: 0, pending: 0 };
 
 /** How much of each the tenant may still store, and the limits that this comes from. */
 export interface Room extends Amounts {
@@ -62,7 +63,7 @@ export interface Reservation {
   release(): void;
 }
 
-const near = { keys: 1000, bytes: 16 * 1024 * 1024, versions: 1000 }; // as much as a few statements may add
+const near = { keys: 1000, bytes: 16 * 1024 * 1024, versions: 1000, pending: 5000 }; // as much as a few statements may add
 const tenantsMax = 10_000;
 
 /** The tenants of the next measurement. */
@@ -76,23 +77,19 @@ export class Quotas {
   #next: Measurement | undefined;
   /** Ends with the measurement on its way. */
   #running: Promise<void> = Promise.resolve();
-  readonly #on: boolean;
-
   constructor(
     /** 0 is no limit. */
     readonly limits: Amounts,
     /** Measures tenants, in one statement. */
     readonly measure: (tenants: string[]) => Promise<Amounts[]>,
-  ) {
-    this.#on = kinds.some((kind) => limits[kind] > 0);
-  }
+  ) {}
 
-  /** Takes room for a write that adds at most `adds`; undefined if nothing is limited, or it adds nothing. */
+  /** Takes room for a write that adds at most `adds`; undefined if nothing of what it adds is limited. */
   async reserve(tenant: string, adds: Amounts): Promise<Reservation | undefined> {
-    if (!this.#on || kinds.every((kind) => adds[kind] === 0)) return undefined;
+    if (kinds.every((kind) => adds[kind] === 0 || this.limits[kind] === 0)) return undefined;
     let usage = this.#usages.get(tenant);
     const age = performance.now() - (usage?.at ?? Number.NEGATIVE_INFINITY);
-    if (!usage || this.#isNear(usage) || age > staleMs) {
+    if (!usage || this.#isNear(usage, adds) || age > staleMs) {
       await this.#measured(tenant);
       usage = this.#usageOf(tenant);
     } else if (age > ageMsMax) this.#measured(tenant).catch(() => {}); // in the background; on failure the next write tries again
@@ -100,7 +97,7 @@ export class Quotas {
     let taken = adds;
     add(usage.pending, taken);
     return {
-      room: this.#isNear(usage) ? room : undefined,
+      room: this.#isNear(usage, adds) ? room : undefined,
       settle: (actual) => {
         add(usage.pending, taken, -1);
         add(usage.pending, actual);
@@ -132,12 +129,19 @@ export class Quotas {
       limits[kind] === 0
         ? Number.MAX_SAFE_INTEGER
         : limits[kind] - measured[kind] - since[kind] - pending[kind];
-    return { keys: left("keys"), bytes: left("bytes"), versions: left("versions"), limits };
+    return {
+      keys: left("keys"),
+      bytes: left("bytes"),
+      versions: left("versions"),
+      pending: left("pending"),
+      limits,
+    };
   }
 
-  #isNear(usage: Usage): boolean {
+  /** True if one of the limits is near that a write of these amounts may exceed. */
+  #isNear(usage: Usage, adds: Amounts): boolean {
     const left = this.#left(usage);
-    return kinds.some((kind) => left[kind] < near[kind]);
+    return kinds.some((kind) => adds[kind] > 0 && left[kind] < near[kind]);
   }
 
   /** Ends once the tenant has been measured, by a statement that began after this. All who wait share it. */

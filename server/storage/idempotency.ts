@@ -187,18 +187,21 @@ export async function runWork<Reply extends object>(
     const { steps, reply } = work(sql);
     return sql`
       with ${steps}, made as materialized (${reply})
-      ${
-        key
-          ? sql`, stored_reply as (
-              insert into request (tenant, id, fingerprint, reply, user_ids, bytes)
-              select ${tenant}, ${key.id}, seal(${key.fingerprint}), reply, user_ids, octet_length(reply::text) from made
-              where not ${locked(sql, tenant, key.id)})`
-          : sql``
-      }
+      ${key ? storingMade(sql, tenant, key) : sql``}
       select reply from made`;
   });
   return row?.reply;
 }
+
+/** The step of a statement that stores the reply that its step `made` gives, if it gives one. */
+export const storingMade = (
+  sql: Sql,
+  tenant: string,
+  { id, fingerprint }: IdempotencyKey,
+): Fragment => sql`, stored_reply as (
+  insert into request (tenant, id, fingerprint, reply, user_ids, bytes)
+  select ${tenant}, ${id}, seal(${fingerprint}), reply, user_ids, octet_length(reply::text) from made
+  where not ${locked(sql, tenant, id)})`;
 
 const batchMax = 1000;
 

@@ -63,6 +63,8 @@ interface WriteKindParts<W extends Write, Row extends object, Result> {
   replyBytes(result: Result): number;
   /** True if `adds` is exact, so that a full quota refuses the write before it reaches the database. */
   addsExactly: boolean;
+  /** What a write has added, if that may be far less than its `adds`. */
+  added?(result: Result): Amounts;
 }
 
 export interface StatementMode {
@@ -144,7 +146,7 @@ export async function writeOnce<W extends Write, Row extends object, Result>(
   given: W,
 ): Promise<Result> {
   const { db, server } = call;
-  const { parseReply, replyBytes, addsExactly } = kind.parts;
+  const { parseReply, replyBytes, addsExactly, added } = kind.parts;
   const { tenant, idempotencyKey, adds } = given;
   const reservation = await server.quotas.reserve(tenant, adds);
   const room = reservation?.room;
@@ -165,8 +167,12 @@ export async function writeOnce<W extends Write, Row extends object, Result>(
     isLarge = true;
     return kind.runOne(db.large, write, "try");
   };
-  const attempts = async () =>
-    overQuota ? { refused: overQuota } : retryWhileLocked(call, write, attempt);
+  const attempts = async () => {
+    if (overQuota) return { refused: overQuota };
+    const outcome = await retryWhileLocked(call, write, attempt);
+    if (added && "result" in outcome) reservation?.settle(added(outcome.result));
+    return outcome;
+  };
   const outcome = await attempts().finally(() => reservation?.release());
   if ("result" in outcome) {
     server.feed.announce();

@@ -37,9 +37,15 @@ async function countOnly({ caller, db }: Call, id: string, cascade: boolean): Pr
   return { deleted: counts.users > 0, counts: counts.users > 0 ? counts : {}, verified: false };
 }
 
-function refuseLinked(id: string, { mutable, immutable_version, claim }: Counts): void {
-  if (mutable + immutable_version + claim === 0) return;
-  const details = { mutable: `${mutable}`, immutable_version: `${immutable_version}` };
+function refuseLinked(id: string, counts: Counts): void {
+  const { mutable, immutable_version, claim, stream_entry } = counts;
+  if (mutable + immutable_version + claim + stream_entry === 0) return;
+  const details = {
+    mutable: `${mutable}`,
+    immutable_version: `${immutable_version}`,
+    claim: `${claim}`,
+    stream_entry: `${stream_entry}`,
+  };
   throw new CortexError("USER_HAS_DATA", { user_id: id, ...details });
 }
 

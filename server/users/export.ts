@@ -33,7 +33,7 @@ export async function* exportUser(request: ExportRequest, { caller: { tenant }, 
   );
   if (!user) throw new CortexError("USER_NOT_FOUND", { user_id: id });
   yield { lines: [oneLine(user.line)] };
-  for (const table of [entries, versions, claims, changes]) {
+  for (const table of [entries, versions, claims, streamEntries, changes]) {
     const messages = pages<ExportRow>({
       statementRowsMax: messageRowsMax,
       positionOf: ({ first, second, third }) => [first, second, `${third}`],
@@ -109,6 +109,19 @@ const claims: ExportedTable = {
   line: (sql) => sql`
     json_build_object('kind', 'claim', 'name', r.first, 'owner', r.owner, 'value', r.value,
       'acquiredAt', ${iso(sql, sql`r.acquired_at`)}, 'expiresAt', ${iso(sql, sql`r.expires_at`)}, 'agentId', r.agent_id)`,
+};
+
+const streamEntries: ExportedTable = {
+  rows: (sql, tenant, id, [stream, ms, seq]) => sql`
+    select e.stream_id::text as first, e.ms::text as second, e.seq as third, ${sizedRow(sql, sql`(e.bytes + ${overheadBytes}::int)`)},
+      s.name, e.data, e.agent_id
+    from stream_entry e
+    cross join lateral (select s.name from stream s where s.id = e.stream_id offset 0) as s -- none: it was deleted, and is to be swept
+    where e.tenant = ${tenant} and e.user_id = ${id}
+      and (e.stream_id, e.ms, e.seq) > (${stream || "0"}::bigint, ${ms || "0"}::bigint, ${seq}::bigint)
+    ${inOrder(sql, sql`e.stream_id, e.ms, e.seq`)} order by e.stream_id, e.ms, e.seq`,
+  line: (sql) => sql`
+    json_build_object('kind', 'stream', 'stream', r.name, 'id', r.second || '-' || r.third, 'data', r.data, 'agentId', r.agent_id)`,
 };
 
 /** The log of changes: values that the user had, for as long as watches may ask for them. */

@@ -30,7 +30,7 @@ export const batchEntriesMax = 1000;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
 export const control = /[\u0000-\u001f\u007f-\u009f]/;
 
-function name(reason: Reason, field: string, text: string, bytesMax: number): string {
+export function name(reason: Reason, field: string, text: string, bytesMax: number): string {
   const bytes = Buffer.byteLength(text);
   const refuse = (problem: string, details: Details = {}) =>
     new CortexError(reason, { field, problem, ...details });

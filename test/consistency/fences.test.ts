@@ -4,7 +4,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import type { Claim } from "../../client/index.js";
 import { connect } from "../../server/postgres/connection.js";
-import { transactions, writes } from "../support/guarded-writes.js";
+import { seedGuarded, transactions, writes } from "../support/guarded-writes.js";
 import { RawTransaction } from "../support/raw.js";
 import { serve } from "../support/server.js";
 import { StoppedHolder } from "../support/stopped-holder.js";
@@ -13,20 +13,22 @@ const s = serve({ allowPurgeAll: true });
 const rounds = Number(process.env.FENCE_ROUNDS ?? 1);
 
 async function state() {
-  const { mutable, immutable } = s.cortex;
+  const { mutable, immutable, streams } = s.cortex;
   return [
     await mutable.getMany("ns", ["k", "n", "b"]),
     (await immutable.get("t", "i"))?.version,
     (await immutable.getHistory("t", "i")).length,
     (await s.sql`select from change where store = 'event'`).length,
+    (await streams.range("s")).entries,
+    await streams.info("s"),
+    (await streams.group("g", "c").pending("s")).entries,
   ];
 }
 
 describe("a late write", () => {
   it.each([...writes, ...transactions])("is refused by the fence: %s", async (what, write) => {
-    const { claims, mutable, immutable } = s.cortex;
-    await mutable.setMany("ns", { k: "own", n: 1 });
-    for (const n of [1, 2]) await immutable.store({ type: "t", id: "i", data: { n } });
+    const { claims } = s.cortex;
+    await seedGuarded(s.cortex);
     for (let round = 0; round < rounds; round++) {
       const claim = (await claims.acquire("late", { ttlSeconds: 0.05 })) as Claim;
       await pause(60);
@@ -49,9 +51,8 @@ describe("a late write", () => {
   });
 
   it.each([...writes, ...transactions])("is done while the claim is held: %s", async (_, write) => {
-    const { claims, mutable, immutable } = s.cortex;
-    await mutable.setMany("ns", { k: "own", n: 1 });
-    await immutable.store({ type: "t", id: "i", data: {} });
+    const { claims } = s.cortex;
+    await seedGuarded(s.cortex);
     const claim = (await claims.acquire("held", { ttlSeconds: 60 })) as Claim;
     await write(claim);
     await claim.release().catch(() => {}); // purgeAll ends claims too
@@ -60,9 +61,8 @@ describe("a late write", () => {
 
 describe("a holder that is stopped (SIGSTOP) for longer than its claim lasts", () => {
   it("is refused by the fence when it goes on: every kind of write", async () => {
-    const { claims, mutable, immutable } = s.cortex;
-    await mutable.setMany("ns", { k: "own", n: 1 });
-    for (const n of [1, 2]) await immutable.store({ type: "t", id: "i", data: { n } });
+    const { claims } = s.cortex;
+    await seedGuarded(s.cortex);
     const holder = await StoppedHolder.start(s.address);
     for (let round = 0; round < rounds; round++) {
       await holder.acquire("stopped", 0.3);

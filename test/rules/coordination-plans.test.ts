@@ -1,14 +1,19 @@
-// Checks that the statements of claims, watches and events find their rows by an index in large tables.
+// Checks that the statements of claims, watches, events and streams find their rows by an index in large tables.
 import { beforeAll, describe, expect, it } from "vitest";
 import { Claims } from "../../gen/cortex/claims/v1/claims_pb.js";
 import { Events } from "../../gen/cortex/events/v1/events_pb.js";
+import { Streams } from "../../gen/cortex/streams/v1/streams_pb.js";
 import { claims } from "../../server/claims/service.js";
 import { events } from "../../server/events/service.js";
 import { readPage } from "../../server/feed/log.js";
 import { parseSnapshot, type Snapshot } from "../../server/feed/snapshot.js";
 import { connect, type Run } from "../../server/postgres/connection.js";
 import { sweepClaims } from "../../server/storage/claims/sweep.js";
+import { readyStreams } from "../../server/storage/streams/read.js";
+import { removeStreams } from "../../server/storage/streams/remove.js";
+import { sweepStreams } from "../../server/storage/streams/sweep.js";
 import { erase } from "../../server/storage/users/erase.js";
+import { streams } from "../../server/streams/service.js";
 import { explainer, type Plan } from "../support/plans.js";
 import { serve } from "../support/server.js";
 
@@ -39,6 +44,19 @@ beforeAll(async () => {
       insert into change (slot, tenant, store, space, name, kind, is_new, value, bytes, revision, user_id, at)
       select ${slot}, '', '${store}', 'ns', 'key-' || i, 'set', true, '1', 1, i, case when i % 1000 = 0 then 'u1' end, ${at}
       from generate_series(1, 30000) i`);
+  await s.sql`insert into stream (tenant, name, last_ms, entries) select '', 'stream-' || i, 30000, 10 from generate_series(1, 5000) i`;
+  await s.sql`
+    insert into stream_entry (tenant, stream_id, ms, seq, data, user_id)
+    select '', s.id, i, 0, '1', case when i % 1000 = 0 then 'u1' end
+    from (select id, row_number() over (order by id) as n from stream) s, generate_series(1, case when s.n = 1 then 30000 else 5 end) i`;
+  await s.sql`
+    insert into stream_group (tenant, stream_id, name, after_ms, after_seq, visibility_seconds, max_deliveries)
+    select '', id, 'workers', 10000, 0, 60, 3 from stream`;
+  await s.sql.unsafe(`
+    insert into stream_pending (tenant, group_id, ms, seq, consumer, delivery, deliveries, delivered_at, visible_at, dead_at)
+    select '', g.id, i, 0, 'a', i, 1, ${at}, ${at} + i * interval '1 second' - interval '1 hour', case when i % 100 = 0 then ${at} end
+    from (select id, row_number() over (order by id) as n from stream_group) g, generate_series(1, case when g.n = 1 then 10000 else 3 end) i`);
+  await s.sql`insert into stream_remains (tenant, id) select '', 1000000 + i from generate_series(1, 3000) i`;
   await s.sql`vacuum analyze`;
   const [row] = await s.sql`select pg_current_snapshot()::text as text`;
   now = parseSnapshot(row?.text);
@@ -68,6 +86,7 @@ function skipping(run: Run, count: number): Run {
 
 const held = { name: "claim-500", fence: "7" };
 const method = { ...Claims.method, ...Events.method };
+const rpcs = Streams.method;
 const byName = /^claim_pkey .*tenant = .*name = /;
 
 describe("a claim is found by its name", () => {
@@ -166,7 +185,7 @@ it("an event is published without a look at others", async () => {
 
 it("what a user has in the log and in claims is found by the user", async () => {
   const all: string[] = [];
-  for (let skipped = 3; skipped < 6; skipped++) {
+  for (let skipped = 3; skipped < 8; skipped++) {
     const nodes = await housekeeping((run) => erase(skipping(run, skipped), "", "u1"));
     expect(whole(nodes)).toEqual([]);
     all.push(...conditions(nodes));
@@ -176,6 +195,60 @@ it("what a user has in the log and in claims is found by the user", async () => 
     "claim_waiter_by_user",
     "change_0_tenant_user_id_idx",
     "change_8_tenant_user_id_idx",
+    "stream_entry_by_user",
   ])
     expect(all).toContainEqual(expect.stringMatching(new RegExp(`^${index} .*user_id = `)));
+});
+
+describe("of a stream, entries and what is pending are found by their ids", () => {
+  const stream = "stream-1";
+  const of = { stream, group: "workers" };
+  const deliveries = [{ id: "5-0" }, { id: "6-0", delivery: "6" }];
+  const reader = { ...of, consumer: "b" };
+  const { handlers } = streams;
+  const known = [{ id: "1", stream_id: "1", name: stream, created_at: new Date() }];
+  const calls: Record<string, () => Promise<Plan[]>> = {
+    Append: () =>
+      rpc(handlers.append, rpcs.append.input, {
+        stream,
+        entries: [{ dataJson: "1", userId: "u1" }],
+        maxLen: 10n,
+        maxAgeSeconds: 60,
+        requestId: "r",
+      }),
+    "Append with a guard": () =>
+      rpc(handlers.append, rpcs.append.input, {
+        stream,
+        entries: [{ dataJson: "1" }],
+        claim: held,
+      }),
+    Range: () => rpc(handlers.range, rpcs.range.input, { stream, fromId: "5", toId: "9" }),
+    "Range, reverse": () => rpc(handlers.range, rpcs.range.input, { stream, reverse: true }),
+    Trim: () => rpc(handlers.trim, rpcs.trim.input, { stream, maxLen: 10n, beforeId: "5-0" }),
+    "Trim of pending": () =>
+      rpc(handlers.trim, rpcs.trim.input, { stream, maxAgeSeconds: 5, includePending: true }),
+    Info: () => rpc(handlers.info, rpcs.info.input, { stream }),
+    "Info of the groups": () => rpc(handlers.info, rpcs.info.input, of, known),
+    List: () => rpc(handlers.list, rpcs.list.input, { prefix: "stream-1", limit: 10 }),
+    Delete: () =>
+      housekeeping((run) => removeStreams(run, (sql) => sql`s.tenant = '' and s.name = ${stream}`)),
+    EnsureGroup: () => rpc(handlers.ensureGroup, rpcs.ensureGroup.input, of),
+    Read: () => rpc(handlers.read, rpcs.read.input, reader),
+    Ack: () => rpc(handlers.ack, rpcs.ack.input, { ...of, deliveries, requestId: "r" }),
+    Nack: () => rpc(handlers.nack, rpcs.nack.input, { ...of, deliveries }),
+    Extend: () => rpc(handlers.extend, rpcs.extend.input, { ...of, deliveries }),
+    Pending: () => rpc(handlers.pending, rpcs.pending.input, of, known),
+    TakeOver: () => rpc(handlers.takeOver, rpcs.takeOver.input, { ...reader, ids: ["5-0"] }),
+    Retry: () => rpc(handlers.retry, rpcs.retry.input, { ...of, ids: ["100-0"] }),
+    RemoveConsumer: () => rpc(handlers.removeConsumer, rpcs.removeConsumer.input, reader),
+    DeleteGroup: () => rpc(handlers.deleteGroup, rpcs.deleteGroup.input, of),
+    "the look-out for readers": () =>
+      housekeeping((run) => readyStreams(run, [{ tenant: "", name: `${stream}\0workers` }])),
+    "the sweep": () => housekeeping((run) => sweepStreams(run)),
+  };
+  it.each(Object.keys(calls))("by %s", async (what) => {
+    const nodes = await (calls[what] as () => Promise<Plan[]>)();
+    expect(whole(nodes)).toEqual([]);
+    expect(conditions(nodes).some((one) => one.startsWith("stream"))).toBe(true);
+  });
 });

@@ -60,6 +60,7 @@ describe("with keys", () => {
     admin: newKey(),
     limited: newKey(),
     coordinator: newKey(),
+    writer: newKey(),
   };
   let path: string;
   let server: Awaited<ReturnType<typeof guarded>>;
@@ -80,7 +81,9 @@ describe("with keys", () => {
         key: keys.coordinator,
         claims: ["job:"],
         channels: ["jobs:", "done"],
+        streams: ["jobs:"],
       },
+      { principal: "writer", key: keys.writer, permissions: ["write"] },
     ]);
   beforeAll(async () => {
     path = join(directory.path, "keys.json");
@@ -202,6 +205,52 @@ describe("with keys", () => {
     const reader = server.client(keys.reader).events;
     await expect(reader.publish("done", 1)).toFailWith("PERMISSION_DENIED");
     (await reader.subscribe("**", () => {}))();
+  });
+
+  it("a key that names streams reaches these, and nothing else", async () => {
+    const { claims, mutable, streams } = server.client(keys.coordinator);
+    const group = streams.group("g", "c");
+    await streams.append("jobs:new", 1);
+    await group.ensure("jobs:new");
+    const entries = await group.read("jobs:new");
+    expect(await group.ack("jobs:new", entries)).toBe(1);
+    expect((await streams.list({ prefix: "jobs:" })).streams).toHaveLength(1);
+    await mutable.transaction([{ op: "appendEntry", stream: "jobs:new", data: 2 }]);
+    const denied = (made: Promise<unknown>) => expect(made).toFailWith("PERMISSION_DENIED");
+    await denied(streams.append("orders", 1));
+    await denied(streams.list());
+    await denied(streams.list({ prefix: "job" }));
+    await denied(streams.range("orders"));
+    await denied(streams.info("orders"));
+    await denied(group.read("orders"));
+    await denied(group.ack("orders", ["1-0"]));
+    await denied(mutable.transaction([{ op: "appendEntry", stream: "orders", data: 2 }]));
+    await denied(streams.trim("jobs:new", { maxLen: 0 })); // needs `purge`
+    await denied(streams.delete("jobs:new"));
+    await denied(group.delete("jobs:new"));
+    await denied(server.client(keys.limited).streams.append("jobs:new", 1));
+    const other = await server.client(keys.admin).claims.acquire("unreached", { ttlSeconds: 10 });
+    await denied(streams.append("jobs:new", 1, { claim: other ?? undefined }));
+    expect(await claims.get("job:none")).toBeNull();
+  });
+
+  it("a group is read by who may read and write", async () => {
+    const admin = server.client(keys.admin).streams;
+    await admin.append("shared", 1);
+    await admin.group("g", "c").ensure("shared");
+    const denied = (made: Promise<unknown>, permission: string) =>
+      expect(made).rejects.toMatchObject({ code: "PERMISSION_DENIED", details: { permission } });
+    const writer = server.client(keys.writer).streams;
+    await writer.append("shared", 2);
+    await denied(writer.range("shared"), "read");
+    await denied(writer.group("g", "c").read("shared"), "read");
+    await denied(writer.group("g", "c").ack("shared", ["1-0"]), "read");
+    await denied(writer.group("g", "c").takeOver("shared", { minIdleMs: 0 }), "read");
+    const reader = server.client(keys.reader).streams;
+    await denied(reader.append("shared", 1), "write");
+    await denied(reader.group("g", "c").read("shared"), "write");
+    await denied(reader.group("g", "c").nack("shared", ["1-0"]), "write");
+    expect(await reader.range("shared")).toEqual({ entries: [] }); // in its own tenant
   });
 
   it("a key whose channels are patterns is refused", async () => {
@@ -573,6 +622,35 @@ describe("with tokens", () => {
       void fixed.subscribe("c", () => {}, { onError: resolve });
     });
     expect(await ended).toMatchObject({ code: "UNAUTHENTICATED" });
+  }, 40_000);
+
+  it("that is over ends a read that waits, before it is given anything; `consume` goes on with a new one", async () => {
+    const server = await guarded({ ...jwt, jwtSecret: secret, jwtSkewSeconds: 0 });
+    const { sign } = secretSigner(secret);
+    const of = (token: CortexOptions["token"]) =>
+      server.client(token, { tenantId: "acme" }).streams;
+    const lasting = of(await sign());
+    await lasting.group("g", "a").ensure("s");
+    const first = lasting.group("g", "a").read("s", { count: 1, blockMs: 20_000 });
+    await pause(200);
+    const ending = of(await sign({ exp: now() + 2 })).group("g", "b");
+    const second = ending.read("s", { count: 1, blockMs: 20_000 });
+    const refused = expect(second).rejects.toMatchObject({ code: "UNAUTHENTICATED" });
+    const seen: unknown[] = [];
+    const controller = new AbortController();
+    const renewing = of(() => sign({ exp: now() + 2 })).group("h", "c");
+    await renewing.ensure("s");
+    const { signal } = controller;
+    const consuming = renewing.consume("s", ({ data }) => seen.push(data), { signal });
+    await pause(3500);
+    await lasting.append("s", 1);
+    await lasting.append("s", 2);
+    expect(await first).toHaveLength(1);
+    await refused;
+    expect(await lasting.group("g", "a").read("s", { blockMs: 2000 })).toMatchObject([{ data: 2 }]);
+    await expect.poll(() => seen, { timeout: 15_000 }).toEqual([1, 2]);
+    controller.abort();
+    await consuming;
   }, 40_000);
 
   it("a valid one that is signed with the secret is accepted, and no other", async () => {

@@ -17,6 +17,7 @@ export interface Grant {
   types?: string[];
   claims?: string[];
   channels?: string[];
+  streams?: string[];
 }
 
 /** The text of a key file. */

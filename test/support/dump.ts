@@ -16,7 +16,7 @@ export async function dump(sql: Sql): Promise<string> {
   }
   const sums = await sql`
     select row(tenant, kind, space, sum(rows), sum(versions), sum(bytes), sum(metadata_bytes))::text as row
-    from (select * from usage where space <> '' or kind in ('user', 'claim') union all select * from usage_delta) as u
+    from (select * from usage where space <> '' or kind in ('user', 'claim', 'stream', 'pending') union all select * from usage_delta) as u
     group by tenant, kind, space
     having sum(rows) <> 0 or sum(versions) <> 0 or sum(bytes) <> 0 or sum(metadata_bytes) <> 0`;
   texts.push(...sums.map(({ row }) => `usage ${row}`));

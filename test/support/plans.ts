@@ -16,11 +16,12 @@ import {
 import { batchParameters } from "../../server/postgres/pools.js";
 import { scopeText } from "../../server/postgres/tenant-connection.js";
 import { AccessCounter } from "../../server/runtime/access-counter.js";
-import { ClaimTurns } from "../../server/runtime/claim-turns.js";
 import { KeptReplies } from "../../server/runtime/kept-replies.js";
 import { KeyLocks } from "../../server/runtime/key-locks.js";
 import { PlannerSamples } from "../../server/runtime/planner-samples.js";
 import { Quotas } from "../../server/runtime/quotas.js";
+import { RecentNames } from "../../server/runtime/recent-names.js";
+import { Turns } from "../../server/runtime/turns.js";
 import { type Language, languageOf } from "../../server/search/language.js";
 import { WordForms } from "../../server/search/word-forms.js";
 import type { Served } from "./server.js";
@@ -121,9 +122,11 @@ export function explainer(s: Served) {
     },
     inRoom: never,
     server: {
-      claimTurns: new ClaimTurns(1000),
+      claimTurns: new Turns(1000),
+      readerTurns: new Turns(1000),
+      knownStreams: new RecentNames(),
       feed: { announce: () => {} } as unknown as Feed,
-      quotas: new Quotas({ keys: 0, bytes: 0, versions: 0 }, never),
+      quotas: new Quotas({ keys: 0, bytes: 0, versions: 0, pending: 0 }, never),
       replies: new KeptReplies(0, never, { cannot: () => {}, did: () => {} }),
       locks: new KeyLocks(1000),
       bus: {

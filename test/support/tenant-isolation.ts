@@ -14,6 +14,7 @@ import {
 import { reflect } from "@bufbuild/protobuf/reflect";
 import type { Cortex } from "../../client/index.js";
 import { Claims } from "../../gen/cortex/claims/v1/claims_pb.js";
+import { Streams } from "../../gen/cortex/streams/v1/streams_pb.js";
 import { Users } from "../../gen/cortex/users/v1/users_pb.js";
 import { services } from "../../server/services.js";
 import { type Raw, RawTransaction } from "./raw.js";
@@ -23,10 +24,9 @@ export const methods: DescMethod[] = services.flatMap(({ descriptor }) => descri
 export const marker = "zq-secret-marker";
 
 /** Stores data for a tenant under every kind of name. */
-export async function seed(cortex: Cortex, { withClaims = true } = {}): Promise<void> {
-  if (withClaims)
-    await cortex.claims.acquire("claim-1", { ttlSeconds: 600, owner: marker, value: { marker } });
+export async function seed(cortex: Cortex, { coordination = true } = {}): Promise<void> {
   await cortex.users.upsert("user-1", { marker });
+  if (coordination) await seedCoordination(cortex);
   await cortex.mutable.set(
     "ns",
     "key-1",
@@ -44,6 +44,15 @@ export async function seed(cortex: Cortex, { withClaims = true } = {}): Promise<
       userId: "user-1",
       metadata: { marker, tags: [marker] },
     });
+}
+
+async function seedCoordination({ claims, streams }: Cortex): Promise<void> {
+  await claims.acquire("claim-1", { ttlSeconds: 600, owner: marker, value: { marker } });
+  for (const id of ["1-0", "2-0"])
+    await streams.append("stream-1", { marker }, { id, userId: "user-1" });
+  const group = streams.group("group-1", "consumer-1");
+  await group.ensure("stream-1");
+  await group.read("stream-1", { count: 1 });
 }
 
 // The values of request fields, by field name. They name the data that `seed` stored for the other tenant.
@@ -70,6 +79,10 @@ const fieldValues: Record<string, unknown> = {
   fence: "1",
   prefix: "claim",
   owner: "them",
+  stream: "stream-1",
+  group: "group-1",
+  consumer: "consumer-1",
+  ids: ["1-0"],
 };
 
 /** The requests to send to a method. They name data of the other tenant. */
@@ -109,11 +122,15 @@ function contentOf(field: DescField, method: DescMethod): unknown {
   if (field.fieldKind === "list" && field.listKind === "message")
     return [reflect(field.message, fill(field.message, method))];
   if (name === "id" && method.parent === Users) return "user-1";
+  if (name === "id" && method.parent === Streams)
+    return method.name === "Append" ? undefined : "1-0";
+  if (name === "prefix" && method.parent === Streams) return "stream";
+  if (name === "max_len" && method.name === "Trim") return 1n;
   // A watch of one name cannot have a prefix too.
   if (method.name === "Watch" && name.endsWith("_prefix")) return undefined;
   // A filter gets one field only: all together would match nothing.
   if (field.parent.name === "Filter" && !["types", "key_prefix"].includes(name)) return undefined;
-  if (name === "user_id" && /^(Set|Batch|Store|Commit|Transact)/.test(method.name))
+  if (name === "user_id" && /^(Set|Batch|Store|Commit|Transact|Append)/.test(method.name))
     return undefined;
   return fieldValues[name];
 }
@@ -179,9 +196,10 @@ async function conversation(raw: Raw, headers: Record<string, string>): Promise<
 }
 
 const chance =
-  /(Time|revision|digest|salt|createTime|updateTime|currentRevision|error_id|ByType|cursor|fence)$/i;
+  /(Time|revision|digest|salt|createTime|updateTime|currentRevision|error_id|ByType|cursor|fence|delivery|Id)$/i;
 
 function withoutChance(value: unknown): unknown {
+  if (typeof value === "string") return value.replace(/^\d{13}-\d+$/, "an id");
   if (Array.isArray(value)) return value.map(withoutChance);
   if (typeof value !== "object" || value === null) return value;
   return Object.fromEntries(

@@ -20,15 +20,23 @@ export async function wrongSums(sql: Sql): Promise<object[]> {
         select tenant, 'user', '', 0, 0, octet_length(profile::text), 0 from users
         union all
         select tenant, 'claim', '', 1, 0, bytes, 0 from claim
+        union all
+        select tenant, 'stream', '', 1, 0, 0, 0 from stream
+        union all
+        select tenant, 'stream', '', 1, 0, 0, 0 from stream_group
+        union all
+        select tenant, 'stream', '', 0, 0, bytes + 64, 0 from stream_entry
+        union all
+        select tenant, 'pending', '', 1, 0, 0, 0 from stream_pending
       ) as r group by tenant, kind, space
     ), known as (
       select tenant, kind, space, sum(rows) as rows, sum(versions) as versions, sum(bytes) as bytes, sum(metadata_bytes) as metadata_bytes
-      from (select * from usage where space <> '' or kind in ('user', 'claim') union all select * from usage_delta) as u
+      from (select * from usage where space <> '' or kind in ('user', 'claim', 'stream', 'pending') union all select * from usage_delta) as u
       group by tenant, kind, space
       having sum(rows) <> 0 or sum(versions) <> 0 or sum(bytes) <> 0 or sum(metadata_bytes) <> 0
     ), wrong_total as ( -- the row of all spaces has the sums of the others
       select t.tenant, t.kind, t.rows, t.bytes, s.rows as of_spaces
-      from (select * from usage where space = '' and kind not in ('user', 'claim')) as t
+      from (select * from usage where space = '' and kind not in ('user', 'claim', 'stream', 'pending')) as t
       full join (
         select tenant, kind, sum(rows) as rows, sum(versions) as versions, sum(bytes) as bytes, sum(metadata_bytes) as metadata_bytes
         from usage where space <> '' group by tenant, kind

@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
 import { beforeAll, describe, expect, it } from "vitest";
-import { type Cortex, CortexError } from "../../client/index.js";
+import { type Cortex, CortexError, type DeliveredEntry } from "../../client/index.js";
 import { MutableStore } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import { Retention } from "../../server/config/retention.js";
 import { auditDigest, auditType } from "../../server/storage/audit/audit.js";
@@ -26,6 +26,8 @@ beforeAll(() => {
   ({ users, mutable, immutable } = s.cortex);
 });
 
+let streamsSeeded = 0;
+
 /** Stores data of a user in every table. */
 async function seed(id: string) {
   const marker = `marker-of-${id}`;
@@ -42,6 +44,17 @@ async function seed(id: string) {
   await mutable.delete("sessions", `${id}:3`);
   for (const n of [1, 2])
     await immutable.store({ type: "note", id: `note-of-${id}`, data: { n, marker }, userId });
+  const { streams } = s.cortex;
+  const stream = `steps-${++streamsSeeded}`;
+  for (const n of [1, 2])
+    await streams.append(stream, { n, marker }, { userId, requestId: `${marker}-${n}` });
+  await mutable.transaction((tx) => tx.appendEntry(stream, marker, { userId }));
+  const group = streams.group("workers", "a");
+  await group.ensure(stream, { maxDeliveries: 1 });
+  const [dead, held, done] = await group.read(stream);
+  await group.nack(stream, [dead as DeliveredEntry]);
+  await group.ack(stream, [done as DeliveredEntry]);
+  expect(held?.userId).toBe(id);
   return marker;
 }
 
@@ -52,6 +65,8 @@ const nothing = {
   change: expect.any(Number),
   claim: 0,
   claim_waiter: 0,
+  stream_entry: 0,
+  stream_pending: 0,
   immutable: 0,
   immutable_version: 0,
   request: 0,
@@ -78,6 +93,8 @@ describe("a user is erased", () => {
         change: expect.any(Number),
         claim: 0,
         claim_waiter: 0,
+        stream_entry: 3,
+        stream_pending: 2,
       },
       totalDeleted: expect.any(Number),
       verified: true,
@@ -90,7 +107,9 @@ describe("a user is erased", () => {
     const after = await dumpOf(s.sql);
     expect(after).not.toContain("alex-77");
     expect(after).not.toContain(marker);
-    for (const line of before.split("\n")) expect(after).toContain(line);
+    // The stream of the user is still there, without entries.
+    const others = before.split("\n").filter((line) => !line.startsWith('usage ("",stream,'));
+    for (const line of others) expect(after).toContain(line);
     expect(await users.get("alex-77")).toBeNull();
     expect(await immutable.search(marker)).toEqual([]);
     // A repeat gives the stored reply. A new erasure finds no user.

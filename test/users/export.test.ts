@@ -42,6 +42,12 @@ it("gives the user, each entry and each version that is kept, and nothing of oth
   for (const n of [1, 2])
     await immutable.store({ type: "note", id: "i", data: { n }, userId: "jo", metadata: { m: n } });
   await immutable.store({ type: "note", id: "i", data: { n: 3 }, userId: "sam" });
+  const { streams } = s.client({ agentId: "collector" });
+  await streams.append("steps", { n: 1 }, { userId: "jo", id: "5-0" });
+  await streams.append("steps", { n: 2 }, { userId: "sam" });
+  await streams.append("steps", { n: 3 }, { userId: "jo", id: "9007199254740991-10" });
+  await streams.append("gone", { n: 4 }, { userId: "jo" });
+  await streams.delete("gone");
   const times = {
     createdAt: expect.stringMatching(/^\d{4}-.*Z$/),
     updatedAt: expect.stringMatching(/Z$/),
@@ -85,6 +91,14 @@ it("gives the user, each entry and each version that is kept, and nothing of oth
       agentId: "collector",
       principal: null,
     })),
+    { kind: "stream", stream: "steps", id: "5-0", data: { n: 1 }, agentId: "collector" },
+    {
+      kind: "stream",
+      stream: "steps",
+      id: "9007199254740991-10",
+      data: { n: 3 },
+      agentId: "collector",
+    },
     ...[
       ["mutable", "sessions", "b", "1", { n: 1 }, "collector"],
       ["mutable", "sessions", "a", "4", [100, "\0"], null],

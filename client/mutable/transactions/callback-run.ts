@@ -14,6 +14,7 @@ import {
 } from "../../core/validate.js";
 import { type EventOptions, eventInit } from "../../events/event.js";
 import { type ImmutableEntry, storeInit } from "../../immutable/versions.js";
+import { type AppendEntryOptions, appendInit } from "../../streams/entry.js";
 import { entryNames, setInit } from "../entries.js";
 import type { EntryOptions } from "../options.js";
 import { valueName } from "../records.js";
@@ -101,6 +102,7 @@ export class CallbackRun {
       delete: (...args) => this.#withIndex(() => this.delete(...args)),
       store: (...args) => this.#withIndex(() => this.store(...args)),
       publish: (...args) => this.#withIndex(() => this.publish(...args)),
+      appendEntry: (...args) => this.#withIndex(() => this.appendEntry(...args)),
     };
     try {
       this.value = await callback(tx);
@@ -236,6 +238,12 @@ export class CallbackRun {
     rejectUnknown(options, ["userId"], "INVALID_OPTIONS", "publish");
     const value = eventInit({ channel, data, ...options });
     this.operations.push({ operation: { case: "publish", value } });
+  }
+
+  appendEntry(stream: string, data: unknown, options: AppendEntryOptions = {}): void {
+    this.#checkNotOver();
+    const value = appendInit(stream, data, options, "appendEntry");
+    this.operations.push({ operation: { case: "appendEntries", value } });
   }
 
   #checkNotOver(): void {

@@ -1,6 +1,7 @@
 // The methods for a transaction's callback. callback-run.ts implements them.
 import type { EventOptions } from "../../events/event.js";
 import type { ImmutableEntry } from "../../immutable/versions.js";
+import type { AppendEntryOptions } from "../../streams/entry.js";
 import type { EntryOptions } from "../options.js";
 
 export interface CreateOption {
@@ -83,4 +84,6 @@ export interface Transaction {
   store(entry: ImmutableEntry, options?: { ifVersion?: number | undefined }): void;
   /** Publishes an event, exactly if the transaction is committed: see `events.publish`. */
   publish(channel: string, data: unknown, options?: EventOptions): void;
+  /** Appends an entry to a stream, exactly if the transaction is committed: see `streams.append`. */
+  appendEntry(stream: string, data: unknown, options?: AppendEntryOptions): void;
 }

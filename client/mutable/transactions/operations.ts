@@ -12,6 +12,7 @@ import {
 } from "../../core/validate.js";
 import { type EventToPublish, eventInit } from "../../events/event.js";
 import { type ImmutableEntry, storeInit } from "../../immutable/versions.js";
+import { type AppendEntryOptions, appendInit } from "../../streams/entry.js";
 import { entryNames, setInit } from "../entries.js";
 import type { EntryOptions } from "../options.js";
 import { valueName } from "../records.js";
@@ -49,7 +50,9 @@ export type Operation =
   /** Stores a version of an immutable record: see `immutable.store`. */
   | ({ op: "store"; ifVersion?: number | undefined } & ImmutableEntry)
   /** Publishes an event, exactly if the transaction is committed: see `events.publish`. */
-  | ({ op: "publish" } & EventToPublish);
+  | ({ op: "publish" } & EventToPublish)
+  /** Appends an entry to a stream, exactly if the transaction is committed: see `streams.append`. */
+  | ({ op: "appendEntry"; stream: string; data: unknown } & AppendEntryOptions);
 
 const operationsMax = 500; // the server's limit
 
@@ -60,7 +63,7 @@ export function toOperations(list: readonly Operation[], json: Json): OperationI
   return list.map((operation, i) => toOperation(operation, json, `operations[${i}]`));
 }
 
-type OnEntry = Exclude<Operation, { op: "store" | "publish" }>;
+type OnEntry = Exclude<Operation, { op: "store" | "publish" | "appendEntry" }>;
 
 const known: Record<OnEntry["op"], string[]> = {
   set: ["value", ...entryNames],
@@ -84,11 +87,17 @@ function toOperation(given: Operation, json: Json, field: string): OperationInit
     const { op: _, ...event } = given;
     return { operation: { case: "publish", value: eventInit(event, `${field}.`) } };
   }
+  if (given.op === "appendEntry") {
+    const { op: _, stream, data, ...options } = given;
+    return {
+      operation: { case: "appendEntries", value: appendInit(stream, data, options, field) },
+    };
+  }
   const names = Object.hasOwn(known, given.op) ? known[given.op] : undefined;
   if (!names)
     throw invalid(
       `${field}.op`,
-      `is none of ${Object.keys(known).join(", ")}, store, publish: ${String(given.op)}`,
+      `is none of ${Object.keys(known).join(", ")}, store, publish, appendEntry: ${String(given.op)}`,
     );
   rejectUnknown(given, ["op", "namespace", "key", ...names], "INVALID_OPERATIONS", field);
   const entry = { namespace: namespaceText(given.namespace), key: keyText(given.key) };

@@ -41,12 +41,16 @@ export interface TransactionResult {
   success: true;
   /** How many writes were made. */
   operationsExecuted: number;
-  /** The record of each write, in order; for a delete, its result; for an event, its channel. */
+  /**
+   * The record of each write, in order; for a delete, its result; for an event, its channel; for entries of a
+   * stream, their ids.
+   */
   results: (
     | MutableRecord
     | ImmutableRecord
     | { deleted: boolean; namespace: string; key: string }
     | { published: string }
+    | { appended: string[] }
   )[];
 }
 
@@ -115,6 +119,7 @@ function toResult(results: OperationResult[], json: Json): TransactionResult {
     results: results.map(({ result }) => {
       if (result.case === "stored") return toImmutableRecord(result.value, json);
       if (result.case === "published") return { published: result.value.channel };
+      if (result.case === "appended") return { appended: result.value.ids };
       if (result.case !== "deleted") return toRecord(result.value, json);
       const { deleted, namespace, key } = result.value;
       return { deleted, namespace, key };

@@ -5,7 +5,7 @@ import { CortexError } from "../../errors/reasons.js";
 import { codeOf } from "../../errors/sqlstate.js";
 import type { Call } from "../../grpc/call.js";
 import type { Run } from "../../postgres/connection.js";
-import type { Place, Turn } from "../../runtime/claim-turns.js";
+import type { Place, Turn } from "../../runtime/turns.js";
 import { lockRequest } from "../creation.js";
 import { findStoredReply, type IdempotencyKey, idempotencyKey } from "../idempotency.js";
 import { type ClaimRow, claimLockName, columns, isHeld } from "./claim.js";
@@ -31,6 +31,8 @@ interface Attempt {
   place: number | null;
 }
 
+type ClaimPlace = Required<Place>;
+
 const lookAgainMs = 1000; // a wake-up may have been lost
 const lockedMs = 20;
 const lockedMsMax = 1000; // how long after the wait it tries a locked claim; then it takes it for held
@@ -42,7 +44,7 @@ export async function acquireClaim(call: Call, asked: Acquisition): Promise<Clai
   const { tenant } = caller;
   const content = [name, owner, value, userId, ttlSeconds];
   const key = idempotencyKey(requestId, "Claims/Acquire", content);
-  const place: Place = { tenant, name, id: key?.id ?? randomUUID() };
+  const place = { tenant, name, id: key?.id ?? randomUUID() };
   const endsAt = performance.now() + waitSeconds * 1000;
   const leftMs = () => endsAt - performance.now();
   let turn: Turn | undefined;
@@ -50,7 +52,7 @@ export async function acquireClaim(call: Call, asked: Acquisition): Promise<Clai
     if (turn) await leave(call, place);
     return undefined;
   };
-  const adds = { keys: 1, bytes: Buffer.byteLength(value ?? ""), versions: 0 };
+  const adds = { keys: 1, bytes: Buffer.byteLength(value ?? ""), versions: 0, pending: 0 };
   const wakeUps = server.bus.listen(claimLockName(tenant, name));
   try {
     for (;;) {
@@ -96,7 +98,7 @@ async function attempt(
   { caller, db }: Call,
   { name, owner, value, userId, ttlSeconds }: Acquisition,
   key: IdempotencyKey | undefined,
-  { place, stays }: { place: Place; stays: boolean },
+  { place, stays }: { place: ClaimPlace; stays: boolean },
 ): Promise<Attempt> {
   const { tenant } = caller;
   const userIds = userId === undefined ? [] : [userId];
@@ -144,7 +146,7 @@ async function repeated(
 }
 
 /** Takes a turn for the place that the attempt took in the database. */
-async function enter(call: Call, place: Place, number: number): Promise<Turn> {
+async function enter(call: Call, place: ClaimPlace, number: number): Promise<Turn> {
   try {
     return call.server.claimTurns.enter(place, number);
   } catch (error) {
@@ -154,7 +156,7 @@ async function enter(call: Call, place: Place, number: number): Promise<Turn> {
 }
 
 /** Gives up the place, and wakes those behind it. */
-async function leave({ db, server }: Call, { tenant, name, id }: Place): Promise<void> {
+async function leave({ db, server }: Call, { tenant, name, id }: ClaimPlace): Promise<void> {
   await db.short(
     (sql) =>
       sql`delete from claim_waiter w where w.tenant = ${tenant} and w.name = ${name} and w.id = ${id}`,
@@ -169,7 +171,7 @@ export async function keepPlaces(run: Run, places: Place[]): Promise<void> {
     (sql) => sql`
       update claim_waiter w set seen_at = clock_timestamp()
       from unnest(
-        ${places.map(({ tenant }) => tenant)}::text[], ${places.map(({ name }) => name)}::text[], ${places.map(({ id }) => id)}::text[]
+        ${places.map(({ tenant }) => tenant)}::text[], ${places.map(({ name }) => name)}::text[], ${places.map(({ id = "" }) => id)}::text[]
       ) as mine (tenant, name, id)
       where w.tenant = mine.tenant and w.name = mine.name and w.id = mine.id`,
   );

@@ -38,7 +38,7 @@ export function atomicWrite(
   if (idempotencyKey)
     conflictKeys.push({ name: requestLockName(tenant, idempotencyKey.id), batchable: false });
   let weight = 0;
-  const adds: Amounts = { keys: 0, bytes: 0, versions: 0 }; // at most: the statement knows which keys are new
+  const adds: Amounts = { keys: 0, bytes: 0, versions: 0, pending: 0 }; // at most: the statement knows which keys are new
   for (const { kind, argument = "", metadata } of operations) {
     // An append, a merge or an expire gives back the whole value, which may be large. Every 8 KiB of argument weigh 1
     // more.

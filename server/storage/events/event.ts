@@ -57,6 +57,6 @@ export function eventWrite(
     keys: [`${tenant}\0\0\0\0\0\0`], // nothing else has this name, so nobody waits for it but behind a locked table
     conflictKeys: key ? [{ name: requestLockName(tenant, key.id), batchable: false }] : [],
     weight: events.length + Math.floor(bytes / 8192),
-    adds: { keys: 0, bytes: 0, versions: 0 },
+    adds: { keys: 0, bytes: 0, versions: 0, pending: 0 },
   };
 }

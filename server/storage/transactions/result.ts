@@ -19,8 +19,20 @@ export interface Published {
   published: string;
 }
 
-/** The entry as a step left it, the version that it stored, or the event that it published. */
-export type StepResult = Result | Stored | Published;
+/** The entries that a step appends to a stream, by its name. */
+export interface Appended {
+  appended: string;
+  /** How many there are. */
+  entries: number;
+  /** Their ids: none until the transaction commits. */
+  ids: string[];
+}
+
+/** The entry as a step left it, the version that it stored, the event that it published, or the entries that it appended. */
+export type StepResult = Result | Stored | Published | Appended;
+
+const isMessage = (result: StepResult): result is Published | Appended =>
+  "published" in result || "appended" in result;
 
 interface StoredRecord {
   stored: Omit<RecordRow, "created_at" | "first_created_at" | "data" | "metadata"> & {
@@ -38,8 +50,8 @@ interface StoredRecord {
  */
 export const toReply = (results: StepResult[], contentMax: number): string =>
   JSON.stringify(
-    results.map((result): Cells | StoredRecord | Published => {
-      if ("published" in result) return result;
+    results.map((result): Cells | StoredRecord | Published | Appended => {
+      if (isMessage(result)) return result;
       if (!("stored" in result)) return toCells(result, contentMax);
       const { created_at, first_created_at, ...row } = result.stored as RecordRow; // it is stored
       const times = { created_at: +created_at, first_created_at: +first_created_at };
@@ -59,10 +71,10 @@ export async function fromReply(
 ): Promise<StepResult[]> {
   const entries: Result[] = [];
   const records: RecordRow[] = [];
-  const parsed = JSON.parse(reply) as (Cells | StoredRecord | Published)[];
+  const parsed = JSON.parse(reply) as (Cells | StoredRecord | Published | Appended)[];
   const results = parsed.map((result, i): StepResult => {
     const step = steps[i];
-    if ("published" in result) return result;
+    if ("published" in result || "appended" in result) return result;
     if ("stored" in result) {
       const stored = fromStored(result, step?.kind === "store" ? step : undefined);
       records.push(stored);
@@ -95,6 +107,8 @@ export function toMessages(
   return results.map((result) => {
     if ("published" in result)
       return { result: { case: "published", value: { channel: result.published } } };
+    if ("appended" in result)
+      return { result: { case: "appended", value: { stream: result.appended, ids: result.ids } } };
     if ("stored" in result)
       return { result: { case: "stored", value: toVersionedRecord(result.stored) } };
     const { row, namespace, key, deleted, at } = result;
@@ -106,9 +120,9 @@ export function toMessages(
 
 /** The amounts that written entries add: the keys that are new, and the bytes of all. */
 export function addedBy(results: StepResult[]): Amounts {
-  const added = { keys: 0, bytes: 0, versions: 0 };
+  const added = { keys: 0, bytes: 0, versions: 0, pending: 0 };
   for (const result of results) {
-    if (!result || "stored" in result || "published" in result || !result.row) continue;
+    if (!result || isMessage(result) || "stored" in result || !result.row) continue;
     const { created_at, updated_at, value, metadata } = result.row;
     if (created_at.getTime() === updated_at.getTime()) added.keys++;
     added.bytes += Buffer.byteLength(value) + Buffer.byteLength(metadata);
@@ -116,10 +130,20 @@ export function addedBy(results: StepResult[]): Amounts {
   return added;
 }
 
+/** Of a value that replaces another, both are too much: what the request has, and what is there now. */
+export const atMost = (a: Amounts, b: Amounts): Amounts => ({
+  keys: Math.min(a.keys, b.keys),
+  bytes: Math.min(a.bytes, b.bytes),
+  versions: Math.min(a.versions, b.versions),
+  pending: 0,
+});
+
 const recordBytes = 128; // the most that times, numbers and tags take
+const idBytes = 36;
 
 /** About how many bytes the result takes in a reply. */
 export const sizeOf = (result: StepResult): number => {
+  if ("appended" in result) return recordBytes + idBytes * result.entries;
   const row = rowOf(result);
   if (!row) return 0;
   const texts = "data" in row ? [row.type, row.id, row.data] : [row.namespace, row.key, row.value];
@@ -131,7 +155,7 @@ export const usersOf = (results: StepResult[]): string[] =>
   results.flatMap((result) => rowOf(result)?.user_id ?? []);
 
 function rowOf(result: StepResult) {
-  if ("published" in result) return undefined;
+  if (isMessage(result)) return undefined;
   return "stored" in result ? result.stored : result.row;
 }
 

@@ -25,27 +25,26 @@ import type { Operation } from "../entries/operation.js";
 import { readEntries } from "../entries/read.js";
 import { transactionFailed } from "../entries/refusal.js";
 import { entryWrites } from "../entries/write.js";
-import { PendingEvents } from "../events/pending.js";
 import { type IdempotencyKey, storedReply, toConflict } from "../idempotency.js";
 import { isLocked } from "../locks.js";
 import { typeLockName } from "../versions/name.js";
 import { PendingVersions } from "../versions/pending.js";
-import { lockKeys } from "./key-locks.js";
-import { addedBy, checkReplySize, type StepResult, sizeOf, toReply, usersOf } from "./result.js";
+import { lockKeys, lockMatching } from "./key-locks.js";
+import { TransactionMessages } from "./messages.js";
+import {
+  addedBy,
+  atMost,
+  checkReplySize,
+  type StepResult,
+  sizeOf,
+  toReply,
+  usersOf,
+} from "./result.js";
 import { SeenExpiry } from "./seen-expiry.js";
-import { isOnEntry, stepNames, type TransactionStep } from "./step.js";
+import { type Failed, isOnEntry, stepNames, type TransactionStep } from "./step.js";
 
 /** Whoever meets a lock that is held for less than this looks again soon enough by itself. */
 const announcedMs = 50;
-
-/** Of a value that replaces another, both are too much: what the request has, and what is there now. */
-const atMost = (a: Amounts, b: Amounts): Amounts => ({
-  keys: Math.min(a.keys, b.keys),
-  bytes: Math.min(a.bytes, b.bytes),
-  versions: Math.min(a.versions, b.versions),
-});
-
-type Failed = (error: CortexError, index: number) => CortexError;
 
 export class Session {
   /** How many steps it has taken, preconditions aside. */
@@ -63,7 +62,10 @@ export class Session {
   #transaction: DatabaseTransaction | undefined;
   readonly #expiry = new SeenExpiry();
   readonly #versions = new PendingVersions();
-  readonly #events = new PendingEvents();
+  readonly #messages = new TransactionMessages(
+    () => this.#begun([]),
+    (adds) => this.#reserve(adds),
+  );
   /** The room that its steps take until it ends: before the commit, no measurement sees what they add. */
   readonly #reservations: Reservation[] = [];
 
@@ -71,6 +73,8 @@ export class Session {
     call: Call,
     /** Begins the database transaction. */
     readonly begin: () => Promise<DatabaseTransaction>,
+    /** True if it commits after its only write: then it waits for its streams too before it has a connection. */
+    readonly commitsAtOnce = false,
   ) {
     this.#call = call;
   }
@@ -91,14 +95,7 @@ export class Session {
     const space = { tenant, space: namespace };
     await this.#creations.lockSpace(this.#transaction as DatabaseTransaction, "entry", space);
     this.#own([namespaceName(tenant, namespace)]);
-    const found = await run<EntryKey & { bytes: number }>(
-      (sql) => sql`
-        select m.tenant, m.namespace, m.key, m.bytes + octet_length(m.metadata::text) as bytes
-        from mutable m where ${matches(sql, filter)}
-        order by m.key limit ${limit + 1} for no key update`,
-    );
-    if (found.length > limit)
-      throw new CortexError("REPLY_TOO_LARGE", { limit: `${limit} records`, got: "more" });
+    const found = await lockMatching(run, filter, limit);
     checkReplySize(
       found.reduce((sum, row) => sum + row.bytes, 0),
       config.messageBytesMax,
@@ -115,15 +112,14 @@ export class Session {
 
   /** Takes steps. The first `preconditions` of them are preconditions. */
   async write(steps: TransactionStep[], preconditions = 0): Promise<StepResult[]> {
-    await this.#wait(stepNames(steps));
+    await this.#wait(stepNames(steps, this.commitsAtOnce));
     const before = this.steps;
     const failed: Failed = (error, index) =>
       transactionFailed(error, index, { preconditions, before });
     const results: StepResult[] = [];
     await this.#writeEntries(steps, results, failed);
     await this.#addVersions(steps, results, failed);
-    if (steps.some(({ kind }) => kind === "publish"))
-      await this.#events.add(await this.#begun([]), steps, results, failed);
+    await this.#messages.add(steps, results, failed);
     for (const result of results) this.#bytes += sizeOf(result);
     checkReplySize(this.#bytes, this.#call.server.config.messageBytesMax);
     this.steps += steps.length - preconditions;
@@ -174,7 +170,7 @@ export class Session {
     const versions = stores.map(({ step }) => step);
     const run = await this.#begun(stepNames(versions));
     const bytes = versions.reduce((sum, { adds }) => sum + adds.bytes, 0);
-    const adds = { keys: 0, bytes, versions: versions.length };
+    const adds = { keys: 0, bytes, versions: versions.length, pending: 0 };
     const reservation = await this.#reserve(adds);
     const refusal = reservation?.room && quotaRefusal(reservation.room, adds);
     if (refusal) throw refusal;
@@ -195,11 +191,13 @@ export class Session {
     if (!transaction) return;
     if (guard) await checkGuard(transaction.run, guard);
     await this.#versions.store(transaction.run);
-    await this.#events.publish(transaction.run);
+    this.#own(this.#messages.streams);
+    await this.#messages.write(transaction.run);
     await this.#seal(transaction.run, key).catch(toConflict);
     this.#transaction = undefined;
     await transaction.commit();
     this.#call.server.feed.announce();
+    this.#call.server.bus.publish(this.#messages.streams); // readers wait for entries
     this.#release();
   }
 
@@ -215,7 +213,7 @@ export class Session {
     if (!key && !first && !writes) return;
     const reply = key && {
       reply: toReply(this.results, replies.contentMax(tenant)),
-      userIds: [...new Set([...usersOf(this.results), ...this.#events.userIds])],
+      userIds: [...new Set([...usersOf(this.results), ...this.#messages.userIds])],
     };
     const [row] = await run<{ expired: boolean | null }>(
       (sql) => sql`

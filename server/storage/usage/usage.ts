@@ -13,8 +13,8 @@ export async function foldUsage(run: Run): Promise<void> {
   }
 }
 
-/** What is counted: see migration 0015. */
-type Kind = "entry" | "record" | "reserved" | "user" | "claim";
+/** What is counted: see migrations 0015, 0021 and 0026. */
+type Kind = "entry" | "record" | "reserved" | "user" | "claim" | "stream" | "pending";
 
 interface Spaces {
   kinds: Kind[];

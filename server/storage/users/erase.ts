@@ -1,6 +1,7 @@
 // Counts and erases the data that is linked to a user, table by table. A new table that names users belongs
 // both in `countLinked` and in `erase`.
 import type { Run, Sql } from "../../postgres/connection.js";
+import { lockStreams } from "../streams/lock.js";
 
 /** Numbers of rows by table. */
 export interface Counts {
@@ -13,6 +14,8 @@ export interface Counts {
   change: number;
   claim: number;
   claim_waiter: number;
+  stream_entry: number;
+  stream_pending: number;
 }
 
 type Row = Record<keyof Counts, string>;
@@ -39,7 +42,11 @@ export async function countLinked(run: Run, tenant: string, id: string): Promise
           where r.tenant = ${tenant} and r.user_ids @> array[${id}] and r.user_ids <> '{}') as request,
         (select count(*) from change c where c.tenant = ${tenant} and (c.user_id = ${id} or c.old_user_id = ${id})) as change,
         (select count(*) from claim c where c.tenant = ${tenant} and c.user_id = ${id}) as claim,
-        (select count(*) from claim_waiter w where w.tenant = ${tenant} and w.user_id = ${id}) as claim_waiter`,
+        (select count(*) from claim_waiter w where w.tenant = ${tenant} and w.user_id = ${id}) as claim_waiter,
+        (select count(*) from stream_entry e where e.tenant = ${tenant} and e.user_id = ${id}) as stream_entry,
+        (select count(*) from stream_entry e join stream_group g on g.stream_id = e.stream_id
+          join stream_pending p on p.group_id = g.id and p.ms = e.ms and p.seq = e.seq
+          where e.tenant = ${tenant} and e.user_id = ${id}) as stream_pending`,
   );
   return numbers(row);
 }
@@ -116,6 +123,7 @@ export async function erase(run: Run, tenant: string, id: string): Promise<Count
       )
       select (select count(*) from claims) as claim, (select count(*) from waiters) as claim_waiter`,
   );
+  const [streams] = await eraseFromStreams(run, tenant, id);
   const [rest] = await run<Pick<Row, "request" | "users">>(
     (sql) => sql`
       with emptied as (
@@ -128,7 +136,14 @@ export async function erase(run: Run, tenant: string, id: string): Promise<Count
       select (select count(*) from emptied) as request, (select count(*) from deleted) as users`,
   );
   const change = await eraseChanges(run, tenant, id);
-  return numbers({ ...entries, ...versions, ...claims, ...rest, change: `${change}` } as Row);
+  return numbers({
+    ...entries,
+    ...versions,
+    ...claims,
+    ...streams,
+    ...rest,
+    change: `${change}`,
+  } as Row);
 }
 
 /**
@@ -170,6 +185,37 @@ async function eraseChanges(run: Run, tenant: string, id: string): Promise<numbe
   return erased.length;
 }
 
+/** Deletes the user's entries of streams, and takes them from the groups. */
+async function eraseFromStreams(
+  run: Run,
+  tenant: string,
+  id: string,
+): Promise<Pick<Row, "stream_entry" | "stream_pending">[]> {
+  await lockStreams(
+    run,
+    (sql) => sql`
+      s.tenant = ${tenant} and s.id = any(array(select e.stream_id from stream_entry e where e.tenant = ${tenant} and e.user_id = ${id}))`,
+  );
+  return run(
+    (sql) => sql`
+      with deleted as (
+        delete from stream_entry e where e.tenant = ${tenant} and e.user_id = ${id} returning e.stream_id, e.ms, e.seq, e.bytes
+      ), unpended as (
+        delete from stream_pending p using deleted d, stream_group g
+        where g.stream_id = d.stream_id and p.group_id = g.id and p.ms = d.ms and p.seq = d.seq returning 1
+      ), updated as ( -- an insert that always conflicts: see storage/entries/statement.ts
+        insert into stream as s (tenant, name, entries, bytes)
+        select ${tenant}, h.name, h.entries - count(*), h.bytes - sum(d.bytes)
+        from deleted d cross join lateral (
+          select h.name, h.entries, h.bytes from stream h where h.id = d.stream_id offset 0
+        ) as h
+        group by h.name, h.entries, h.bytes
+        on conflict (tenant, name) do update set entries = excluded.entries, bytes = excluded.bytes
+      )
+      select (select count(*) from deleted) as stream_entry, (select count(*) from unpended) as stream_pending`,
+  );
+}
+
 const numbers = (row: Row | undefined): Counts => ({
   users: Number(row?.users ?? 0),
   mutable: Number(row?.mutable ?? 0),
@@ -180,4 +226,6 @@ const numbers = (row: Row | undefined): Counts => ({
   change: Number(row?.change ?? 0),
   claim: Number(row?.claim ?? 0),
   claim_waiter: Number(row?.claim_waiter ?? 0),
+  stream_entry: Number(row?.stream_entry ?? 0),
+  stream_pending: Number(row?.stream_pending ?? 0),
 });

@@ -54,7 +54,7 @@ export function writeUser(call: Call, user: UserWrite): Promise<StoredUser | und
       return { ...stored, profile: now?.profile ?? "{}" };
     },
     attempt() {
-      const adds = { keys: 0, bytes: Buffer.byteLength(user.profile), versions: 0 };
+      const adds = { keys: 0, bytes: Buffer.byteLength(user.profile), versions: 0, pending: 0 };
       return server.quotas.within(tenant, adds, () => store(call, user));
     },
   });

@@ -106,7 +106,7 @@ export function newVersion(
     keys: [lockName],
     conflictKeys: [{ name: lockName, batchable: false }],
     weight: 1 + Math.floor(message.dataJson.length / 4096),
-    adds: { keys: 0, bytes, versions: 1 },
+    adds: { keys: 0, bytes, versions: 1, pending: 0 },
   };
 }
 

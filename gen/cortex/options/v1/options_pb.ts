@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file cortex/options/v1/options.proto.
  */
 export const file_cortex_options_v1_options: GenFile = /*@__PURE__*/
-  fileDesc("Ch9jb3J0ZXgvb3B0aW9ucy92MS9vcHRpb25zLnByb3RvEhFjb3J0ZXgub3B0aW9ucy52MSJfCgxSZWFzb25UcmFpdHMSEgoKcmVwZWF0YWJsZRgBIAEoCBIRCglhbWJpZ3VvdXMYAiABKAgSFQoNYmVmb3JlX2xvb2t1cBgDIAEoCBIRCgl0aW1lZF9vdXQYBCABKAgqngEKBVJlYWNoEhUKEVJFQUNIX1VOU1BFQ0lGSUVEEAASEwoPUkVBQ0hfTkFNRVNQQUNFEAESDgoKUkVBQ0hfVFlQRRACEg4KClJFQUNIX1VTRVIQAxIPCgtSRUFDSF9DTEFJTRAEEhEKDVJFQUNIX0NIQU5ORUwQBSIECAYQBiIECAcQByoMUkVBQ0hfU1RSRUFNKgtSRUFDSF9TQ09QRTpPCgVyZWFjaBIdLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE9wdGlvbnMY0YYDIAEoDjIYLmNvcnRleC5vcHRpb25zLnYxLlJlYWNoUgVyZWFjaDpcCgZyZWFzb24SIS5nb29nbGUucHJvdG9idWYuRW51bVZhbHVlT3B0aW9ucxjRhgMgASgLMh8uY29ydGV4Lm9wdGlvbnMudjEuUmVhc29uVHJhaXRzUgZyZWFzb25iBnByb3RvMw", [file_google_protobuf_descriptor]);
+  fileDesc("Ch9jb3J0ZXgvb3B0aW9ucy92MS9vcHRpb25zLnByb3RvEhFjb3J0ZXgub3B0aW9ucy52MSJfCgxSZWFzb25UcmFpdHMSEgoKcmVwZWF0YWJsZRgBIAEoCBIRCglhbWJpZ3VvdXMYAiABKAgSFQoNYmVmb3JlX2xvb2t1cBgDIAEoCBIRCgl0aW1lZF9vdXQYBCABKAgqnAEKBVJlYWNoEhUKEVJFQUNIX1VOU1BFQ0lGSUVEEAASEwoPUkVBQ0hfTkFNRVNQQUNFEAESDgoKUkVBQ0hfVFlQRRACEg4KClJFQUNIX1VTRVIQAxIPCgtSRUFDSF9DTEFJTRAEEhEKDVJFQUNIX0NIQU5ORUwQBRIQCgxSRUFDSF9TVFJFQU0QBiIECAcQByoLUkVBQ0hfU0NPUEU6TwoFcmVhY2gSHS5nb29nbGUucHJvdG9idWYuRmllbGRPcHRpb25zGNGGAyABKA4yGC5jb3J0ZXgub3B0aW9ucy52MS5SZWFjaFIFcmVhY2g6XAoGcmVhc29uEiEuZ29vZ2xlLnByb3RvYnVmLkVudW1WYWx1ZU9wdGlvbnMY0YYDIAEoCzIfLmNvcnRleC5vcHRpb25zLnYxLlJlYXNvblRyYWl0c1IGcmVhc29uYgZwcm90bzM", [file_google_protobuf_descriptor]);
 
 /**
  * The conclusions that a client may draw from the reason of a failed call.
@@ -109,6 +109,13 @@ export enum Reach {
    * @generated from enum value: REACH_CHANNEL = 5;
    */
   CHANNEL = 5,
+
+  /**
+   * A stream, or a prefix of streams.
+   *
+   * @generated from enum value: REACH_STREAM = 6;
+   */
+  STREAM = 6,
 }
 
 /**

@@ -1,18 +1,20 @@
-// The waiters for claims on this server: a queue for each claim, in the order of their numbers in the table
-// `claim_waiter`, which holds across servers. Only the first of a queue makes attempts. The server says for all of
-// them, every now and then, that they are still there (keepPlaces).
+// The calls on this server that wait for something: a queue for each claim, and for each consumer group. Only the first
+// of a queue makes attempts. Those who wait for a claim stand in the order of their numbers in the table
+// `claim_waiter`, which holds across servers; the server says for all of them, every now and then, that they are still
+// there (keepPlaces).
 import { overloaded } from "../postgres/fair-semaphore.js";
 
-/** A place in the queue for a claim. */
+/** A place in a queue. */
 export interface Place {
   tenant: string;
+  /** What it waits for. */
   name: string;
-  /** The id under which the database knows it. */
-  id: string;
+  /** The id under which the database knows it, if it does. */
+  id?: string;
 }
 
 interface Waiting extends Place {
-  /** Of its place in the database. */
+  /** Those with lower numbers come first. */
   number: number;
   wake(): void;
 }
@@ -20,15 +22,16 @@ interface Waiting extends Place {
 export interface Turn {
   /** Sets its number. It changes if its row was deleted, because its server was silent for 2 seconds. */
   move(number: number): void;
-  /** Resolves when it is the first, or after `ms`; fails when the signal aborts. */
-  first(ms: number, signal: AbortSignal): Promise<void>;
+  /** Resolves when it is the first, or after `ms`; says whether it had to wait. Fails when the signal aborts. */
+  first(ms: number, signal: AbortSignal): Promise<boolean>;
   leave(): void;
 }
 
-export class ClaimTurns {
-  /** By claim, in the order of the places. */
+export class Turns {
+  /** By what they wait for, in the order of their numbers. */
   readonly #queues = new Map<string, Waiting[]>();
   readonly #byTenant = new Map<string, number>();
+  #arrivals = 0;
 
   constructor(
     /** How many may wait of one tenant. */
@@ -40,7 +43,13 @@ export class ClaimTurns {
     return [...this.#queues.values()].flat();
   }
 
-  enter(place: Place, number: number): Turn {
+  /** The first of each queue. */
+  get firsts(): Place[] {
+    return [...this.#queues.values()].flatMap(([first]) => first ?? []);
+  }
+
+  /** Without a number, it comes after those that are there. */
+  enter(place: Place, number = ++this.#arrivals): Turn {
     const { tenant } = place;
     const count = this.#byTenant.get(tenant) ?? 0;
     if (count >= this.waitersMax) throw overloaded(this.waitersMax);
@@ -60,7 +69,7 @@ export class ClaimTurns {
       },
       first: (ms, signal) =>
         new Promise((resolve, reject) => {
-          if (queue[0] === waiting) return resolve();
+          if (queue[0] === waiting) return resolve(false);
           const end = (settle: () => void) => {
             clearTimeout(timer);
             signal.removeEventListener("abort", abort);
@@ -68,8 +77,8 @@ export class ClaimTurns {
             settle();
           };
           const abort = () => end(() => reject(signal.reason));
-          const timer = setTimeout(() => end(resolve), ms);
-          waiting.wake = () => end(resolve);
+          const timer = setTimeout(() => end(() => resolve(true)), ms);
+          waiting.wake = () => end(() => resolve(true));
           signal.addEventListener("abort", abort, { once: true });
           if (signal.aborted) abort();
         }),
