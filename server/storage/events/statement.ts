@@ -7,9 +7,14 @@
 //   stored_reply  stores the replies of those that have a request id
 import type { Fragment, Sql } from "../../postgres/connection.js";
 import { recordset } from "../../postgres/recordset.js";
+import {
+  type CommonRefusal,
+  commonRefusals,
+  replyColumn,
+  requestColumns,
+  type StoredBefore,
+} from "../claims/admission.js";
 import { guards } from "../claims/guard.js";
-import { lockRequest } from "../creation.js";
-import { matching } from "../idempotency.js";
 import type { StatementMode } from "../write-path.js";
 import type { EventWrite } from "./event.js";
 
@@ -26,12 +31,9 @@ const eventRows = recordset("asked", {
 });
 
 /** A row of the statement's answer: one for each event. */
-export interface EventRow {
+export interface EventRow extends StoredBefore {
   refusal:
-    | "REPEATED"
-    | "REQUEST_LOCKED"
-    | "CLAIM_LOCKED"
-    | "FENCE_STALE"
+    | CommonRefusal
     | "WATCH_DISABLED"
     | "OVERLOADED"
     | "USER_NOT_FOUND"
@@ -39,10 +41,6 @@ export interface EventRow {
     | null;
   /** How many bytes all events together may take. */
   bytes_max: string;
-  /** The fingerprint that is stored under the request id; null: none. */
-  repeats: string | null;
-  /** The reply that is stored with it. */
-  reply: string | null;
 }
 
 export function statement(
@@ -65,16 +63,10 @@ export function statement(
   const skipLocked = locking === "try" ? sql`skip locked` : sql``;
   const hasGuards = writes.some(({ guard }) => guard);
   const hasRequests = writes.some(({ idempotencyKey }) => idempotencyKey);
-  const request = { tenant: sql`asked.tenant`, id: sql`asked.request` };
   return sql`
     with ${hasGuards ? sql`guard as materialized (${guards(sql, writes, locking === "try")}),` : sql``}
     asked as materialized (
-      select asked.*, u.id is not null as user_held, ${
-        hasRequests
-          ? sql`(select ${matching(sql, sql`r.fingerprint`, sql`asked.fingerprint`)} from request r where r.tenant = asked.tenant and r.id = asked.request) as repeats,
-              case when asked.request is not null then ${lockRequest(sql, request, locking)} end as request_blocked`
-          : sql`null::text as repeats, false as request_blocked`
-      }
+      select asked.*, u.id is not null as user_held, ${requestColumns(sql, { hasRequests }, locking)}
       from ${eventRows(
         sql,
         rows.map((row, number) => ({ ...row, number })),
@@ -85,9 +77,7 @@ export function statement(
       ) as u on true
     ), judged as materialized (
       select asked.*, (select event_slot()) as slot, event_bytes_max() as bytes_max, case
-          when repeats is not null then 'REPEATED'
-          when request_blocked then 'REQUEST_LOCKED'
-          ${hasGuards ? sql`when (select g.refusal from guard g where g.write = asked.write) is not null then (select g.refusal from guard g where g.write = asked.write)` : sql``}
+          ${commonRefusals(sql, { hasGuards }, sql`asked`)}
           when f.retention_seconds = 0 then 'WATCH_DISABLED'
           when exists (select from event_excess e where e.tenant = asked.tenant) then 'OVERLOADED'
           when user_id is not null and not user_held then
@@ -112,11 +102,6 @@ export function statement(
             where request is not null and write not in (select write from refused))`
         : sql``
     }
-    select refusal, bytes_max, repeats, ${
-      hasRequests
-        ? sql`case when repeats is not null then
-            (select r.reply::text from request r where r.tenant = judged.tenant and r.id = judged.request) end`
-        : sql`null`
-    } as reply
+    select refusal, bytes_max, repeats, ${replyColumn(sql, { hasRequests }, sql`judged`)}
     from judged order by number`;
 }

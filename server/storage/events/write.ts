@@ -1,8 +1,7 @@
 // Publishing events, as a kind of the one write path (write-path.ts).
 import { CortexError } from "../../errors/reasons.js";
-import { claimLockName } from "../claims/claim.js";
-import { fenceStale, type Guard } from "../claims/guard.js";
-import { requestLockName, userLockName } from "../locks.js";
+import { notMade } from "../claims/admission.js";
+import { userLockName } from "../locks.js";
 import { type Outcome, WriteKind } from "../write-path.js";
 import type { EventWrite } from "./event.js";
 import { type EventRow, statement } from "./statement.js";
@@ -26,24 +25,21 @@ export const eventWrites = new WriteKind<EventWrite, EventRow, Published>({
 });
 
 function outcomeOf(write: EventWrite, rows: EventRow[]): Outcome<Published> {
-  const { tenant, events, guard, idempotencyKey } = write;
+  const { tenant, events } = write;
   const index = rows.findIndex(({ refusal }) => refusal !== null);
   const row = rows[index];
   if (!row) return { result: {} };
-  const { refusal, repeats, reply, bytes_max } = row;
+  const { refusal, bytes_max } = row;
   const userId = events[index]?.userId ?? "";
   const refused = (error: CortexError) => ({ refused: error, index });
   switch (refusal) {
     case "REPEATED":
-      return { repeated: { fingerprint: repeats ?? "", reply } };
     case "REQUEST_LOCKED":
-      return { lockedBy: requestLockName(tenant, idempotencyKey?.id ?? "") };
     case "CLAIM_LOCKED":
-      return { lockedBy: claimLockName(tenant, guard?.name ?? "") };
+    case "FENCE_STALE":
+      return notMade(write, refusal, row, index);
     case "USER_LOCKED":
       return { lockedBy: userLockName(tenant, userId) };
-    case "FENCE_STALE":
-      return refused(fenceStale(guard as Guard));
     case "USER_NOT_FOUND":
       return refused(new CortexError(refusal, { user_id: userId }));
     case "WATCH_DISABLED":

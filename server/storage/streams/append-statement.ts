@@ -12,9 +12,14 @@
 //   stored_reply  stores the replies of the writes that have a request id
 import type { Fragment, Sql } from "../../postgres/connection.js";
 import { recordset } from "../../postgres/recordset.js";
+import {
+  type CommonRefusal,
+  commonRefusals,
+  replyColumn,
+  requestColumns,
+  type StoredBefore,
+} from "../claims/admission.js";
 import { guards } from "../claims/guard.js";
-import { lockRequest } from "../creation.js";
-import { matching } from "../idempotency.js";
 import type { StatementMode } from "../write-path.js";
 import { trim } from "./append-trim.js";
 import type { AppendWrite } from "./new-entries.js";
@@ -45,12 +50,9 @@ const entryRows = recordset("entry", {
 });
 
 /** A row of the statement's answer: one for each write. */
-export interface AppendRow {
+export interface AppendRow extends StoredBefore {
   refusal:
-    | "REPEATED"
-    | "REQUEST_LOCKED"
-    | "CLAIM_LOCKED"
-    | "FENCE_STALE"
+    | CommonRefusal
     | "STREAM_LOCKED"
     | "USER_NOT_FOUND"
     | "USER_LOCKED"
@@ -66,10 +68,6 @@ export interface AppendRow {
   /** The last id of the stream before. */
   last_ms: string | null;
   last_seq: string | null;
-  /** The fingerprint that is stored under the request id; null: none. */
-  repeats: string | null;
-  /** The reply that is stored with it. */
-  reply: string | null;
 }
 
 /** The highest number that part of an id may be, and the one above which ids go on in the next millisecond. */
@@ -112,17 +110,11 @@ export function statement(
   const hasRequests = writes.some(({ idempotencyKey }) => idempotencyKey);
   const hasUsers = entries.some(({ user_id }) => user_id !== undefined);
   const trims = writes.some((w) => w.maxLen !== undefined || w.maxAgeSeconds !== undefined);
-  const request = { tenant: sql`asked.tenant`, id: sql`asked.request` };
   const nameLock = sql`lock_of('stream', t.tenant, '', t.stream)`;
   return sql`
     with ${hasGuards ? sql`guard as materialized (${guards(sql, writes, tries)}),` : sql``}
     asked as materialized (
-      select asked.*, ${
-        hasRequests
-          ? sql`(select ${matching(sql, sql`r.fingerprint`, sql`asked.fingerprint`)} from request r where r.tenant = asked.tenant and r.id = asked.request) as repeats,
-              case when asked.request is not null then ${lockRequest(sql, request, locking)} end as request_blocked`
-          : sql`null::text as repeats, false as request_blocked`
-      }
+      select asked.*, ${requestColumns(sql, { hasRequests }, locking)}
       from ${writeRows(sql, asked)} ${hasGuards ? sql`join (select count(*) from guard) as guarded on true` : sql``}
     ), entry as materialized (
       select entry.*, ${hasUsers ? sql`entry.user_id is null or u.id is not null` : sql`true`} as user_held
@@ -161,9 +153,7 @@ export function statement(
     ), judged as materialized (
       select asked.write, asked.tenant, asked.stream, asked.entries as adds, asked.max_len, asked.max_age, asked.request, asked.fingerprint, asked.repeats,
         target.id, target.last_ms, target.last_seq, target.entries, target.now_ms, target.next_ms, target.next_seq, first.user_place, case
-          when repeats is not null then 'REPEATED'
-          when request_blocked then 'REQUEST_LOCKED'
-          ${hasGuards ? sql`when (select g.refusal from guard g where g.write = asked.write) is not null then (select g.refusal from guard g where g.write = asked.write)` : sql``}
+          ${commonRefusals(sql, { hasGuards }, sql`asked`)}
           when target.blocked then 'STREAM_LOCKED'
           ${
             hasUsers
@@ -227,12 +217,7 @@ export function statement(
             where j.request is not null)`
         : sql``
     }
-    select j.refusal, j.user_place, n.ms, n.seq, j.last_ms, j.last_seq, j.repeats, ${
-      hasRequests
-        ? sql`case when j.repeats is not null then
-            (select r.reply::text from request r where r.tenant = j.tenant and r.id = j.request) end`
-        : sql`null`
-    } as reply
+    select j.refusal, j.user_place, n.ms, n.seq, j.last_ms, j.last_seq, j.repeats, ${replyColumn(sql, { hasRequests }, sql`j`)}
     from judged j left join numbered n on n.write = j.write and n.place = 0
     order by j.write`;
 }

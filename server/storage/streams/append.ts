@@ -2,9 +2,8 @@
 import { CortexError } from "../../errors/reasons.js";
 import { quotaExceeded, type Room } from "../../runtime/quotas.js";
 import { idText } from "../../validation/stream-fields.js";
-import { claimLockName } from "../claims/claim.js";
-import { fenceStale, type Guard } from "../claims/guard.js";
-import { requestLockName, userLockName } from "../locks.js";
+import { notMade } from "../claims/admission.js";
+import { userLockName } from "../locks.js";
 import { type Outcome, WriteKind } from "../write-path.js";
 import { type AppendRow, statement } from "./append-statement.js";
 import type { AppendWrite } from "./new-entries.js";
@@ -31,27 +30,24 @@ const appended = ({ entries }: AppendWrite, ms: number, seq: number): Appended =
 });
 
 function outcomeOf(write: AppendWrite, row: AppendRow): Outcome<Appended> {
-  const { tenant, stream, entries, guard, idempotencyKey, room } = write;
-  const { refusal, user_place, repeats, reply, ms, seq, last_ms, last_seq } = row;
+  const { tenant, stream, entries, room } = write;
+  const { refusal, user_place, ms, seq, last_ms, last_seq } = row;
   const userId = entries[user_place ?? 0]?.userId ?? "";
   const refused = (error: CortexError) => ({ refused: error, index: 0 });
   switch (refusal) {
     case null:
       return { result: appended(write, Number(ms), Number(seq)) };
     case "REPEATED":
-      return { repeated: { fingerprint: repeats ?? "", reply } };
     case "REQUEST_LOCKED":
-      return { lockedBy: requestLockName(tenant, idempotencyKey?.id ?? "") };
     case "CLAIM_LOCKED":
-      return { lockedBy: claimLockName(tenant, guard?.name ?? "") };
+    case "FENCE_STALE":
+      return notMade(write, refusal, row);
     case "STREAM_LOCKED":
       return { lockedBy: streamLockName(tenant, stream) };
     case "USER_LOCKED":
       return { lockedBy: userLockName(tenant, userId) };
     case "USER_NOT_FOUND":
       return refused(new CortexError(refusal, { user_id: userId }));
-    case "FENCE_STALE":
-      return refused(fenceStale(guard as Guard));
     case "ENTRY_ID_TOO_LOW": {
       const lastId = idText({ ms: last_ms ?? "", seq: last_seq ?? "" });
       return refused(new CortexError(refusal, { stream, last_id: lastId }));

@@ -11,33 +11,27 @@
 import type { Fragment, Sql } from "../../postgres/connection.js";
 import { recordset } from "../../postgres/recordset.js";
 import { idText } from "../../validation/stream-fields.js";
+import {
+  type CommonRefusal,
+  commonRefusals,
+  replyColumn,
+  requestColumns,
+  type StoredBefore,
+} from "../claims/admission.js";
 import { guards } from "../claims/guard.js";
-import { lockRequest } from "../creation.js";
-import { matching } from "../idempotency.js";
 import type { StatementMode } from "../write-path.js";
 import type { DeliveredRow, DeliverWrite } from "./delivery.js";
 
 const bytesMax = 1024 * 1024;
 
 /** A row of the statement's answer: one for each entry; one for each call that gets none. */
-export interface DeliverRow extends Omit<DeliveredRow, "ms"> {
+export interface DeliverRow extends StoredBefore, Omit<DeliveredRow, "ms"> {
   write: number;
-  refusal:
-    | "REPEATED"
-    | "REQUEST_LOCKED"
-    | "CLAIM_LOCKED"
-    | "FENCE_STALE"
-    | "GROUP_NOT_FOUND"
-    | "GROUP_LOCKED"
-    | null;
+  refusal: CommonRefusal | "GROUP_NOT_FOUND" | "GROUP_LOCKED" | null;
   ms: string | null;
   is_full: boolean | null;
   visibility_seconds: number;
   wait_ms: number | null;
-  /** The fingerprint that is stored under the request id; null: none. */
-  repeats: string | null;
-  /** The reply that is stored with it. */
-  reply: string | null;
 }
 
 const callRows = recordset("asked", {
@@ -76,7 +70,6 @@ export function statement(
   const hasGuards = writes.some(({ guard }) => guard);
   const hasRequests = writes.some(({ idempotencyKey }) => idempotencyKey);
   const takesOver = writes.some(({ takeOver }) => takeOver);
-  const request = { tenant: sql`asked.tenant`, id: sql`asked.request` };
   const past = () => sql`
     case when p.consumer = '' then p.history
       else with_past_delivery(p.history, p.consumer, p.delivered_at, case when r.idle is null then 'timed out' else 'taken over' end, null) end`;
@@ -85,12 +78,8 @@ export function statement(
     with ${hasGuards ? sql`guard as materialized (${guards(sql, writes, tries)}),` : sql``}
     asked as materialized (
       select asked.*, s.id as stream_id, g.trims as known_trims, g.trims is not null as has_group,
-        ${hasGuards ? sql`(select g.refusal from guard g where g.write = asked.write)` : sql`null::text`} as guard_refusal, ${
-          hasRequests
-            ? sql`(select ${matching(sql, sql`r.fingerprint`, sql`asked.fingerprint`)} from request r where r.tenant = asked.tenant and r.id = asked.request) as repeats,
-                case when asked.request is not null then ${lockRequest(sql, request, locking)} else false end as request_blocked`
-            : sql`null::text as repeats, false as request_blocked`
-        }
+        ${hasGuards ? sql`(select g.refusal from guard g where g.write = asked.write)` : sql`null::text`} as guard_refusal,
+        ${requestColumns(sql, { hasRequests }, locking)}
       from ${callRows(sql, asked)} ${hasGuards ? sql`join (select count(*) from guard) as guarded on true` : sql``}
       left join lateral (
         select s.id from stream s where s.tenant = asked.tenant and s.name = asked.stream offset 0
@@ -183,9 +172,7 @@ export function statement(
         : sql``
     }
     select a.write, case
-        when a.repeats is not null then 'REPEATED'
-        when a.request_blocked then 'REQUEST_LOCKED'
-        when a.guard_refusal is not null then a.guard_refusal
+        ${commonRefusals(sql, { hasGuards }, sql`a`)}
         when not a.has_group then 'GROUP_NOT_FOUND'
         when r.id is null then 'GROUP_LOCKED'
         -- Those that became dead letters took the places of others.
@@ -199,12 +186,7 @@ export function statement(
         select (extract(epoch from p.visible_at - clock_timestamp()) * 1000)::float8 from stream_pending p
         where p.group_id = r.id and p.dead_at is null order by p.visible_at limit 1
       ) end as wait_ms,
-      a.repeats, ${
-        hasRequests
-          ? sql`case when a.repeats is not null then
-              (select r.reply::text from request r where r.tenant = a.tenant and r.id = a.request) end`
-          : sql`null`
-      } as reply
+      a.repeats, ${replyColumn(sql, { hasRequests }, sql`a`)}
     from asked a
     left join reader r on r.write = a.write
     left join given g on g.write = a.write

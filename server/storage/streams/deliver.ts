@@ -1,9 +1,6 @@
 // Delivering entries of groups to consumers, for Read and TakeOver, as a kind of the one write path (write-path.ts).
-import type { CortexError } from "../../errors/reasons.js";
 import type { Call } from "../../grpc/call.js";
-import { claimLockName } from "../claims/claim.js";
-import { fenceStale, type Guard } from "../claims/guard.js";
-import { requestLockName } from "../locks.js";
+import { notMade } from "../claims/admission.js";
 import { type Outcome, WriteKind } from "../write-path.js";
 import { type DeliverRow, statement } from "./deliver-statement.js";
 import type { Delivered, DeliveredRow, DeliverWrite } from "./delivery.js";
@@ -23,10 +20,8 @@ export const deliverWrites = new WriteKind<DeliverWrite, DeliverRow, Delivered>(
 });
 
 function outcomeOf(write: DeliverWrite, rows: DeliverRow[]): Outcome<Delivered> {
-  const { tenant, idempotencyKey, guard, keys } = write;
   const [first] = rows as [DeliverRow, ...DeliverRow[]];
-  const { refusal, repeats, reply, visibility_seconds: visibilitySeconds, wait_ms } = first;
-  const refused = (error: CortexError) => ({ refused: error, index: 0 });
+  const { refusal, visibility_seconds: visibilitySeconds, wait_ms } = first;
   switch (refusal) {
     case null:
       if (first.ms !== null) return { result: { rows: rows as DeliveredRow[], visibilitySeconds } };
@@ -39,17 +34,14 @@ function outcomeOf(write: DeliverWrite, rows: DeliverRow[]): Outcome<Delivered> 
         },
       };
     case "REPEATED":
-      return { repeated: { fingerprint: repeats ?? "", reply } };
     case "REQUEST_LOCKED":
-      return { lockedBy: requestLockName(tenant, idempotencyKey?.id ?? "") };
     case "CLAIM_LOCKED":
-      return { lockedBy: claimLockName(tenant, guard?.name ?? "") };
-    case "GROUP_LOCKED":
-      return { lockedBy: keys[0] as string };
     case "FENCE_STALE":
-      return refused(fenceStale(guard as Guard));
+      return notMade(write, refusal, first);
+    case "GROUP_LOCKED":
+      return { lockedBy: write.keys[0] as string };
     case "GROUP_NOT_FOUND":
-      return refused(groupNotFound(write));
+      return { refused: groupNotFound(write), index: 0 };
   }
 }
 

@@ -8,14 +8,19 @@
 //   deleted       deletes the pending entries that are acknowledged
 //   changed       changes the others
 //   stored_reply  stores the replies of the writes that have a request id
-import type { CortexError } from "../../errors/reasons.js";
 import type { Fragment, Sql } from "../../postgres/connection.js";
 import { recordset } from "../../postgres/recordset.js";
 import type { EntryId } from "../../validation/stream-fields.js";
-import { claimLockName } from "../claims/claim.js";
-import { fenceStale, type Guard, guards } from "../claims/guard.js";
-import { lockRequest } from "../creation.js";
-import { type IdempotencyKey, matching } from "../idempotency.js";
+import {
+  type CommonRefusal,
+  commonRefusals,
+  notMade,
+  replyColumn,
+  requestColumns,
+  type StoredBefore,
+} from "../claims/admission.js";
+import { type Guard, guards } from "../claims/guard.js";
+import type { IdempotencyKey } from "../idempotency.js";
 import { requestLockName } from "../locks.js";
 import { type Outcome, type StatementMode, type Write, WriteKind } from "../write-path.js";
 import { type Group, groupLockName, groupNotFound } from "./group.js";
@@ -86,22 +91,11 @@ const deliveryRows = recordset("named", {
 });
 
 /** A row of the statement's answer: one for each write. */
-interface SettleRow {
-  refusal:
-    | "REPEATED"
-    | "REQUEST_LOCKED"
-    | "CLAIM_LOCKED"
-    | "FENCE_STALE"
-    | "GROUP_NOT_FOUND"
-    | "ENTRY_LOCKED"
-    | null;
+interface SettleRow extends StoredBefore {
+  refusal: CommonRefusal | "GROUP_NOT_FOUND" | "ENTRY_LOCKED" | null;
   count: number;
   dead: number;
   held: string | null;
-  /** The fingerprint that is stored under the request id; null: none. */
-  repeats: string | null;
-  /** The reply that is stored with it. */
-  reply: string | null;
 }
 
 export const settleWrites = new WriteKind<SettleWrite, SettleRow, Settled>({
@@ -113,24 +107,19 @@ export const settleWrites = new WriteKind<SettleWrite, SettleRow, Settled>({
 });
 
 function outcomeOf(write: SettleWrite, row: SettleRow): Outcome<Settled> {
-  const { tenant, idempotencyKey, guard, keys } = write;
-  const { refusal, count, dead, held, repeats, reply } = row;
-  const refused = (error: CortexError) => ({ refused: error, index: 0 });
+  const { refusal, count, dead, held } = row;
   switch (refusal) {
     case null:
       return { result: { count, dead, held: JSON.parse(held ?? "[]") } };
     case "REPEATED":
-      return { repeated: { fingerprint: repeats ?? "", reply } };
     case "REQUEST_LOCKED":
-      return { lockedBy: requestLockName(tenant, idempotencyKey?.id ?? "") };
     case "CLAIM_LOCKED":
-      return { lockedBy: claimLockName(tenant, guard?.name ?? "") };
-    case "ENTRY_LOCKED":
-      return { lockedBy: keys[0] as string };
     case "FENCE_STALE":
-      return refused(fenceStale(guard as Guard));
+      return notMade(write, refusal, row);
+    case "ENTRY_LOCKED":
+      return { lockedBy: write.keys[0] as string };
     case "GROUP_NOT_FOUND":
-      return refused(groupNotFound(write));
+      return { refused: groupNotFound(write), index: 0 };
   }
 }
 
@@ -161,17 +150,11 @@ function statement(
   const hasRequests = writes.some(({ idempotencyKey }) => idempotencyKey);
   const changes = writes.some(({ action }) => action.kind !== "ack");
   const removes = writes.some(({ action }) => action.kind === "remove");
-  const request = { tenant: sql`asked.tenant`, id: sql`asked.request` };
   const now = sql`date_trunc('milliseconds', clock_timestamp())`;
   return sql`
     with ${hasGuards ? sql`guard as materialized (${guards(sql, writes, tries)}),` : sql``}
     asked as materialized (
-      select asked.*, g.id as group_id, g.visibility_seconds, g.max_deliveries, ${
-        hasRequests
-          ? sql`(select ${matching(sql, sql`r.fingerprint`, sql`asked.fingerprint`)} from request r where r.tenant = asked.tenant and r.id = asked.request) as repeats,
-              case when asked.request is not null then ${lockRequest(sql, request, locking)} end as request_blocked`
-          : sql`null::text as repeats, false as request_blocked`
-      }
+      select asked.*, g.id as group_id, g.visibility_seconds, g.max_deliveries, ${requestColumns(sql, { hasRequests }, locking)}
       from ${writeRows(sql, asked)} ${hasGuards ? sql`join (select count(*) from guard) as guarded on true` : sql``}
       left join lateral (
         select s.id from stream s where s.tenant = asked.tenant and s.name = asked.stream offset 0
@@ -181,9 +164,7 @@ function statement(
       ) as g on true
     ), admitted as materialized (
       select a.*, case
-          when a.repeats is not null then 'REPEATED'
-          when a.request_blocked then 'REQUEST_LOCKED'
-          ${hasGuards ? sql`when (select g.refusal from guard g where g.write = a.write) is not null then (select g.refusal from guard g where g.write = a.write)` : sql``}
+          ${commonRefusals(sql, { hasGuards }, sql`a`)}
           when a.group_id is null then 'GROUP_NOT_FOUND'
         end as refusal
       from asked a
@@ -254,12 +235,7 @@ function statement(
             from result where request is not null and final_refusal is null)`
         : sql``
     }
-    select final_refusal as refusal, count, dead, held::text, repeats, ${
-      hasRequests
-        ? sql`case when repeats is not null then
-            (select r.reply::text from request r where r.tenant = result.tenant and r.id = result.request) end`
-        : sql`null`
-    } as reply
+    select final_refusal as refusal, count, dead, held::text, repeats, ${replyColumn(sql, { hasRequests }, sql`result`)}
     from result order by write`;
 }
 
