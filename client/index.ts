@@ -1,6 +1,6 @@
 /** The client of the Cortex Store: the store that teams of AI agents share their state through. */
 
-import { Claims } from "./claims/claims.js";
+import { Holder } from "./claims/claims.js";
 import { isAddress } from "./core/address.js";
 import type { TlsOptions, Token } from "./core/credentials.js";
 import { CortexError } from "./core/error.js";
@@ -8,10 +8,7 @@ import { Json } from "./core/json.js";
 import { checkTimeout } from "./core/retry.js";
 import { Transport } from "./core/transport.js";
 import { header, rejectUnknown } from "./core/validate.js";
-import { Events } from "./events/events.js";
-import { Immutable } from "./immutable/immutable.js";
-import { Mutable } from "./mutable/mutable.js";
-import { Streams } from "./streams/streams.js";
+import { Surface } from "./scope.js";
 import { Users } from "./users/users.js";
 
 export type { Claim, ClaimRecord } from "./claims/claim.js";
@@ -21,7 +18,7 @@ export type {
   ClaimListResult,
   Claims,
 } from "./claims/claims.js";
-export type { CallOptions, ClaimGuard, WriteOptions } from "./core/call-options.js";
+export type { CallOptions, ClaimGuard, ScopeStep, WriteOptions } from "./core/call-options.js";
 export type { TlsOptions, Token } from "./core/credentials.js";
 export { CortexError, type ErrorCode, type ErrorDetails } from "./core/error.js";
 export { ExactNumber } from "./core/numbers.js";
@@ -82,6 +79,13 @@ export type {
   TransactionResult,
 } from "./mutable/transactions/transaction.js";
 export type { MutableChange, MutableWatchOptions } from "./mutable/watch.js";
+export type { Scope, Surface } from "./scope.js";
+export type {
+  ScopeListOptions,
+  ScopeListResult,
+  ScopePurgeOptions,
+  ScopePurgeResult,
+} from "./scopes.js";
 export type { ConsumeOptions, Consumer } from "./streams/consume.js";
 export type {
   AppendEntryOptions,
@@ -166,72 +170,62 @@ export interface CortexOptions {
  * await cortex.mutable.update("inventory", "widget-qty", (n) => n - 1);
  * ```
  */
-export class Cortex implements AsyncDisposable {
-  /** Live shared JSON under namespace + key. */
-  readonly mutable: Mutable;
-  /** Versioned records under type + id, with their history. */
-  readonly immutable: Immutable;
+export class Cortex extends Surface implements AsyncDisposable {
   /** The users that data can belong to. */
   readonly users: Users;
-  /** Names that one agent at a time holds. */
-  readonly claims: Claims;
-  /** Messages to whoever listens at that moment. */
-  readonly events: Events;
-  /** Logs of entries, which groups of consumers share among them. */
-  readonly streams: Streams;
   readonly #transport: Transport;
+  readonly #holder: Holder;
 
   /** @throws CortexError INVALID_CONFIG if an option is not valid. */
   constructor(options: CortexOptions = {}) {
-    const known = ["address", "tenantId", "token", "tls", "agentId", "timeoutMs", "exactNumbers"];
-    if (typeof options === "object" && options !== null && "immutableRetention" in options)
-      throw invalid("immutableRetention", "is the server's: start it with --retention");
-    rejectUnknown(options, known, "INVALID_CONFIG", "new Cortex");
-    const { env } = process;
-    const address = header("address", options.address ?? env.CORTEX_ADDRESS) || "127.0.0.1:50051";
-    if (!isAddress(address))
-      throw invalid("address", `is not HOST:PORT, [IPV6]:PORT or unix:PATH: ${address}`);
-    const tenant = header("tenantId", options.tenantId ?? env.CORTEX_TENANT);
-    const given = options.token ?? env.CORTEX_TOKEN;
-    if (typeof given === "string" && /^bearer\b/i.test(given))
-      throw invalid("token", "begins with Bearer: give the key or token alone");
-    const token = typeof given === "function" ? given : header("token", given) || undefined;
-    const tls = tlsOf(options.tls);
-    const agent = header("agentId", options.agentId);
-    const headers = {
-      "x-tenant-id": tenant || undefined,
-      "x-agent-id": agent || undefined,
-    };
-    const timeoutMs = options.timeoutMs ?? 5000;
-    const exactNumbers = options.exactNumbers ?? false;
-    if (typeof exactNumbers !== "boolean") throw invalid("exactNumbers", "is not true or false");
-    this.#transport = new Transport(
-      address,
-      headers,
-      checkTimeout(timeoutMs),
-      new Json(exactNumbers),
-      { tls, token },
-    );
-    this.mutable = new Mutable(this.#transport);
-    this.immutable = new Immutable(this.#transport);
-    this.users = new Users(this.#transport);
-    this.claims = new Claims(this.#transport, agent || undefined);
-    this.events = new Events(this.#transport);
-    this.streams = new Streams(this.#transport);
+    const { transport, agentId } = transportOf(options);
+    const holder = new Holder(agentId);
+    super(transport, holder);
+    this.#transport = transport;
+    this.#holder = holder;
+    this.users = new Users(transport);
   }
 
   /**
    * Closes the connection once the calls in flight are done; later calls fail with CANCELLED. Watches, streams of
-   * events, subscriptions and `consume` end. What `claims.with` holds is released; other claims last until their time is over.
+   * events, subscriptions and `consume` end. What `claims.with` holds is released; other claims last until their time
+   * is over.
    */
   async close(): Promise<void> {
-    await this.claims.close();
+    await this.#holder.close();
     this.#transport.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
+}
+
+function transportOf(options: CortexOptions): {
+  transport: Transport;
+  agentId: string | undefined;
+} {
+  const known = ["address", "tenantId", "token", "tls", "agentId", "timeoutMs", "exactNumbers"];
+  if (typeof options === "object" && options !== null && "immutableRetention" in options)
+    throw invalid("immutableRetention", "is the server's: start it with --retention");
+  rejectUnknown(options, known, "INVALID_CONFIG", "new Cortex");
+  const { env } = process;
+  const address = header("address", options.address ?? env.CORTEX_ADDRESS) || "127.0.0.1:50051";
+  if (!isAddress(address))
+    throw invalid("address", `is not HOST:PORT, [IPV6]:PORT or unix:PATH: ${address}`);
+  const tenant = header("tenantId", options.tenantId ?? env.CORTEX_TENANT);
+  const given = options.token ?? env.CORTEX_TOKEN;
+  if (typeof given === "string" && /^bearer\b/i.test(given))
+    throw invalid("token", "begins with Bearer: give the key or token alone");
+  const token = typeof given === "function" ? given : header("token", given) || undefined;
+  const tls = tlsOf(options.tls);
+  const agentId = header("agentId", options.agentId) || undefined;
+  const headers = { "x-tenant-id": tenant || undefined, "x-agent-id": agentId };
+  const timeoutMs = checkTimeout(options.timeoutMs ?? 5000);
+  const exactNumbers = options.exactNumbers ?? false;
+  if (typeof exactNumbers !== "boolean") throw invalid("exactNumbers", "is not true or false");
+  const json = new Json(exactNumbers);
+  return { transport: new Transport(address, headers, timeoutMs, json, { tls, token }), agentId };
 }
 
 function tlsOf(tls: boolean | TlsOptions | undefined): boolean | TlsOptions | undefined {

@@ -5,6 +5,7 @@ import { events } from "./events/service.js";
 import type { Service } from "./grpc/handlers.js";
 import { immutableStore } from "./immutable/service.js";
 import { mutableStore } from "./mutable/service.js";
+import { scopes } from "./scopes/service.js";
 import { streams } from "./streams/service.js";
 import { users } from "./users/service.js";
 
@@ -15,4 +16,5 @@ export const services = [
   claims,
   events,
   streams,
+  scopes,
 ] as unknown as readonly Service[];

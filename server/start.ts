@@ -7,7 +7,7 @@ import { authInterceptor } from "./auth/interceptor.js";
 import { type Config, consistent, isLoopback } from "./config/config.js";
 import { Feed } from "./feed/feed.js";
 import { prepareFeed, tendFeed } from "./feed/upkeep.js";
-import type { ServerContext } from "./grpc/call.js";
+import type { ServerContext } from "./grpc/context.js";
 import { Listener } from "./grpc/listener.js";
 import { RefusedCalls } from "./grpc/refused-calls.js";
 import { createServer } from "./grpc/server.js";

@@ -54,6 +54,23 @@ export interface ClaimListResult {
   nextPageToken?: string;
 }
 
+/** What holds claims: a client, in all its scopes. */
+export class Holder {
+  /** The owner of its claims, unless another one is given. */
+  readonly owner: string;
+  /** The claims that `with` holds. */
+  readonly held = new Set<Claim>();
+
+  constructor(agentId: string | undefined) {
+    this.owner = agentId ?? `client-${randomUUID()}`;
+  }
+
+  /** Releases what `with` holds: the client is closed. */
+  async close(): Promise<void> {
+    await Promise.all([...this.held].map((claim) => claim.release().catch(() => {})));
+  }
+}
+
 const changeNames = [...callNames, "requestId"];
 const acquireNames = ["ttlSeconds", "waitMs", "value", "owner", "userId", ...changeNames];
 
@@ -67,13 +84,11 @@ const acquireNames = ["ttlSeconds", "waitMs", "value", "owner", "userId", ...cha
  */
 export class Claims {
   readonly #transport: Transport;
-  readonly #owner: string;
-  /** The claims that `with` holds. */
-  readonly #held = new Set<Claim>();
+  readonly #holder: Holder;
 
-  constructor(transport: Transport, agentId: string | undefined) {
+  constructor(transport: Transport, holder: Holder) {
     this.#transport = transport;
-    this.#owner = agentId ?? `client-${randomUUID()}`;
+    this.#holder = holder;
   }
 
   /**
@@ -105,7 +120,14 @@ export class Claims {
 
   async #acquire(name: string, options: AcquireOptions, what: string): Promise<Claim | null> {
     rejectUnknown(options ?? {}, acquireNames, "INVALID_OPTIONS", what);
-    const { ttlSeconds, waitMs = 0, value, owner = this.#owner, userId, ...rest } = options ?? {};
+    const {
+      ttlSeconds,
+      waitMs = 0,
+      value,
+      owner = this.#holder.owner,
+      userId,
+      ...rest
+    } = options ?? {};
     if (!(typeof waitMs === "number" && waitMs >= 0 && waitMs <= waitMsMax))
       throw invalid("waitMs", `is not a number of milliseconds up to ${waitMsMax}`);
     const timeoutMs = checkTimeout(rest.timeoutMs ?? this.#transport.timeoutMs);
@@ -146,11 +168,11 @@ export class Claims {
     if (typeof work !== "function") throw invalid("work", "is not a function");
     const claim = await this.#acquire(name, options, "with");
     if (!claim) return null;
-    this.#held.add(claim);
+    this.#holder.held.add(claim);
     try {
       return await hold(claim, options.ttlSeconds, work);
     } finally {
-      this.#held.delete(claim);
+      this.#holder.held.delete(claim);
     }
   }
 
@@ -211,10 +233,5 @@ export class Claims {
       claims: claims.map((claim) => toRecord(claim, this.#transport.json)),
       ...(nextPageToken !== "" && { nextPageToken }),
     };
-  }
-
-  /** Releases what `with` holds: the client is closed. */
-  async close(): Promise<void> {
-    await Promise.all([...this.#held].map((claim) => claim.release().catch(() => {})));
   }
 }

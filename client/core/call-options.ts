@@ -31,6 +31,12 @@ export interface ClaimGuard {
   readonly fence: string;
 }
 
+/** A step of the path of a scope, such as an organization. */
+export interface ScopeStep {
+  readonly key: string;
+  readonly identifier: string;
+}
+
 /** The options of a stream that has no end. */
 export interface EndlessOptions extends CallOptions {
   /** Milliseconds until it fails if it cannot begin. Default: `timeoutMs`. */

@@ -16,14 +16,16 @@ import type {
   ClaimGuard,
   Conversation,
   EndlessOptions,
+  ScopeStep,
   WriteOptions,
 } from "./call-options.js";
 import { decoder, encoder, pathOf } from "./codec.js";
 import { Connection } from "./connection.js";
+import { openConversation } from "./conversation.js";
 import { type Security, type Token, tokenOf } from "./credentials.js";
 import { CortexError, fromGrpc } from "./error.js";
 import { checkGuard, guardOf } from "./guard.js";
-import type { Json } from "./json.js";
+import { Json } from "./json.js";
 import {
   abortable,
   afterFailure,
@@ -36,6 +38,7 @@ import {
   unsure,
   within,
 } from "./retry.js";
+import { scopedInit } from "./scope.js";
 import { text } from "./validate.js";
 
 export class Transport {
@@ -52,6 +55,8 @@ export class Transport {
     connection?: Connection,
     /** The claim that guards all writes. */
     readonly guard?: ClaimGuard,
+    /** The scope of all names. */
+    readonly scope: readonly ScopeStep[] = [],
   ) {
     const { tls, token } = security;
     this.#token = token;
@@ -87,9 +92,17 @@ export class Transport {
 
   /** The same transport for writes under a claim. */
   guarded(claim: ClaimGuard): Transport {
-    const { address, headers, timeoutMs, json, security } = this;
-    const guard = checkGuard(claim);
-    return new Transport(address, headers, timeoutMs, json, security, this.connection, guard);
+    return this.#with(checkGuard(claim), this.scope, this.json);
+  }
+
+  /** The same transport for names in a scope of this one's. */
+  scoped(step: ScopeStep): Transport {
+    return this.#with(this.guard, [...this.scope, step], new Json(this.json.exactNumbers));
+  }
+
+  #with(guard: ClaimGuard | undefined, scope: readonly ScopeStep[], json: Json): Transport {
+    const { address, headers, timeoutMs, security, connection } = this;
+    return new Transport(address, headers, timeoutMs, json, security, connection, guard, scope);
   }
 
   /** Calls a unary RPC. */
@@ -116,7 +129,7 @@ export class Transport {
           pathOf(method),
           encoder(method.input),
           decoder(method.output),
-          create(method.input, request),
+          create(method.input, scopedInit(method, request, this.scope)),
           metadata,
           { deadline },
           (error, response) =>
@@ -230,7 +243,7 @@ export class Transport {
   ): Promise<ClientReadableStream<MessageShape<O>>> {
     await this.connection.ready(deadline, signal);
     const metadata = await within(deadline, signal, this.#headers());
-    const request = create(method.input, next());
+    const request = create(method.input, scopedInit(method, next(), this.scope));
     const [send, receive] = [encoder(method.input), decoder(method.output)];
     return this.connection.grpc
       .makeServerStreamRequest(pathOf(method), send, receive, request, metadata, options)
@@ -245,23 +258,7 @@ export class Transport {
   ): Promise<Conversation<MessageInitShape<I>, MessageShape<O>>> {
     await this.connection.ready(deadline, signal);
     const metadata = await within(deadline, signal, this.#headers());
-    const grpc = this.connection.grpc.makeBidiStreamRequest(
-      pathOf(method),
-      encoder(method.input),
-      decoder(method.output),
-      metadata,
-      { deadline },
-    );
-    grpc.on("error", ignore); // see `messages`: without a listener, a late error would end the process
-    const reading: AsyncIterator<MessageShape<O>> = grpc[Symbol.asyncIterator]();
-    return {
-      send: (message) => grpc.write(create(method.input, message)),
-      async next() {
-        const { value, done } = await within(deadline, signal, reading.next());
-        return done ? undefined : value;
-      },
-      close: () => grpc.cancel(),
-    };
+    return openConversation(this.connection.grpc, method, metadata, { deadline, signal });
   }
 
   /** The headers of a call: tenant, agent, and the current token. */

@@ -1,6 +1,7 @@
 // Events as they are published and as they come.
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Event, NewEventSchema } from "../../gen/cortex/events/v1/events_pb.js";
+import type { ScopeStep } from "../core/call-options.js";
 import { toDate } from "../core/codec.js";
 import { type Json, toJson } from "../core/json.js";
 import { rejectUnknown, text, userIdText } from "../core/validate.js";
@@ -28,6 +29,8 @@ export interface EventEnvelope<T = any> {
   timestamp: string;
   /** The agent that published it; undefined: its client had no `agentId`. */
   publishedBy?: string;
+  /** The innermost step of the scope in which it was published; undefined: none. */
+  scope?: ScopeStep;
 }
 
 /** The event as a message. `prefix` is that of field names in errors. */
@@ -45,12 +48,17 @@ export function eventInit(
   };
 }
 
-export function toEnvelope<T>(event: Event, json: Json): EventEnvelope<T> {
+export function toEnvelope<T>(
+  event: Event,
+  json: Json,
+  scope: ScopeStep | undefined,
+): EventEnvelope<T> {
   const { channel, dataJson, publishTime, publishedBy } = event;
   return {
     type: channel,
     data: json.parse<T>(dataJson, `event\0${channel}`),
     timestamp: toDate(publishTime).toISOString(),
     ...(publishedBy !== undefined && { publishedBy }),
+    ...(scope && { scope }),
   };
 }

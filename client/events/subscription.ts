@@ -60,7 +60,7 @@ export async function* envelopes<T>(
   for await (const { events } of transport.endless(subscribe, request, options)) {
     if (begun < asked) (begun === 0 ? onBegin : onResubscribe)?.(); // the first message of the call
     begun = asked;
-    for (const event of events) yield toEnvelope<T>(event, transport.json);
+    for (const event of events) yield toEnvelope<T>(event, transport.json, transport.scope.at(-1));
   }
 }
 

@@ -14,6 +14,7 @@ import {
   reach as reachOption,
 } from "../../gen/cortex/options/v1/options_pb.js";
 import { CortexError, type Details, quote } from "../errors/reasons.js";
+import { isWithin } from "../validation/scope.js";
 import { type Credentials, isAllowed, type Permission, type Reach } from "./credentials.js";
 
 /**
@@ -105,6 +106,14 @@ export function authorizeMessage(
       permission: "read",
     });
   if (credentials.reach) authorizeNames(credentials.reach, endpoint.method, message);
+}
+
+/** Throws PERMISSION_DENIED if the credentials are limited to other scopes. */
+export function authorizeScope({ scopes }: Credentials, scope: string): void {
+  if (!scopes || scopes.some((allowed) => isWithin(scope, allowed))) return;
+  throw denied(scope === "" ? "it must be in a scope" : "the scope is out of reach", {
+    field: "scope",
+  });
 }
 
 /** Checks every name in the message that credentials may limit; gives how many there are. */

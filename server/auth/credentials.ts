@@ -1,5 +1,6 @@
 // The shape of credentials, which key files and tokens share.
 import * as check from "../validation/fields.js";
+import { scopeText } from "../validation/scope.js";
 
 export const permissions = ["read", "write", "purge", "admin"] as const;
 export type Permission = (typeof permissions)[number];
@@ -15,6 +16,8 @@ export interface Credentials {
    * names, nothing of the other kinds is in reach.
    */
   reach: Reach | undefined;
+  /** The paths of scopes (validation/scope.ts) with one of which the scope of a call must begin; undefined: any, or none. */
+  scopes: readonly string[] | undefined;
 }
 
 export interface Reach {
@@ -37,7 +40,7 @@ export const reachNames: readonly (keyof Reach)[] = [
 /** Credentials that allow everything. */
 export function unlimited(principal?: string): Credentials {
   const permissions = new Set<Permission>(["admin"]);
-  return { principal, tenants: undefined, permissions, reach: undefined };
+  return { principal, tenants: undefined, permissions, reach: undefined, scopes: undefined };
 }
 
 /** The credentials of every call where the server asks for none. */
@@ -47,12 +50,13 @@ export const anonymous = unlimited();
 export const areSame = (a: Credentials, b: Credentials): boolean =>
   a === b || textOf(a) === textOf(b);
 
-const textOf = ({ principal, tenants, permissions, reach }: Credentials): string =>
+const textOf = ({ principal, tenants, permissions, reach, scopes }: Credentials): string =>
   JSON.stringify([
     principal,
     tenants && [...tenants].sort(),
     [...permissions].sort(),
     reach && reachNames.map((name) => [...reach[name]].sort()),
+    scopes && [...scopes].sort(),
   ]);
 
 export const isAllowed = ({ permissions }: Credentials, permission: Permission): boolean =>
@@ -65,14 +69,14 @@ const principalCharsMax = 256;
 
 /**
  * Parses the grant `{ tenants: ["acme"] or "*", permissions: ["read", …], namespaces?: […], types?: […], claims?: […],
- * channels?: […], streams?: […] }` of a principal.
+ * channels?: […], streams?: […], scopes?: [[["organization", "org_123"], …], …] }` of a principal.
  */
 export function credentialsOf(principal: unknown, grant: Record<string, unknown>): Credentials {
-  const { tenants, permissions: given, ...prefixes } = grant;
+  const { tenants, permissions: given, scopes, ...prefixes } = grant;
   const unknown = Object.keys(prefixes).find((name) => !reachNames.includes(name as keyof Reach));
   if (unknown !== undefined)
     throw new BadGrant(
-      `it has a field ${JSON.stringify(unknown.slice(0, 100))}, where there can be tenants, permissions, ${reachNames.join(", ")}`,
+      `it has a field ${JSON.stringify(unknown.slice(0, 100))}, where there can be tenants, permissions, scopes, ${reachNames.join(", ")}`,
     );
   const allowed = texts(given, "permissions");
   const stranger = allowed.find((one) => !permissions.includes(one as Permission));
@@ -86,6 +90,7 @@ export function credentialsOf(principal: unknown, grant: Record<string, unknown>
       tenants === "*" ? undefined : new Set(texts(tenants, "tenants", ', nor "*"').map(tenantOf)),
     permissions: new Set(allowed as Permission[]),
     reach: Object.keys(prefixes).length > 0 ? reachOf(prefixes) : undefined,
+    scopes: scopes === undefined ? undefined : scopesOf(scopes),
   };
 }
 
@@ -105,6 +110,25 @@ function reachOf(prefixes: Record<string, unknown>): Reach {
     channels,
     streams: of("streams"),
   };
+}
+
+/** The paths of scopes: lists of steps, each a key and an identifier. */
+function scopesOf(paths: unknown): string[] {
+  const isStep = (step: unknown): step is [string, string] =>
+    Array.isArray(step) && step.length === 2 && step.every((part) => typeof part === "string");
+  const isPath = (path: unknown): path is [string, string][] =>
+    Array.isArray(path) && path.length > 0 && path.every(isStep);
+  if (!Array.isArray(paths) || !paths.every(isPath))
+    throw new BadGrant(
+      'its scopes are not a list of paths, such as [[["organization", "org_123"], ["workspace", "ws_456"]]]',
+    );
+  return paths.map((path) => {
+    try {
+      return scopeText(path.map(([key, identifier]) => ({ key, identifier })));
+    } catch (error) {
+      throw new BadGrant(`one of its scopes is not valid: ${(error as Error).message}`);
+    }
+  });
 }
 
 /** Checks the principal that a key, a token or a certificate names. */

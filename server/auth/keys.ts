@@ -24,7 +24,7 @@ export function parseKeys(text: string): Key[] {
     throw new BadGrant('it has no list "keys", or an empty one: nobody could call');
   return keys.flatMap((entry: unknown, i) => {
     const what = `keys[${i}]`;
-    const known = ["principal", "sha256", "tenants", "permissions", ...reachNames];
+    const known = ["principal", "sha256", "tenants", "permissions", "scopes", ...reachNames];
     const { principal, sha256, ...grant } = objectOf(entry, what, known);
     const digests = Array.isArray(sha256) ? sha256 : [sha256];
     try {

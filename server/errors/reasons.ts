@@ -231,6 +231,7 @@ const table: Record<Reason, [code: Code, sentence: (details: Details) => string]
     (d) =>
       `the stream ${quote(d.stream)} has no group ${quote(d.group)}: create it with EnsureGroup`,
   ],
+  INVALID_SCOPE: [Code.INVALID_ARGUMENT, badField],
   EVENTS_MISSED: [
     Code.RESOURCE_EXHAUSTED,
     (d) =>
@@ -243,6 +244,10 @@ const table: Record<Reason, [code: Code, sentence: (details: Details) => string]
   DATABASE_ERROR: [Code.INTERNAL, (d) => `an unexpected failure; the log has it as ${d.error_id}`],
 };
 
+/** A text as the caller may see it: a name without the path of its scope (validation/scope.ts). */
+const shown = (text: string): string =>
+  (text.startsWith("\u0001") ? text.slice(text.indexOf("\u0001", 1) + 1) : text).toWellFormed();
+
 /** A failure with a reason that the caller can act on. Handlers throw nothing else on purpose. */
 export class CortexError extends Error {
   override readonly name = "CortexError";
@@ -253,7 +258,7 @@ export class CortexError extends Error {
     options?: ErrorOptions,
   ) {
     // Neither a header nor a protobuf string can carry half of a surrogate pair.
-    const wellFormed = Object.entries(details).map(([name, text]) => [name, text.toWellFormed()]);
+    const wellFormed = Object.entries(details).map(([name, text]) => [name, shown(text)]);
     super(table[reason][1](Object.fromEntries(wellFormed)).toWellFormed(), options);
     this.details = Object.fromEntries(wellFormed);
   }

@@ -1,5 +1,6 @@
 // Finds the watchers of a change: its cost does not grow with the watchers that do not match. A watcher asks for
 // a name, or for all names with a prefix, in one namespace or type of its tenant; or for the events on some channels.
+import { ownName, scopeOf } from "../validation/scope.js";
 import { Channels } from "./channels.js";
 import type { Change } from "./log.js";
 
@@ -39,15 +40,16 @@ const nameOf = ({
 
 export class Watchers<W extends { selector: Selector }> {
   readonly #spaces = new Map<string, Space<W>>();
-  /** By tenant. */
+  /** By tenant and scope: wildcards do not cross. */
   readonly #channels = new Map<string, Channels<W>>();
 
   add(watcher: W): void {
     const { selector } = watcher;
     if (selector.store === "event") {
-      const channels = this.#channels.get(selector.tenant) ?? new Channels();
-      this.#channels.set(selector.tenant, channels);
-      channels.add(selector.pattern, watcher);
+      const place = channelsOf(selector.tenant, selector.pattern);
+      const channels = this.#channels.get(place) ?? new Channels();
+      this.#channels.set(place, channels);
+      channels.add(ownName(selector.pattern), watcher);
       return;
     }
     const name = nameOf(selector);
@@ -71,9 +73,10 @@ export class Watchers<W extends { selector: Selector }> {
   delete(watcher: W): void {
     const { selector } = watcher;
     if (selector.store === "event") {
-      const channels = this.#channels.get(selector.tenant);
-      channels?.delete(selector.pattern, watcher);
-      if (channels?.isEmpty) this.#channels.delete(selector.tenant);
+      const place = channelsOf(selector.tenant, selector.pattern);
+      const channels = this.#channels.get(place);
+      channels?.delete(ownName(selector.pattern), watcher);
+      if (channels?.isEmpty) this.#channels.delete(place);
       return;
     }
     const name = nameOf(selector);
@@ -95,7 +98,7 @@ export class Watchers<W extends { selector: Selector }> {
     const { tenant, store, space: of, name } = change;
     if (store === "mark") return;
     if (store === "event") {
-      yield* this.#channels.get(tenant)?.of(name) ?? [];
+      yield* this.#channels.get(channelsOf(tenant, name))?.of(ownName(name)) ?? [];
       return;
     }
     const space = this.#spaces.get(nameOf({ tenant, store, space: of }));
@@ -105,6 +108,8 @@ export class Watchers<W extends { selector: Selector }> {
       if (length <= name.length) yield* space.byPrefix.get(name.slice(0, length)) ?? [];
   }
 }
+
+const channelsOf = (tenant: string, channel: string): string => `${tenant}\0${scopeOf(channel)}`;
 
 const placeOf = <W>(
   space: Space<W>,

@@ -2,9 +2,13 @@
 // logged.
 import type { DescMessage, Message, MessageInitShape } from "@bufbuild/protobuf";
 import type { ServerDuplexStream, ServerUnaryCall, ServerWritableStream } from "@grpc/grpc-js";
-import type { Logger } from "pino";
-import type { Authenticator } from "../auth/authenticate.js";
-import { authorize, authorizeMessage, type Endpoint, tenantOf } from "../auth/authorize.js";
+import {
+  authorize,
+  authorizeMessage,
+  authorizeScope,
+  type Endpoint,
+  tenantOf,
+} from "../auth/authorize.js";
 import {
   areSame,
   type Credentials,
@@ -13,31 +17,15 @@ import {
   type Reach,
 } from "../auth/credentials.js";
 import { credentialsOfCall } from "../auth/interceptor.js";
-import type { Config } from "../config/config.js";
 import { CortexError, type Reason } from "../errors/reasons.js";
-import type { Feed } from "../feed/feed.js";
-import type { Bus } from "../postgres/bus.js";
-import type { DatabaseMonitor } from "../postgres/monitor.js";
-import type { Pools } from "../postgres/pools.js";
-import type { AccessCounter } from "../runtime/access-counter.js";
-import type { GroupCommits } from "../runtime/group-commit.js";
-import type { CallCancellation, InFlight } from "../runtime/in-flight.js";
-import type { KeptReplies } from "../runtime/kept-replies.js";
-import type { KeyLocks } from "../runtime/key-locks.js";
-import type { PlannerSamples } from "../runtime/planner-samples.js";
-import type { Quotas } from "../runtime/quotas.js";
-import type { RateLimiter } from "../runtime/rate-limiter.js";
-import type { RecentNames } from "../runtime/recent-names.js";
-import type { Turns } from "../runtime/turns.js";
-import type { Language } from "../search/language.js";
-import type { WordForms } from "../search/word-forms.js";
+import type { CallCancellation } from "../runtime/in-flight.js";
 import * as check from "../validation/fields.js";
 import { type CallDatabase, Connections } from "./call-database.js";
 import { isAccessRefused, logCall } from "./call-log.js";
-import type { Listener } from "./listener.js";
+import type { ServerContext, SharedState } from "./context.js";
 import { agentHeader, headerValues, tenantHeader } from "./patches.js";
-import type { RefusedCalls } from "./refused-calls.js";
 import { requestBytes } from "./request-bytes.js";
+import { composeNames, scopeOfRequest, withoutScope } from "./scope.js";
 
 export type Init = MessageInitShape<DescMessage>;
 export type Writable = ServerWritableStream<unknown, Init> | ServerDuplexStream<unknown, Init>;
@@ -60,6 +48,8 @@ export interface Call {
 /** The identity of the caller. */
 export interface Caller {
   tenant: string;
+  /** The path of the scope, as it stands before names (validation/scope.ts); "" for none. */
+  scope: string;
   /** The agent, as it names itself in `x-agent-id`. */
   agent: string | undefined;
   /** The principal of the credentials; undefined where there are none. */
@@ -70,54 +60,13 @@ export interface Caller {
   may(permission: Permission): boolean;
 }
 
-/** The state that all calls of a server process share. */
-export interface SharedState {
-  config: Config;
-  quotas: Quotas;
-  replies: KeptReplies;
-  locks: KeyLocks;
-  bus: Bus;
-  feed: Feed;
-  claimTurns: Turns;
-  /** Of the readers of consumer groups. */
-  readerTurns: Turns;
-  /** The streams that are known to exist, by their names in KeyLocks. They may have been deleted on another server. */
-  knownStreams: RecentNames;
-  access: AccessCounter;
-  samples: PlannerSamples;
-  /** The language of searches. */
-  language: Language;
-  wordForms: WordForms;
-  /** True while the background migration 0010 rewrites what records are found by. */
-  hasFormerRecords: boolean;
-  /** False while the background migration 0017 counts what was stored before: then rows must be counted. */
-  usageIsKnown: boolean;
-}
-
-export interface ServerContext extends SharedState {
-  /** undefined: calls need no credentials. */
-  authenticator: Authenticator | undefined;
-  /**
-   * The credentials of every call if the server asks for none. undefined if it asks: then the interceptor has
-   * checked the credentials of each call.
-   */
-  anonymous: Credentials | undefined;
-  listener: Listener;
-  refusedCalls: RefusedCalls;
-  rateLimiter: RateLimiter;
-  pools: Pools;
-  groupCommits: GroupCommits;
-  log: Logger;
-  inFlight: InFlight;
-  monitor: DatabaseMonitor;
-}
-
 const recheckMs = 5000;
 const toldToMonitor = new Set<Reason>(["DATABASE_UNAVAILABLE", "DATABASE_FULL", "OVERLOADED"]);
 
 /** A call from its first byte to its line in the log. */
 export class ServerCall implements Caller {
   tenant = "";
+  scope = "";
   agent: string | undefined;
   principal: string | undefined;
   reach: Reach | undefined;
@@ -175,6 +124,8 @@ export class ServerCall implements Caller {
       throw new CortexError("INVALID_TENANT", { field: tenantHeader, problem: "is missing" });
     this.tenant = tenantOf(credentials, this.tenant);
     authorize(credentials, this.endpoint, request);
+    if (request && !(request instanceof CortexError))
+      this.#enterScope(credentials, request as Message);
     this.context.rateLimiter.take(this.tenant);
     this.context.listener.admit(this.grpc, this.tenant);
     this.#releaseRequest = requestBytes.admit(metadata, this.tenant);
@@ -192,6 +143,18 @@ export class ServerCall implements Caller {
       inRoom: (make) => this.#inRoom(make),
       reauthenticate: () => this.reauthenticate(),
     };
+  }
+
+  /** Takes the scope from the request, or from the first message of a stream, and puts the names into it. */
+  #enterScope(credentials: Credentials, request: Message): void {
+    this.scope ||= scopeOfRequest(request);
+    authorizeScope(credentials, this.scope);
+    composeNames(this.endpoint.method.input, request, this.scope);
+  }
+
+  /** The response as the caller sees it. */
+  shown<T>(response: T): T {
+    return this.scope === "" ? response : withoutScope(response);
   }
 
   async #inRoom<T>(make: () => T): Promise<T> {
@@ -234,7 +197,10 @@ export class ServerCall implements Caller {
   admitMessage(message: unknown): void {
     requestBytes.release(this.grpc.metadata); // the messages before are done
     this.context.rateLimiter.take(this.tenant);
-    if (this.#credentials) authorizeMessage(this.#credentials, this.endpoint, message as Message);
+    if (this.#credentials) {
+      authorizeMessage(this.#credentials, this.endpoint, message as Message);
+      this.#enterScope(this.#credentials, message as Message);
+    }
     this.requestId ??= requestIdOf((message as { message?: { value?: unknown } }).message?.value);
   }
 

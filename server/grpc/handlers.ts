@@ -12,8 +12,9 @@ import type { handleUnaryCall, MethodDefinition, Server, UntypedHandleCall } fro
 import { type Endpoint, endpointOf, type Permissions } from "../auth/authorize.js";
 import { reasonOf } from "../errors/sqlstate.js";
 import { toStatus } from "../errors/status.js";
-import { type Call, type Init, ServerCall, type ServerContext } from "./call.js";
+import { type Call, type Init, ServerCall } from "./call.js";
 import { decode, encoder } from "./codec.js";
+import type { ServerContext } from "./context.js";
 import { bidiStream, serverStream } from "./streaming.js";
 
 export type Handlers<S extends DescService> = {
@@ -96,7 +97,7 @@ function unary(
     const call = new ServerCall(endpoint, context, grpc);
     try {
       const response = await handler(grpc.request, call.admit(grpc.request));
-      const bytes = encode(response);
+      const bytes = encode(call.shown(response));
       call.admitReply(bytes.length);
       call.sendReply(bytes.length);
       reply(null, bytes as unknown as Init);

@@ -8,7 +8,7 @@ import { file_cortex_error_v1_error } from "../../gen/cortex/error/v1/error_pb.j
 import { file_google_rpc_error_details } from "../../gen/google/rpc/error_details_pb.js";
 import { file_google_rpc_status } from "../../gen/google/rpc/status_pb.js";
 import { Health } from "../../gen/grpc/health/v1/health_pb.js";
-import type { ServerContext } from "./call.js";
+import type { ServerContext } from "./context.js";
 import { addService, type Service } from "./handlers.js";
 import { serveUnchanged } from "./patches.js";
 import { requestBytes } from "./request-bytes.js";

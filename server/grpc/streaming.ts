@@ -9,8 +9,9 @@ import type { Endpoint } from "../auth/authorize.js";
 import { CortexError } from "../errors/reasons.js";
 import { reasonOf } from "../errors/sqlstate.js";
 import { toStatus } from "../errors/status.js";
-import { type Call, type Init, ServerCall, type ServerContext, type Writable } from "./call.js";
+import { type Call, type Init, ServerCall, type Writable } from "./call.js";
 import { encoder } from "./codec.js";
+import type { ServerContext } from "./context.js";
 
 type StreamHandler = (request: unknown, call: Call) => AsyncGenerator<Init>;
 type BidiHandler = (requests: AsyncIterator<unknown>, call: Call) => AsyncGenerator<Init>;
@@ -55,7 +56,7 @@ async function send(
       if (call.isOver) throw call.signal.reason;
       // A transaction asks itself before it commits, and then tells what it did.
       if (call.withdrawn && !isBidi(call)) throw call.withdrawn;
-      previous = write(grpc, encode(message), call);
+      previous = write(grpc, encode(call.shown(message)), call);
       call.leaveRoom();
       previous.catch(() => {}); // nobody awaits it if the handler fails first
       if (call.endpoint.waits) await previous;

@@ -84,7 +84,7 @@ export async function purgeMany(request: PurgeManyRequest, call: Call) {
 }
 
 /** The filter as the audit trail may show it: no metadata, and the user as a digest. */
-function namesIn({ tenant, userId, metadata, tags, anyTags, types, ...rest }: RecordFilter) {
+function namesIn({ tenant, scope, userId, metadata, tags, anyTags, types, ...rest }: RecordFilter) {
   return {
     ...rest,
     ...(types.length > 0 && { types }),

@@ -3,7 +3,7 @@ import type { Call } from "../grpc/call.js";
 import type { Fragment, Sql } from "../postgres/connection.js";
 import { live } from "../storage/entries/entry.js";
 import { byteWindow, inOrder, onePage, type PageRow, sizedRow } from "../storage/keyset.js";
-import { afterPrefix, pageToken, positionOf } from "../storage/page-token.js";
+import { namesWithin, pageToken, positionOf } from "../storage/page-token.js";
 import { expiredEntries, usageOf } from "../storage/usage/usage.js";
 import * as check from "../validation/fields.js";
 
@@ -17,10 +17,8 @@ interface Row extends PageRow {
 
 export async function listNamespaces(request: ListNamespacesRequest, { caller, db, server }: Call) {
   const { tenant } = caller;
-  const { prefix } = request;
-  if (prefix !== undefined) check.filterText(prefix, "prefix");
-  const query = ["namespaces", tenant, prefix];
-  const end = prefix === undefined ? undefined : afterPrefix(prefix);
+  const { start, end } = namesWithin(caller, request.prefix);
+  const query = ["namespaces", tenant, start];
   const namespaces = server.usageIsKnown ? bySums : byRows;
   const { rows, hasMore, after } = await onePage<Row>({
     limit: check.limit(request.limit, 100),
@@ -29,7 +27,7 @@ export async function listNamespaces(request: ListNamespacesRequest, { caller, d
     fetch: ({ after, limit }) =>
       db.scans((sql) => {
         const within = (name: Fragment) => sql`
-          true ${prefix === undefined ? sql`` : sql`and ${name} >= ${prefix}`}
+          ${name} >= ${start}
           ${end === undefined ? sql`` : sql`and ${name} < ${end}`}
           ${after === undefined ? sql`` : sql`and ${name} > ${after[0] ?? ""}`}`;
         return sql`

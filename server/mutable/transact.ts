@@ -132,10 +132,10 @@ const mayBeRepeated = (error: unknown): boolean =>
 
 /**
  * The key of the transaction. `begin` has a request id before there are operations, so its fingerprint cannot
- * cover them. It covers the caller: another caller with the same request id gets REQUEST_ID_REUSED.
+ * cover them. It covers the caller and the scope: another caller with the same request id gets REQUEST_ID_REUSED.
  */
-const keyOf = (requestId: string | undefined, { caller: { principal, reach } }: Call) =>
-  idempotencyKey(requestId, "Transact", [principal, reach]);
+const keyOf = (requestId: string | undefined, { caller: { principal, reach, scope } }: Call) =>
+  idempotencyKey(requestId, "Transact", [principal, reach, ...(scope === "" ? [] : [scope])]);
 
 const withContent = (key: IdempotencyKey, content: string): IdempotencyKey => ({
   ...key,

@@ -2,7 +2,8 @@
 // its query. A token says nothing that its holder could not ask for.
 import { createHash } from "node:crypto";
 import { CortexError } from "../errors/reasons.js";
-import { control } from "../validation/fields.js";
+import * as check from "../validation/fields.js";
+import { firstName, ownName } from "../validation/scope.js";
 
 /** Everything that decides which rows come, and in which order. */
 export type Query = readonly unknown[];
@@ -31,7 +32,7 @@ export function positionOf(
   if (
     !Array.isArray(parts) ||
     parts.length !== length + 1 ||
-    !parts.every((part) => typeof part === "string" && !control.test(part))
+    !parts.every((part) => typeof part === "string" && !check.control.test(ownName(part)))
   )
     throw invalidToken(foreign, field);
   const [queryFingerprint, ...position] = parts as string[];
@@ -48,6 +49,15 @@ function decode(token: string): unknown {
   } catch {
     return undefined;
   }
+}
+
+/** The range of the names in the scope of a call, or of those with a prefix, bytewise; `end` is exclusive. */
+export function namesWithin(
+  { scope }: { scope: string },
+  prefix?: string,
+): { start: string; end: string | undefined } {
+  const start = prefix === undefined ? scope || firstName : check.namePrefix(prefix);
+  return { start, end: start === firstName ? undefined : afterPrefix(start) };
 }
 
 /** The first text after all those that begin with the prefix, bytewise; undefined where there is none. */

@@ -1,7 +1,7 @@
 import type { ListRequest } from "../../gen/cortex/streams/v1/streams_pb.js";
 import type { Call } from "../grpc/call.js";
 import { byteWindow, inOrder, onePage, type PageRow, sizedRow } from "../storage/keyset.js";
-import { afterPrefix, pageToken, positionOf } from "../storage/page-token.js";
+import { namesWithin, pageToken, positionOf } from "../storage/page-token.js";
 import {
   columns,
   joinFirst,
@@ -11,12 +11,11 @@ import {
 } from "../storage/streams/stream.js";
 import * as check from "../validation/fields.js";
 
-export async function list(request: ListRequest, { caller: { tenant }, db }: Call) {
-  const { prefix } = request;
+export async function list(request: ListRequest, { caller, db }: Call) {
+  const { tenant } = caller;
   const limit = check.limit(request.limit, 100);
-  if (prefix !== undefined) check.filterText(prefix, "prefix");
-  const query = ["Streams/List", tenant, prefix];
-  const end = prefix === undefined ? undefined : afterPrefix(prefix);
+  const { start, end } = namesWithin(caller, request.prefix);
+  const query = ["Streams/List", tenant, start];
   const { rows, hasMore, after } = await onePage<StreamRow & PageRow>({
     limit,
     after: positionOf(request.pageToken, query, 1),
@@ -28,7 +27,7 @@ export async function list(request: ListRequest, { caller: { tenant }, db }: Cal
             select s.*, ${sizedRow(sql, sql`(octet_length(s.name) + 200)`)}
             from stream s
             where s.tenant = ${tenant} and s.name > ${name}
-              ${prefix === undefined ? sql`` : sql`and s.name >= ${prefix}`} ${end === undefined ? sql`` : sql`and s.name < ${end}`}
+              and s.name >= ${start} ${end === undefined ? sql`` : sql`and s.name < ${end}`}
             ${inOrder(sql, sql`s.name`)} order by s.name limit ${limit}
           ), s as (${byteWindow(sql, pageBytesMax)})
           select s.found, ${columns(sql)} from s ${joinFirst(sql)} order by s.place`,

@@ -1,5 +1,6 @@
 // The bounds of a request, each once. A refusal names the field, the limit and what was got.
 import { CortexError, type Details, type Reason } from "../errors/reasons.js";
+import { ownName } from "./scope.js";
 
 export const namespaceBytesMax = 256;
 export const keyBytesMax = 1024;
@@ -42,8 +43,14 @@ export function name(reason: Reason, field: string, text: string, bytesMax: numb
   return text;
 }
 
+/** A name that may be in a scope: what it is within its scope is checked. */
+export function scopedName(reason: Reason, field: string, text: string, bytesMax: number): string {
+  name(reason, field, ownName(text), bytesMax);
+  return text;
+}
+
 export const namespace = (text: string, field = "namespace") =>
-  name("INVALID_NAMESPACE", field, text, namespaceBytesMax);
+  scopedName("INVALID_NAMESPACE", field, text, namespaceBytesMax);
 export const key = (text: string, field = "key") => name("INVALID_KEY", field, text, keyBytesMax);
 export const userId = (text: string, field = "user_id") =>
   name("INVALID_USER_ID", field, text, userIdBytesMax);
@@ -52,26 +59,26 @@ export const requestId = (text: string, field = "request_id") =>
   name("INVALID_REQUEST_ID", field, text, requestIdBytesMax);
 
 export const type = (text: string, field = "type") =>
-  name("INVALID_TYPE", field, text, typeBytesMax);
+  scopedName("INVALID_TYPE", field, text, typeBytesMax);
 export const id = (text: string, field = "id") => name("INVALID_ID", field, text, idBytesMax);
 
 export const claimName = (text: string, field = "name") =>
-  name("INVALID_CLAIM", field, text, claimNameBytesMax);
+  scopedName("INVALID_CLAIM", field, text, claimNameBytesMax);
 export const claimOwner = (text: string, field = "owner") =>
   name("INVALID_CLAIM", field, text, claimOwnerBytesMax);
 
 const channelName = (text: string, field: string) =>
-  name("INVALID_CHANNEL", field, text, channelBytesMax);
+  scopedName("INVALID_CHANNEL", field, text, channelBytesMax);
 
 export function channel(text: string, field = "channel"): string {
-  if (!text.includes("*")) return channelName(text, field);
+  if (!ownName(text).includes("*")) return channelName(text, field);
   throw new CortexError("INVALID_CHANNEL", { field, problem: "holds *, which is for patterns" });
 }
 
 /** A channel, of which some segments can be `*`, and the last one `**`. */
 export function channelPattern(text: string, field = "pattern"): string {
   const refuse = (problem: string) => new CortexError("INVALID_CHANNEL", { field, problem });
-  const segments = channelName(text, field).split(":");
+  const segments = ownName(channelName(text, field)).split(":");
   segments.forEach((segment, i) => {
     if (!segment.includes("*") || segment === "*") return;
     if (segment !== "**") throw refuse("has * as a part of a segment, where it can be a whole one");
@@ -217,6 +224,12 @@ export function filterText(text: string, field: string): string {
   if (text === "") throw refuse("is empty: leave it out to filter by nothing");
   if (control.test(text)) throw refuse("holds a control character");
   if (Buffer.byteLength(text) > keyBytesMax) throw refuse(`is longer than ${keyBytesMax} bytes`);
+  return text;
+}
+
+/** A prefix of names that may be in a scope. */
+export function namePrefix(text: string, field = "prefix"): string {
+  filterText(ownName(text), field);
   return text;
 }
 

@@ -1,6 +1,6 @@
 // The bounds of requests of the service Streams.
 import { CortexError, type Details } from "../errors/reasons.js";
-import { control, name } from "./fields.js";
+import { control, name, scopedName } from "./fields.js";
 
 const streamBytesMax = 512;
 const groupBytesMax = 256;
@@ -12,7 +12,7 @@ const reasonBytesMax = 1024;
 const blockSecondsMax = 3600;
 
 export const stream = (text: string, field = "stream") =>
-  name("INVALID_STREAM", field, text, streamBytesMax);
+  scopedName("INVALID_STREAM", field, text, streamBytesMax);
 export const group = (text: string, field = "group") =>
   name("INVALID_STREAM", field, text, groupBytesMax);
 export const consumer = (text: string, field = "consumer") =>

@@ -68,7 +68,7 @@ const serverRooms = [
   ["storage/versions", "storage/events"],
   ["storage/audit"],
   ["storage/entries", "storage/streams"],
-  ["storage/users", "storage/transactions"],
+  ["storage/users", "storage/transactions", "storage/scopes"],
   services.map(({ descriptor }) => roomOf(descriptor)),
   ["."], // the files directly in server/, such as main.ts and services.ts
 ];
@@ -189,7 +189,7 @@ describe("what a request names is declared in the proto", () => {
   // type is declared.
   const namesNothing = new Set(
     [
-      "key keys key_prefix id id_prefix value_json metadata_json data_json profile_json patch_json",
+      "key identifier keys key_prefix id id_prefix value_json metadata_json data_json profile_json patch_json",
       "amount query tags any_tags agent_id updated_by principal owner",
       "request_id page_token confirmation_token continue_token cursor",
       "group consumer ids from_id to_id before_id after_id reason",

@@ -18,6 +18,7 @@ export interface Grant {
   claims?: string[];
   channels?: string[];
   streams?: string[];
+  scopes?: [key: string, identifier: string][][];
 }
 
 /** The text of a key file. */

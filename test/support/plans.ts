@@ -97,6 +97,7 @@ export function explainer(s: Served) {
   const call = (run: Run): Call => ({
     caller: {
       tenant: "",
+      scope: "",
       agent: undefined,
       principal: undefined,
       reach: undefined,

@@ -110,6 +110,7 @@ function fill(schema: DescMessage, method: DescMethod): Message {
 
 function contentOf(field: DescField, method: DescMethod): unknown {
   const { name } = field;
+  if (name === "scope") return undefined;
   if (name === "ttl_seconds") return method.parent === Claims ? 60 : undefined;
   if (field.fieldKind === "message") {
     if (field.message.typeName === "cortex.claims.v1.Guard") return undefined; // it would be refused
@@ -199,7 +200,8 @@ const chance =
   /(Time|revision|digest|salt|createTime|updateTime|currentRevision|error_id|ByType|cursor|fence|delivery|Id)$/i;
 
 function withoutChance(value: unknown): unknown {
-  if (typeof value === "string") return value.replace(/^\d{13}-\d+$/, "an id");
+  if (typeof value === "string")
+    return value.replace(/\b\d{13}-\d+\b/g, "an id").replace(/\b\d{4}-[\d-]+T[\d:.]+Z/g, "a time");
   if (Array.isArray(value)) return value.map(withoutChance);
   if (typeof value !== "object" || value === null) return value;
   return Object.fromEntries(

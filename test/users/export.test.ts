@@ -56,6 +56,8 @@ it("gives the user, each entry and each version that is kept, and nothing of oth
     { kind: "user", id: "jo", profile: { name: "jo" }, ...times },
     {
       kind: "mutable",
+      scope: null,
+      userId: "jo",
       namespace: "sessions",
       key: "a",
       value: [100, "\0"],
@@ -69,6 +71,8 @@ it("gives the user, each entry and each version that is kept, and nothing of oth
     },
     {
       kind: "mutable",
+      scope: null,
+      userId: "jo",
       namespace: "sessions",
       key: "b",
       value: { n: 1 },
@@ -82,6 +86,8 @@ it("gives the user, each entry and each version that is kept, and nothing of oth
     },
     ...[1, 2].map((n) => ({
       kind: "immutable",
+      scope: null,
+      userId: "jo",
       type: "note",
       id: "i",
       version: n,
@@ -91,9 +97,19 @@ it("gives the user, each entry and each version that is kept, and nothing of oth
       agentId: "collector",
       principal: null,
     })),
-    { kind: "stream", stream: "steps", id: "5-0", data: { n: 1 }, agentId: "collector" },
     {
       kind: "stream",
+      scope: null,
+      userId: "jo",
+      stream: "steps",
+      id: "5-0",
+      data: { n: 1 },
+      agentId: "collector",
+    },
+    {
+      kind: "stream",
+      scope: null,
+      userId: "jo",
       stream: "steps",
       id: "9007199254740991-10",
       data: { n: 3 },
@@ -105,7 +121,7 @@ it("gives the user, each entry and each version that is kept, and nothing of oth
       ["immutable", "note", "i", "1", { n: 1 }, "collector"],
       ["immutable", "note", "i", "2", { n: 2 }, "collector"],
     ].map(([store, space, name, revision, value, agentId]) => ({
-      ...{ kind: "change", change: "set", store, space, name, value, agentId },
+      ...{ kind: "change", scope: null, change: "set", store, space, name, value, agentId },
       revision: store === "mutable" ? expect.any(String) : revision,
       at: expect.stringMatching(/Z$/),
     })),

@@ -149,7 +149,7 @@ export async function underLock<Context>(
     let locked: LockedTransaction<Context> | undefined;
     try {
       messages = await transport.conversation(MutableStore.method.transact, deadline, signal);
-      messages.send({ message: { case: "begin", value: {} } });
+      messages.send({ message: { case: "begin", value: { scope: [...transport.scope] } } });
       locked = new LockedTransaction(messages, ask, transport.guard);
       return await work(locked);
     } catch (error) {
@@ -189,7 +189,9 @@ async function committed(
 ): Promise<OperationResult[] | undefined> {
   const messages = await transport.conversation(MutableStore.method.transact, deadline, signal);
   try {
-    messages.send({ message: { case: "begin", value: { requestId } } });
+    messages.send({
+      message: { case: "begin", value: { requestId, scope: [...transport.scope] } },
+    });
     const { message } = await answer(messages);
     return message.case === "committed" ? message.value.results : undefined;
   } finally {

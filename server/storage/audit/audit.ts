@@ -7,6 +7,7 @@ import { CortexError } from "../../errors/reasons.js";
 import type { Call } from "../../grpc/call.js";
 import type { Run } from "../../postgres/connection.js";
 import { reservedTypePrefix } from "../../validation/fields.js";
+import { ownName, stepsOf } from "../../validation/scope.js";
 import { type Author, newVersion } from "../versions/new-version.js";
 import { versionWrites } from "../versions/write.js";
 
@@ -36,7 +37,8 @@ export async function audit(
   const { tenant } = caller;
   const { action, deleted, userId } = entry;
   const user = userId === undefined ? undefined : auditDigest(tenant, userId);
-  const asked = userId === undefined ? entry.asked : withoutUser(tenant, entry.asked, userId);
+  const names = inOwnNames(entry.asked, caller.scope);
+  const asked = userId === undefined ? names : withoutUser(tenant, names, userId);
   const message = {
     type: auditType,
     id: randomUUID(),
@@ -48,6 +50,15 @@ export async function audit(
   const version = newVersion(author, server, message, { requestId: undefined });
   const outcome = await versionWrites.runOne(run, version, "wait", 1);
   if (!("result" in outcome)) throw new CortexError("CONFLICT");
+}
+
+/** The names in the request as its caller knows them, with the path of their scope. */
+function inOwnNames(asked: Record<string, unknown>, scope: string): Record<string, unknown> {
+  if (scope === "") return asked;
+  const json = JSON.stringify(asked, (_, value) =>
+    typeof value === "string" ? ownName(value) : value,
+  );
+  return { scope: stepsOf(scope), ...(JSON.parse(json) as Record<string, unknown>) };
 }
 
 /** True if a text has the user's id as a word of its own. */

@@ -1,5 +1,7 @@
 // How much each tenant stores, by the sums that the database keeps (migration 0015), so that no rows are counted.
 import type { Fragment, Run, Sql } from "../../postgres/connection.js";
+import { firstName } from "../../validation/scope.js";
+import { namesWithin } from "../page-token.js";
 
 const foldedMax = 10_000;
 
@@ -49,15 +51,31 @@ export const entriesIn = (
     spaces: () => sql`array[${namespace}]`,
   })}) as u)`;
 
-/** The number of records of the types; no types: of all but the reserved ones. */
+/** The number of records of the types; no types: of all in the scope, but for the reserved ones. */
 export const recordsOf = (
   sql: Sql,
-  { tenant, types }: { tenant: string; types: string[] },
-): Fragment => sql`(
-  select coalesce(sum(u.rows), 0)::bigint
-  from (${usageOf(sql, {
-    tenant: () => sql`${tenant}`,
-    ...(types.length === 0
-      ? { kinds: ["record"] }
-      : { kinds: ["record", "reserved"], spaces: () => sql`${types}::text[]` }),
-  })}) as u)`;
+  { tenant, types, scope = "" }: { tenant: string; types: string[]; scope: string | undefined },
+): Fragment =>
+  types.length === 0
+    ? recordsIn(sql, tenant, scope)
+    : sql`(
+        select coalesce(sum(u.rows), 0)::bigint
+        from (${usageOf(sql, {
+          tenant: () => sql`${tenant}`,
+          kinds: ["record", "reserved"],
+          spaces: () => sql`${types}::text[]`,
+        })}) as u)`;
+
+/** The number of records in a scope; in none: of all, without those in scopes. */
+function recordsIn(sql: Sql, tenant: string, scope: string): Fragment {
+  const { start, end } = scope === "" ? { start: "", end: firstName } : namesWithin({ scope });
+  const inRange = sql`
+    select coalesce(sum(u.rows), 0)::bigint from (
+      select u.space, u.rows from usage u where u.tenant = ${tenant} and u.kind = 'record'
+      union all select u.space, u.rows from usage_delta u where u.tenant = ${tenant} and u.kind = 'record'
+    ) as u
+    where u.space > ${start} and u.space < ${end as string}`;
+  if (scope !== "") return sql`(${inRange})`;
+  const all = usageOf(sql, { tenant: () => sql`${tenant}`, kinds: ["record"] });
+  return sql`((select coalesce(sum(u.rows), 0)::bigint from (${all}) as u) - (${inRange}))`;
+}

@@ -9,11 +9,14 @@ import { formerLabels } from "../../search/former.js";
 import { parseExactly } from "../../validation/exact-json.js";
 import * as check from "../../validation/fields.js";
 import { jsonObject } from "../../validation/json.js";
+import { namesWithin } from "../page-token.js";
 import { checkReserved } from "./name.js";
 
 /** A filter, checked. Page tokens and request fingerprints are made of the whole of it. */
 export interface RecordFilter {
   tenant: string;
+  /** Where to look if there are no types: see Caller. */
+  scope: string | undefined;
   /** Empty: all types but the reserved ones. */
   types: string[];
   userId: string | undefined;
@@ -51,6 +54,7 @@ export function parseFilter(caller: Caller, filter: Filter | undefined): RecordF
   const allTags = tags.map(tag("tags"));
   return {
     tenant: caller.tenant,
+    scope: caller.scope || undefined, // so that it is nowhere for what is in none
     types: types.map((type, i) => parseType(caller, type, `filter.types[${i}]`)),
     userId:
       userId === undefined
@@ -103,7 +107,7 @@ function parseMetadata(text: string): string {
 }
 
 /** True if any filter is set; without one every record matches. */
-export const isFiltered = ({ tenant, ...filters }: RecordFilter): boolean =>
+export const isFiltered = ({ tenant, scope, ...filters }: RecordFilter): boolean =>
   Object.values(filters).some((value) =>
     Array.isArray(value) ? value.length > 0 : value !== undefined,
   );
@@ -125,7 +129,7 @@ export const filtersMetadata = ({
  * match by the release before, which took values for equal that are not, until migration 0010 rewrites them.
  */
 export function matches(sql: Sql, filter: RecordFilter, hasFormerRecords = false): Fragment {
-  const { types, userId, createdAfter, createdBefore, metadata, tags, anyTags } = filter;
+  const { userId, createdAfter, createdBefore, metadata, tags, anyTags } = filter;
   const { agentId, principal, minVersion } = filter;
   const contains = (json: string) => {
     const exactly = sql`h.labels @> ${json}::text::jsonb`;
@@ -134,7 +138,7 @@ export function matches(sql: Sql, filter: RecordFilter, hasFormerRecords = false
     return sql`(${exactly} or (h.unicode is null and h.labels @> ${former}::text::jsonb))`;
   };
   return sql`
-    h.tenant = ${filter.tenant} and not h.erased ${ofTypes(sql, types)}
+    h.tenant = ${filter.tenant} and not h.erased ${ofTypes(sql, filter)}
     ${userId === undefined ? sql`` : sql`and h.user_id = ${userId}`}
     ${createdAfter ? sql`and h.created_at > ${createdAfter}` : sql``}
     ${createdBefore ? sql`and h.created_at < ${createdBefore}` : sql``}
@@ -146,8 +150,12 @@ export function matches(sql: Sql, filter: RecordFilter, hasFormerRecords = false
     ${minVersion === undefined ? sql`` : sql`and h.version >= ${minVersion}`}`;
 }
 
-function ofTypes(sql: Sql, types: string[]): Fragment {
+function ofTypes(sql: Sql, { types, scope }: RecordFilter): Fragment {
   const [first = ""] = types;
-  if (types.length === 0) return sql`and not starts_with(h.type, ${check.reservedTypePrefix})`;
+  if (types.length === 0) {
+    const { start, end } = namesWithin({ scope: scope ?? "" });
+    return sql`
+      and h.type >= ${start} ${end === undefined ? sql`` : sql`and h.type < ${end}`} and not starts_with(h.type, ${check.reservedTypePrefix})`;
+  }
   return types.length === 1 ? sql`and h.type = ${first}` : sql`and h.type = any(${types}::text[])`;
 }

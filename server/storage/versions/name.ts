@@ -2,6 +2,7 @@
 import { CortexError } from "../../errors/reasons.js";
 import type { Caller } from "../../grpc/call.js";
 import * as check from "../../validation/fields.js";
+import { ownName } from "../../validation/scope.js";
 
 export interface RecordName {
   tenant: string;
@@ -18,7 +19,8 @@ export function parseName(caller: Caller, { type, id }: { type: string; id: stri
   return name;
 }
 
-export const isReserved = (type: string): boolean => type.startsWith(check.reservedTypePrefix);
+export const isReserved = (type: string): boolean =>
+  ownName(type).startsWith(check.reservedTypePrefix);
 
 export function checkReserved(caller: Caller, type: string, field: string): void {
   if (!isReserved(type) || caller.may("admin")) return;

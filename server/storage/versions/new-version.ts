@@ -3,11 +3,13 @@ import type { Message } from "@bufbuild/protobuf";
 import type { StoreOperation } from "../../../gen/cortex/immutable/v1/immutable_pb.js";
 import { versionsToKeep } from "../../config/retention.js";
 import { CortexError } from "../../errors/reasons.js";
-import type { Call, Caller, SharedState } from "../../grpc/call.js";
+import type { Call, Caller } from "../../grpc/call.js";
+import type { SharedState } from "../../grpc/context.js";
 import type { Language } from "../../search/language.js";
 import { parseExactly } from "../../validation/exact-json.js";
 import * as check from "../../validation/fields.js";
 import { data, recordMetadata } from "../../validation/json.js";
+import { ownName } from "../../validation/scope.js";
 import { idempotencyKey } from "../idempotency.js";
 import { requestLockName } from "../locks.js";
 import type { Write } from "../write-path.js";
@@ -99,7 +101,7 @@ export function newVersion(
     agentId: agent,
     principal,
     requestId,
-    keep: versionsToKeep(config.retention, type),
+    keep: versionsToKeep(config.retention, ownName(type)),
     dictionaries: language.dictionaries,
     search: searchInput(parseExactly(message.dataJson, object), metadata),
     idempotencyKey: undefined,

@@ -26,7 +26,7 @@ export async function sweepVersions(
         ), lock as materialized (select pg_try_advisory_xact_lock(${sweepLock}) as is_ours),
         retention as materialized (
           select type.type, coalesce(own.keep, ${defaultVersions}) as keep
-          from type left join unnest(${[...byType.keys()]}::text[], ${[...byType.values()]}::int[]) as own (type, keep) on own.type = type.type
+          from type left join unnest(${[...byType.keys()]}::text[], ${[...byType.values()]}::int[]) as own (type, keep) on own.type = own_name(type.type)
           where (select is_ours from lock)
         ), locked as materialized (
           select h.tenant, h.type, h.id, h.first_version, least(h.version - retention.keep + 1, h.first_version + ${versionsMax}) as new_first

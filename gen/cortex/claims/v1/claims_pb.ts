@@ -7,6 +7,8 @@
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_cortex_options_v1_options } from "../../options/v1/options_pb.js";
+import type { ScopeStep } from "../../scopes/v1/scope_pb.js";
+import { file_cortex_scopes_v1_scope } from "../../scopes/v1/scope_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
@@ -15,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file cortex/claims/v1/claims.proto.
  */
 export const file_cortex_claims_v1_claims: GenFile = /*@__PURE__*/
-  fileDesc("Ch1jb3J0ZXgvY2xhaW1zL3YxL2NsYWltcy5wcm90bxIQY29ydGV4LmNsYWltcy52MSKIAgoFQ2xhaW0SDAoEbmFtZRgBIAEoCRINCgVvd25lchgCIAEoCRIRCgVmZW5jZRgDIAEoA0ICMAESFwoKdmFsdWVfanNvbhgEIAEoCUgAiAEBEjAKDGFjcXVpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLZXhwaXJlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhQKB3VzZXJfaWQYByABKAlIAYgBARIVCghhZ2VudF9pZBgIIAEoCUgCiAEBQg0KC192YWx1ZV9qc29uQgoKCF91c2VyX2lkQgsKCV9hZ2VudF9pZCKIAgoOQWNxdWlyZVJlcXVlc3QSEgoEbmFtZRgBIAEoCUIEiLUYBBISCgVvd25lchgCIAEoCUgAiAEBEhcKCnZhbHVlX2pzb24YAyABKAlIAYgBARITCgt0dGxfc2Vjb25kcxgEIAEoARIZCgx3YWl0X3NlY29uZHMYBSABKAFIAogBARIaCgd1c2VyX2lkGAYgASgJQgSItRgDSAOIAQESFwoKcmVxdWVzdF9pZBgHIAEoCUgEiAEBQggKBl9vd25lckINCgtfdmFsdWVfanNvbkIPCg1fd2FpdF9zZWNvbmRzQgoKCF91c2VyX2lkQg0KC19yZXF1ZXN0X2lkSgQIDxAQUgVzY29wZSJICg9BY3F1aXJlUmVzcG9uc2USKwoFY2xhaW0YASABKAsyFy5jb3J0ZXguY2xhaW1zLnYxLkNsYWltSACIAQFCCAoGX2NsYWltIn8KDFJlbmV3UmVxdWVzdBISCgRuYW1lGAEgASgJQgSItRgEEhEKBWZlbmNlGAIgASgDQgIwARITCgt0dGxfc2Vjb25kcxgDIAEoARIXCgpyZXF1ZXN0X2lkGAQgASgJSACIAQFCDQoLX3JlcXVlc3RfaWRKBAgPEBBSBXNjb3BlIjcKDVJlbmV3UmVzcG9uc2USJgoFY2xhaW0YASABKAsyFy5jb3J0ZXguY2xhaW1zLnYxLkNsYWltImwKDlJlbGVhc2VSZXF1ZXN0EhIKBG5hbWUYASABKAlCBIi1GAQSEQoFZmVuY2UYAiABKANCAjABEhcKCnJlcXVlc3RfaWQYAyABKAlIAIgBAUINCgtfcmVxdWVzdF9pZEoECA8QEFIFc2NvcGUiEQoPUmVsZWFzZVJlc3BvbnNlIi0KCkdldFJlcXVlc3QSEgoEbmFtZRgBIAEoCUIEiLUYBEoECA8QEFIFc2NvcGUiRAoLR2V0UmVzcG9uc2USKwoFY2xhaW0YASABKAsyFy5jb3J0ZXguY2xhaW1zLnYxLkNsYWltSACIAQFCCAoGX2NsYWltInIKC0xpc3RSZXF1ZXN0EhkKBnByZWZpeBgBIAEoCUIEiLUYBEgAiAEBEhIKBWxpbWl0GAIgASgFSAGIAQESEgoKcGFnZV90b2tlbhgDIAEoCUIJCgdfcHJlZml4QggKBl9saW1pdEoECA8QEFIFc2NvcGUiUAoMTGlzdFJlc3BvbnNlEicKBmNsYWltcxgBIAMoCzIXLmNvcnRleC5jbGFpbXMudjEuQ2xhaW0SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJMocDCgZDbGFpbXMSTgoHQWNxdWlyZRIgLmNvcnRleC5jbGFpbXMudjEuQWNxdWlyZVJlcXVlc3QaIS5jb3J0ZXguY2xhaW1zLnYxLkFjcXVpcmVSZXNwb25zZRJICgVSZW5ldxIeLmNvcnRleC5jbGFpbXMudjEuUmVuZXdSZXF1ZXN0Gh8uY29ydGV4LmNsYWltcy52MS5SZW5ld1Jlc3BvbnNlEk4KB1JlbGVhc2USIC5jb3J0ZXguY2xhaW1zLnYxLlJlbGVhc2VSZXF1ZXN0GiEuY29ydGV4LmNsYWltcy52MS5SZWxlYXNlUmVzcG9uc2USRwoDR2V0EhwuY29ydGV4LmNsYWltcy52MS5HZXRSZXF1ZXN0Gh0uY29ydGV4LmNsYWltcy52MS5HZXRSZXNwb25zZSIDkAIBEkoKBExpc3QSHS5jb3J0ZXguY2xhaW1zLnYxLkxpc3RSZXF1ZXN0Gh4uY29ydGV4LmNsYWltcy52MS5MaXN0UmVzcG9uc2UiA5ACAWIGcHJvdG8z", [file_cortex_options_v1_options, file_google_protobuf_timestamp]);
+  fileDesc("Ch1jb3J0ZXgvY2xhaW1zL3YxL2NsYWltcy5wcm90bxIQY29ydGV4LmNsYWltcy52MSKIAgoFQ2xhaW0SDAoEbmFtZRgBIAEoCRINCgVvd25lchgCIAEoCRIRCgVmZW5jZRgDIAEoA0ICMAESFwoKdmFsdWVfanNvbhgEIAEoCUgAiAEBEjAKDGFjcXVpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLZXhwaXJlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhQKB3VzZXJfaWQYByABKAlIAYgBARIVCghhZ2VudF9pZBgIIAEoCUgCiAEBQg0KC192YWx1ZV9qc29uQgoKCF91c2VyX2lkQgsKCV9hZ2VudF9pZCKnAgoOQWNxdWlyZVJlcXVlc3QSEgoEbmFtZRgBIAEoCUIEiLUYBBISCgVvd25lchgCIAEoCUgAiAEBEhcKCnZhbHVlX2pzb24YAyABKAlIAYgBARITCgt0dGxfc2Vjb25kcxgEIAEoARIZCgx3YWl0X3NlY29uZHMYBSABKAFIAogBARIaCgd1c2VyX2lkGAYgASgJQgSItRgDSAOIAQESFwoKcmVxdWVzdF9pZBgHIAEoCUgEiAEBEioKBXNjb3BlGA8gAygLMhsuY29ydGV4LnNjb3Blcy52MS5TY29wZVN0ZXBCCAoGX293bmVyQg0KC192YWx1ZV9qc29uQg8KDV93YWl0X3NlY29uZHNCCgoIX3VzZXJfaWRCDQoLX3JlcXVlc3RfaWQiSAoPQWNxdWlyZVJlc3BvbnNlEisKBWNsYWltGAEgASgLMhcuY29ydGV4LmNsYWltcy52MS5DbGFpbUgAiAEBQggKBl9jbGFpbSKeAQoMUmVuZXdSZXF1ZXN0EhIKBG5hbWUYASABKAlCBIi1GAQSEQoFZmVuY2UYAiABKANCAjABEhMKC3R0bF9zZWNvbmRzGAMgASgBEhcKCnJlcXVlc3RfaWQYBCABKAlIAIgBARIqCgVzY29wZRgPIAMoCzIbLmNvcnRleC5zY29wZXMudjEuU2NvcGVTdGVwQg0KC19yZXF1ZXN0X2lkIjcKDVJlbmV3UmVzcG9uc2USJgoFY2xhaW0YASABKAsyFy5jb3J0ZXguY2xhaW1zLnYxLkNsYWltIosBCg5SZWxlYXNlUmVxdWVzdBISCgRuYW1lGAEgASgJQgSItRgEEhEKBWZlbmNlGAIgASgDQgIwARIXCgpyZXF1ZXN0X2lkGAMgASgJSACIAQESKgoFc2NvcGUYDyADKAsyGy5jb3J0ZXguc2NvcGVzLnYxLlNjb3BlU3RlcEINCgtfcmVxdWVzdF9pZCIRCg9SZWxlYXNlUmVzcG9uc2UiTAoKR2V0UmVxdWVzdBISCgRuYW1lGAEgASgJQgSItRgEEioKBXNjb3BlGA8gAygLMhsuY29ydGV4LnNjb3Blcy52MS5TY29wZVN0ZXAiRAoLR2V0UmVzcG9uc2USKwoFY2xhaW0YASABKAsyFy5jb3J0ZXguY2xhaW1zLnYxLkNsYWltSACIAQFCCAoGX2NsYWltIpEBCgtMaXN0UmVxdWVzdBIZCgZwcmVmaXgYASABKAlCBIi1GARIAIgBARISCgVsaW1pdBgCIAEoBUgBiAEBEhIKCnBhZ2VfdG9rZW4YAyABKAkSKgoFc2NvcGUYDyADKAsyGy5jb3J0ZXguc2NvcGVzLnYxLlNjb3BlU3RlcEIJCgdfcHJlZml4QggKBl9saW1pdCJQCgxMaXN0UmVzcG9uc2USJwoGY2xhaW1zGAEgAygLMhcuY29ydGV4LmNsYWltcy52MS5DbGFpbRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkyhwMKBkNsYWltcxJOCgdBY3F1aXJlEiAuY29ydGV4LmNsYWltcy52MS5BY3F1aXJlUmVxdWVzdBohLmNvcnRleC5jbGFpbXMudjEuQWNxdWlyZVJlc3BvbnNlEkgKBVJlbmV3Eh4uY29ydGV4LmNsYWltcy52MS5SZW5ld1JlcXVlc3QaHy5jb3J0ZXguY2xhaW1zLnYxLlJlbmV3UmVzcG9uc2USTgoHUmVsZWFzZRIgLmNvcnRleC5jbGFpbXMudjEuUmVsZWFzZVJlcXVlc3QaIS5jb3J0ZXguY2xhaW1zLnYxLlJlbGVhc2VSZXNwb25zZRJHCgNHZXQSHC5jb3J0ZXguY2xhaW1zLnYxLkdldFJlcXVlc3QaHS5jb3J0ZXguY2xhaW1zLnYxLkdldFJlc3BvbnNlIgOQAgESSgoETGlzdBIdLmNvcnRleC5jbGFpbXMudjEuTGlzdFJlcXVlc3QaHi5jb3J0ZXguY2xhaW1zLnYxLkxpc3RSZXNwb25zZSIDkAIBYgZwcm90bzM", [file_cortex_options_v1_options, file_cortex_scopes_v1_scope, file_google_protobuf_timestamp]);
 
 /**
  * A claim that is held.
@@ -141,6 +143,13 @@ export type AcquireRequest = Message<"cortex.claims.v1.AcquireRequest"> & {
    * @generated from field: optional string request_id = 7;
    */
   requestId?: string | undefined;
+
+  /**
+   * The path of the scope. None: the names are in no scope.
+   *
+   * @generated from field: repeated cortex.scopes.v1.ScopeStep scope = 15;
+   */
+  scope: ScopeStep[];
 };
 
 /**
@@ -204,6 +213,13 @@ export type RenewRequest = Message<"cortex.claims.v1.RenewRequest"> & {
    * @generated from field: optional string request_id = 4;
    */
   requestId?: string | undefined;
+
+  /**
+   * The path of the scope. None: the names are in no scope.
+   *
+   * @generated from field: repeated cortex.scopes.v1.ScopeStep scope = 15;
+   */
+  scope: ScopeStep[];
 };
 
 /**
@@ -260,6 +276,13 @@ export type ReleaseRequest = Message<"cortex.claims.v1.ReleaseRequest"> & {
    * @generated from field: optional string request_id = 3;
    */
   requestId?: string | undefined;
+
+  /**
+   * The path of the scope. None: the names are in no scope.
+   *
+   * @generated from field: repeated cortex.scopes.v1.ScopeStep scope = 15;
+   */
+  scope: ScopeStep[];
 };
 
 /**
@@ -296,6 +319,13 @@ export type GetRequest = Message<"cortex.claims.v1.GetRequest"> & {
    * @generated from field: string name = 1;
    */
   name: string;
+
+  /**
+   * The path of the scope. None: the names are in no scope.
+   *
+   * @generated from field: repeated cortex.scopes.v1.ScopeStep scope = 15;
+   */
+  scope: ScopeStep[];
 };
 
 /**
@@ -352,6 +382,13 @@ export type ListRequest = Message<"cortex.claims.v1.ListRequest"> & {
    * @generated from field: string page_token = 3;
    */
   pageToken: string;
+
+  /**
+   * The path of the scope. None: the names are in no scope.
+   *
+   * @generated from field: repeated cortex.scopes.v1.ScopeStep scope = 15;
+   */
+  scope: ScopeStep[];
 };
 
 /**

@@ -9,6 +9,8 @@ import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2
 import type { Guard } from "../../claims/v1/guard_pb.js";
 import { file_cortex_claims_v1_guard } from "../../claims/v1/guard_pb.js";
 import { file_cortex_options_v1_options } from "../../options/v1/options_pb.js";
+import type { ScopeStep } from "../../scopes/v1/scope_pb.js";
+import { file_cortex_scopes_v1_scope } from "../../scopes/v1/scope_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
@@ -17,7 +19,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file cortex/events/v1/events.proto.
  */
 export const file_cortex_events_v1_events: GenFile = /*@__PURE__*/
-  fileDesc("Ch1jb3J0ZXgvZXZlbnRzL3YxL2V2ZW50cy5wcm90bxIQY29ydGV4LmV2ZW50cy52MSJcCghOZXdFdmVudBIVCgdjaGFubmVsGAEgASgJQgSItRgFEhEKCWRhdGFfanNvbhgCIAEoCRIaCgd1c2VyX2lkGAMgASgJQgSItRgDSACIAQFCCgoIX3VzZXJfaWQiqAEKDlB1Ymxpc2hSZXF1ZXN0EioKBmV2ZW50cxgBIAMoCzIaLmNvcnRleC5ldmVudHMudjEuTmV3RXZlbnQSFwoKcmVxdWVzdF9pZBgCIAEoCUgAiAEBEisKBWNsYWltGBAgASgLMhcuY29ydGV4LmNsYWltcy52MS5HdWFyZEgBiAEBQg0KC19yZXF1ZXN0X2lkQggKBl9jbGFpbUoECA8QEFIFc2NvcGUiEQoPUHVibGlzaFJlc3BvbnNlIjYKEFN1YnNjcmliZVJlcXVlc3QSFQoHcGF0dGVybhgBIAEoCUIEiLUYBUoECA8QEFIFc2NvcGUiPAoRU3Vic2NyaWJlUmVzcG9uc2USJwoGZXZlbnRzGAEgAygLMhcuY29ydGV4LmV2ZW50cy52MS5FdmVudCKWAQoFRXZlbnQSDwoHY2hhbm5lbBgBIAEoCRIRCglkYXRhX2pzb24YAiABKAkSMAoMcHVibGlzaF90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIZCgxwdWJsaXNoZWRfYnkYBCABKAlIAIgBAUIPCg1fcHVibGlzaGVkX2J5SgQIDxAQUgVzY29wZTK1AQoGRXZlbnRzEk4KB1B1Ymxpc2gSIC5jb3J0ZXguZXZlbnRzLnYxLlB1Ymxpc2hSZXF1ZXN0GiEuY29ydGV4LmV2ZW50cy52MS5QdWJsaXNoUmVzcG9uc2USWwoJU3Vic2NyaWJlEiIuY29ydGV4LmV2ZW50cy52MS5TdWJzY3JpYmVSZXF1ZXN0GiMuY29ydGV4LmV2ZW50cy52MS5TdWJzY3JpYmVSZXNwb25zZSIDkAIBMAFiBnByb3RvMw", [file_cortex_claims_v1_guard, file_cortex_options_v1_options, file_google_protobuf_timestamp]);
+  fileDesc("Ch1jb3J0ZXgvZXZlbnRzL3YxL2V2ZW50cy5wcm90bxIQY29ydGV4LmV2ZW50cy52MSJcCghOZXdFdmVudBIVCgdjaGFubmVsGAEgASgJQgSItRgFEhEKCWRhdGFfanNvbhgCIAEoCRIaCgd1c2VyX2lkGAMgASgJQgSItRgDSACIAQFCCgoIX3VzZXJfaWQixwEKDlB1Ymxpc2hSZXF1ZXN0EioKBmV2ZW50cxgBIAMoCzIaLmNvcnRleC5ldmVudHMudjEuTmV3RXZlbnQSFwoKcmVxdWVzdF9pZBgCIAEoCUgAiAEBEioKBXNjb3BlGA8gAygLMhsuY29ydGV4LnNjb3Blcy52MS5TY29wZVN0ZXASKwoFY2xhaW0YECABKAsyFy5jb3J0ZXguY2xhaW1zLnYxLkd1YXJkSAGIAQFCDQoLX3JlcXVlc3RfaWRCCAoGX2NsYWltIhEKD1B1Ymxpc2hSZXNwb25zZSJVChBTdWJzY3JpYmVSZXF1ZXN0EhUKB3BhdHRlcm4YASABKAlCBIi1GAUSKgoFc2NvcGUYDyADKAsyGy5jb3J0ZXguc2NvcGVzLnYxLlNjb3BlU3RlcCI8ChFTdWJzY3JpYmVSZXNwb25zZRInCgZldmVudHMYASADKAsyFy5jb3J0ZXguZXZlbnRzLnYxLkV2ZW50IpYBCgVFdmVudBIPCgdjaGFubmVsGAEgASgJEhEKCWRhdGFfanNvbhgCIAEoCRIwCgxwdWJsaXNoX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhkKDHB1Ymxpc2hlZF9ieRgEIAEoCUgAiAEBQg8KDV9wdWJsaXNoZWRfYnlKBAgPEBBSBXNjb3BlMrUBCgZFdmVudHMSTgoHUHVibGlzaBIgLmNvcnRleC5ldmVudHMudjEuUHVibGlzaFJlcXVlc3QaIS5jb3J0ZXguZXZlbnRzLnYxLlB1Ymxpc2hSZXNwb25zZRJbCglTdWJzY3JpYmUSIi5jb3J0ZXguZXZlbnRzLnYxLlN1YnNjcmliZVJlcXVlc3QaIy5jb3J0ZXguZXZlbnRzLnYxLlN1YnNjcmliZVJlc3BvbnNlIgOQAgEwAWIGcHJvdG8z", [file_cortex_claims_v1_guard, file_cortex_options_v1_options, file_cortex_scopes_v1_scope, file_google_protobuf_timestamp]);
 
 /**
  * An event to be published.
@@ -77,6 +79,13 @@ export type PublishRequest = Message<"cortex.events.v1.PublishRequest"> & {
   requestId?: string | undefined;
 
   /**
+   * The path of the scope. None: the names are in no scope.
+   *
+   * @generated from field: repeated cortex.scopes.v1.ScopeStep scope = 15;
+   */
+  scope: ScopeStep[];
+
+  /**
    * The claim that the caller must hold. Unset: none.
    *
    * @generated from field: optional cortex.claims.v1.Guard claim = 16;
@@ -118,6 +127,13 @@ export type SubscribeRequest = Message<"cortex.events.v1.SubscribeRequest"> & {
    * @generated from field: string pattern = 1;
    */
   pattern: string;
+
+  /**
+   * The path of the scope. None: the names are in no scope.
+   *
+   * @generated from field: repeated cortex.scopes.v1.ScopeStep scope = 15;
+   */
+  scope: ScopeStep[];
 };
 
 /**
