@@ -143,32 +143,36 @@ class Consumption<T> {
 
   async #readAll(): Promise<void> {
     const { signal } = this.#ending;
+    /** A read that failed may have been given entries: it is repeated with the same request id. */
+    let asked: { count: number; requestId: string } | undefined;
     while (!signal.aborted) {
       const free = this.settings.concurrency - this.#working.size;
       if (free === 0) {
         await this.#oneEnds();
         continue;
       }
-      const requestId = randomUUID();
+      asked ??= { count: free, requestId: randomUUID() };
       const askedAt = performance.now();
       try {
-        const read = await this.calls.read({ count: free, blockMs, signal, requestId });
+        const read = await this.calls.read({ ...asked, blockMs, signal });
+        asked = undefined;
         this.#extendEvery((read.visibilitySeconds * 1000) / 3);
         for (const entry of read.entries) this.#begin(entry);
       } catch (error) {
-        if (signal.aborted) return this.#giveBack(requestId, free);
+        if (signal.aborted) break;
         const lastedMs = performance.now() - askedAt;
         if (!mayPass(error) && !(lastedMs > pauseMs && this.#isTokenOver(error))) throw error;
         await pause(pauseMs * (0.5 + Math.random()), undefined, { signal }).catch(() => {});
       }
     }
+    if (asked) await this.#giveBack(asked);
   }
 
   /** Gives back what a read may have been given that was ended meanwhile. */
-  async #giveBack(requestId: string, count: number): Promise<void> {
-    if (this.calls.closing.aborted || this.#failure !== undefined) return;
+  async #giveBack(asked: { count: number; requestId: string }): Promise<void> {
+    if (this.calls.closing.aborted) return;
     // If this fails too, the entries come back by themselves.
-    const read = await this.calls.read({ count, blockMs: 0, requestId }).catch(() => undefined);
+    const read = await this.calls.read({ ...asked, blockMs: 0 }).catch(() => undefined);
     if (read && read.entries.length > 0)
       await this.calls.nack(read.entries, { uncounted: true }).catch(() => {});
   }
@@ -198,9 +202,13 @@ class Consumption<T> {
       try {
         onError?.(error, entry);
       } finally {
-        const given = delayOf(entry.deliveries);
-        const delayMs = isDelay(given) ? given : defaultDelayMs(entry.deliveries);
-        await this.calls.nack([entry], { delayMs, reason: reasonOf(error) });
+        let given: unknown;
+        try {
+          given = delayOf(entry.deliveries);
+        } finally {
+          const delayMs = isDelay(given) ? given : defaultDelayMs(entry.deliveries);
+          await this.calls.nack([entry], { delayMs, reason: reasonOf(error) });
+        }
       }
       return;
     }
@@ -245,9 +253,18 @@ const isDelay = (ms: unknown): ms is number =>
   typeof ms === "number" && ms >= 0 && ms <= delayMsLimit;
 
 function reasonOf(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = textOf(error);
   const shown = Array.from(message.toWellFormed(), (char) => (/\p{Cc}/u.test(char) ? " " : char));
   return shown.slice(0, reasonCharsMax).join("");
+}
+
+/** What was thrown, as text; it may be anything, also what has no text. */
+function textOf(error: unknown): string {
+  try {
+    return String(error instanceof Error ? error.message : error);
+  } catch {
+    return "it threw what cannot be shown as text";
+  }
 }
 
 const invalid = (field: string, problem: string) =>

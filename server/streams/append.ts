@@ -2,7 +2,7 @@ import type { AppendRequest } from "../../gen/cortex/streams/v1/streams_pb.js";
 import type { Call } from "../grpc/call.js";
 import { parseGuard } from "../storage/claims/guard.js";
 import { idempotencyKey } from "../storage/idempotency.js";
-import { appendWrites } from "../storage/streams/append.js";
+import { appendWrites, StreamUnknown } from "../storage/streams/append.js";
 import { appendIdentity, appendWrite, parseAppend } from "../storage/streams/new-entries.js";
 import { streamLockName } from "../storage/streams/stream.js";
 import { writeOnce } from "../storage/write-path.js";
@@ -14,9 +14,12 @@ export async function append(request: AppendRequest, call: Call) {
   const guard = parseGuard(caller.tenant, request.claim);
   const key = idempotencyKey(request.requestId, "Streams/Append", appendIdentity(parsed));
   const name = streamLockName(caller.tenant, parsed.stream);
-  const isKnown = server.knownStreams.has(name);
-  const write = appendWrite(parsed, { key, guard, isKnown });
-  const { ids } = await writeOnce(call, appendWrites, write);
+  const attempt = (isKnown: boolean) =>
+    writeOnce(call, appendWrites, appendWrite(parsed, { key, guard, isKnown }));
+  const { ids } = await attempt(server.knownStreams.has(name)).catch((error: unknown) => {
+    if (error instanceof StreamUnknown) return attempt(false);
+    throw error;
+  });
   server.knownStreams.add(name);
   server.bus.publish([name]);
   return { ids };

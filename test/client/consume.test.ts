@@ -1,6 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { expect, it } from "vitest";
 import type { Claim } from "../../client/index.js";
+import { proxyToServer } from "../support/proxy.js";
 import { serve } from "../support/server.js";
 import { dataOf, fill, groupWith } from "../support/streams.js";
 
@@ -181,6 +182,59 @@ it("gives back at its end what it was given meanwhile, as if it had not been del
     for (const { id } of (await group.pending("stops")).entries) await group.ack("stops", [id]);
   }
   expect((await group.deadLetters("stops")).entries).toEqual([]);
+});
+
+it("gives back what threw something that has no text, and what has no delay", async () => {
+  const group = await groupWith(s.cortex, "strange", 2, { maxDeliveries: 1 });
+  const strange = [Object.create(null), Object.assign(new Error("x"), { message: { a: 1 } })];
+  let n = 0;
+  await group.consume(
+    "strange",
+    () => {
+      throw strange[n++];
+    },
+    { signal: until(() => n === 2) },
+  );
+  const { entries } = await group.deadLetters("strange");
+  expect(entries.map(({ history }) => history[0]?.reason)).toEqual([
+    "it threw what cannot be shown as text",
+    "[object Object]",
+  ]);
+  await fill(s.cortex, "strange", 1);
+  const retryDelayMs = () => {
+    throw new Error("no delay");
+  };
+  const consuming = group.consume("strange", () => Promise.reject(new Error("y")), {
+    retryDelayMs,
+  });
+  await expect(consuming).rejects.toThrow("no delay");
+  expect((await group.deadLetters("strange")).entries).toHaveLength(3);
+});
+
+it("gets what was delivered to a read whose reply was lost, and counts no other delivery", async () => {
+  const proxy = await proxyToServer(s.address);
+  const cortex = s.client({ address: `127.0.0.1:${proxy.port}`, timeoutMs: 300 });
+  const group = await groupWith(cortex, "reply", 0, { maxDeliveries: 1 });
+  const seen: unknown[] = [];
+  const consuming = group.consume(
+    "reply",
+    ({ data, deliveries }) => seen.push([data, deliveries]),
+    {
+      signal: until(() => seen.length > 0),
+    },
+  );
+  await pause(300);
+  proxy.hold();
+  await fill(s.cortex, "reply", 1);
+  const isPending = async () =>
+    (await s.cortex.streams.group("workers", "b").info("reply"))?.pending;
+  await expect.poll(isPending).toBe(1);
+  proxy.close();
+  await pause(1000); // longer than the client repeats by itself
+  await proxy.open();
+  await consuming;
+  expect(seen).toEqual([[1, 1]]);
+  proxy.close();
 });
 
 it("refuses what cannot be", async () => {

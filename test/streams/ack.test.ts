@@ -3,7 +3,7 @@ import { expect, it } from "vitest";
 import type { Claim, DeliveredEntry } from "../../client/index.js";
 import { connect } from "../../server/postgres/connection.js";
 import { serve } from "../support/server.js";
-import { groupWith, idsOf } from "../support/streams.js";
+import { dataOf, groupWith, idsOf } from "../support/streams.js";
 
 const s = serve();
 
@@ -98,6 +98,32 @@ it("waits for whoever has locked the entry", async () => {
     expect(count).toBeUndefined();
   });
   await expect.poll(() => count).toBe(2);
+  await other.end();
+});
+
+it("beside an extension or a refused call that names the same entry ends the delivery", async () => {
+  for (let n = 0; n < 5; n++) {
+    const group = await groupWith(s.cortex, `beside-${n}`, 1);
+    const [entry] = (await group.read(`beside-${n}`)) as [DeliveredEntry];
+    const both = [group.extend(`beside-${n}`, [entry]), group.ack(`beside-${n}`, [entry])] as const;
+    expect((await Promise.all(both))[1]).toBe(1);
+    expect(await group.info(`beside-${n}`)).toMatchObject({ pending: 0 });
+  }
+  const group = await groupWith(s.cortex, "beside", 2);
+  const entries = (await group.read("beside")) as [DeliveredEntry, DeliveredEntry];
+  const other = connect(s.databaseUrl, { max: 1 });
+  let nacked: Promise<number> | undefined;
+  await other.begin(async (tx) => {
+    await tx`select from stream_pending p where p.ms || '-' || p.seq = ${entries[0].id} for update`;
+    nacked = group.nack("beside", entries); // has to wait, and must not keep the other from its end
+    const acked = group.ack("beside", [entries[1]]);
+    await pause(200);
+    await tx`select 1`;
+    void acked;
+  });
+  await nacked;
+  const { entries: pending } = await group.pending("beside");
+  expect(dataOf(pending)).toEqual([1]);
   await other.end();
 });
 

@@ -1,5 +1,7 @@
+import { setTimeout as pause } from "node:timers/promises";
 import { expect, it } from "vitest";
 import { Streams } from "../../gen/cortex/streams/v1/streams_pb.js";
+import { connect } from "../../server/postgres/connection.js";
 import { Raw } from "../support/raw.js";
 import { serve } from "../support/server.js";
 import { dataOf, fill } from "../support/streams.js";
@@ -64,6 +66,27 @@ it("is done once under its request id", async () => {
   await expect(group.ensure("once", { ...options, maxDeliveries: 1 })).rejects.toMatchObject({
     code: "REQUEST_ID_REUSED",
   });
+});
+
+it("waits for a stream that is locked, in one connection however many wait", async () => {
+  await fill(s.cortex, "locked", 1);
+  const other = connect(s.databaseUrl, { max: 1 });
+  const groups = Array.from({ length: 30 }, (_, n) => s.cortex.streams.group(`g${n}`, "a"));
+  let ensured: Promise<{ created: boolean }[]> | undefined;
+  let most = 0;
+  await other.begin(async (tx) => {
+    await tx`select from stream where name = 'locked' for update`;
+    ensured = Promise.all(groups.map((group) => group.ensure("locked")));
+    for (let i = 0; i < 40; i++) {
+      await pause(10);
+      const [row] = await s.sql<{ n: number }[]>`
+        select count(*)::int as n from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
+      most = Math.max(most, row?.n ?? 0);
+    }
+  });
+  expect(await ensured).toEqual(groups.map(() => ({ created: true })));
+  expect(most).toBeLessThanOrEqual(1);
+  await other.end();
 });
 
 it("refuses what cannot be, and the 101st group of a stream", async () => {

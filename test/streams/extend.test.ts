@@ -19,6 +19,13 @@ it("holds entries for longer, and tells which are still held", async () => {
   expect(await group.extend("a", entries)).toMatchObject([{ id: entries[1]?.id }]);
 });
 
+it("by two calls at once tells both that the entry is held", async () => {
+  const group = await groupWith(s.cortex, "both", 1);
+  const entries = await group.read("both");
+  const extended = await Promise.all([1, 2, 3].map(() => group.extend("both", entries)));
+  expect(extended.map((held) => held.length)).toEqual([1, 1, 1]);
+});
+
 it("refuses what cannot be", async () => {
   const group = await groupWith(s.cortex, "bad", 0);
   expect(await group.extend("bad", [])).toEqual([]);

@@ -37,6 +37,16 @@ it("leaves what was given back, and makes dead letters of what was delivered too
   expect(await b.takeOver("delayed", { minIdleMs: 0 })).toEqual([]);
 });
 
+it("takes those that are named, each once, in their order", async () => {
+  const a = await groupWith(s.cortex, "named", 6);
+  const b = s.cortex.streams.group("workers", "b");
+  const ids = idsOf(await a.read("named", { count: 5 })) as [string, ...string[]];
+  const named = [ids[3], ids[1], ids[3], "1-0", ids[0]] as string[];
+  expect(dataOf(await b.takeOver("named", { minIdleMs: 60_000, ids: named }))).toEqual([]);
+  expect(dataOf(await b.takeOver("named", { minIdleMs: 0, ids: named, count: 2 }))).toEqual([1, 2]);
+  expect(dataOf(await b.takeOver("named", { minIdleMs: 0, ids: named }))).toEqual([1, 2, 4]);
+});
+
 it("is done once under its request id", async () => {
   const a = await groupWith(s.cortex, "once", 3);
   const b = s.cortex.streams.group("workers", "b");

@@ -46,10 +46,10 @@ it("goes through a long stream in steps, around what is pending, and is recorded
   const group = await groupWith(s.cortex, "long", 0);
   for (let i = 0; i < 13; i++) await fill(s.cortex, "long", 1000);
   const held = await group.read("long", { count: 1000 });
-  expect(await streams.trim("long", { maxLen: 500 })).toBe(12_000);
-  expect(await streams.info("long")).toMatchObject({ length: 1000 });
+  expect(await streams.trim("long", { maxLen: 500 })).toBe(11_500);
+  expect(await streams.info("long")).toMatchObject({ length: 1500 });
   expect(await group.ack("long", held)).toBe(1000);
-  expect(await streams.trim("long", { maxLen: 500, beforeId: held[10]?.id })).toBe(500);
+  expect(await streams.trim("long", { maxLen: 500, beforeId: held[10]?.id })).toBe(1000);
   const records = await s.client().immutable.list({ type: "$cortex/audit", limit: 1000 });
   const trims = records.records.filter(({ data }) => data.action === "Streams.Trim");
   const deleted = trims
@@ -57,6 +57,15 @@ it("goes through a long stream in steps, around what is pending, and is recorded
     .map(({ data }) => data.deleted.entries);
   expect(deleted.reduce((sum: number, n: number) => sum + n, 0)).toBe(12_500);
 }, 60_000);
+
+it("deletes nothing newer in place of what is pending", async () => {
+  const { streams } = s.cortex;
+  const group = await groupWith(s.cortex, "held", 15);
+  await group.read("held", { count: 10 });
+  expect(await streams.trim("held", { maxLen: 10 })).toBe(0);
+  expect(await streams.trim("held", { maxLen: 2 })).toBe(3);
+  expect(dataOf(await group.read("held", { count: 100 }))).toEqual([14, 15]);
+});
 
 it("is done once under its request id, and only under a claim that is held", async () => {
   const { claims, streams } = s.cortex;

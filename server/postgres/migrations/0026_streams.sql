@@ -12,11 +12,12 @@ create table stream (
   entries    bigint           not null default 0, -- how many there are
   bytes      bigint           not null default 0, -- of their data
   groups     bigint           not null default 0, -- how many groups were created
-  -- How far appends have trimmed: all up to this id was deleted, or passed over because a group had it pending.
+  -- How far appends have trimmed: all up to this id was deleted, or passed over, mostly because a group had it pending.
   trim_ms    bigint           not null default 0,
   trim_seq   bigint           not null default 0,
-  has_passed boolean          not null default false, -- true: something was passed over
-  trim_at    timestamptz      not null default clock_timestamp(), -- since when; trimming begins anew after 10 seconds
+  passed     bigint           not null default 0, -- how many were passed over
+  trim_done  boolean          not null default true, -- false: more than was looked at has to be deleted
+  trim_at    timestamptz      not null default clock_timestamp(), -- when it began; it begins anew after 10 seconds, if it is done
   created_at timestamptz(3)   not null default clock_timestamp(),
   primary key (tenant, name)
 ) with (fillfactor = 50);

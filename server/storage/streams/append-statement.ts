@@ -32,6 +32,7 @@ const writeRows = recordset("asked", {
   bytes: "bigint",
   max_len: "bigint",
   max_age: "float8",
+  is_known: "boolean",
   room_keys: "bigint",
   room_bytes: "bigint",
   request: "text",
@@ -54,6 +55,7 @@ export interface AppendRow extends StoredBefore {
   refusal:
     | CommonRefusal
     | "STREAM_LOCKED"
+    | "STREAM_UNKNOWN"
     | "USER_NOT_FOUND"
     | "USER_LOCKED"
     | "ENTRY_ID_TOO_LOW"
@@ -87,6 +89,7 @@ export function statement(
     bytes: `${w.adds.bytes}`,
     max_len: w.maxLen === undefined ? undefined : `${w.maxLen}`,
     max_age: w.maxAgeSeconds,
+    is_known: w.isKnown,
     room_keys: w.room && `${w.room.keys}`,
     room_bytes: w.room && `${w.room.bytes}`,
     request: w.idempotencyKey?.id,
@@ -110,6 +113,11 @@ export function statement(
   const hasRequests = writes.some(({ idempotencyKey }) => idempotencyKey);
   const hasUsers = entries.some(({ user_id }) => user_id !== undefined);
   const trims = writes.some((w) => w.maxLen !== undefined || w.maxAgeSeconds !== undefined);
+  const trimColumns = (column: (name: string) => Fragment): Fragment =>
+    ["trim_ms", "trim_seq", "passed", "trim_done", "trim_at"].reduce(
+      (columns, name) => sql`${columns}, ${column(name)}`,
+      sql``,
+    );
   const nameLock = sql`lock_of('stream', t.tenant, '', t.stream)`;
   return sql`
     with ${hasGuards ? sql`guard as materialized (${guards(sql, writes, tries)}),` : sql``}
@@ -134,7 +142,7 @@ export function statement(
     ), target as materialized (
       select t.tenant, t.stream, coalesce(held.id, nextval('stream_number')) as id, held.id is null as is_new,
         coalesce(held.last_ms, 0) as last_ms, coalesce(held.last_seq, 0) as last_seq, coalesce(held.entries, 0) as entries,
-        coalesce(held.bytes, 0) as bytes, held.groups, held.trim_ms, held.trim_seq, held.has_passed, held.trim_at,
+        coalesce(held.bytes, 0) as bytes, held.groups, held.trim_ms, held.trim_seq, held.passed, held.trim_done, held.trim_at,
         case when held.id is not null then false
           when exists (select from stream s where s.tenant = t.tenant and s.name = t.stream) then true
           else ${tries ? sql`not pg_try_advisory_xact_lock(${nameLock})` : sql`pg_advisory_xact_lock(${nameLock})::text <> ''`}
@@ -142,7 +150,7 @@ export function statement(
         next.now_ms, next.ms as next_ms, case when next.ms > coalesce(held.last_ms, 0) then 0 else held.last_seq + 1 end as next_seq
       from (select distinct asked.tenant, asked.stream from asked, (select count(*) from first) as after_users order by 1, 2) as t
       left join lateral (
-        select s.id, s.last_ms, s.last_seq, s.entries, s.bytes, s.groups, s.trim_ms, s.trim_seq, s.has_passed, s.trim_at
+        select s.id, s.last_ms, s.last_seq, s.entries, s.bytes, s.groups, s.trim_ms, s.trim_seq, s.passed, s.trim_done, s.trim_at
         from stream s where s.tenant = t.tenant and s.name = t.stream for update ${skipLocked}
       ) as held on true
       cross join lateral (
@@ -164,6 +172,7 @@ export function statement(
           }
           when case when first.ms is null then target.next_ms > ${`${partMax}`}::bigint else (first.ms, first.seq) <= (target.last_ms, target.last_seq) end
             then 'ENTRY_ID_TOO_LOW'
+          when target.is_new and asked.is_known then 'STREAM_UNKNOWN'
           when target.is_new and asked.room_keys < 1 then 'QUOTA_KEYS'
           when asked.room_bytes < asked.bytes then 'QUOTA_BYTES'
         end as refusal
@@ -188,13 +197,8 @@ export function statement(
         ${trims ? sql`union all select r.stream_id, -count(*), -sum(r.bytes) from trimmed r group by r.stream_id` : sql``}
       ) as c group by id
     ), state as materialized (
-      select t.tenant, t.stream, t.id, t.is_new, last.ms, last.seq, t.entries + c.entries as entries, t.bytes + c.bytes as bytes, ${
-        trims
-          ? sql`coalesce(p.trim_ms, t.trim_ms, 0) as trim_ms, coalesce(p.trim_seq, t.trim_seq, 0) as trim_seq, coalesce(p.has_passed, t.has_passed, false) as has_passed,
-              coalesce(p.trim_at, t.trim_at, clock_timestamp()) as trim_at`
-          : sql`coalesce(t.trim_ms, 0) as trim_ms, coalesce(t.trim_seq, 0) as trim_seq, coalesce(t.has_passed, false) as has_passed,
-              coalesce(t.trim_at, clock_timestamp()) as trim_at`
-      }
+      select t.tenant, t.stream, t.id, t.is_new, last.ms, last.seq, t.entries + c.entries as entries, t.bytes + c.bytes as bytes
+        ${trims ? trimColumns((name) => sql`coalesce(p.${sql(name)}, t.${sql(name)}) as ${sql(name)}`) : sql``}
       from target t join numbered last on last.id = t.id and last.number = last.total join change c on c.id = t.id
       ${trims ? sql`left join trim_place p on p.id = t.id` : sql``}
     ), created as (
@@ -202,11 +206,11 @@ export function statement(
       select tenant, stream, id, ms, seq, entries, bytes from state where is_new order by 1, 2
     ), updated as (
       -- An insert that always conflicts, since we have locked these rows: see storage/entries/statement.ts.
-      insert into stream as s (tenant, name, id, last_ms, last_seq, entries, bytes, trim_ms, trim_seq, has_passed, trim_at)
-      select tenant, stream, id, ms, seq, entries, bytes, trim_ms, trim_seq, has_passed, trim_at from state where not is_new order by 1, 2
+      insert into stream as s (tenant, name, id, last_ms, last_seq, entries, bytes ${trims ? trimColumns((name) => sql`${sql(name)}`) : sql``})
+      select tenant, stream, id, ms, seq, entries, bytes ${trims ? trimColumns((name) => sql`${sql(name)}`) : sql``} from state where not is_new order by 1, 2
       on conflict (tenant, name) do update set
-        last_ms = excluded.last_ms, last_seq = excluded.last_seq, entries = excluded.entries, bytes = excluded.bytes,
-        trim_ms = excluded.trim_ms, trim_seq = excluded.trim_seq, has_passed = excluded.has_passed, trim_at = excluded.trim_at
+        last_ms = excluded.last_ms, last_seq = excluded.last_seq, entries = excluded.entries, bytes = excluded.bytes
+        ${trims ? trimColumns((name) => sql`${sql(name)} = excluded.${sql(name)}`) : sql``}
     )
     ${
       hasRequests

@@ -9,6 +9,13 @@ import { type AppendRow, statement } from "./append-statement.js";
 import type { AppendWrite } from "./new-entries.js";
 import { streamLockName } from "./stream.js";
 
+/** The stream was known to exist, and does not: it was deleted. */
+export class StreamUnknown extends CortexError {
+  constructor() {
+    super("CONFLICT");
+  }
+}
+
 /** The ids of the entries. */
 export interface Appended {
   ids: string[];
@@ -42,6 +49,8 @@ function outcomeOf(write: AppendWrite, row: AppendRow): Outcome<Appended> {
     case "CLAIM_LOCKED":
     case "FENCE_STALE":
       return notMade(write, refusal, row);
+    case "STREAM_UNKNOWN":
+      return refused(new StreamUnknown());
     case "STREAM_LOCKED":
       return { lockedBy: streamLockName(tenant, stream) };
     case "USER_LOCKED":

@@ -43,7 +43,7 @@ const callRows = recordset("asked", {
   count: "int",
   fresh_max: "int",
   idle: "float8", // null: it reads
-  ids: "text[]",
+  ids: "text[]", // null: any
   request: "text",
   fingerprint: "text",
 });
@@ -73,6 +73,8 @@ export function statement(
   const past = () => sql`
     case when p.consumer = '' then p.history
       else with_past_delivery(p.history, p.consumer, p.delivered_at, case when r.idle is null then 'timed out' else 'taken over' end, null) end`;
+  const isIdle = () => sql`
+    p.dead_at is null and p.consumer <> '' and p.delivered_at <= r.at - r.idle * interval '1 second'`;
   const mayBeDelivered = () => sql`c.deliveries < coalesce(r.max_deliveries, 2147483647)`;
   return sql`
     with ${hasGuards ? sql`guard as materialized (${guards(sql, writes, tries)}),` : sql``}
@@ -110,10 +112,20 @@ export function statement(
           ? sql`union all
             select r.write, c.ms, c.seq, c.deliveries from reader r cross join lateral (
               select p.ms, p.seq, p.deliveries from stream_pending p
-              where p.group_id = r.id and p.dead_at is null and p.consumer <> '' and p.delivered_at <= r.at - r.idle * interval '1 second'
-                and (r.ids is null or p.ms || '-' || p.seq = any(r.ids))
+              where r.ids is null and p.group_id = r.id and ${isIdle()}
               order by p.ms, p.seq limit r.count for update skip locked
-            ) as c`
+            ) as c
+            union all
+            select r.write, c.ms, c.seq, c.deliveries from reader r cross join lateral (
+              select p.ms, p.seq, p.deliveries
+              from (select distinct split_part(i, '-', 1)::bigint as ms, split_part(i, '-', 2)::bigint as seq from unnest(r.ids) as i) as named
+              cross join lateral (
+                select p.ms, p.seq, p.deliveries from stream_pending p
+                where p.group_id = r.id and p.ms = named.ms and p.seq = named.seq and ${isIdle()} for update skip locked
+              ) as p
+              order by p.ms, p.seq limit r.count
+            ) as c
+            where r.ids is not null`
           : sql``
       }
     ), dead as (

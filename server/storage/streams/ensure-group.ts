@@ -40,7 +40,10 @@ export async function ensureGroup(
 ): Promise<Ensured> {
   const { db, server } = call;
   const lockName = streamLockName(tenant, stream);
-  const attempt = async (room: Room | undefined): Promise<{ done: Ensured } | Locked> => {
+  const attempt = async (
+    room: Room | undefined,
+    waits: boolean,
+  ): Promise<{ done: Ensured } | Locked> => {
     const [row] = await db.lockWaiting<Row>((sql) => {
       const { start, visibilitySeconds = null, maxDeliveries = null } = options;
       const position = (last: "last_ms" | "last_seq", of: "ms" | "seq") =>
@@ -49,7 +52,7 @@ export async function ensureGroup(
         with guard as materialized (${guard ? guards(sql, [{ guard }], true) : sql`select null::text as refusal`}),
         held as materialized (
           select s.id, s.last_ms, s.last_seq from stream s
-          where s.tenant = ${tenant} and s.name = ${stream} and (select refusal from guard) is null for update
+          where s.tenant = ${tenant} and s.name = ${stream} and (select refusal from guard) is null for update ${waits ? sql`` : sql`skip locked`}
         ), judged as materialized (
           select case
               when (select refusal from guard) is not null then (select refusal from guard)
@@ -57,7 +60,7 @@ export async function ensureGroup(
               when ${room ? sql`(case when exists (select from held) then 1 else 2 end) > ${room.keys}` : sql`false`} then 'QUOTA_KEYS'
               when (select count(*) from stream_group g where g.stream_id = (select id from held)) >= ${groupsMax}::int then 'TOO_MANY'
               when exists (select from held) then null
-              -- It was deleted since the statement began, or is being created.
+              -- It is locked, was deleted since the statement began, or is being created.
               when exists (select from stream s where s.tenant = ${tenant} and s.name = ${stream}) then 'STREAM_LOCKED'
               when not pg_try_advisory_xact_lock(lock_of('stream', ${tenant}, '', ${stream})) then 'STREAM_LOCKED'
             end as refusal
@@ -108,8 +111,8 @@ export async function ensureGroup(
         return { done: JSON.parse(row?.reply as string) as Ensured };
     }
   };
-  const unlocked = (room: Room | undefined) =>
-    attempt(room).catch((error: unknown) => {
+  const unlocked = (room: Room | undefined, waitFor?: string) =>
+    attempt(room, waitFor !== undefined).catch((error: unknown) => {
       if (codeOf(error) !== "55P03") throw error; // lock_not_available
       return { lockedBy: lockName };
     });
@@ -122,7 +125,7 @@ export async function ensureGroup(
         // Only who finds it locked takes its place among those who wait for the stream.
         const first = await unlocked(reservation?.room);
         const outcome = isLocked(first)
-          ? await untilUnlocked(call, lockName, () => unlocked(reservation?.room))
+          ? await untilUnlocked(call, lockName, (waitFor) => unlocked(reservation?.room, waitFor))
           : first;
         if (isLocked(outcome)) throw new CortexError("CONFLICT");
         if (!outcome.done.created) reservation?.settle({ ...adds, keys: 0 });

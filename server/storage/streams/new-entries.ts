@@ -103,7 +103,10 @@ export const appendIdentity = ({ stream, entries, maxLen, maxAgeSeconds }: NewAp
   maxAgeSeconds,
 ];
 
-export interface AppendWrite extends Write, Omit<NewAppend, "kind" | "tenant"> {}
+export interface AppendWrite extends Write, Omit<NewAppend, "kind" | "tenant"> {
+  /** True if it needs no room for a key, as the stream is known to exist. If it does not, nothing is appended. */
+  isKnown: boolean;
+}
 
 export function appendWrite(
   { kind: _, ...append }: NewAppend,
@@ -114,7 +117,6 @@ export function appendWrite(
   }: {
     key?: IdempotencyKey | undefined;
     guard?: Guard | undefined;
-    /** True if the stream is known to exist: then it needs no room for a key. */
     isKnown?: boolean;
   } = {},
 ): AppendWrite {
@@ -126,6 +128,7 @@ export function appendWrite(
   if (key) conflictKeys.push({ name: requestLockName(tenant, key.id), batchable: false });
   return {
     ...append,
+    isKnown,
     idempotencyKey: key,
     guard,
     keys: [name],

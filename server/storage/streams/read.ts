@@ -37,6 +37,7 @@ export async function readGroup(
     blockMs > 0 ? server.readerTurns.enter({ tenant, name: `${stream}\0${group}` }) : undefined;
   const wakeUps = server.bus.listen(streamLockName(tenant, stream));
   try {
+    let fullMs = soonestMs;
     for (let hasWaited = false; ; hasWaited = true) {
       if (await turn?.first(leftMs(), signal)) hasWaited = true;
       if (hasWaited) await call.reauthenticate();
@@ -45,7 +46,8 @@ export async function readGroup(
       if (delivered.isFull && performance.now() - startedAt > fullMsMax) throw tooManyPending(call);
       if (!delivered.isFull && leftMs() <= 0) return delivered;
       const dueMs = Math.max(delivered.waitMs ?? Number.POSITIVE_INFINITY, soonestMs);
-      const waitMs = delivered.isFull ? soonestMs : Math.max(1, Math.min(dueMs, leftMs()));
+      const waitMs = delivered.isFull ? fullMs : Math.max(1, Math.min(dueMs, leftMs()));
+      if (delivered.isFull) fullMs *= 2;
       await wakeUps.next(waitMs, signal);
     }
   } finally {

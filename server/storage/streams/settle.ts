@@ -44,14 +44,21 @@ export function settleWrite(
   { key, guard }: { key?: IdempotencyKey | undefined; guard?: Guard | undefined } = {},
 ): SettleWrite {
   const { tenant } = group;
+  const name = groupLockName(group);
+  // Of one entry, one write at a time: a statement could not do both.
+  const conflictKeys = deliveries.map(({ ms, seq }) => ({
+    name: `${name}\0${ms}-${seq}`,
+    batchable: false,
+  }));
+  if (key) conflictKeys.push({ name: requestLockName(tenant, key.id), batchable: false });
   return {
     ...group,
     action,
     deliveries,
     idempotencyKey: key,
     guard,
-    keys: [`${groupLockName(group)}\0`], // apart from that of who delivers: entries are locked here, not the group
-    conflictKeys: key ? [{ name: requestLockName(tenant, key.id), batchable: false }] : [],
+    keys: [`${name}\0`], // apart from that of who delivers: entries are locked here, not the group
+    conflictKeys,
     weight: action.kind === "remove" ? weightAlone : deliveries.length,
     adds: { keys: 0, bytes: 0, versions: 0, pending: 0 },
   };
@@ -169,7 +176,7 @@ function statement(
         end as refusal
       from asked a
     ), found as materialized (
-      select distinct on (group_id, ms, seq) * from (
+      select distinct on (write, ms, seq) * from (
         select a.write, a.action, a.group_id, named.ms, named.seq, held.ms is not null as held,
           held.ms is null and exists (select from stream_pending p where p.group_id = a.group_id and ${isNamed(sql)}) as locked
         from admitted a join ${deliveryRows(sql, named)} on named.write = a.write
@@ -190,7 +197,7 @@ function statement(
             : sql``
         }
       ) as f
-      order by group_id, ms, seq, held desc, write
+      order by write, ms, seq, held desc
     ), judged as materialized (
       select a.*, coalesce(a.refusal,
         case when exists (select from found f where f.write = a.write and f.locked) then 'ENTRY_LOCKED' end) as final_refusal

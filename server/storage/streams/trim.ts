@@ -20,6 +20,8 @@ export interface Bounds {
 /** What was deleted up to now, as the stored reply has it. */
 interface Trimmed {
   total: number;
+  /** How many stay of those that it has looked at. */
+  kept: number;
   /** Where to go on; undefined: it is done. */
   after?: EntryId | undefined;
 }
@@ -36,8 +38,9 @@ export async function trimStream(
   const { tenant } = call.caller;
   let after: EntryId | undefined = { ms: 0, seq: 0 };
   let total = 0;
+  let kept = 0;
   while (after) {
-    const from: EntryId = after;
+    const from = { ...after, kept };
     const before = total;
     const trimmed: Trimmed = (await purgeTransaction<Trimmed>(
       call,
@@ -45,25 +48,26 @@ export async function trimStream(
       { removal: "purge", guard },
       async (run) => {
         await lockStreams(run, (sql) => sql`s.tenant = ${tenant} and s.name = ${stream}`);
-        const { deleted, after } = await trimPass(run, tenant, stream, bounds, from);
+        const { deleted, kept, after } = await trimPass(run, tenant, stream, bounds, from);
         if (deleted > 0) {
           const { maxLen, maxAgeSeconds, before: beforeId, includePending } = bounds;
           const asked = { stream, maxLen, maxAgeSeconds, beforeId, includePending };
           await audit(call, run, { action: "Streams.Trim", asked, deleted: { entries: deleted } });
         }
-        const reply = { total: before + deleted, after };
+        const reply = { total: before + deleted, kept, after };
         if (!after && key)
           await storeReply(run, tenant, key, { reply: JSON.stringify(reply), userIds: [] });
         return reply;
       },
     )) as Trimmed; // the work refuses nothing
-    ({ total, after } = trimmed);
+    ({ total, kept, after } = trimmed);
   }
   return total;
 }
 
 interface Pass {
   deleted: string;
+  kept: string;
   /** The last entry that it looked at. */
   ms: string | null;
   seq: string | null;
@@ -77,10 +81,10 @@ async function trimPass(
   tenant: string,
   stream: string,
   { maxLen, maxAgeSeconds, before, includePending }: Bounds,
-  from: EntryId,
-): Promise<{ deleted: number; after: EntryId | undefined }> {
+  from: EntryId & { kept: number },
+): Promise<{ deleted: number; kept: number; after: EntryId | undefined }> {
   const [pass] = await run<Pass>((sql) => {
-    // True if the entry `o` of the stream `t` is deleted; `place` is its place among those that may be.
+    // True if the entry `o` of the stream `t` is deleted; `place` is its place in the stream.
     const isBeyond = () =>
       [
         ...(maxLen === undefined ? [] : [sql`o.place <= t.entries - ${`${maxLen}`}::bigint`]),
@@ -94,13 +98,15 @@ async function trimPass(
         select s.id, s.entries, (extract(epoch from clock_timestamp()) * 1000 - ${maxAgeSeconds ?? null}::float8 * 1000)::bigint as oldest
         from stream s where s.tenant = ${tenant} and s.name = ${stream}
       ), seen as materialized (
-        select e.stream_id, e.ms, e.seq from target t join stream_entry e on e.stream_id = t.id
-        where (e.ms, e.seq) > (${`${from.ms}`}::bigint, ${`${from.seq}`}::bigint)
-        order by e.ms, e.seq limit ${passMax}
+        select e.*, ${from.kept}::int + row_number() over (order by e.ms, e.seq) as place from (
+          select e.stream_id, e.ms, e.seq from target t join stream_entry e on e.stream_id = t.id
+          where (e.ms, e.seq) > (${`${from.ms}`}::bigint, ${`${from.seq}`}::bigint)
+          order by e.ms, e.seq limit ${passMax}
+        ) as e
       ), doomed as materialized (
         select o.stream_id, o.ms, o.seq
         from target t cross join (
-          select o.*, row_number() over (order by o.ms, o.seq) as place from seen o
+          select o.* from seen o
           where ${
             includePending
               ? sql`true`
@@ -117,17 +123,19 @@ async function trimPass(
       ), counted as materialized (
         select count(*) as entries, coalesce(sum(bytes), 0) as bytes from deleted
       ), updated as (
-        update stream s set entries = s.entries - c.entries, bytes = s.bytes - c.bytes
+        update stream s set entries = s.entries - c.entries, bytes = s.bytes - c.bytes, trim_ms = 0, trim_seq = 0, passed = 0
         from counted c where s.tenant = ${tenant} and s.name = ${stream} and c.entries > 0
       )
-      select c.entries as deleted, last.ms, last.seq, (select count(*) from seen) = ${passMax} and exists (
-          select from target t, (select last.ms, last.seq, c.entries + 1 as place) as o where ${isBeyond()}
+      select c.entries as deleted, ${from.kept}::int + (select count(*) from seen) - c.entries as kept, last.ms, last.seq,
+        (select count(*) from seen) = ${passMax} and exists (
+          select from target t, (select last.ms, last.seq, last.place + 1 as place) as o where ${isBeyond()}
         ) as more
-      from counted c left join lateral (select o.ms, o.seq from seen o order by o.ms desc, o.seq desc limit 1) as last on true`;
+      from counted c left join lateral (select o.* from seen o order by o.ms desc, o.seq desc limit 1) as last on true`;
   });
-  const { deleted, ms, seq, more } = pass as Pass;
+  const { deleted, kept, ms, seq, more } = pass as Pass;
   return {
     deleted: Number(deleted),
+    kept: Number(kept),
     after: more ? { ms: Number(ms), seq: Number(seq) } : undefined,
   };
 }

@@ -1948,8 +1948,9 @@ export const Streams: GenService<{
    * Appends entries to a stream, all or none of them.
    *
    * With `max_len` or `max_age_seconds` it also trims the stream as Trim does, but at most 1000 entries more than it
-   * appends: a stream that was far larger is down to its length after some appends. What was passed over because it was
-   * pending is deleted some seconds after it is not pending any more, with the appends of that time.
+   * appends, fewer if the stream has many groups: a stream that was far larger is down to its length after some appends.
+   * What stayed because it was pending is deleted some seconds after it is not pending any more, with the appends of
+   * that time.
    *
    * A transaction can append too: see `append` of cortex.mutable.v1.Operation.
    *
@@ -1979,8 +1980,9 @@ export const Streams: GenService<{
   },
   /**
    * Deletes the oldest entries of a stream: those beyond `max_len`, those older than `max_age_seconds`, those before
-   * `before_id`. What a group has pending or as a dead letter stays, unless `include_pending` is set: then it is
-   * taken from the groups too. What a group has not read yet is deleted.
+   * `before_id`. What a group has pending or as a dead letter stays, and counts for `max_len`: the stream has more
+   * entries then, and nothing newer is deleted instead. With `include_pending`, it is deleted and taken from the groups
+   * too. What a group has not read yet is deleted.
    *
    * Fails with INVALID_STREAM, INVALID_OPTIONS (it names no bound), INVALID_LIMIT (`max_len`), INVALID_TTL
    * (`max_age_seconds`), INVALID_ENTRY_ID, FENCE_STALE, INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to repeat with
