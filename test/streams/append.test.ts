@@ -431,6 +431,19 @@ it("of another tenant is never seen", async () => {
 describe("with a quota", () => {
   const small = serve({ quotaKeys: 3, quotaBytes: 1000 });
 
+  it("many appends of a transaction to one stream take room for one key", async () => {
+    const { mutable, streams } = small.client({ tenantId: "transaction" });
+    await mutable.set("n", "1", 1);
+    await mutable.transaction((tx) => {
+      for (let n = 0; n < 5; n++) tx.appendEntry("a", n);
+      tx.set("n", "2", 1);
+    });
+    expect(await streams.info("a")).toMatchObject({ length: 5 });
+    await mutable.transaction((tx) => tx.appendEntry("a", 5));
+    const another = mutable.transaction((tx) => tx.appendEntry("b", 1));
+    await refused(another, "QUOTA_EXCEEDED", { quota: "keys" });
+  });
+
   it("a stream that was deleted on another server counts anew", async () => {
     const options = { tenantId: "deleted" };
     const { mutable, streams } = small.client(options);

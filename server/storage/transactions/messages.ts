@@ -2,7 +2,7 @@
 // of events, and the streams, for a moment only.
 import { CortexError } from "../../errors/reasons.js";
 import type { Run } from "../../postgres/connection.js";
-import { type Amounts, quotaRefusal, type Reservation } from "../../runtime/quotas.js";
+import { type Amounts, quotaRefusal, type Reservation, type Room } from "../../runtime/quotas.js";
 import { eventWrite, type NewEvent } from "../events/event.js";
 import { eventWrites } from "../events/write.js";
 import { toConflict } from "../idempotency.js";
@@ -48,7 +48,7 @@ export class TransactionMessages {
         continue;
       }
       const write = appendWrite(step);
-      const room = (await this.reserve(write.adds))?.room;
+      const room = await this.#roomFor(write);
       const refusal = room && quotaRefusal(room, { ...write.adds, keys: 0 });
       if (refusal) throw refusal;
       const result: Appended = { appended: step.stream, entries: step.entries.length, ids: [] };
@@ -56,6 +56,13 @@ export class TransactionMessages {
       const failedHere = (reason: CortexError) => failed(reason, index);
       this.#appends.push({ write: { ...write, room }, result, failed: failedHere });
     }
+  }
+
+  /** The room for an append. The first one to a stream takes that for its key too, in case it does not exist. */
+  async #roomFor({ stream, adds }: AppendWrite): Promise<Room | undefined> {
+    const first = this.#appends.find(({ write }) => write.stream === stream);
+    const room = (await this.reserve(first ? { ...adds, keys: 0 } : adds))?.room;
+    return room && first ? { ...room, keys: first.write.room?.keys ?? 1 } : room;
   }
 
   /** The users that the events and entries name. */
