@@ -1,7 +1,7 @@
 // Lists scopes, and exports and purges one.
 import { Scopes } from "../gen/cortex/scopes/v1/scopes_pb.js";
 import type { CallOptions, ScopeStep, WriteOptions } from "./core/call-options.js";
-import { CortexError } from "./core/error.js";
+import { exportedLines } from "./core/export.js";
 import type { Transport } from "./core/transport.js";
 import {
   callNames,
@@ -66,16 +66,7 @@ export async function* exportScope(
   options: CallOptions,
 ): AsyncGenerator<string, void, undefined> {
   callOptions(options, "export");
-  let begun = false;
-  const once = () => {
-    if (begun) throw new CortexError("UNKNOWN", "the export was cut off: begin it again");
-    return {};
-  };
-  for await (const { lines } of transport.messages(rpc.export, once, options))
-    for (const line of lines) {
-      begun = true;
-      yield line;
-    }
+  yield* exportedLines(transport, rpc.export, {}, options);
 }
 
 export async function purgeScope(

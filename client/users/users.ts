@@ -5,7 +5,7 @@ import {
 } from "../../gen/cortex/users/v1/users_pb.js";
 import type { CallOptions, WriteOptions } from "../core/call-options.js";
 import { toDate } from "../core/codec.js";
-import { CortexError } from "../core/error.js";
+import { exportedLines } from "../core/export.js";
 import { type Json, objectToJson } from "../core/json.js";
 import type { Transport } from "../core/transport.js";
 import {
@@ -182,7 +182,8 @@ export class Users {
 
   /**
    * Gives everything that is linked to a user, to answer a data access request, in constant memory. Each item
-   * is one line of JSON. Its member `kind` is `user`, `mutable` (an entry) or `immutable` (a version). The
+   * is one line of JSON. Its member `kind` is `user`, `mutable` (an entry), `immutable` (a version), `claim`, `stream` (an
+   * entry of one) or `change` (of the log that watches read). The
    * call needs the permission `admin` if the server asks for credentials. If the stream breaks after its
    * first line, the export fails; begin it again.
    *
@@ -194,17 +195,7 @@ export class Users {
    */
   async *export(id: string, options: CallOptions = {}): AsyncGenerator<string, void, undefined> {
     callOptions(options, "export");
-    const request = { id: userIdText(id, "id") };
-    let begun = false;
-    const once = () => {
-      if (begun) throw new CortexError("UNKNOWN", "the export was cut off: begin it again");
-      return request;
-    };
-    for await (const { lines } of this.#transport.messages(rpc.export, once, options))
-      for (const line of lines) {
-        begun = true;
-        yield line;
-      }
+    yield* exportedLines(this.#transport, rpc.export, { id: userIdText(id, "id") }, options);
   }
 
   /** Reads a user; null if no user has the id. */

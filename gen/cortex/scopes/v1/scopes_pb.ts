@@ -107,7 +107,8 @@ export const ExportRequestSchema: GenMessage<ExportRequest> = /*@__PURE__*/
  */
 export type ExportResponse = Message<"cortex.scopes.v1.ExportResponse"> & {
   /**
-   * Lines of JSON, without line breaks.
+   * The next lines: those of the kinds `mutable`, `immutable`, `claim` and `stream`, in this order, as
+   * cortex.users.v1.ExportResponse describes them.
    *
    * @generated from field: repeated string lines = 1;
    */

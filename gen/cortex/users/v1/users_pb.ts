@@ -501,8 +501,13 @@ export type ExportResponse = Message<"cortex.users.v1.ExportResponse"> & {
    *   `expiresAt`, `accessCount`, `lastAccessed`, `updatedBy`, `principal`.
    * - `immutable`, for each version: `type`, `id`, `version`, `data`, `metadata`, `createdAt`, `agentId`,
    *   `principal`.
+   * - `claim`: `name`, `owner`, `value`, `acquiredAt`, `expiresAt`, `agentId`.
+   * - `stream`, for each entry of a stream: `stream`, `id`, `data`, `agentId`.
+   * - `change`, for each change or event that watches may still get: `store` (`mutable`, `immutable` or `events`),
+   *   `space` (namespace, type or none), `name` (key, id or channel), `change`, `value`, `revision`, `at`, `agentId`.
    *
-   * Times are ISO 8601. A member that has no value is null.
+   * All but `user` also have `scope`, the path as a list of [key, identifier], and all but `user` and `change` have
+   * `userId`. Times are ISO 8601. A member that has no value is null.
    *
    * @generated from field: repeated string lines = 1;
    */
