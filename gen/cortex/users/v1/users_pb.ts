@@ -637,8 +637,9 @@ export const Users: GenService<{
     output: typeof DeleteResponseSchema;
   },
   /**
-   * Streams everything that is linked to a user, to answer a data access request: the user, the entries,
-   * every version that is kept, and the changes that are kept for watches (`kind` is `change`). It is not one snapshot: each part is read when the stream reaches it.
+   * Streams everything that is linked to a user, to answer a data access request: the user, the entries, every version
+   * that is kept, claims, entries of streams, and the changes that are kept for watches. It is not one snapshot: each
+   * part is read when the stream reaches it.
    *
    * Fails with INVALID_USER_ID, USER_NOT_FOUND. Safe to repeat.
    *
