@@ -2,18 +2,24 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { Claims } from "../../gen/cortex/claims/v1/claims_pb.js";
 import { Events } from "../../gen/cortex/events/v1/events_pb.js";
+import { Scopes } from "../../gen/cortex/scopes/v1/scopes_pb.js";
 import { Streams } from "../../gen/cortex/streams/v1/streams_pb.js";
 import { claims } from "../../server/claims/service.js";
 import { events } from "../../server/events/service.js";
 import { readPage } from "../../server/feed/log.js";
 import { parseSnapshot, type Snapshot } from "../../server/feed/snapshot.js";
 import { connect, type Run } from "../../server/postgres/connection.js";
+import { scopes } from "../../server/scopes/service.js";
 import { sweepClaims } from "../../server/storage/claims/sweep.js";
+import { entries, claims as exportedClaims, versions } from "../../server/storage/export.js";
+import { isIn, rangeOf } from "../../server/storage/scopes/range.js";
+import { countScope, removeScope } from "../../server/storage/scopes/remove.js";
 import { readyStreams } from "../../server/storage/streams/read.js";
 import { removeStreams } from "../../server/storage/streams/remove.js";
 import { sweepStreams } from "../../server/storage/streams/sweep.js";
 import { erase } from "../../server/storage/users/erase.js";
 import { streams } from "../../server/streams/service.js";
+import { scopeText } from "../../server/validation/scope.js";
 import { explainer, type Plan } from "../support/plans.js";
 import { serve } from "../support/server.js";
 
@@ -56,6 +62,20 @@ beforeAll(async () => {
     insert into stream_pending (tenant, group_id, ms, seq, consumer, delivery, deliveries, delivered_at, visible_at, dead_at)
     select '', g.id, i, 0, 'a', i, 1, ${at}, ${at} + i * interval '1 second' - interval '1 hour', case when i % 100 = 0 then ${at} end
     from (select id, row_number() over (order by id) as n from stream_group) g, generate_series(1, case when g.n = 1 then 10000 else 3 end) i`);
+  for (const scope of ["", "\u0001org\u0002o' || i % 50 || '\u0001"]) {
+    await s.sql.unsafe(`
+      insert into mutable (tenant, namespace, key, value, created_at, updated_at, revision, created_revision)
+      select '', '${scope}ns', 'key-' || i, '1', ${at}, ${at}, i, i from generate_series(1, 10000) i`);
+    await s.sql.unsafe(`
+      insert into mutable_access (tenant, namespace, key, created_revision, count, accessed_at)
+      select '', '${scope}ns', 'key-' || i, i, 1, ${at} from generate_series(1, 10000) i`);
+    await s.sql.unsafe(`
+      insert into immutable (tenant, type, id, version, first_version, created_at, first_created_at, metadata, digest, labels, data_text, data_words)
+      select '', '${scope}note', 'id-' || i, 1, 1, ${at}, ${at}, '{}', '', '{}', '', '' from generate_series(1, 10000) i`);
+    await s.sql.unsafe(`
+      insert into immutable_version (tenant, type, id, version, data, metadata, created_at, salt, previous_digest, digest)
+      select '', '${scope}note', 'id-' || i, 1, '1', '{}', ${at}, '', '', '' from generate_series(1, 10000) i`);
+  }
   await s.sql`insert into stream_remains (tenant, id) select '', 1000000 + i from generate_series(1, 3000) i`;
   await s.sql`vacuum analyze`;
   const [row] = await s.sql`select pg_current_snapshot()::text as text`;
@@ -250,5 +270,54 @@ describe("of a stream, entries and what is pending are found by their ids", () =
     const nodes = await (calls[what] as () => Promise<Plan[]>)();
     expect(whole(nodes)).toEqual([]);
     expect(conditions(nodes).some((one) => one.startsWith("stream"))).toBe(true);
+  });
+});
+
+describe("what is in a scope is found by the range of its names", () => {
+  const range = rangeOf({ scope: scopeText([{ key: "org", identifier: "o7" }]) });
+  const found = (nodes: Plan[], index: string, column: string) => {
+    expect(whole(nodes)).toEqual([]);
+    const ranges = conditions(nodes).filter((one) => one.startsWith(index));
+    expect(ranges).toContainEqual(expect.stringMatching(`tenant = .*${column} >= .*${column} < `));
+  };
+
+  it("by List, scope by scope", async () => {
+    const nodes = await rpc(scopes.handlers.list, Scopes.method.list.input, {});
+    for (const [index, column] of [
+      ["mutable_pkey", "namespace"],
+      ["immutable_", "type"],
+      ["claim_pkey", "name"],
+      ["stream_pkey", "name"],
+    ] as const)
+      found(nodes, index, column);
+  });
+
+  it("by Purge, and by its dry run", async () => {
+    found(await housekeeping((run) => countScope(run, "", range)), "mutable_pkey", "namespace");
+    for (const [skipped, index, column] of [
+      [0, "claim_pkey", "name"],
+      [1, "mutable_pkey", "namespace"],
+      [2, "immutable_", "type"],
+      [3, "immutable_", "type"],
+      [4, "stream_pkey", "name"],
+    ] as const) {
+      const statement = (run: Run) => removeScope(skipping(run, skipped), "", range);
+      found(await housekeeping(statement), index, column);
+    }
+  });
+
+  it("by Export", async () => {
+    for (const [table, name, index, column] of [
+      [entries, "m.namespace", "mutable_pkey", "namespace"],
+      [versions, "v.type", "immutable_version_pkey", "type"],
+      [exportedClaims, "c.name", "claim_pkey", "name"],
+    ] as const) {
+      const statement = (run: Run) =>
+        run(
+          (sql) =>
+            sql`${table.rows(sql, "", isIn(sql, sql.unsafe(name), range), ["", "", 0])} limit 101`,
+        );
+      found(await housekeeping(statement), index, column);
+    }
   });
 });
