@@ -22,6 +22,8 @@ it.each([
   "leader-election",
   "job-queue",
   "live-dashboard",
+  "work-stream",
+  "workspaces",
 ])("%s", async (name) => {
   const file = join(root, "examples", `${name}.ts`);
   const env = { ...cleanEnvironment(), CORTEX_ADDRESS: s.address };
