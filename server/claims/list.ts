@@ -11,7 +11,7 @@ export async function list(request: ListRequest, { caller, db }: Call) {
   const { tenant } = caller;
   const limit = check.limit(request.limit, 100);
   const { start, end } = namesWithin(caller, request.prefix);
-  const query = ["Claims/List", tenant, start];
+  const query = ["Claims/List", tenant, start, end];
   const { rows, hasMore, after } = await onePage<ClaimRow & PageRow>({
     limit,
     after: positionOf(request.pageToken, query, 1),

@@ -124,13 +124,12 @@ export class ServerCall implements Caller {
       throw new CortexError("INVALID_TENANT", { field: tenantHeader, problem: "is missing" });
     this.tenant = tenantOf(credentials, this.tenant);
     authorize(credentials, this.endpoint, request);
-    if (request && !(request instanceof CortexError))
-      this.#enterScope(credentials, request as Message);
     this.context.rateLimiter.take(this.tenant);
     this.context.listener.admit(this.grpc, this.tenant);
     this.#releaseRequest = requestBytes.admit(metadata, this.tenant);
     this.#credentials = credentials;
     if (request instanceof CortexError) throw request;
+    if (request) this.#enterScope(credentials, request as Message);
     const cancellation = this.#cancellation;
     return {
       caller: this,
@@ -154,7 +153,7 @@ export class ServerCall implements Caller {
 
   /** The response as the caller sees it. */
   shown<T>(response: T): T {
-    return this.scope === "" ? response : withoutScope(response);
+    return this.scope === "" ? response : withoutScope(response, this.scope);
   }
 
   async #inRoom<T>(make: () => T): Promise<T> {

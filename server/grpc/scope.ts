@@ -3,7 +3,7 @@
 import type { DescField, DescMessage, Message } from "@bufbuild/protobuf";
 import { Reach } from "../../gen/cortex/options/v1/options_pb.js";
 import { reachOf } from "../auth/authorize.js";
-import { inScope, ownName, type ScopeStep, scopeOf, scopeText } from "../validation/scope.js";
+import { inScope, type ScopeStep, scopeText } from "../validation/scope.js";
 
 type Compose = (message: Record<string, unknown>, scope: string) => void;
 
@@ -78,15 +78,13 @@ function valueComposer(field: DescField): ((value: unknown, scope: string) => un
   );
 }
 
-/** A response without the scope in its names. It is made anew, as far as it has names. */
-export function withoutScope<T>(response: T): T {
-  return strip(response) as T;
-}
+/** A response without the scope of its call in its names. It is made anew. */
+export const withoutScope = <T>(response: T, scope: string): T => strip(response, scope) as T;
 
-function strip(value: unknown): unknown {
-  if (typeof value === "string") return scopeOf(value) === "" ? value : ownName(value);
-  if (Array.isArray(value)) return value.map(strip);
+function strip(value: unknown, scope: string): unknown {
+  if (typeof value === "string") return value.startsWith(scope) ? value.slice(scope.length) : value;
+  if (Array.isArray(value)) return value.map((one) => strip(one, scope));
   if (typeof value !== "object" || value === null || ArrayBuffer.isView(value)) return value;
   if ((value as Partial<Message>).$typeName === "google.protobuf.Timestamp") return value;
-  return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, strip(one)]));
+  return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, strip(one, scope)]));
 }

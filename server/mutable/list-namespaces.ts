@@ -18,7 +18,7 @@ interface Row extends PageRow {
 export async function listNamespaces(request: ListNamespacesRequest, { caller, db, server }: Call) {
   const { tenant } = caller;
   const { start, end } = namesWithin(caller, request.prefix);
-  const query = ["namespaces", tenant, start];
+  const query = ["namespaces", tenant, start, end];
   const namespaces = server.usageIsKnown ? bySums : byRows;
   const { rows, hasMore, after } = await onePage<Row>({
     limit: check.limit(request.limit, 100),

@@ -7,6 +7,11 @@ import { removeStreams } from "../storage/streams/remove.js";
 
 export async function purgeAll(request: PurgeAllRequest, call: Call) {
   const { tenant } = call.caller;
+  if (call.caller.scope !== "")
+    throw new CortexError("INVALID_SCOPE", {
+      field: "scope",
+      problem: "is not for PurgeAll, which purges the tenant: use cortex.scopes.v1.Scopes.Purge",
+    });
   if (!call.server.config.allowPurgeAll) throw new CortexError("PURGE_ALL_DISABLED");
   const { keys, ...purged } = await purgeEntries(call, {
     rpc: "PurgeAll",

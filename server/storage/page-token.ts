@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import { CortexError } from "../errors/reasons.js";
 import * as check from "../validation/fields.js";
-import { firstName, ownName } from "../validation/scope.js";
+import { firstName, isStoredText } from "../validation/scope.js";
 
 /** Everything that decides which rows come, and in which order. */
 export type Query = readonly unknown[];
@@ -32,7 +32,7 @@ export function positionOf(
   if (
     !Array.isArray(parts) ||
     parts.length !== length + 1 ||
-    !parts.every((part) => typeof part === "string" && !check.control.test(ownName(part)))
+    !parts.every((part) => typeof part === "string" && isStoredText(part))
   )
     throw invalidToken(foreign, field);
   const [queryFingerprint, ...position] = parts as string[];
@@ -57,7 +57,8 @@ export function namesWithin(
   prefix?: string,
 ): { start: string; end: string | undefined } {
   const start = prefix === undefined ? scope || firstName : check.namePrefix(prefix);
-  return { start, end: start === firstName ? undefined : afterPrefix(start) };
+  const isAll = prefix === undefined && scope === "";
+  return { start, end: isAll ? undefined : afterPrefix(start) };
 }
 
 /** The first text after all those that begin with the prefix, bytewise; undefined where there is none. */

@@ -15,7 +15,7 @@ export async function list(request: ListRequest, { caller, db }: Call) {
   const { tenant } = caller;
   const limit = check.limit(request.limit, 100);
   const { start, end } = namesWithin(caller, request.prefix);
-  const query = ["Streams/List", tenant, start];
+  const query = ["Streams/List", tenant, start, end];
   const { rows, hasMore, after } = await onePage<StreamRow & PageRow>({
     limit,
     after: positionOf(request.pageToken, query, 1),

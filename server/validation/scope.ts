@@ -51,6 +51,15 @@ export const scopeOf = (name: string): string =>
 /** The name within its scope. */
 export const ownName = (name: string): string => name.slice(scopeOf(name).length);
 
+/** True if a text may be a name: it has no control characters, but those of the path of a scope. */
+export const isStoredText = (text: string): boolean => {
+  const scope = scopeOf(text);
+  const parts = scope === "" ? [] : scope.slice(1, -1).split(separator);
+  return [...parts, text.slice(scope.length)].every(
+    (part) => !control.test(part) && part.isWellFormed(),
+  );
+};
+
 /** What the names of the scopes in a scope begin with. */
 export const belowScope = (scope: string): string =>
   scope === "" ? mark : scope.slice(0, -1) + separator;

@@ -24,3 +24,12 @@ it("gives the claims that are held, by prefix, page by page", async () => {
   });
   expect(await s.client({ tenantId: "other" }).claims.list()).toEqual({ claims: [] });
 });
+
+it("with a blank as prefix gives the names that begin with it", async () => {
+  const { claims } = s.client({ tenantId: "blank" });
+  for (const name of [" a", "b"]) await claims.acquire(name, { ttlSeconds: 60 });
+  expect((await claims.list({ prefix: " " })).claims.map(({ name }) => name)).toEqual([" a"]);
+  const { nextPageToken = "" } = await claims.list({ limit: 1 });
+  const other = claims.list({ prefix: " ", pageToken: nextPageToken });
+  await expect(other).rejects.toMatchObject({ code: "INVALID_PAGE_TOKEN" });
+});

@@ -281,3 +281,53 @@ it("pages go on within the scope", async () => {
   ).toEqual(["c"]);
   expect(await scope.mutable.listNamespaces({ prefix: "b" })).toMatchObject([{ namespace: "b" }]);
 });
+
+it("never purges the tenant", async () => {
+  const scope = s.cortex.scope("organization", "careful");
+  await scope.mutable.set("ns", "k", 1);
+  for (const options of [{}, { dryRun: true }])
+    await expect(scope.mutable.purgeAll(options)).rejects.toMatchObject({
+      code: "INVALID_SCOPE",
+      message: expect.stringContaining("Scopes.Purge"),
+    });
+  expect(await scope.mutable.get("ns", "k")).toBe(1);
+});
+
+it("takes its path from names, and from nothing else", async () => {
+  const scope = s.cortex.scope("organization", "texts");
+  const text = "\u0001hello\u0001 world of hello";
+  await scope.immutable.store({ type: "note", id: "a", data: { text } });
+  const [found] = await scope.immutable.search("world");
+  expect(found?.record.data).toEqual({ text });
+  expect(JSON.stringify(found?.highlights)).toContain("hello\\u0001 <mark>world");
+});
+
+it("a page token with control characters is refused", async () => {
+  const { mutable, claims, streams } = s.cortex;
+  for (const namespace of ["t1", "t2"]) await mutable.set(namespace, "k", 1);
+  const { nextPageToken = "" } = await s.cortex.scopes({ limit: 1 });
+  const forged = (token: string, position: string) => {
+    const parts = JSON.parse(Buffer.from(token, "base64url").toString()) as string[];
+    return Buffer.from(JSON.stringify([...parts.slice(0, -1), position])).toString("base64url");
+  };
+  for (const name of ["a", "b"]) {
+    await claims.acquire(name, { ttlSeconds: 60 });
+    await streams.append(name, 1);
+  }
+  const tokens = [
+    [(pageToken: string) => s.cortex.scopes({ pageToken }), nextPageToken],
+    [
+      (pageToken: string) => claims.list({ pageToken }),
+      (await claims.list({ limit: 1 })).nextPageToken,
+    ],
+    [
+      (pageToken: string) => streams.list({ pageToken }),
+      (await streams.list({ limit: 1 })).nextPageToken,
+    ],
+  ] as const;
+  for (const [list, token = ""] of tokens)
+    for (const position of ["\u0001\u0000\u0001a", "\u0000", "\u0001a\u0001\u0000", "\ud800"])
+      await expect(list(forged(token, position))).rejects.toMatchObject({
+        code: "INVALID_PAGE_TOKEN",
+      });
+});

@@ -63,8 +63,10 @@ it("leaves a record in the audit trail, without the user whose data it was", asy
   await cortex.scope("organization", "a").purge();
   await cortex.scope("user", "jo").purge();
   await cortex.scope("user", "jo").purge(); // of nothing: no record
+  await cortex.scope("user", "jo").streams.append("jobs", 1, { userId: "jo" });
+  await cortex.scope("user", "jo").purge();
   const { records } = await cortex.immutable.list({ type: "$cortex/audit" });
-  expect(records).toHaveLength(2);
+  expect(records).toHaveLength(3);
   expect(records.map(({ data }) => data)).toContainEqual({
     action: "Scopes.Purge",
     asked: { scope: [["organization", "a"]] },

@@ -241,3 +241,16 @@ it("a reply says what is wrong with a scope", async () => {
   });
   raw.close();
 });
+
+it("calls with a scope that is refused count for the rate", async () => {
+  const { address } = await s.another({ ratePerSecond: 5, rateBurst: 5 });
+  const raw = new Raw(address);
+  const replies = await Promise.all(
+    Array.from({ length: 50 }, () =>
+      raw.call(MutableStore.method.get, { namespace: "ns", key: "k", scope: one("", "") }),
+    ),
+  );
+  const reasons = replies.map((reply) => (reply as { reason?: string }).reason);
+  expect(reasons.filter((reason) => reason === "RATE_LIMITED").length).toBeGreaterThan(30);
+  raw.close();
+});

@@ -74,12 +74,20 @@ export async function removeScope(
         (select min(user_id) from owner) as first_user, (select max(user_id) from owner) as last_user
       from deleted`,
   );
+  const entriesOfStreams = await run<OwnedRow>(
+    (sql) => sql`
+      select min(e.user_id) as first_user, max(e.user_id) as last_user from stream_entry e
+      where e.tenant = ${tenant} and e.user_id is not null and e.stream_id = any(array(
+        select s.id from stream s where s.tenant = ${tenant} and ${isIn(sql, sql`s.name`, range)}))`,
+  );
   const { streams } = await removeStreams(
     run,
     (sql) => sql`s.tenant = ${tenant} and ${isIn(sql, sql`s.name`, range)}`,
   );
   const rows = [...claims, ...entries, ...records];
-  const users = new Set(rows.flatMap(({ first_user, last_user }) => [first_user, last_user]));
+  const users = new Set(
+    [...rows, ...entriesOfStreams].flatMap(({ first_user, last_user }) => [first_user, last_user]),
+  );
   users.delete(null);
   const [userId] = users.size === 1 ? users : [];
   const counts = numbers(Object.assign({ streams: `${streams}` }, ...rows) as Row);

@@ -217,7 +217,8 @@ export const PurgeResponseSchema: GenMessage<PurgeResponse> = /*@__PURE__*/
  * Scopes: paths within a tenant. A scope need not be created: it is there as soon as something is in it. See ScopeStep.
  *
  * Tenant, agent, credentials, request ids and errors are those of cortex.mutable.v1.MutableStore. Credentials that are
- * limited to some namespaces, types, claims, channels or streams may not call these RPCs.
+ * limited to some namespaces, types, claims, channels or streams may not call these RPCs. Entries and claims that have
+ * expired may be listed, exported and counted until they are deleted, some seconds later.
  * - `read`: List.
  * - `purge`: Purge.
  * - `admin`: Export.
