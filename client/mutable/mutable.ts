@@ -611,8 +611,8 @@ export class Mutable {
    * Deletes every entry of the tenant: for tests and development. All of them or none, or in steps: see
    * `purgeNamespace`.
    *
-   * @throws PURGE_ALL_DISABLED, unless the server was started with `--allow-purge-all`; and what
-   * `purgeNamespace` throws.
+   * @throws PURGE_ALL_DISABLED, unless the server was started with `--allow-purge-all`; INVALID_SCOPE of a scope,
+   * which has `purge`; and what `purgeNamespace` throws.
    */
   async purgeAll(options: PurgeOptions = {}): Promise<{ deleted: number; dryRun: boolean }> {
     const { deleted, dryRun } = await runPurge(options, "purgeAll", (fields, write) =>
