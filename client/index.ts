@@ -86,7 +86,7 @@ export type {
   ScopePurgeOptions,
   ScopePurgeResult,
 } from "./scopes.js";
-export type { ConsumeOptions, Consumer } from "./streams/consume.js";
+export type { ConsumeHandler, ConsumeOptions } from "./streams/consume.js";
 export type {
   AppendEntryOptions,
   DeliveredEntry,

@@ -89,8 +89,8 @@ export class Scope extends Surface {
 
   /**
    * Exports what is stored in this scope and below it, as lines of JSON: entries, all versions of records, claims and
-   * entries of streams. The call needs the permission `admin` if the server asks for credentials. If the stream breaks
-   * after its first line, the export fails; begin it again.
+   * entries of streams. The call needs the permission `admin` if the server asks for credentials. If the connection
+   * breaks after its first line, the export fails; begin it again.
    */
   export(options: CallOptions = {}): AsyncGenerator<string, void, undefined> {
     return exportScope(this.#transport, options);

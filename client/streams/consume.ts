@@ -8,7 +8,7 @@ import { rejectUnknown } from "../core/validate.js";
 import type { DeliveredEntry } from "./entry.js";
 
 /** The function that `consume` calls. `signal` aborts when the entry has gone to another consumer. */
-export type Consumer<T = any> = (
+export type ConsumeHandler<T = any> = (
   entry: DeliveredEntry<T>,
   context: { signal: AbortSignal },
 ) => unknown;
@@ -63,7 +63,7 @@ const defaultDelayMs = (deliveries: number): number =>
 
 export async function consume<T>(
   calls: Calls<T>,
-  handler: Consumer<T>,
+  handler: ConsumeHandler<T>,
   options: ConsumeOptions,
 ): Promise<void> {
   await new Consumption<T>(calls, handler, checked(handler, options)).run();
@@ -107,7 +107,7 @@ class Consumption<T> {
 
   constructor(
     readonly calls: Calls<T>,
-    readonly handler: Consumer<T>,
+    readonly handler: ConsumeHandler<T>,
     readonly settings: Settings,
   ) {}
 
@@ -168,7 +168,7 @@ class Consumption<T> {
     if (asked) await this.#giveBack(asked);
   }
 
-  /** Gives back what a read may have been given that was ended meanwhile. */
+  /** Gives back the entries of a read whose answer was not heard. */
   async #giveBack(asked: { count: number; requestId: string }): Promise<void> {
     if (this.calls.closing.aborted) return;
     // If this fails too, the entries come back by themselves.

@@ -27,7 +27,7 @@ export interface EntryToAppend extends StreamEntryOptions {
   data: unknown;
 }
 
-/** How long the stream becomes. What a group has pending stays. */
+/** How long the stream becomes. What a group has pending or as a dead letter stays. */
 export interface TrimOnAppend {
   /** How many entries the stream keeps: at least 1. Default: no limit. */
   maxLen?: number | undefined;
@@ -54,7 +54,7 @@ export interface DeliveredEntry<T = any> extends StreamEntry<T> {
   deliveries: number;
 }
 
-/** A delivery: a delivered entry, or its parts. Without `delivery`: whichever it is now. A text is an id. */
+/** A delivery: a delivered entry, or its parts. Without `delivery`: whichever it is now. Or just an id. */
 export type DeliveryRef = string | { readonly id: string; readonly delivery?: string | undefined };
 
 export const streamText = (value: unknown, field = "stream") =>

@@ -22,7 +22,7 @@ import {
   whole,
   writeOptions,
 } from "../core/validate.js";
-import { type ConsumeOptions, type Consumer, consume } from "./consume.js";
+import { type ConsumeHandler, type ConsumeOptions, consume } from "./consume.js";
 import {
   type DeliveredEntry,
   type DeliveryRef,
@@ -210,7 +210,7 @@ export class StreamGroup {
    * Acknowledges entries: the group is done with them. It counts those that it has ended: not those that have gone to
    * another consumer since, or were acknowledged before.
    *
-   * @param deliveries Delivered entries, or ids: then it acknowledges whoever holds them. At most 1000.
+   * @param deliveries Delivered entries, or ids: acknowledged whoever holds them. At most 1000.
    * @throws INVALID_BATCH, INVALID_ENTRY_ID, FENCE_STALE.
    */
   async ack(
@@ -228,7 +228,7 @@ export class StreamGroup {
    * Gives entries back: they are delivered again, at once or after `delayMs`, or become dead letters if they were
    * delivered `maxDeliveries` times.
    *
-   * @returns How many were given back, dead letters included. It counts as `ack` does.
+   * @returns How many were given back, dead letters included. The count is as in `ack`.
    * @throws INVALID_BATCH, INVALID_ENTRY_ID, INVALID_OPTIONS, FENCE_STALE.
    */
   async nack(
@@ -252,7 +252,7 @@ export class StreamGroup {
   /**
    * Holds entries for longer: their visibility time begins anew.
    *
-   * @returns Those that are still held. The others have come back.
+   * @returns The deliveries that are still held. The others have ended.
    * @throws INVALID_BATCH, INVALID_ENTRY_ID.
    */
   async extend(
@@ -282,7 +282,7 @@ export class StreamGroup {
    */
   async consume<T = any>(
     stream: string,
-    handler: Consumer<T>,
+    handler: ConsumeHandler<T>,
     options: ConsumeOptions = {},
   ): Promise<void> {
     const { json } = this.#transport;
@@ -384,7 +384,7 @@ export class StreamGroup {
   }
 
   /**
-   * Gives all entries back that a consumer holds: it is gone for good. Nothing is lost.
+   * Gives back all entries that a consumer holds, such as one that is gone. It may read again.
    *
    * @param consumer Default: this one.
    * @returns How many it held.

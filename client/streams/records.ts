@@ -23,7 +23,7 @@ export interface GroupRecord {
   lastDeliveredId?: string;
   /** How many entries it has not delivered yet; 10 000 stands for more too. */
   lag: number;
-  /** How many entries consumers hold, or were given back. */
+  /** How many entries are held or were given back. */
   pending: number;
   deadLetters: number;
   /** How long a consumer may hold an entry. */

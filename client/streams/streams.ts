@@ -52,7 +52,7 @@ export interface StreamRangeResult<T = any> {
   nextPageToken?: string;
 }
 
-/** The options of `streams.trim`. It needs one of the bounds; with several, each deletes. */
+/** The options of `streams.trim`. It needs a bound. What is beyond any of its bounds is deleted. */
 export interface StreamTrimOptions extends WriteOptions {
   /** How many entries to keep: at least 0. */
   maxLen?: number | undefined;
@@ -186,8 +186,8 @@ export class Streams {
   }
 
   /**
-   * Deletes the oldest entries. What a group has pending stays, unless `includePending` is set; what a group has not
-   * read yet is deleted.
+   * Deletes the oldest entries. What a group has pending or as a dead letter stays, unless `includePending` is set;
+   * what a group has not read yet is deleted.
    *
    * @returns How many entries were deleted.
    * @throws INVALID_STREAM, INVALID_OPTIONS (it names no bound), INVALID_LIMIT, INVALID_TTL, INVALID_ENTRY_ID,

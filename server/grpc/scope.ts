@@ -1,5 +1,5 @@
-// The scope of a call: composes the names in its requests, and takes the scope from those in its responses. Nothing
-// behind knows of it, but for what asks for names without naming any.
+// The scope of a call: composes the names in its requests, and removes the scope from those in its responses. Handlers
+// see whole names; only lists, counts and the like need the scope.
 import type { DescField, DescMessage, Message } from "@bufbuild/protobuf";
 import { Reach } from "../../gen/cortex/options/v1/options_pb.js";
 import { reachOf } from "../auth/authorize.js";

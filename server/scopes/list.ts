@@ -17,7 +17,7 @@ export async function list(request: ListRequest, { caller, db }: Call) {
   const limit = check.limit(request.limit, 100);
   const { low, high } = innerRange(caller);
   const query = ["Scopes/List", tenant, low];
-  const first = (sql: Sql, from: Fragment) => firstName(sql, tenant, from, sql`${high}`);
+  const first = (sql: Sql, from: Fragment) => firstIn(sql, tenant, from, sql`${high}`);
   const { rows, hasMore, after } = await onePage<ScopeRow>({
     limit,
     after: positionOf(request.pageToken, query, 2),
@@ -52,7 +52,7 @@ const stepOf = (sql: Sql, name: Fragment, below: string): Fragment =>
   sql`substring(substr(${name}, length(${below}) + 1) from E'^[^\\x01\\x02]*\\x02[^\\x01\\x02]*')`;
 
 /** The first name in a range, of what is stored; null for none. */
-const firstName = (sql: Sql, tenant: string, low: Fragment, high: Fragment): Fragment => {
+const firstIn = (sql: Sql, tenant: string, low: Fragment, high: Fragment): Fragment => {
   const within = (name: Fragment) => sql`${name} >= ${low} and ${name} < ${high}`;
   return sql`least(
     (select m.namespace from mutable m where m.tenant = ${tenant} and ${within(sql`m.namespace`)} order by m.namespace limit 1),

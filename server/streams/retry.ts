@@ -12,7 +12,7 @@ export async function retry(request: RetryRequest, call: Call) {
   const group = parseGroup(call, request);
   const ids = parseIds(request.ids);
   if (ids.length === 0)
-    throw new CortexError("INVALID_BATCH", { field: "ids", problem: "are none" });
+    throw new CortexError("INVALID_BATCH", { field: "ids", problem: "is empty" });
   const key = idempotencyKey(request.requestId, "Streams/Retry", [group, ids]);
   const guard = parseGuard(group.tenant, request.claim);
   const write = settleWrite(group, { kind: "retry" }, ids, { key, guard });

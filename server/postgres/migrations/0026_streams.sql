@@ -11,13 +11,13 @@ create table stream (
   last_seq   bigint           not null default 0,
   entries    bigint           not null default 0, -- how many there are
   bytes      bigint           not null default 0, -- of their data
-  groups     bigint           not null default 0, -- how many groups were created
+  groups     bigint           not null default 0, -- rises when a group is added to the stream
   -- How far appends have trimmed: all up to this id was deleted, or passed over, mostly because a group had it pending.
   trim_ms    bigint           not null default 0,
   trim_seq   bigint           not null default 0,
   passed     bigint           not null default 0, -- how many were passed over
-  trim_done  boolean          not null default true, -- false: more than was looked at has to be deleted
-  trim_at    timestamptz      not null default clock_timestamp(), -- when it began; it begins anew after 10 seconds, if it is done
+  trim_done  boolean          not null default true, -- false: entries to delete may remain
+  trim_at    timestamptz      not null default clock_timestamp(), -- when this round began; 10 seconds later a new one may begin
   created_at timestamptz(3)   not null default clock_timestamp(),
   primary key (tenant, name)
 ) with (fillfactor = 50);
@@ -45,7 +45,7 @@ create table stream_group (
   stream_id          bigint           not null,
   name               text collate "C" not null,
   id                 bigint           not null default nextval('stream_number'),
-  after_ms           bigint           not null, -- the highest id that was delivered
+  after_ms           bigint           not null, -- the id after which it reads on
   after_seq          bigint           not null,
   visibility_seconds double precision not null,
   max_deliveries     integer,                   -- null: no limit
@@ -53,8 +53,9 @@ create table stream_group (
   primary key (stream_id, name)
 ) with (fillfactor = 50);
 
--- What a group has delivered and is not done with: held by a consumer, given back, or a dead letter.
 create sequence stream_delivery;
+
+-- What a group has delivered and is not done with: held by a consumer, given back, or a dead letter.
 create table stream_pending (
   tenant       text collate "C" not null,
   group_id     bigint           not null,
@@ -64,7 +65,7 @@ create table stream_pending (
   delivery     bigint           not null, -- the number of the last delivery
   deliveries   integer          not null, -- how many there were
   delivered_at timestamptz(3)   not null,
-  visible_at   timestamptz(3)   not null, -- when it is delivered again
+  visible_at   timestamptz(3)   not null, -- from when it may be delivered again
   dead_at      timestamptz(3),
   history      jsonb            not null default '[]', -- how the last 20 deliveries ended
   primary key (group_id, ms, seq)

@@ -9,14 +9,14 @@ export interface NameRange {
   high: string;
 }
 
-/** Of the scope of a call and of all below it. Throws INVALID_SCOPE if it has none. */
+/** The range of the scope of a call and of all below it. Throws INVALID_SCOPE if the call has none. */
 export function rangeOf({ scope }: { scope: string }): NameRange {
   if (scope === "")
     throw new CortexError("INVALID_SCOPE", { field: "scope", problem: "is missing" });
   return { low: scope, high: pastScope(scope) };
 }
 
-/** Of the scopes in the scope of a call. */
+/** The range of what is below the scope of a call; in none: of all scopes. */
 export const innerRange = ({ scope }: { scope: string }): NameRange => ({
   low: belowScope(scope),
   high: pastScope(scope),

@@ -31,8 +31,8 @@ export async function countScope(run: Run, tenant: string, range: NameRange): Pr
 }
 
 /**
- * Deletes it, in the order in which other calls lock: claims, entries, records, streams. `userId` is the user if all
- * that was deleted, and names one, names the same one.
+ * Deletes what is in the range, in the order in which other calls lock: claims, entries, records, streams. `userId` is
+ * set if all that is deleted with a user has the same one.
  */
 export async function removeScope(
   run: Run,

@@ -4,10 +4,11 @@
 //   entry         the entries: locks their users
 //   target        locks the streams; a stream that does not exist is locked by its name
 //   judged        why a write is refused, if it is
-//   numbered      the entries of the others, with their ids
-//   beyond        how many entries a stream has too many, and the time before which it keeps none
-//   trimmed       deletes them: the oldest that no group has pending
-//   appended      writes the entries
+//   numbered      gives ids to the entries of the writes that are not refused
+//   beyond        by how much a stream exceeds its limits
+//   trimmed       deletes them: the oldest that every group is done with, or has not read
+//   fresh         the new entries that are not beyond the limits themselves
+//   appended      writes these
 //   created, updated   the streams
 //   stored_reply  stores the replies of the writes that have a request id
 import type { Fragment, Sql } from "../../postgres/connection.js";

@@ -8,9 +8,9 @@ const looksMin = 20;
 const anewSeconds = 10;
 
 /**
- * The steps that delete the oldest entries of the streams that have too many. What a group has pending stays, and counts:
- * no newer entry is deleted in its place. A Read may have delivered more since the statement began; so what a group had not
- * read then is deleted only if the group can be locked, and has not read it since.
+ * The steps that delete the oldest entries of the streams that have too many. What a group has pending or as a dead letter
+ * stays, and counts: no newer entry is deleted in its place. A Read may have delivered more since the statement began; so
+ * what a group had not read then is deleted only if the group can be locked, and has not read it since.
  */
 export const trim = (sql: Sql): Fragment => sql`, beyond as materialized (
     select j.*, case when j.is_anew then 0 else j.trim_ms end as from_ms, case when j.is_anew then 0 else j.trim_seq end as from_seq,
@@ -60,7 +60,7 @@ export const trim = (sql: Sql): Fragment => sql`, beyond as materialized (
         or r.held_ms is not null and (o.ms, o.seq) > (r.held_ms, r.held_seq)))
   ), trimmed as (
     delete from stream_entry e using doomed d where e.stream_id = d.id and e.ms = d.ms and e.seq = d.seq returning e.stream_id, e.bytes
-  ), told as ( -- a Read that began before must not deliver what is deleted: see deliver.ts
+  ), told as ( -- a Read that began before must not deliver what is deleted: see deliver-statement.ts
     update stream_group g set trims = g.trims + 1 from reading r where r.held_ms is not null and g.stream_id = r.id and g.name = r.name
   ), trim_place as materialized ( -- behind all that was looked at; behind what was deleted, if a group could not be locked
     select b.id, coalesce(at.ms, b.from_ms) as trim_ms, coalesce(at.seq, b.from_seq) as trim_seq,

@@ -187,7 +187,7 @@ export function statement(
         ${commonRefusals(sql, { hasGuards }, sql`a`)}
         when not a.has_group then 'GROUP_NOT_FOUND'
         when r.id is null then 'GROUP_LOCKED'
-        -- Those that became dead letters took the places of others.
+        -- All that it found became dead letters: it is to try again, for others.
         when g.ms is null and exists (select from candidate c where c.write = a.write) then 'GROUP_LOCKED'
       end as refusal,
       r.visibility_seconds, r.number as delivery, g.ms, g.seq, g.deliveries, e.data::text, e.user_id, e.agent_id,

@@ -79,7 +79,7 @@ export async function ensureGroup(
           on conflict (stream_id, name) do update set
             visibility_seconds = coalesce(${visibilitySeconds}::float8, g.visibility_seconds),
             max_deliveries = case when ${maxDeliveries}::int is null then g.max_deliveries else nullif(${maxDeliveries}::int, 0) end
-          returning g.visibility_seconds, g.max_deliveries, g.id = (select new_id from t) as created -- otherwise it has its own
+          returning g.visibility_seconds, g.max_deliveries, g.id = (select new_id from t) as created -- a group that was there keeps its id
         ), noted as ( -- an append that trims must know of a new group
           update stream s set groups = s.groups + 1
           where s.tenant = ${tenant} and s.name = ${stream} and exists (select from held) and exists (select from ensured e where e.created)

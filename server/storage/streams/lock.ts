@@ -3,7 +3,7 @@ import type { Fragment, Run, Sql } from "../../postgres/connection.js";
 
 /**
  * Locks the streams `s` that match, in the order of their names, and their groups, until the transaction ends. The next
- * statement sees all that was delivered before. A Read that has begun before looks again: see deliver.ts.
+ * statement sees all that was delivered before. A Read that has begun before looks again: see deliver-statement.ts.
  */
 export async function lockStreams(run: Run, matches: (sql: Sql) => Fragment): Promise<string[]> {
   const streams = await run<{ id: string }>(

@@ -62,8 +62,8 @@ function tooManyPending({ server: { config } }: Call) {
 }
 
 /**
- * Of the groups that calls wait for, gives the names on the bus of the streams of those that have something to deliver, or
- * are gone.
+ * Finds the groups that are waited for and have something to deliver, or are gone. Gives the names of their streams on
+ * the bus.
  */
 export async function readyStreams(run: Run, places: Place[]): Promise<string[]> {
   if (places.length === 0) return [];

@@ -20,8 +20,8 @@ export const file_cortex_scopes_v1_scope: GenFile = /*@__PURE__*/
  * searches, counts and wildcards never cross. Users, request ids and quotas are those of the tenant.
  *
  * A path has steps of a key and an identifier, each of at least one byte of UTF-8, not blank, without control characters.
- * Encoded, it has at most 512 bytes: those of its keys and identifiers, and one more for each of them, and one. The steps
- * themselves keep their limits: ("a", "b:c:d") and ("a", "b") > ("c", "d") are different.
+ * Its keys and identifiers, plus one byte for each, plus one, make at most 512 bytes. Steps never merge:
+ * ("a", "b:c:d") and ("a", "b") > ("c", "d") are different.
  *
  * Credentials can be limited to paths (`scopes`): then the path must begin with one of them.
  *

@@ -319,7 +319,7 @@ export const RangeResponseSchema: GenMessage<RangeResponse> = /*@__PURE__*/
   messageDesc(file_cortex_streams_v1_streams, 6);
 
 /**
- * The request of Trim. It needs one of the bounds; with several, each deletes.
+ * The request of Trim. It needs a bound. What is beyond any of its bounds is deleted.
  *
  * @generated from message cortex.streams.v1.TrimRequest
  */
@@ -346,7 +346,7 @@ export type TrimRequest = Message<"cortex.streams.v1.TrimRequest"> & {
   maxAgeSeconds?: number | undefined;
 
   /**
-   * The lowest id to keep. Unset: no bound.
+   * The lowest id to keep; milliseconds alone mean their first id. Unset: no bound.
    *
    * @generated from field: optional string before_id = 4;
    */
@@ -557,7 +557,7 @@ export type GroupInfo = Message<"cortex.streams.v1.GroupInfo"> & {
   lag: bigint;
 
   /**
-   * How many entries consumers hold, or were given back.
+   * How many entries are held or were given back.
    *
    * @generated from field: int64 pending = 4;
    */
@@ -1154,7 +1154,7 @@ export type NackRequest = Message<"cortex.streams.v1.NackRequest"> & {
   deliveries: Delivery[];
 
   /**
-   * How long they are not delivered: 0 to 604800 (a week). Unset: not at all.
+   * After how many seconds they may be delivered again: 0 to 604800 (a week). Unset: 0.
    *
    * @generated from field: optional double delay_seconds = 4;
    */
@@ -1922,12 +1922,13 @@ export const DeliveryEndSchema: GenEnum<DeliveryEnd> = /*@__PURE__*/
  * - `purge`: Trim, Delete, DeleteGroup.
  *
  * Names: a stream has a name of 1 to 512 bytes of UTF-8, a group and a consumer one of 1 to 256 bytes; not blank,
- * without control characters. The first Append and the first EnsureGroup create the stream. Consumers need not be
- * created.
+ * without control characters (INVALID_STREAM). The first Append and the first EnsureGroup create the stream.
+ * Consumers need not be created.
  *
- * Ids: an entry has an id `<milliseconds>-<number>`, such as `1764244800000-0`. The milliseconds are those of the
- * database's clock at the append, the number counts the entries of that millisecond. Ids rise in the order in which
- * the entries are committed, so a reader that goes on after the last id it has seen misses none.
+ * Ids: an entry has an id `<milliseconds>-<number>`, such as `1764244800000-0`. Unless the caller gives it, the
+ * milliseconds are those of the database's clock at the append, or of the last id if that is higher; the number
+ * counts the entries of that millisecond. Ids rise in the order in which the entries are committed, so a reader that
+ * goes on after the last id it has seen misses none.
  *
  * Deliveries: Read gives entries to a consumer, which holds them until it acknowledges them (Ack) or gives them back
  * (Nack). No two consumers of a group hold an entry at the same time. What is neither acknowledged nor extended
@@ -1949,8 +1950,8 @@ export const Streams: GenService<{
    *
    * With `max_len` or `max_age_seconds` it also trims the stream as Trim does, but at most 1000 entries more than it
    * appends, fewer if the stream has many groups: a stream that was far larger is down to its length after some appends.
-   * What stayed because it was pending is deleted some seconds after it is not pending any more, with the appends of
-   * that time.
+   * What stayed because it was pending or a dead letter is deleted some seconds after the group is done with it, with
+   * the appends of that time. If it appends more than `max_len` entries, only the last of them stay.
    *
    * A transaction can append too: see `append` of cortex.mutable.v1.Operation.
    *
@@ -1997,7 +1998,7 @@ export const Streams: GenService<{
     output: typeof TrimResponseSchema;
   },
   /**
-   * Describes a stream and its groups. A stream that does not exist is an empty response, not an error.
+   * Describes a stream and its groups. Without `group`, a missing stream gives an empty response.
    *
    * Fails with INVALID_STREAM, GROUP_NOT_FOUND (`group`). Safe to repeat.
    *
@@ -2023,7 +2024,7 @@ export const Streams: GenService<{
    * Deletes a stream with its entries and groups. Their space is given back by the next sweeps. Ids of a new stream
    * of that name may begin anew.
    *
-   * Fails with INVALID_STREAM, INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to repeat with `request_id`.
+   * Fails with INVALID_STREAM, FENCE_STALE, INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to repeat with `request_id`.
    *
    * @generated from rpc cortex.streams.v1.Streams.Delete
    */
@@ -2036,9 +2037,9 @@ export const Streams: GenService<{
    * Creates a consumer group, and the stream if there is none. If the group exists, it keeps its place; options that
    * are given are changed.
    *
-   * Fails with INVALID_STREAM, INVALID_ENTRY_ID, INVALID_TTL (`visibility_seconds`), INVALID_LIMIT
-   * (`max_deliveries`), QUOTA_EXCEEDED (also if the stream has 100 groups: quota `groups`), INVALID_REQUEST_ID,
-   * REQUEST_ID_REUSED. Safe to repeat with `request_id`.
+   * Fails with INVALID_STREAM, INVALID_ENTRY_ID, INVALID_OPTIONS (`start`), INVALID_TTL (`visibility_seconds`),
+   * INVALID_LIMIT (`max_deliveries`), FENCE_STALE, QUOTA_EXCEEDED (also if the stream has 100 groups: quota `groups`),
+   * INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to repeat with `request_id`.
    *
    * @generated from rpc cortex.streams.v1.Streams.EnsureGroup
    */
@@ -2051,7 +2052,7 @@ export const Streams: GenService<{
    * Gives entries to a consumer: first those that came back, the one that came back first before the others; then those
    * that no consumer of the group has had yet, in the order of their ids. (Within a response, those that came back are
    * ordered by their ids.) It gives as many as there are, up to `count`, and about 1 MiB. If there are none, it
-   * waits up to `block_seconds` for the first; then the response has no entries. Who waits holds no connection to the
+   * waits up to `block_seconds` for one; if none comes, the response is empty. Who waits holds no connection to the
    * database. Readers of a group that wait on one server get their turn in the order of arrival.
    *
    * A repeat under its `request_id` gets what is still held of the same delivery.
@@ -2070,8 +2071,8 @@ export const Streams: GenService<{
   /**
    * Acknowledges entries: the group is done with them. They stay in the stream.
    *
-   * It counts the deliveries that it has ended. It leaves out those whose entries have gone to another consumer, were
-   * acknowledged before, or are not in the group. A dead letter is removed.
+   * It counts the deliveries that it has ended. It leaves out entries that were acknowledged before, or are not in the
+   * group, and deliveries that have ended, if it has their number. A dead letter is removed.
    *
    * Fails with INVALID_STREAM, GROUP_NOT_FOUND, INVALID_BATCH, INVALID_ENTRY_ID, FENCE_STALE, INVALID_REQUEST_ID,
    * REQUEST_ID_REUSED. Safe to repeat with `request_id`.
@@ -2085,7 +2086,7 @@ export const Streams: GenService<{
   },
   /**
    * Gives entries back, which are delivered again, at once or after `delay_seconds`. An entry that was delivered
-   * `max_deliveries` times becomes a dead letter. It counts as Ack does.
+   * `max_deliveries` times becomes a dead letter. The count is as in Ack.
    *
    * Fails with INVALID_STREAM, GROUP_NOT_FOUND, INVALID_BATCH, INVALID_ENTRY_ID, INVALID_OPTIONS (`delay_seconds`,
    * `reason`), FENCE_STALE, INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to repeat with `request_id`.
@@ -2098,8 +2099,8 @@ export const Streams: GenService<{
     output: typeof NackResponseSchema;
   },
   /**
-   * Holds entries for longer: their visibility time begins anew. It tells the entries that are still held; the others
-   * have come back, or were acknowledged.
+   * Holds entries for longer: their visibility time begins anew. It returns the deliveries that are still held; the
+   * others have ended.
    *
    * Fails with INVALID_STREAM, GROUP_NOT_FOUND, INVALID_BATCH, INVALID_ENTRY_ID. Safe to repeat.
    *
@@ -2141,7 +2142,7 @@ export const Streams: GenService<{
   /**
    * Gives dead letters back to the group: they are delivered again, and their deliveries are counted from 0.
    *
-   * Fails with INVALID_STREAM, GROUP_NOT_FOUND, INVALID_BATCH, INVALID_ENTRY_ID, INVALID_REQUEST_ID,
+   * Fails with INVALID_STREAM, GROUP_NOT_FOUND, INVALID_BATCH, INVALID_ENTRY_ID, FENCE_STALE, INVALID_REQUEST_ID,
    * REQUEST_ID_REUSED. Safe to repeat with `request_id`.
    *
    * @generated from rpc cortex.streams.v1.Streams.Retry
@@ -2152,10 +2153,9 @@ export const Streams: GenService<{
     output: typeof RetryResponseSchema;
   },
   /**
-   * Gives all entries back that a consumer holds: it is gone for good. Nothing is lost, and the consumer may read
-   * again.
+   * Gives back all entries that a consumer holds, such as one that is gone. It may read again.
    *
-   * Fails with INVALID_STREAM, GROUP_NOT_FOUND, INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to repeat with
+   * Fails with INVALID_STREAM, GROUP_NOT_FOUND, FENCE_STALE, INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to repeat with
    * `request_id`.
    *
    * @generated from rpc cortex.streams.v1.Streams.RemoveConsumer
@@ -2168,7 +2168,7 @@ export const Streams: GenService<{
   /**
    * Deletes a group, with what it has pending and its dead letters. The entries stay in the stream.
    *
-   * Fails with INVALID_STREAM, INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to repeat with `request_id`.
+   * Fails with INVALID_STREAM, FENCE_STALE, INVALID_REQUEST_ID, REQUEST_ID_REUSED. Safe to repeat with `request_id`.
    *
    * @generated from rpc cortex.streams.v1.Streams.DeleteGroup
    */
