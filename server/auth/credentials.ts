@@ -1,6 +1,6 @@
 // The shape of credentials, which key files and tokens share.
 import * as check from "../validation/fields.js";
-import { scopeText } from "../validation/scope.js";
+import { pathOf } from "../validation/scope.js";
 
 export const permissions = ["read", "write", "purge", "admin"] as const;
 export type Permission = (typeof permissions)[number];
@@ -124,7 +124,7 @@ function scopesOf(paths: unknown): string[] {
     );
   return paths.map((path) => {
     try {
-      return scopeText(path.map(([key, identifier]) => ({ key, identifier })));
+      return pathOf(path.map(([key, identifier]) => ({ key, identifier })));
     } catch (error) {
       throw new BadGrant(`one of its scopes is not valid: ${(error as Error).message}`);
     }

@@ -3,7 +3,7 @@
 import type { DescField, DescMessage, Message } from "@bufbuild/protobuf";
 import { Reach } from "../../gen/cortex/options/v1/options_pb.js";
 import { reachOf } from "../auth/authorize.js";
-import { inScope, type ScopeStep, scopeText } from "../validation/scope.js";
+import { inScope, pathOf, type ScopeStep } from "../validation/scope.js";
 
 type Compose = (message: Record<string, unknown>, scope: string) => void;
 
@@ -16,7 +16,7 @@ export function scopeOfRequest(request: unknown): string {
     scope?: ScopeStep[];
     message?: { value?: { scope?: ScopeStep[] } };
   };
-  return scopeText(scope ?? message?.value?.scope ?? []);
+  return pathOf(scope ?? message?.value?.scope ?? []);
 }
 
 /** Puts the names in a request into the scope. */

@@ -3,7 +3,8 @@ import type { Call } from "../grpc/call.js";
 import type { Fragment, Sql } from "../postgres/connection.js";
 import { live } from "../storage/entries/entry.js";
 import { byteWindow, inOrder, onePage, type PageRow, sizedRow } from "../storage/keyset.js";
-import { namesWithin, pageToken, positionOf } from "../storage/page-token.js";
+import { isIn, namesWithin } from "../storage/name-range.js";
+import { pageToken, positionOf } from "../storage/page-token.js";
 import { expiredEntries, usageOf } from "../storage/usage/usage.js";
 import * as check from "../validation/fields.js";
 
@@ -17,8 +18,8 @@ interface Row extends PageRow {
 
 export async function listNamespaces(request: ListNamespacesRequest, { caller, db, server }: Call) {
   const { tenant } = caller;
-  const { start, end } = namesWithin(caller, request.prefix);
-  const query = ["namespaces", tenant, start, end];
+  const range = namesWithin(caller, request.prefix);
+  const query = ["namespaces", tenant, range];
   const namespaces = server.usageIsKnown ? bySums : byRows;
   const { rows, hasMore, after } = await onePage<Row>({
     limit: check.limit(request.limit, 100),
@@ -27,8 +28,7 @@ export async function listNamespaces(request: ListNamespacesRequest, { caller, d
     fetch: ({ after, limit }) =>
       db.scans((sql) => {
         const within = (name: Fragment) => sql`
-          ${name} >= ${start}
-          ${end === undefined ? sql`` : sql`and ${name} < ${end}`}
+          ${isIn(sql, name, range)}
           ${after === undefined ? sql`` : sql`and ${name} > ${after[0] ?? ""}`}`;
         return sql`
           with page as (

@@ -21,7 +21,6 @@ export async function purgeAll(request: PurgeAllRequest, call: Call) {
     async also(run) {
       await run((sql) => sql`delete from claim c where c.tenant = ${tenant}`);
       await removeStreams(run, (sql) => sql`s.tenant = ${tenant}`);
-      call.server.knownStreams.clear();
     },
     selection: {
       matches: (sql) => sql`m.tenant = ${tenant} and ${live(sql)}`,

@@ -15,12 +15,4 @@ export class RecentNames {
     const [oldest] = this.#names;
     if (this.#names.size > namesMax && oldest !== undefined) this.#names.delete(oldest);
   }
-
-  delete(name: string): void {
-    this.#names.delete(name);
-  }
-
-  clear(): void {
-    this.#names.clear();
-  }
 }

@@ -1,7 +1,7 @@
 import type { ExportRequest } from "../../gen/cortex/scopes/v1/scopes_pb.js";
 import type { Call } from "../grpc/call.js";
 import { claims, entries, exportRows, streamEntries, versions } from "../storage/export.js";
-import { isIn, rangeOf } from "../storage/scopes/range.js";
+import { isIn, rangeOf } from "../storage/name-range.js";
 
 export async function* exportScope(_request: ExportRequest, call: Call) {
   const range = rangeOf(call.caller);

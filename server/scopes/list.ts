@@ -2,8 +2,8 @@ import type { ListRequest } from "../../gen/cortex/scopes/v1/scopes_pb.js";
 import type { Call } from "../grpc/call.js";
 import type { Fragment, Sql } from "../postgres/connection.js";
 import { onePage, type PageRow } from "../storage/keyset.js";
+import { innerRange } from "../storage/name-range.js";
 import { pageToken, positionOf } from "../storage/page-token.js";
-import { innerRange } from "../storage/scopes/range.js";
 import * as check from "../validation/fields.js";
 import { pastChild } from "../validation/scope.js";
 

@@ -3,11 +3,11 @@ import type { Call } from "../grpc/call.js";
 import { audit } from "../storage/audit/audit.js";
 import { purgeTransaction } from "../storage/audit/purge.js";
 import { findStoredReply, idempotencyKey, storeReply } from "../storage/idempotency.js";
-import { rangeOf } from "../storage/scopes/range.js";
+import { rangeOf } from "../storage/name-range.js";
 import { countScope, removeScope, type ScopeCounts } from "../storage/scopes/remove.js";
 
 export async function purge({ dryRun, requestId }: PurgeRequest, call: Call) {
-  const { caller, server, db } = call;
+  const { caller, db } = call;
   const { tenant } = caller;
   const range = rangeOf(caller);
   const key = idempotencyKey(requestId, "Scopes/Purge", [range.low, dryRun]);
@@ -32,7 +32,6 @@ export async function purge({ dryRun, requestId }: PurgeRequest, call: Call) {
       return counts;
     },
   );
-  server.knownStreams.clear();
   return answer(purged as ScopeCounts, dryRun); // the work refuses nothing
 }
 

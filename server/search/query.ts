@@ -2,7 +2,7 @@
 // before, so that they are constants of the statement: Postgres then knows how rare they are while it plans.
 import { CortexError } from "../errors/reasons.js";
 import { type Fragment, joinFragments, type Run, type Sql } from "../postgres/connection.js";
-import { control } from "../validation/fields.js";
+import { control } from "../validation/control.js";
 import { fold } from "./fold.js";
 import { formerTerm } from "./former.js";
 import { kinds } from "./kinds.js";

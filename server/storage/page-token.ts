@@ -2,8 +2,7 @@
 // its query. A token says nothing that its holder could not ask for.
 import { createHash } from "node:crypto";
 import { CortexError } from "../errors/reasons.js";
-import * as check from "../validation/fields.js";
-import { firstName, isStoredText } from "../validation/scope.js";
+import { isStoredText } from "../validation/scope.js";
 
 /** Everything that decides which rows come, and in which order. */
 export type Query = readonly unknown[];
@@ -49,16 +48,6 @@ function decode(token: string): unknown {
   } catch {
     return undefined;
   }
-}
-
-/** The range of the names in the scope of a call, or of those with a prefix, bytewise; `end` is exclusive. */
-export function namesWithin(
-  { scope }: { scope: string },
-  prefix?: string,
-): { start: string; end: string | undefined } {
-  const start = prefix === undefined ? scope || firstName : check.namePrefix(prefix);
-  const isAll = prefix === undefined && scope === "";
-  return { start, end: isAll ? undefined : afterPrefix(start) };
 }
 
 /** The first text after all those that begin with the prefix, bytewise; undefined where there is none. */

@@ -5,7 +5,6 @@ import { purgeTransaction } from "../storage/audit/purge.js";
 import { parseGuard } from "../storage/claims/guard.js";
 import { idempotencyKey, storeReply } from "../storage/idempotency.js";
 import { removeStreams } from "../storage/streams/remove.js";
-import { streamLockName } from "../storage/streams/stream.js";
 import { stream } from "../validation/stream-fields.js";
 
 interface Deleted {
@@ -38,7 +37,6 @@ export async function deleteStream(request: DeleteRequest, call: Call) {
       return reply;
     },
   );
-  call.server.knownStreams.delete(streamLockName(tenant, name));
   const { entries } = deleted as Deleted; // the work refuses nothing
   return { deleted: (deleted as Deleted).deleted, entries: BigInt(entries) };
 }

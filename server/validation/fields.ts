@@ -1,5 +1,6 @@
 // The bounds of a request, each once. A refusal names the field, the limit and what was got.
 import { CortexError, type Details, type Reason } from "../errors/reasons.js";
+import { control } from "./control.js";
 import { ownName } from "./scope.js";
 
 export const namespaceBytesMax = 256;
@@ -27,9 +28,6 @@ export const amountExponentMax = 400;
 export const limitMax = 1000;
 export const purgeEntriesMax = 10_000;
 export const batchEntriesMax = 1000;
-
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
-export const control = /[\u0000-\u001f\u007f-\u009f]/;
 
 export function name(reason: Reason, field: string, text: string, bytesMax: number): string {
   const bytes = Buffer.byteLength(text);

@@ -2,6 +2,7 @@
 // character; no name of a caller can hold one. So names in scopes sort before all others, and a prefix of the text is a
 // prefix of the path.
 import { CortexError, type Details } from "../errors/reasons.js";
+import { control } from "./control.js";
 
 export interface ScopeStep {
   key: string;
@@ -11,14 +12,12 @@ export interface ScopeStep {
 const mark = "\u0001";
 const separator = "\u0002";
 const pathBytesMax = 512;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
-const control = /[\u0000-\u001f\u007f-\u009f]/;
 
 /** Names in no scope are at or above this. */
 export const firstName = " ";
 
 /** The path as it stands before names; "" for none. */
-export function scopeText(steps: readonly ScopeStep[], field = "scope"): string {
+export function pathOf(steps: readonly ScopeStep[], field = "scope"): string {
   if (steps.length === 0) return "";
   const parts = steps.flatMap(({ key, identifier }, i) => [
     part(key, `${field}[${i}].key`),

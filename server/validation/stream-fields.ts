@@ -1,6 +1,7 @@
 // The bounds of requests of the service Streams.
 import { CortexError, type Details } from "../errors/reasons.js";
-import { control, name, scopedName } from "./fields.js";
+import { control } from "./control.js";
+import { name, scopedName } from "./fields.js";
 
 const streamBytesMax = 512;
 const groupBytesMax = 256;

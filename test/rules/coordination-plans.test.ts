@@ -12,14 +12,14 @@ import { connect, type Run } from "../../server/postgres/connection.js";
 import { scopes } from "../../server/scopes/service.js";
 import { sweepClaims } from "../../server/storage/claims/sweep.js";
 import { entries, claims as exportedClaims, versions } from "../../server/storage/export.js";
-import { isIn, rangeOf } from "../../server/storage/scopes/range.js";
+import { isIn, rangeOf } from "../../server/storage/name-range.js";
 import { countScope, removeScope } from "../../server/storage/scopes/remove.js";
 import { readyStreams } from "../../server/storage/streams/read.js";
 import { removeStreams } from "../../server/storage/streams/remove.js";
 import { sweepStreams } from "../../server/storage/streams/sweep.js";
 import { erase } from "../../server/storage/users/erase.js";
 import { streams } from "../../server/streams/service.js";
-import { scopeText } from "../../server/validation/scope.js";
+import { pathOf } from "../../server/validation/scope.js";
 import { explainer, type Plan } from "../support/plans.js";
 import { serve } from "../support/server.js";
 
@@ -274,7 +274,7 @@ describe("of a stream, entries and what is pending are found by their ids", () =
 });
 
 describe("what is in a scope is found by the range of its names", () => {
-  const range = rangeOf({ scope: scopeText([{ key: "org", identifier: "o7" }]) });
+  const range = rangeOf({ scope: pathOf([{ key: "org", identifier: "o7" }]) });
   const found = (nodes: Plan[], index: string, column: string) => {
     expect(whole(nodes)).toEqual([]);
     const ranges = conditions(nodes).filter((one) => one.startsWith(index));

@@ -9,7 +9,7 @@ import { MutableStore } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import { ScopeStepSchema } from "../../gen/cortex/scopes/v1/scope_pb.js";
 import { Scopes } from "../../gen/cortex/scopes/v1/scopes_pb.js";
 import { composeNames } from "../../server/grpc/scope.js";
-import { type ScopeStep, scopeText } from "../../server/validation/scope.js";
+import { pathOf, type ScopeStep } from "../../server/validation/scope.js";
 import { keyFile, newKey } from "../support/credentials.js";
 import { temporaryDirectory } from "../support/directory.js";
 import { dump } from "../support/dump.js";
@@ -77,7 +77,7 @@ describe("what is in a scope", () => {
     const [lonely, owner] = [s.client({ tenantId: "lonely" }), s.client({ tenantId: "owner" })];
     await lonely.users.upsert("user-1", { marker });
     await seed(within(owner, home));
-    const path = scopeText(home);
+    const path = pathOf(home);
     const rows = async () => (await dump(s.sql)).split("\n").filter((line) => line.includes(path));
     const before = await rows();
     expect(before.length).toBeGreaterThan(8);
@@ -111,7 +111,7 @@ describe("what is in a scope", () => {
     for (const method of scoped) {
       const forged = clone(method.input, { ...requestOf(method, []) } as never);
       const plain = JSON.stringify(forged, text);
-      composeNames(method.input, forged, scopeText(home));
+      composeNames(method.input, forged, pathOf(home));
       if (JSON.stringify(forged, text) === plain) continue; // it names nothing
       const reply = await answer(raw, method, forged, "named");
       expect([method.name, reply]).toMatchObject([
@@ -141,7 +141,7 @@ describe("what is in a scope", () => {
       JSON.stringify(await read(...given).catch((error) => error), text);
     expect(await shown(home)).toContain(marker);
     for (const scope of others) expect(await shown(scope)).not.toContain(marker);
-    expect(await shown([], `${scopeText(home)}ns`)).toContain("INVALID_NAMESPACE");
+    expect(await shown([], `${pathOf(home)}ns`)).toContain("INVALID_NAMESPACE");
   });
 });
 

@@ -217,6 +217,14 @@ describe("with a limit, an append", () => {
     expect(await all("short")).toHaveLength(10);
   });
 
+  it("that creates the stream keeps the newest of its own entries", async () => {
+    const { streams } = s.cortex;
+    const entries = [1, 2, 3, 4, 5].map((data) => ({ data }));
+    await streams.appendMany("created", entries, { maxLen: 2 });
+    expect(dataOf(await all("created"))).toEqual([4, 5]);
+    expect(await streams.info("created")).toMatchObject({ length: 2, bytes: 2 });
+  });
+
   it("deletes what is too old", async () => {
     const { streams } = s.cortex;
     await streams.append("aged", 1, { id: `${Date.now() - 100_000}-0` });

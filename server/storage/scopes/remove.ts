@@ -1,7 +1,7 @@
 // Deletes what is stored in a scope and below it, or counts it.
 import type { Run } from "../../postgres/connection.js";
+import { isIn, type NameRange } from "../name-range.js";
 import { removeStreams } from "../streams/remove.js";
-import { isIn, type NameRange } from "./range.js";
 
 export interface ScopeCounts {
   entries: number;

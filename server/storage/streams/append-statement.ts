@@ -143,7 +143,8 @@ export function statement(
     ), target as materialized (
       select t.tenant, t.stream, coalesce(held.id, nextval('stream_number')) as id, held.id is null as is_new,
         coalesce(held.last_ms, 0) as last_ms, coalesce(held.last_seq, 0) as last_seq, coalesce(held.entries, 0) as entries,
-        coalesce(held.bytes, 0) as bytes, held.groups, held.trim_ms, held.trim_seq, held.passed, held.trim_done, held.trim_at,
+        coalesce(held.bytes, 0) as bytes, held.groups, coalesce(held.trim_ms, 0) as trim_ms, coalesce(held.trim_seq, 0) as trim_seq,
+        coalesce(held.passed, 0) as passed, held.trim_done, held.trim_at,
         case when held.id is not null then false
           when exists (select from stream s where s.tenant = t.tenant and s.name = t.stream) then true
           else ${tries ? sql`not pg_try_advisory_xact_lock(${nameLock})` : sql`pg_advisory_xact_lock(${nameLock})::text <> ''`}

@@ -26,7 +26,7 @@ export const trim = (sql: Sql): Fragment => sql`, beyond as materialized (
       join target t on t.id = j.id
       where (j.max_len is not null or j.max_age is not null)
         -- A group that was created since the statement began may read what the statement is about to delete.
-        and t.groups = (select s.groups from stream s where s.tenant = t.tenant and s.name = t.stream)
+        and (t.is_new or t.groups = (select s.groups from stream s where s.tenant = t.tenant and s.name = t.stream))
       group by j.id, t.entries, t.trim_ms, t.trim_seq, t.passed, t.trim_done, t.trim_at
     ) as j
   ), seen as materialized ( -- the oldest entries beyond a limit, from where trimming has got to

@@ -9,7 +9,7 @@ import { type AppendRow, statement } from "./append-statement.js";
 import type { AppendWrite } from "./new-entries.js";
 import { streamLockName } from "./stream.js";
 
-/** The stream was known to exist, and does not: it was deleted. */
+/** The stream was there lately, and was deleted since: nothing is appended. */
 export class StreamUnknown extends CortexError {
   constructor() {
     super("CONFLICT");

@@ -1,6 +1,6 @@
 // How much each tenant stores, by the sums that the database keeps (migration 0015), so that no rows are counted.
 import type { Fragment, Run, Sql } from "../../postgres/connection.js";
-import { namesWithin } from "../page-token.js";
+import { isIn, namesWithin } from "../name-range.js";
 
 const foldedMax = 10_000;
 
@@ -67,11 +67,10 @@ export const recordsOf = (
 
 /** The number of records in a scope, or in none. */
 function recordsIn(sql: Sql, tenant: string, scope: string): Fragment {
-  const { start, end } = namesWithin({ scope });
   return sql`(
     select coalesce(sum(u.rows), 0)::bigint from (
       select u.space, u.rows from usage u where u.tenant = ${tenant} and u.kind = 'record'
       union all select u.space, u.rows from usage_delta u where u.tenant = ${tenant} and u.kind = 'record'
     ) as u
-    where u.space >= ${start} ${end === undefined ? sql`` : sql`and u.space < ${end}`})`;
+    where ${isIn(sql, sql`u.space`, namesWithin({ scope }))})`;
 }

@@ -9,7 +9,7 @@ import { formerLabels } from "../../search/former.js";
 import { parseExactly } from "../../validation/exact-json.js";
 import * as check from "../../validation/fields.js";
 import { jsonObject } from "../../validation/json.js";
-import { namesWithin } from "../page-token.js";
+import { isIn, namesWithin } from "../name-range.js";
 import { checkReserved } from "./name.js";
 
 /** A filter, checked. Page tokens and request fingerprints are made of the whole of it. */
@@ -153,9 +153,9 @@ export function matches(sql: Sql, filter: RecordFilter, hasFormerRecords = false
 function ofTypes(sql: Sql, { types, scope }: RecordFilter): Fragment {
   const [first = ""] = types;
   if (types.length === 0) {
-    const { start, end } = namesWithin({ scope: scope ?? "" });
+    const range = namesWithin({ scope: scope ?? "" });
     return sql`
-      and h.type >= ${start} ${end === undefined ? sql`` : sql`and h.type < ${end}`} and not starts_with(h.type, ${check.reservedTypePrefix})`;
+      and ${isIn(sql, sql`h.type`, range)} and not starts_with(h.type, ${check.reservedTypePrefix})`;
   }
   return types.length === 1 ? sql`and h.type = ${first}` : sql`and h.type = any(${types}::text[])`;
 }
