@@ -8,7 +8,7 @@ import { Json } from "./core/json.js";
 import { checkTimeout } from "./core/retry.js";
 import { Transport } from "./core/transport.js";
 import { header, rejectUnknown } from "./core/validate.js";
-import { Surface } from "./scope.js";
+import { Surface } from "./scopes/scope.js";
 import { Users } from "./users/users.js";
 
 export type { Claim, ClaimRecord } from "./claims/claim.js";
@@ -79,13 +79,42 @@ export type {
   TransactionResult,
 } from "./mutable/transactions/transaction.js";
 export type { MutableChange, MutableWatchOptions } from "./mutable/watch.js";
-export type { Scope, Surface } from "./scope.js";
+export type { Scope, Surface } from "./scopes/scope.js";
 export type {
   ScopeListOptions,
   ScopeListResult,
   ScopePurgeOptions,
   ScopePurgeResult,
-} from "./scopes.js";
+} from "./scopes/scopes.js";
+export type {
+  AdapterRange,
+  StoreAdapter,
+  StreamEntries,
+  StreamFields,
+} from "./store/adapter.js";
+export type {
+  BatchEntry,
+  ConsumerGroup,
+  DeliveredMessage,
+  KeepOptions,
+  ScanOptions,
+  ScanResult,
+  StreamAppendOptions,
+  StreamMessage,
+  StreamReadRange,
+} from "./store/backend.js";
+export { CortexStore, type StoreBuilder } from "./store/builder.js";
+export { CortexStoreEvents, type StoreEvents } from "./store/event-schemas.js";
+export type {
+  EventContext,
+  EventPublishOptions,
+  EventSchema,
+  EventSchemas,
+  Unsubscribe,
+} from "./store/event-types.js";
+export type { EventValidation } from "./store/events.js";
+export type { Store } from "./store/store.js";
+export type { StoreAttributes, StoreLogger, StoreTelemetry } from "./store/telemetry.js";
 export type { ConsumeHandler, ConsumeOptions } from "./streams/consume.js";
 export type {
   AppendEntryOptions,

@@ -58,11 +58,18 @@ export interface ClaimListResult {
 export class Holder {
   /** The owner of its claims, unless another one is given. */
   readonly owner: string;
-  /** The claims that `with` holds. */
-  readonly held = new Set<Claim>();
 
-  constructor(agentId: string | undefined) {
+  constructor(
+    agentId: string | undefined,
+    /** The claims that `with` holds. */
+    readonly held = new Set<Claim>(),
+  ) {
     this.owner = agentId ?? `client-${randomUUID()}`;
+  }
+
+  /** Another agent of the same client. */
+  as(agentId: string): Holder {
+    return new Holder(agentId, this.held);
   }
 
   /** Releases what `with` holds: the client is closed. */

@@ -10,7 +10,8 @@ import {
   type MessageShape,
 } from "@bufbuild/protobuf";
 import { MethodOptions_IdempotencyLevel as Idempotency } from "@bufbuild/protobuf/wkt";
-import { type ClientReadableStream, Metadata, type ServiceError } from "@grpc/grpc-js";
+import type { ClientReadableStream, ServiceError } from "@grpc/grpc-js";
+import { CallMetadata } from "./call-metadata.js";
 import type {
   CallOptions,
   ClaimGuard,
@@ -22,7 +23,7 @@ import type {
 import { decoder, encoder, pathOf } from "./codec.js";
 import { Connection } from "./connection.js";
 import { openConversation } from "./conversation.js";
-import { type Security, type Token, tokenOf } from "./credentials.js";
+import type { Security } from "./credentials.js";
 import { CortexError, fromGrpc } from "./error.js";
 import { checkGuard, guardOf } from "./guard.js";
 import { Json } from "./json.js";
@@ -43,8 +44,7 @@ import { text } from "./validate.js";
 
 export class Transport {
   readonly connection: Connection;
-  readonly #metadata: Metadata;
-  readonly #token: Token | undefined;
+  readonly #metadata: CallMetadata;
 
   constructor(
     readonly address: string,
@@ -59,17 +59,13 @@ export class Transport {
     readonly scope: readonly ScopeStep[] = [],
   ) {
     const { tls, token } = security;
-    this.#token = token;
     this.connection = connection ?? new Connection(address, tls);
-    // A call waits for the connection. Otherwise a missing connection would look like a lost reply.
-    this.#metadata = new Metadata({ waitForReady: true });
-    for (const [name, value] of Object.entries(headers))
-      if (value !== undefined) this.#metadata.set(name, value);
+    this.#metadata = new CallMetadata(headers, token);
   }
 
   /** True if the caller may have a new token when the old one is over. */
   get renewsToken(): boolean {
-    return typeof this.#token === "function";
+    return typeof this.security.token === "function";
   }
 
   close(): void {
@@ -92,16 +88,22 @@ export class Transport {
 
   /** The same transport for writes under a claim. */
   guarded(claim: ClaimGuard): Transport {
-    return this.#with(checkGuard(claim), this.scope, this.json);
+    return this.#with({ guard: checkGuard(claim) });
   }
 
   /** The same transport for names in a scope of this one's. */
   scoped(step: ScopeStep): Transport {
-    return this.#with(this.guard, [...this.scope, step], new Json(this.json.exactNumbers));
+    return this.#with({ scope: [...this.scope, step], json: new Json(this.json.exactNumbers) });
   }
 
-  #with(guard: ClaimGuard | undefined, scope: readonly ScopeStep[], json: Json): Transport {
-    const { address, headers, timeoutMs, security, connection } = this;
+  /** The same transport for another agent. */
+  as(agentId: string): Transport {
+    return this.#with({ headers: { ...this.headers, "x-agent-id": agentId } });
+  }
+
+  #with(changed: Partial<Pick<Transport, "guard" | "scope" | "json" | "headers">>): Transport {
+    const all = { ...this, ...changed };
+    const { address, headers, timeoutMs, json, security, connection, guard, scope } = all;
     return new Transport(address, headers, timeoutMs, json, security, connection, guard, scope);
   }
 
@@ -121,7 +123,7 @@ export class Transport {
     idempotency: Idempotency,
   ): Promise<MessageShape<O>> {
     return this.#retrying(idempotency, options, async (deadline) => {
-      const metadata = await within(deadline, options.signal, this.#headers());
+      const metadata = await within(deadline, options.signal, this.#metadata.next());
       let grpc: { cancel(): void } | undefined;
       const cancel = () => grpc?.cancel();
       return abortable(options.signal, cancel, (resolve, reject) => {
@@ -242,7 +244,7 @@ export class Transport {
     options: { deadline?: Date } = {},
   ): Promise<ClientReadableStream<MessageShape<O>>> {
     await this.connection.ready(deadline, signal);
-    const metadata = await within(deadline, signal, this.#headers());
+    const metadata = await within(deadline, signal, this.#metadata.next());
     const request = create(method.input, scopedInit(method, next(), this.scope));
     const [send, receive] = [encoder(method.input), decoder(method.output)];
     return this.connection.grpc
@@ -257,16 +259,8 @@ export class Transport {
     signal: AbortSignal | undefined,
   ): Promise<Conversation<MessageInitShape<I>, MessageShape<O>>> {
     await this.connection.ready(deadline, signal);
-    const metadata = await within(deadline, signal, this.#headers());
+    const metadata = await within(deadline, signal, this.#metadata.next());
     return openConversation(this.connection.grpc, method, metadata, { deadline, signal });
-  }
-
-  /** The headers of a call: tenant, agent, and the current token. */
-  async #headers(): Promise<Metadata> {
-    if (this.#token === undefined) return this.#metadata;
-    const metadata = this.#metadata.clone();
-    metadata.set("authorization", `Bearer ${await tokenOf(this.#token)}`);
-    return metadata;
   }
 
   async #retrying<T>(

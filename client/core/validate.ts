@@ -103,13 +103,17 @@ export function amountText(value: unknown): string {
 }
 
 /** Checks that a value, unless it is undefined, is text that an HTTP header can carry. */
-export function header<T extends string | undefined>(field: string, value: T): T {
+export function header<T extends string | undefined>(
+  field: string,
+  value: T,
+  code: "INVALID_CONFIG" | "INVALID_AGENT_ID" = "INVALID_CONFIG",
+): T {
   if (
     value === undefined ||
     (typeof value === "string" && /^([\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?)?$/.test(value))
   )
     return value; // HTTP drops spaces at the ends, so a tenant id with such spaces would become another id
-  throw fail("INVALID_CONFIG", field, "is not printable ASCII text without spaces at its ends");
+  throw fail(code, field, "is not printable ASCII text without spaces at its ends");
 }
 
 /** The member of `choices` that the caller names. */

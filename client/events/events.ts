@@ -39,6 +39,7 @@ export class Events {
    *
    * @param channel 1 to 512 bytes of UTF-8: segments that `:` joins, without `*` and control characters.
    * @param data Any JSON value up to 64 KiB.
+   * @returns How many subscriptions match that are known to the process that has answered: those on other servers are not.
    * @throws INVALID_CHANNEL, INVALID_VALUE, VALUE_TOO_LARGE, VALUE_TOO_DEEP, INVALID_USER_ID, USER_NOT_FOUND,
    * FENCE_STALE, WATCH_DISABLED, OVERLOADED (the tenant has published too much within the last seconds).
    *
@@ -46,27 +47,28 @@ export class Events {
    * await cortex.events.publish("user:created", { id: "user-1" });
    * ```
    */
-  async publish(channel: string, data: unknown, options: PublishOptions = {}): Promise<void> {
+  async publish(channel: string, data: unknown, options: PublishOptions = {}): Promise<number> {
     rejectUnknown(options, ["userId", ...writeNames], "INVALID_OPTIONS", "publish");
     const { userId, ...rest } = options;
-    await this.#transport.write(
-      rpc.publish,
-      { events: [eventInit({ channel, data, userId })] },
-      rest,
-    );
+    const request = { events: [eventInit({ channel, data, userId })] };
+    return (await this.#transport.write(rpc.publish, request, rest)).receivers;
   }
 
   /**
    * Publishes up to 1000 events, all or none of them. Subscribers get them together, in the order of the list. An
    * empty list does nothing.
    *
+   * @returns The sum of what `publish` would return of each.
    * @throws INVALID_BATCH, and as `publish`.
    */
-  async publishMany(events: readonly EventToPublish[], options: WriteOptions = {}): Promise<void> {
+  async publishMany(
+    events: readonly EventToPublish[],
+    options: WriteOptions = {},
+  ): Promise<number> {
     rejectUnknown(options, writeNames, "INVALID_OPTIONS", "publishMany");
     const list = listed(events, "events");
     const request = { events: list.map((event, i) => eventInit(event, `events[${i}].`)) };
-    await this.#transport.write(rpc.publish, request, options);
+    return (await this.#transport.write(rpc.publish, request, options)).receivers;
   }
 
   /**

@@ -35,6 +35,7 @@ import type {
   ChangeOptions,
   DeleteOptions,
   DeleteResult,
+  EntryOptions,
   MutableListResult,
   NamespaceSummary,
   PurgeKeyResult,
@@ -656,15 +657,15 @@ export class Mutable {
    * Stores a value if the key does not exist.
    *
    * @returns True if it was stored, false if the key exists.
-   * @throws INVALID_VALUE, VALUE_TOO_LARGE, INVALID_TTL.
+   * @throws INVALID_VALUE, VALUE_TOO_LARGE, INVALID_TTL, USER_NOT_FOUND.
    */
   async once(
     namespace: string,
     key: string,
     value: unknown,
-    options: { ttlSeconds?: number | undefined } & WriteOptions = {},
+    options: EntryOptions & WriteOptions = {},
   ): Promise<boolean> {
-    writeOptions(options, "once", ["ttlSeconds"]);
+    writeOptions(options, "once", entryNames);
     return this.set(namespace, key, value, { ...options, ifAbsent: true }).then(
       () => true,
       unless("KEY_EXISTS"),

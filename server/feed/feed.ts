@@ -122,6 +122,13 @@ export class Feed {
     });
   }
 
+  /** How many live subscriptions of this process match a channel. */
+  receivers(tenant: string, channel: string): number {
+    let count = 0;
+    for (const _ of this.#live.ofChannel(tenant, channel)) count++;
+    return count;
+  }
+
   /** The state of the feed in the database. */
   async state(): Promise<FeedState> {
     const [state] = await this.run<FeedState>((sql) => sql`select epoch, secret from feed`);

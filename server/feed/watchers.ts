@@ -94,11 +94,15 @@ export class Watchers<W extends { selector: Selector }> {
     if (space.byName.size + space.byPrefix.size === 0) this.#spaces.delete(name);
   }
 
+  ofChannel(tenant: string, channel: string): Iterable<W> {
+    return this.#channels.get(channelsOf(tenant, channel))?.of(ownName(channel)) ?? [];
+  }
+
   *of(change: Change): Iterable<W> {
     const { tenant, store, space: of, name } = change;
     if (store === "mark") return;
     if (store === "event") {
-      yield* this.#channels.get(channelsOf(tenant, name))?.of(ownName(name)) ?? [];
+      yield* this.ofChannel(tenant, name);
       return;
     }
     const space = this.#spaces.get(nameOf({ tenant, store, space: of }));

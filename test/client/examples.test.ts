@@ -24,6 +24,7 @@ it.each([
   "live-dashboard",
   "work-stream",
   "workspaces",
+  "typed-store",
 ])("%s", async (name) => {
   const file = join(root, "examples", `${name}.ts`);
   const env = { ...cleanEnvironment(), CORTEX_ADDRESS: s.address };

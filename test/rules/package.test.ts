@@ -90,7 +90,8 @@ it("the client holds what its user needs, and brings nothing of the server", asy
 it("is imported by a strict TypeScript project", async () => {
   await writeFile(
     join(project, "use.ts"),
-    `import { Cortex, CortexError, type MutableRecord } from "cortex-store";
+    `import { Cortex, CortexError, CortexStore, CortexStoreEvents, type MutableRecord, type StoreAdapter } from "cortex-store";
+import { cortexStoreAdapter } from "cortex-store/igniter";
 const cortex = new Cortex({ address: process.argv[2], tenantId: "packed" });
 const record: MutableRecord<number> = await cortex.mutable.set("ns", "k", 41);
 const next = await cortex.mutable.update<number>("ns", "k", (n) => n + 1);
@@ -98,6 +99,15 @@ const { total } = await cortex.mutable.list("ns");
 // @ts-expect-error: a namespace is text
 await cortex.mutable.get(5, "k").catch((error: unknown) => console.log(error instanceof CortexError && error.code));
 console.log(record.value, next.value, total);
+const events = CortexStoreEvents.create("user")
+  .event("created", { "~standard": { version: 1, vendor: "theirs", validate: (value) => ({ value: value as string }) } })
+  .build();
+const store = CortexStore.create().withClient(cortex).withService("theirs").addEvents(events).build();
+await store.kv.set("k", "typed");
+await store.events.user.created.publish("user-1");
+const adapter: StoreAdapter = cortexStoreAdapter(cortex);
+await adapter.set("k", "adapted");
+console.log(await store.kv.get("k"), await adapter.get("k"));
 await cortex.close();
 `,
   );
@@ -121,7 +131,7 @@ await cortex.close();
     await run(process.execPath, ["use.js", s.address], { cwd: project, env: cleanEnvironment() }),
   ).toEqual({
     code: 0,
-    out: "INVALID_NAMESPACE\n41 42 1\n",
+    out: "INVALID_NAMESPACE\n41 42 1\ntyped adapted\n",
     err: "",
   });
 });
@@ -224,6 +234,6 @@ describe("the server command", () => {
       cwd: project,
       env: cleanEnvironment(),
     });
-    expect([code, out, err]).toEqual([0, "INVALID_NAMESPACE\n41 42 1\n", ""]);
+    expect([code, out, err]).toEqual([0, "INVALID_NAMESPACE\n41 42 1\ntyped adapted\n", ""]);
   }, 240_000);
 });

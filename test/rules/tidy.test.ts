@@ -18,7 +18,11 @@ async function sources(...directories: string[]): Promise<{ path: string; text: 
       withFileTypes: true,
     })) {
       const path = join(entry.parentPath, entry.name);
-      if (entry.isFile() && /\.(ts|sql|proto)$/.test(entry.name) && !/\/dist\//.test(path))
+      if (
+        entry.isFile() &&
+        /\.(ts|sql|proto)$/.test(entry.name) &&
+        !/\/(dist|node_modules)\//.test(path)
+      )
         found.push({ path: relative(root, path), text: await readFile(path, "utf8") });
     }
   return found;
@@ -77,6 +81,9 @@ const clientRooms = [
   ["events", "immutable", "streams"],
   ["mutable", "users"],
   ["claims"],
+  ["scopes"],
+  ["store"],
+  ["igniter"],
   ["."],
 ];
 

@@ -1,8 +1,8 @@
 // Lists scopes, and exports and purges one.
-import { Scopes } from "../gen/cortex/scopes/v1/scopes_pb.js";
-import type { CallOptions, ScopeStep, WriteOptions } from "./core/call-options.js";
-import { exportedLines } from "./core/export.js";
-import type { Transport } from "./core/transport.js";
+import { Scopes } from "../../gen/cortex/scopes/v1/scopes_pb.js";
+import type { CallOptions, ScopeStep, WriteOptions } from "../core/call-options.js";
+import { exportedLines } from "../core/export.js";
+import type { Transport } from "../core/transport.js";
 import {
   callNames,
   callOptions,
@@ -11,7 +11,7 @@ import {
   text,
   whole,
   writeOptions,
-} from "./core/validate.js";
+} from "../core/validate.js";
 
 export interface ScopeListOptions extends CallOptions {
   /** How many at most: 1 to 1000. Default: 100. */

@@ -1,11 +1,13 @@
 // What a client and its scopes have alike, and what a scope has besides.
-import { Claims, type Holder } from "./claims/claims.js";
-import type { CallOptions, ScopeStep } from "./core/call-options.js";
-import { scopeStep } from "./core/scope.js";
-import type { Transport } from "./core/transport.js";
-import { Events } from "./events/events.js";
-import { Immutable } from "./immutable/immutable.js";
-import { Mutable } from "./mutable/mutable.js";
+import { Claims, type Holder } from "../claims/claims.js";
+import type { CallOptions, ScopeStep } from "../core/call-options.js";
+import { scopeStep } from "../core/scope.js";
+import type { Transport } from "../core/transport.js";
+import { header, text } from "../core/validate.js";
+import { Events } from "../events/events.js";
+import { Immutable } from "../immutable/immutable.js";
+import { Mutable } from "../mutable/mutable.js";
+import { Streams } from "../streams/streams.js";
 import {
   exportScope,
   listScopes,
@@ -15,7 +17,6 @@ import {
   type ScopePurgeOptions,
   type ScopePurgeResult,
 } from "./scopes.js";
-import { Streams } from "./streams/streams.js";
 
 /** The stores and what goes with them: those of the tenant (`Cortex`), or of a scope. */
 export class Surface {
@@ -76,15 +77,29 @@ export class Surface {
  */
 export class Scope extends Surface {
   readonly #transport: Transport;
+  readonly #holder: Holder;
 
   constructor(transport: Transport, holder: Holder) {
     super(transport, holder);
     this.#transport = transport;
+    this.#holder = holder;
   }
 
   /** The steps of its path, the outermost first. */
   get path(): readonly ScopeStep[] {
     return this.#transport.scope;
+  }
+
+  /**
+   * The same scope for another agent of this process: what it writes is recorded under this id (`updatedBy`,
+   * `publishedBy`, `appendedBy`), and so are the claims that it acquires.
+   *
+   * @param agentId Printable ASCII up to 256 bytes.
+   * @throws CortexError INVALID_AGENT_ID.
+   */
+  as(agentId: string): Scope {
+    const id = header("agentId", text(agentId, "agentId", "INVALID_AGENT_ID"), "INVALID_AGENT_ID");
+    return new Scope(this.#transport.as(id), this.#holder.as(id));
   }
 
   /**

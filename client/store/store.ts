@@ -1,0 +1,189 @@
+// A store: kv, counters, claims, batches, events and streams of a service, within a path of scopes and actors.
+import type { ScopeStep } from "../core/call-options.js";
+import { scopeStep } from "../core/scope.js";
+import { keyText, picked } from "../core/validate.js";
+import { Batches, Counters, DevTools, KeyValues, StoreClaims, StoreStreams } from "./areas.js";
+import type { Backend, OpenBackend } from "./backend.js";
+import { refused } from "./event-schemas.js";
+import type { EventRegistry } from "./event-types.js";
+import { type EventsOf, eventsOf, type Registered } from "./events.js";
+import { fullName, type Space, spaces } from "./names.js";
+import { Operations, type StoreLogger, type StoreTelemetry } from "./telemetry.js";
+
+/** What the builder has collected. */
+export interface StoreConfig {
+  readonly open: OpenBackend;
+  readonly service: string;
+  /** The keys of scopes, and whether each is required. Empty: any key. */
+  readonly scopes: ReadonlyMap<string, { readonly required: boolean }>;
+  readonly actors: ReadonlySet<string>;
+  readonly events: Registered;
+  readonly telemetry: StoreTelemetry | undefined;
+  readonly logger: StoreLogger | undefined;
+}
+
+/** The keys that `scope` takes: those of `addScope`; if there are none, any. */
+type ScopeKey<Scopes extends string> = [Scopes] extends [never] ? string : Scopes;
+
+/** A store whose path lacks scopes that are required: it has only `scope` and `actor`. */
+export type ScopedStore<
+  Events extends EventRegistry,
+  Scopes extends string,
+  Required extends string,
+  Actors extends string,
+> = Pick<Store<Events, Scopes, Required, Actors>, "scope" | "actor" | "path" | "logger">;
+
+/** A store, as far as its path has all scopes that are required. */
+export type StoreOf<
+  Events extends EventRegistry,
+  Scopes extends string,
+  Required extends string,
+  Actors extends string,
+> = [Required] extends [never]
+  ? Store<Events, Scopes, Required, Actors>
+  : ScopedStore<Events, Scopes, Required, Actors>;
+
+/**
+ * The store of a service, within a path. Made by `CortexStore.create()`.
+ *
+ * Reading one of its parts (`kv`, `events`, …) throws INVALID_SCOPE while a required scope is missing.
+ */
+export class Store<
+  Events extends EventRegistry = EventRegistry,
+  Scopes extends string = string,
+  Required extends string = never,
+  Actors extends string = string,
+> {
+  readonly #config: StoreConfig;
+  readonly #operations: Operations;
+  #backend: Backend | undefined;
+  #events: EventsOf<Events> | undefined;
+
+  constructor(
+    config: StoreConfig,
+    /** The scopes and actors, the outermost first. */
+    readonly path: readonly ScopeStep[] = [],
+    readonly agent?: string,
+  ) {
+    this.#config = config;
+    const { service, telemetry, logger } = config;
+    const last = path.at(-1);
+    const attributes = {
+      "ctx.store.service": service,
+      ...(last && { "ctx.store.scope_key": last.key, "ctx.store.scope_depth": path.length }),
+    };
+    this.#operations = new Operations(attributes, telemetry, logger);
+  }
+
+  /** Values by key. */
+  get kv(): KeyValues {
+    return new KeyValues(this.#open(), this.#operations);
+  }
+
+  /** Numbers by key. */
+  get counter(): Counters {
+    return new Counters(this.#open(), this.#operations);
+  }
+
+  /** Keys that one caller at a time gets. */
+  get claim(): StoreClaims {
+    return new StoreClaims(this.#open(), this.#operations);
+  }
+
+  /** Several values at once. */
+  get batch(): Batches {
+    return new Batches(this.#open(), this.#operations);
+  }
+
+  /** Messages to whoever listens: by channel, or `store.events.user.created.publish(…)`. */
+  get events(): EventsOf<Events> {
+    this.#events ??= eventsOf<Events>(this.#config.events, this.#open(), this.#operations);
+    return this.#events;
+  }
+
+  /** Logs of entries. */
+  get streams(): StoreStreams {
+    return new StoreStreams(this.#open(), this.#operations);
+  }
+
+  /** Tools for development. */
+  get dev(): DevTools {
+    return new DevTools(this.#open(), this.#operations);
+  }
+
+  /** What `withLogger` was given. */
+  get logger(): StoreLogger | undefined {
+    return this.#config.logger;
+  }
+
+  /**
+   * The store within a scope: all names there are its own.
+   *
+   * @param key One of `addScope`; without any `addScope`, any text.
+   * @param identifier A number is taken as its text.
+   * @throws CortexError INVALID_SCOPE: the key is not known, or one of them is empty.
+   */
+  scope<Key extends ScopeKey<Scopes>>(
+    key: Key,
+    identifier: string | number,
+  ): StoreOf<Events, Scopes, Exclude<Required, Key>, Actors> {
+    const { scopes, actors } = this.#config;
+    const step = this.#step(key, identifier);
+    if (scopes.size > 0 && !scopes.has(step.key))
+      throw refused("INVALID_SCOPE", "key", `is none of ${[...scopes.keys()].join(", ")}: ${key}`);
+    if (actors.has(step.key)) throw refused("INVALID_SCOPE", "key", `is that of an actor: ${key}`);
+    return this.#within(step, this.agent);
+  }
+
+  /**
+   * The store of an actor: a step of the path, as a scope is, whose writes are recorded as this actor's
+   * (`updatedBy: "agent:a-7"`).
+   *
+   * @param key One of `addActor`.
+   * @param identifier A number is taken as its text.
+   * @throws CortexError INVALID_SCOPE: the key is not known, or one of them is empty.
+   */
+  actor(key: Actors, identifier: string | number): StoreOf<Events, Scopes, Required, Actors> {
+    const step = this.#step(key, identifier);
+    const { actors } = this.#config;
+    if (!actors.has(step.key))
+      throw refused("INVALID_SCOPE", "key", `is none of ${[...actors].join(", ")}: ${key}`);
+    return this.#within(step, agentOf(step));
+  }
+
+  /**
+   * The full name of a key: `igniter:store:<service>[:<scope>:<identifier>…]:<space>:<key>`. A `:` within a service, a
+   * scope or an identifier is written as `%3A`.
+   */
+  key(space: Space, key: string): string {
+    picked(Object.fromEntries(spaces.map((one) => [one, one])), space, "space", "INVALID_OPTIONS");
+    return fullName(this.#config.service, this.path, space, keyText(key));
+  }
+
+  #open(): Backend {
+    if (this.#backend) return this.#backend;
+    const { scopes, service, open } = this.#config;
+    for (const [key, { required }] of scopes)
+      if (required && !this.path.some((step) => step.key === key))
+        throw refused("INVALID_SCOPE", "scope", `is required: ${key}`);
+    this.#backend = open(service, this.path, this.agent);
+    return this.#backend;
+  }
+
+  #step(key: string, identifier: string | number): ScopeStep {
+    const step = scopeStep(key, typeof identifier === "number" ? String(identifier) : identifier);
+    if (isSpace(step.key)) throw refused("INVALID_SCOPE", "key", `is reserved: ${key}`);
+    return step;
+  }
+
+  #within(step: ScopeStep, agent: string | undefined): any {
+    return new Store(this.#config, [...this.path, step], agent);
+  }
+}
+
+/** Reserved: the full name of a key in such a scope could be that of another key. */
+export const isSpace = (key: string): boolean => (spaces as readonly string[]).includes(key);
+
+/** The id of an actor as an agent: printable ASCII, in which other characters are percent-encoded. */
+const agentOf = ({ key, identifier }: ScopeStep): string =>
+  `${key}:${identifier}`.replace(/[^\x21-\x7e]/gu, encodeURIComponent);

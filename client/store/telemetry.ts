@@ -1,0 +1,62 @@
+// Tells telemetry of the operations of a store: that they have started, and how they ended.
+import { CortexError, messageOf } from "../core/error.js";
+
+/** What is told of an operation. Never keys, values, users or tokens. */
+export type StoreAttributes = Record<string, string | number | boolean>;
+
+/** What `withTelemetry` takes, such as the manager of `@igniter-js/telemetry`. */
+export interface StoreTelemetry {
+  /** Is told `igniter.store.kv.get.started` and so on: see docs/telemetry.md. What it throws goes to the logger. */
+  emit(name: string, event: { level: "debug" | "error"; attributes: StoreAttributes }): unknown;
+}
+
+/** What `withLogger` takes, such as `console` or a logger of pino. It is told what no caller can be told. */
+export interface StoreLogger {
+  warn(message: string, ...details: any[]): unknown;
+  error(message: string, ...details: any[]): unknown;
+}
+
+/** Runs operations of a store. */
+export class Operations {
+  constructor(
+    readonly attributes: StoreAttributes,
+    readonly telemetry: StoreTelemetry | undefined,
+    readonly logger: StoreLogger | undefined,
+  ) {}
+
+  /** Runs an operation. `told` gives the attributes of its result. */
+  async run<T>(
+    operation: string,
+    attributes: StoreAttributes,
+    work: () => T | Promise<T>,
+    told: (result: T) => StoreAttributes = () => ({}),
+  ): Promise<T> {
+    if (!this.telemetry) return work();
+    const known = { ...this.attributes, ...attributes };
+    this.#emit(`${operation}.started`, "debug", known);
+    try {
+      const result = await work();
+      this.#emit(`${operation}.success`, "debug", { ...known, ...told(result) });
+      return result;
+    } catch (error) {
+      const code = error instanceof CortexError ? error.code : (error as Error)?.name;
+      const failure = { "ctx.error.operation": operation, "ctx.error.code": String(code) };
+      this.#emit(`${operation}.error`, "error", { ...known, ...failure });
+      throw error;
+    }
+  }
+
+  #emit(event: string, level: "debug" | "error", attributes: StoreAttributes): void {
+    try {
+      this.telemetry?.emit(`igniter.store.${event}`, { level, attributes });
+    } catch (error) {
+      this.warn("the telemetry of a store threw", error);
+    }
+  }
+
+  /** Tells the logger; without one, the process. */
+  warn(message: string, error: unknown): void {
+    if (this.logger) this.logger.warn(message, error);
+    else process.emitWarning(error instanceof Error ? error : `${message}: ${messageOf(error)}`);
+  }
+}

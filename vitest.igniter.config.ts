@@ -1,0 +1,7 @@
+// The published package @igniter-js/store over our adapter: npm run test:igniter.
+import { mergeConfig } from "vitest/config";
+import base from "./vitest.config.js";
+
+const { include: _, exclude: __, ...test } = base.test ?? {};
+
+export default mergeConfig({ test }, { test: { include: ["test/igniter/*.test.ts"] } });
