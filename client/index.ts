@@ -2,7 +2,7 @@
 
 import { Holder } from "./claims/claims.js";
 import { isAddress } from "./core/address.js";
-import type { TlsOptions, Token } from "./core/credentials.js";
+import type { ClientTelemetry, TlsOptions, Token } from "./core/credentials.js";
 import { CortexError } from "./core/error.js";
 import { Json } from "./core/json.js";
 import { checkTimeout } from "./core/retry.js";
@@ -19,7 +19,7 @@ export type {
   Claims,
 } from "./claims/claims.js";
 export type { CallOptions, ClaimGuard, ScopeStep, WriteOptions } from "./core/call-options.js";
-export type { TlsOptions, Token } from "./core/credentials.js";
+export type { ClientTelemetry, TlsOptions, Token } from "./core/credentials.js";
 export { CortexError, type ErrorCode, type ErrorDetails } from "./core/error.js";
 export { ExactNumber } from "./core/numbers.js";
 export type { ChangeKindName, WatchOptions } from "./core/watch.js";
@@ -189,6 +189,10 @@ export interface CortexOptions {
    * the place where it was read is written with the text that it had. Default: false.
    */
   exactNumbers?: boolean | undefined;
+  /**
+   * Traces every call: `openTelemetry()` of `cortex-store/opentelemetry`. Default: none.
+   */
+  telemetry?: ClientTelemetry | undefined;
 }
 
 /**
@@ -234,7 +238,10 @@ function transportOf(options: CortexOptions): {
   transport: Transport;
   agentId: string | undefined;
 } {
-  const known = ["address", "tenantId", "token", "tls", "agentId", "timeoutMs", "exactNumbers"];
+  const known = [
+    ...["address", "tenantId", "token", "tls", "agentId", "timeoutMs", "exactNumbers"],
+    "telemetry",
+  ];
   if (typeof options === "object" && options !== null && "immutableRetention" in options)
     throw invalid("immutableRetention", "is the server's: start it with --retention");
   rejectUnknown(options, known, "INVALID_CONFIG", "new Cortex");
@@ -254,7 +261,11 @@ function transportOf(options: CortexOptions): {
   const exactNumbers = options.exactNumbers ?? false;
   if (typeof exactNumbers !== "boolean") throw invalid("exactNumbers", "is not true or false");
   const json = new Json(exactNumbers);
-  return { transport: new Transport(address, headers, timeoutMs, json, { tls, token }), agentId };
+  const { telemetry } = options;
+  if (telemetry !== undefined && typeof telemetry?.interceptor !== "function")
+    throw invalid("telemetry", "is not what openTelemetry() gives");
+  const security = { tls, token, interceptors: telemetry && [telemetry.interceptor] };
+  return { transport: new Transport(address, headers, timeoutMs, json, security), agentId };
 }
 
 function tlsOf(tls: boolean | TlsOptions | undefined): boolean | TlsOptions | undefined {

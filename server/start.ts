@@ -5,13 +5,16 @@ import { authenticator } from "./auth/authenticate.js";
 import { anonymous } from "./auth/credentials.js";
 import { authInterceptor } from "./auth/interceptor.js";
 import { type Config, consistent, isLoopback } from "./config/config.js";
+import { version } from "./config/version.js";
 import { Feed } from "./feed/feed.js";
-import { prepareFeed, tendFeed } from "./feed/upkeep.js";
+import { prepareFeed } from "./feed/upkeep.js";
 import type { ServerContext } from "./grpc/context.js";
 import { Listener } from "./grpc/listener.js";
 import { RefusedCalls } from "./grpc/refused-calls.js";
 import { createServer } from "./grpc/server.js";
 import { transport } from "./grpc/tls.js";
+import { keepHouse } from "./housekeeping.js";
+import { observed } from "./observed.js";
 import { migrateInBackground } from "./postgres/background-migrations.js";
 import { Bus } from "./postgres/bus.js";
 import type { Run } from "./postgres/connection.js";
@@ -19,7 +22,7 @@ import { DatabaseMonitor } from "./postgres/monitor.js";
 import { connectionsNeeded, Pools } from "./postgres/pools.js";
 import { type Prepared, prepareDatabase } from "./postgres/prepare.js";
 import { AccessCounter } from "./runtime/access-counter.js";
-import { GroupCommits } from "./runtime/group-commit.js";
+import { GroupCommits } from "./runtime/group-commits.js";
 import { InFlight } from "./runtime/in-flight.js";
 import { KeptReplies } from "./runtime/kept-replies.js";
 import { KeyLocks } from "./runtime/key-locks.js";
@@ -31,33 +34,13 @@ import { Turns } from "./runtime/turns.js";
 import { languageOf } from "./search/language.js";
 import { WordForms } from "./search/word-forms.js";
 import { services } from "./services.js";
-import { sweepAudit } from "./storage/audit/sweep.js";
-import { keepPlaces } from "./storage/claims/acquire.js";
-import { sweepClaims } from "./storage/claims/sweep.js";
-import { sweepEntries } from "./storage/entries/sweep.js";
-import { deleteOldReplies } from "./storage/idempotency.js";
-import { readyStreams } from "./storage/streams/read.js";
-import { sweepStreams } from "./storage/streams/sweep.js";
 import { firstCount } from "./storage/usage/first-count.js";
 import { measure, measureRows } from "./storage/usage/measure.js";
-import { foldUsage } from "./storage/usage/usage.js";
 import { rewriteRecords } from "./storage/versions/rewrite.js";
-import { sweepVersions } from "./storage/versions/sweep.js";
 
 const recordsMigration = "0010_records.background.sql";
 const usageMigration = "0017_usage_count.background.sql";
-const foldMs = 1000;
-const foldWork = "fold what was counted";
-const expireMs = 1000;
-const expireWork = "delete the entries that have expired";
-const waitMs = 700; // a waiter that was not seen for 2 seconds is gone
-const waitWork = "keep the places of those who wait for claims";
-const lookMs = 1000; // the bus may have lost the name of a stream
-const lookWork = "look for entries that readers wait for";
-const tendMs = 1000;
-const tendWork = "keep the log of changes in bounds";
 const flushMsMax = 5000;
-const sweepWork = "delete what is no longer kept";
 
 export interface Running {
   /** The HOST:PORT that is served. */
@@ -95,6 +78,8 @@ async function open(
   cleanups: (() => unknown)[],
   signal: AbortSignal | undefined,
 ): Promise<Running> {
+  const telemetry = await startTelemetry(config, log);
+  cleanups.push(() => telemetry?.stop());
   const auth = await authenticator(config, log);
   cleanups.push(() => auth?.stop());
   const { credentials, stop: stopTransport } = await transport(config, log);
@@ -114,23 +99,24 @@ async function open(
     health?.(healthy ? "SERVING" : "NOT_SERVING"),
   );
   cleanups.push(() => monitor.close());
-  const pools = new Pools(databaseUrl, config, monitor);
+  const pools = new Pools(databaseUrl, config, monitor, telemetry?.telemetry);
   cleanups.push(() => pools.close());
   const bus = new Bus(databaseUrl, config.watchListen);
   cleanups.push(() => bus.close());
-  const housekeeping = pools.housekeeping.run([], new AbortController().signal);
-  await prepareFeed(housekeeping, config);
+  const ownRun = pools.housekeeping.run([], new AbortController().signal);
+  await prepareFeed(ownRun, config);
   // Each read has a signal of its own: Node warns of many listeners on one.
   const readFeed: Run = (build) => pools.feed.run([], new AbortController().signal)(build);
   const feed = new Feed(readFeed, bus, monitor, config.watchesMax);
   cleanups.push(() => feed.close());
   const listener = new Listener(config, log);
-  const language = await languageOf(housekeeping, config.searchLanguage);
+  const language = await languageOf(ownRun, config.searchLanguage);
   const context: ServerContext = {
+    telemetry: telemetry?.telemetry,
     authenticator: auth,
     anonymous: auth ? undefined : anonymous,
     listener,
-    refusedCalls: new RefusedCalls(config, log, listener),
+    refusedCalls: new RefusedCalls(config, log, listener, telemetry?.telemetry),
     rateLimiter: new RateLimiter(config.ratePerSecond, config.rateBurst || config.ratePerSecond),
     quotas: new Quotas(
       {
@@ -139,18 +125,18 @@ async function open(
         versions: config.quotaVersions,
         pending: config.quotaPending,
       },
-      (tenants) => (context.usageIsKnown ? measure : measureRows)(housekeeping, tenants),
+      (tenants) => (context.usageIsKnown ? measure : measureRows)(ownRun, tenants),
     ),
-    replies: new KeptReplies(config.replyBytes, housekeeping, monitor),
+    replies: new KeptReplies(config.replyBytes, ownRun, monitor),
     pools,
-    groupCommits: new GroupCommits(pools, config.queueMax),
-    locks: new KeyLocks(config.queueMax),
+    groupCommits: new GroupCommits(pools, config.queueMax, telemetry?.telemetry),
+    locks: new KeyLocks(config.queueMax, telemetry?.telemetry),
     bus,
     feed,
     claimTurns: new Turns(config.queueMax),
     readerTurns: new Turns(config.queueMax),
     knownStreams: new RecentNames(),
-    access: new AccessCounter(housekeeping, monitor),
+    access: new AccessCounter(ownRun, monitor),
     samples: new PlannerSamples(),
     config,
     language,
@@ -185,27 +171,8 @@ async function open(
   const port = await listener.serve(server, credentials);
   setHealth("SERVING");
   health = setHealth;
-  const housekeep = (name: string, ms: number, work: (run: Run) => Promise<void>) =>
-    every(ms, async (signal) => {
-      try {
-        await work(pools.housekeeping.run([], signal));
-        monitor.did(name);
-      } catch (error) {
-        if (!signal.aborted) monitor.cannot(name, error);
-      }
-    });
-  const sweeping = housekeep(sweepWork, config.sweepSeconds * 1000, (run) =>
-    sweep(run, context, log),
-  );
-  const folding = housekeep(foldWork, foldMs, foldUsage);
-  const expiring = housekeep(expireWork, expireMs, async (run) => {
-    if ((await sweepEntries(run)) > 0) feed.announce();
-  });
-  const waiting = housekeep(waitWork, waitMs, (run) => keepPlaces(run, context.claimTurns.places));
-  const looking = housekeep(lookWork, lookMs, async (run) =>
-    bus.wake(await readyStreams(run, context.readerTurns.firsts)),
-  );
-  const tending = housekeep(tendWork, tendMs, tendFeed);
+  telemetry?.telemetry.observe(observed(context, ownRun));
+  const housekeeping = keepHouse(context);
 
   return {
     address: config.listen.replace(/:\d+$/, `:${port}`),
@@ -218,37 +185,33 @@ async function open(
       await drain(server, context.inFlight, config.drainSeconds * 1000);
       auth?.stop();
       stopTransport();
-      await Promise.all(
-        [sweeping, folding, expiring, waiting, looking, tending].map((work) => work.stop()),
-      );
+      await housekeeping.stop();
       await migrations.stop();
       await within(flushMsMax, context.access.flush()); // the database may be silent
       await feed.close();
       await monitor.close();
       await bus.close();
       await pools.close();
+      await telemetry?.stop();
     },
   };
 }
 
-/** Deletes claims that are over, versions beyond retention, old stored replies and old audit records. */
-async function sweep(
-  run: Run,
-  { config, samples }: Pick<ServerContext, "config" | "samples">,
-  log: Logger,
-): Promise<void> {
-  const claims = await sweepClaims(run);
-  const streams = await sweepStreams(run);
-  const versions = await sweepVersions(run, config.retention);
-  const replies = await deleteOldReplies(run, config.requestSeconds);
-  const audit = await sweepAudit(run, config.auditDays);
-  await samples.refresh(run);
-  if (claims + streams + versions + replies + audit > 0)
-    log.debug({ claims, streams, versions, replies, audit }, "swept what was no longer kept");
+/** Telemetry is loaded only if it is on. */
+async function startTelemetry({ metrics }: Config, log: Logger) {
+  const { startSdk } = await import("./telemetry/sdk.js");
+  const sdk = await startSdk(metrics, version, log);
+  if (!sdk) return undefined;
+  const { OpenTelemetry } = await import("./telemetry/open-telemetry.js");
+  const telemetry = new OpenTelemetry(process.env.OTEL_SEMCONV_STABILITY_OPT_IN);
+  return { telemetry, stop: () => sdk.stop() };
 }
 
 /** Warns about settings that are allowed but risky. */
-function warnOfRisks({ auth, insecure, listen, tlsCert, tlsClientCa }: Config, log: Logger): void {
+function warnOfRisks(config: Config, log: Logger): void {
+  const { auth, insecure, listen, metrics, tlsCert, tlsClientCa } = config;
+  if (metrics && !isLoopback(metrics))
+    log.warn({ metrics }, "everybody who can reach this address may read the metrics (--metrics)");
   if (isLoopback(listen)) return;
   if (auth === "none" && insecure && !tlsClientCa)
     log.warn({ listen }, "everybody who can reach this address may do everything (--insecure)");
@@ -277,21 +240,4 @@ function within(ms: number, done: Promise<void>): Promise<void> {
       resolve();
     });
   });
-}
-
-function every(ms: number, work: (signal: AbortSignal) => Promise<void>) {
-  const controller = new AbortController();
-  let running: Promise<void> | undefined;
-  const timer = setInterval(() => {
-    running ??= work(controller.signal).finally(() => {
-      running = undefined;
-    });
-  }, ms);
-  return {
-    async stop() {
-      clearInterval(timer);
-      controller.abort();
-      await running;
-    },
-  };
 }

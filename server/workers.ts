@@ -18,13 +18,14 @@ export async function runWorkers(
 ): Promise<Running> {
   let stopping = false;
   const workers = new Set<Worker>();
-  const env = environmentOf({ ...config, databaseUrl });
+  const environment = (place: number) =>
+    environmentOf({ ...config, databaseUrl, metrics: metricsOf(config.metrics, place) });
   cluster.setupPrimary({ args: [] });
 
-  /** Starts a worker, and another one if it dies. Resolves with its address once it serves. */
-  const fork = (): Promise<Started> =>
+  /** Starts the worker of a place, and another one if it dies. Resolves with its address once it serves. */
+  const fork = (place: number): Promise<Started> =>
     new Promise((resolve, reject) => {
-      const worker = cluster.fork(env);
+      const worker = cluster.fork(environment(place));
       workers.add(worker);
       let serves = false;
       worker.once("message", (started: Started) => {
@@ -36,13 +37,13 @@ export async function runWorkers(
         if (!serves) reject(new Error(`a worker ended before it served (${signal ?? code})`));
         else if (!stopping) {
           log.warn({ code, signal }, "a worker died: starting another");
-          replace();
+          replace(place);
         }
       });
     });
-  const replace = () => {
+  const replace = (place: number) => {
     setTimeout(() => {
-      if (!stopping) fork().catch(replace);
+      if (!stopping) fork(place).catch(() => replace(place));
     }, restartPauseMs);
   };
 
@@ -55,12 +56,17 @@ export async function runWorkers(
   try {
     // The first worker starts alone. It migrates the database. If the port is 0, it picks the port that all
     // workers share.
-    const started = await fork();
-    await Promise.all(Array.from({ length: config.workers - 1 }, fork));
+    const started = await fork(0);
+    await Promise.all(Array.from({ length: config.workers - 1 }, (_, i) => fork(i + 1)));
     return { ...started, stop };
   } finally {
     asked.removeEventListener("abort", giveUp);
   }
+}
+
+/** Each worker has metrics of its own: the port of the first one is that of the setting. */
+function metricsOf(address: string | undefined, place: number): string | undefined {
+  return address?.replace(/\d+$/, (port) => `${Number(port) + place}`);
 }
 
 function ended(worker: Worker): Promise<void> {

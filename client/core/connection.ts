@@ -1,6 +1,6 @@
 // The connection to the server: it is opened when it is first needed, and again after it was lost.
 import { setMaxListeners } from "node:events";
-import { Client, connectivityState, Metadata, status } from "@grpc/grpc-js";
+import { Client, connectivityState, type Interceptor, Metadata, status } from "@grpc/grpc-js";
 import { isLoopback, proxyOf } from "./address.js";
 import { channelOf, type Security } from "./credentials.js";
 import { CortexError, type ErrorDetails } from "./error.js";
@@ -19,6 +19,7 @@ export class Connection {
   constructor(
     readonly address: string,
     readonly tls: Security["tls"],
+    interceptors: readonly Interceptor[] = [],
   ) {
     setMaxListeners(0, this.closing); // one for each watch
     this.grpc = new Client(address, channelOf(tls), {
@@ -27,6 +28,7 @@ export class Connection {
           "grpc.ssl_target_name_override": tls.serverName,
           "grpc.default_authority": tls.serverName,
         }),
+      ...(interceptors.length > 0 && { interceptors: [...interceptors] }),
       "grpc.max_receive_message_length": -1,
       "grpc.max_send_message_length": -1,
       "grpc.use_local_subchannel_pool": 1, // its own connection, apart from other clients

@@ -1,5 +1,5 @@
 // The credentials of the client, and how it verifies the server.
-import { type ChannelCredentials, credentials } from "@grpc/grpc-js";
+import { type ChannelCredentials, credentials, type Interceptor } from "@grpc/grpc-js";
 import { CortexError, messageOf } from "./error.js";
 import { header } from "./validate.js";
 
@@ -16,9 +16,18 @@ export interface TlsOptions {
   serverName?: string | undefined;
 }
 
+/** What traces the calls of a client: see `cortex-store/opentelemetry`. */
+export interface ClientTelemetry {
+  /** Sees every call, and every repeat of one, on its way. */
+  readonly interceptor: Interceptor;
+}
+
+/** The credentials of the client, and what else is of its connection. */
 export interface Security {
   tls?: boolean | TlsOptions | undefined;
   token?: Token | undefined;
+  /** See every call on its way. */
+  interceptors?: readonly Interceptor[] | undefined;
 }
 
 export function channelOf(tls: boolean | TlsOptions | undefined): ChannelCredentials {

@@ -58,8 +58,8 @@ export class Transport {
     /** The scope of all names. */
     readonly scope: readonly ScopeStep[] = [],
   ) {
-    const { tls, token } = security;
-    this.connection = connection ?? new Connection(address, tls);
+    const { tls, token, interceptors } = security;
+    this.connection = connection ?? new Connection(address, tls, interceptors);
     this.#metadata = new CallMetadata(headers, token);
   }
 

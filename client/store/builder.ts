@@ -97,8 +97,8 @@ export class StoreBuilder<
 
   /** Tells it of every operation: see `StoreTelemetry`. */
   withTelemetry(telemetry: StoreTelemetry): StoreBuilder<Events, Scopes, Required, Actors> {
-    if (typeof telemetry?.emit !== "function")
-      throw refused("INVALID_CONFIG", "telemetry", "has no emit");
+    if (typeof telemetry?.emit !== "function" && typeof telemetry?.span !== "function")
+      throw refused("INVALID_CONFIG", "telemetry", "has neither emit nor span");
     return new StoreBuilder({ ...this.#collected, telemetry });
   }
 

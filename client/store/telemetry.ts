@@ -4,11 +4,20 @@ import { CortexError, messageOf } from "../core/error.js";
 /** What is told of an operation. Never keys, values, users or tokens. */
 export type StoreAttributes = Record<string, string | number | boolean>;
 
-/** What `withTelemetry` takes, such as the manager of `@igniter-js/telemetry`. */
+/** What `withTelemetry` takes: a manager of `@igniter-js/telemetry`, or `openTelemetry()` of `cortex-store/opentelemetry`. */
 export interface StoreTelemetry {
   /** Is told `igniter.store.kv.get.started` and so on: see docs/telemetry.md. What it throws goes to the logger. */
-  emit(name: string, event: { level: "debug" | "error"; attributes: StoreAttributes }): unknown;
+  emit?(name: string, event: { level: "debug" | "error"; attributes: StoreAttributes }): unknown;
+  /** Runs an operation, such as `igniter.store.kv.get`, in a span of its own. `end` is called before it ends. */
+  span?<T>(
+    name: string,
+    attributes: StoreAttributes,
+    run: (end: EndSpan) => Promise<T>,
+  ): Promise<T>;
 }
+
+/** Says how an operation has ended: `success` or `error`, with attributes. */
+export type EndSpan = (outcome: "success" | "error", attributes: StoreAttributes) => void;
 
 /** What `withLogger` takes, such as `console` or a logger of pino. It is told what no caller can be told. */
 export interface StoreLogger {
@@ -33,22 +42,31 @@ export class Operations {
   ): Promise<T> {
     if (!this.telemetry) return work();
     const known = { ...this.attributes, ...attributes };
-    this.#emit(`${operation}.started`, "debug", known);
-    try {
-      const result = await work();
-      this.#emit(`${operation}.success`, "debug", { ...known, ...told(result) });
-      return result;
-    } catch (error) {
-      const code = error instanceof CortexError ? error.code : (error as Error)?.name;
-      const failure = { "ctx.error.operation": operation, "ctx.error.code": String(code) };
-      this.#emit(`${operation}.error`, "error", { ...known, ...failure });
-      throw error;
-    }
+    const run = async (end: EndSpan): Promise<T> => {
+      this.#emit(`${operation}.started`, "debug", known);
+      try {
+        const result = await work();
+        const outcome = told(result);
+        this.#emit(`${operation}.success`, "debug", { ...known, ...outcome });
+        end("success", outcome);
+        return result;
+      } catch (error) {
+        const code = error instanceof CortexError ? error.code : (error as Error)?.name;
+        const outcome = { "ctx.error.operation": operation, "ctx.error.code": String(code) };
+        this.#emit(`${operation}.error`, "error", { ...known, ...outcome });
+        end("error", outcome);
+        throw error;
+      }
+    };
+    const { telemetry } = this;
+    return telemetry.span
+      ? telemetry.span(`igniter.store.${operation}`, known, run)
+      : run(() => {});
   }
 
   #emit(event: string, level: "debug" | "error", attributes: StoreAttributes): void {
     try {
-      this.telemetry?.emit(`igniter.store.${event}`, { level, attributes });
+      this.telemetry?.emit?.(`igniter.store.${event}`, { level, attributes });
     } catch (error) {
       this.warn("the telemetry of a store threw", error);
     }

@@ -46,6 +46,11 @@ export const listen: Parse<string> = (value) => {
   if (match && Number(match[2]) <= 65535) return value;
   throw new BadValue("takes HOST:PORT, such as 127.0.0.1:50051, 0.0.0.0:50051 or [::1]:0");
 };
+export const metricsAddress: Parse<string> = (value) => {
+  const match = /^[^:[\]\s]+:(\d{1,5})$/.exec(value);
+  if (match && Number(match[1]) >= 1 && Number(match[1]) <= 65535) return value;
+  throw new BadValue("takes HOST:PORT with a port from 1 to 65535, such as 127.0.0.1:9464");
+};
 export const databaseUrl: Parse<string> = (value) => {
   if (/^postgres(ql)?:\/\/./.test(value) && URL.canParse(value)) return value;
   throw new BadValue("takes a URL such as postgres://user:password@host:5432/database");

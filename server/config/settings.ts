@@ -8,6 +8,7 @@ import {
   flag,
   language,
   listen,
+  metricsAddress,
   oneOf,
   seconds,
   setting,
@@ -106,6 +107,19 @@ export const settings = {
     arg: "n",
     parse: whole(1, 256),
     doc: "Processes that serve the address together.",
+  }),
+  metrics: setting<string | undefined>({
+    env: "CORTEX_METRICS",
+    default: undefined,
+    arg: "host:port",
+    parse: metricsAddress,
+    doc: "Address on which Prometheus finds metrics (/metrics). With --workers N, worker n has the port n - 1 higher. It asks for no credentials. Traces, and other ways for metrics, are set by the variables of OpenTelemetry: see docs/telemetry.md.",
+  }),
+  metricsTenants: setting({
+    env: "CORTEX_METRICS_TENANTS",
+    default: false,
+    parse: flag,
+    doc: "Metrics tell what each of the 100 largest tenants stores, by name.",
   }),
   allowPurgeAll: setting({
     env: "CORTEX_ALLOW_PURGE_ALL",

@@ -49,6 +49,8 @@ export class Feed {
   #life: string | null = null;
   /** What was committed before this time, by the database's clock, was handed out. */
   #caughtUpAt = 0;
+  /** When all had been handed out that was committed, by the clock of this process. */
+  #upToDateAt = 0;
   #reading: Promise<void> | undefined;
   #isReading = false;
   #wakeReader: (() => void) | undefined;
@@ -122,6 +124,18 @@ export class Feed {
     });
   }
 
+  /** How many watches and subscriptions there are. */
+  get load(): { watches: number; subscriptions: number; lagSeconds: number | undefined } {
+    let subscriptions = 0;
+    for (const { selector } of this.#watchers) if (selector.store === "event") subscriptions++;
+    const lagMs = performance.now() - this.#upToDateAt;
+    return {
+      watches: this.#watchers.size - subscriptions,
+      subscriptions,
+      lagSeconds: this.#isReading ? lagMs / 1000 : undefined,
+    };
+  }
+
   /** How many live subscriptions of this process match a channel. */
   receivers(tenant: string, channel: string): number {
     let count = 0;
@@ -146,6 +160,7 @@ export class Feed {
   /** Reads as long as there are watchers. */
   async #read(): Promise<void> {
     this.#isReading = true;
+    this.#upToDateAt = performance.now();
     const { signal } = this.#closing;
     const wakeUps = this.bus.listen(feedName);
     try {
@@ -200,6 +215,7 @@ export class Feed {
       outcome = page.next.to ? "more" : "end";
       if (outcome === "end") {
         this.#caughtUpAt = page.readAt;
+        this.#upToDateAt = performance.now();
         this.#arrive(page.next.from);
       }
       this.monitor.did(readWork);

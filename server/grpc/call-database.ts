@@ -3,7 +3,8 @@ import { CortexError } from "../errors/reasons.js";
 import type { Run } from "../postgres/connection.js";
 import type { Pools } from "../postgres/pools.js";
 import type { DatabaseTransaction } from "../postgres/transaction.js";
-import type { Batchable, GroupCommits } from "../runtime/group-commit.js";
+import type { Batchable } from "../runtime/group-commit.js";
+import type { GroupCommits } from "../runtime/group-commits.js";
 import type { CallCancellation } from "../runtime/in-flight.js";
 
 /** The connection pools by load. Each statement runs for the call's tenant and under its signal. */

@@ -18,7 +18,9 @@ import {
 } from "../auth/credentials.js";
 import { credentialsOfCall } from "../auth/interceptor.js";
 import { CortexError, type Reason } from "../errors/reasons.js";
+import { statusName } from "../errors/status.js";
 import type { CallCancellation } from "../runtime/in-flight.js";
+import type { TracedCall } from "../telemetry/telemetry.js";
 import * as check from "../validation/fields.js";
 import { type CallDatabase, Connections } from "./call-database.js";
 import { isAccessRefused, logCall } from "./call-log.js";
@@ -74,6 +76,7 @@ export class ServerCall implements Caller {
   dryRun = false;
   readonly startedAt = performance.now();
   readonly #cancellation: CallCancellation;
+  readonly #traced: TracedCall | undefined;
   #credentials: Credentials | undefined;
   /** Called when grpc-js is done with the call. Then the bytes of the reply no longer count as unsent. */
   #releaseReply: (() => void) | undefined;
@@ -91,7 +94,8 @@ export class ServerCall implements Caller {
     readonly context: ServerContext,
     readonly grpc: ServerUnaryCall<unknown, Init> | Writable,
   ) {
-    const { inFlight } = context;
+    const { inFlight, telemetry } = context;
+    this.#traced = telemetry?.begin(endpoint.name, grpc.metadata);
     const cancellation = inFlight.open(endpoint.waits);
     this.#cancellation = cancellation;
     // grpc-js emits "cancelled" at the end of every call, also of one that was answered.
@@ -103,6 +107,11 @@ export class ServerCall implements Caller {
     // The event exists on every kind of call.
     (grpc as ServerUnaryCall<unknown, Init>).once("cancelled", onEnd);
     if (grpc.cancelled) onEnd();
+  }
+
+  /** Runs the work of the call. */
+  run<T>(work: () => T): T {
+    return this.#traced ? this.#traced.run(work) : work();
   }
 
   /**
@@ -240,6 +249,7 @@ export class ServerCall implements Caller {
     this.#releaseRequest?.();
     this.context.inFlight.close(this.#cancellation);
     if (error && toldToMonitor.has(error.reason)) this.context.monitor.failed(error.cause);
+    this.#traced?.end(error ? statusName(error.reason) : "OK", error?.reason);
     logCall(this, error);
   }
 }

@@ -8,7 +8,7 @@ import type { Bus } from "../postgres/bus.js";
 import type { DatabaseMonitor } from "../postgres/monitor.js";
 import type { Pools } from "../postgres/pools.js";
 import type { AccessCounter } from "../runtime/access-counter.js";
-import type { GroupCommits } from "../runtime/group-commit.js";
+import type { GroupCommits } from "../runtime/group-commits.js";
 import type { InFlight } from "../runtime/in-flight.js";
 import type { KeptReplies } from "../runtime/kept-replies.js";
 import type { KeyLocks } from "../runtime/key-locks.js";
@@ -19,6 +19,7 @@ import type { RecentNames } from "../runtime/recent-names.js";
 import type { Turns } from "../runtime/turns.js";
 import type { Language } from "../search/language.js";
 import type { WordForms } from "../search/word-forms.js";
+import type { Telemetry } from "../telemetry/telemetry.js";
 import type { Listener } from "./listener.js";
 import type { RefusedCalls } from "./refused-calls.js";
 
@@ -47,6 +48,8 @@ export interface SharedState {
 }
 
 export interface ServerContext extends SharedState {
+  /** undefined: telemetry is off. */
+  telemetry: Telemetry | undefined;
   /** undefined: calls need no credentials. */
   authenticator: Authenticator | undefined;
   /**

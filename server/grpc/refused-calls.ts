@@ -3,6 +3,7 @@
 import type { Logger } from "pino";
 import type { Config } from "../config/config.js";
 import type { CortexError } from "../errors/reasons.js";
+import type { Telemetry } from "../telemetry/telemetry.js";
 import type { Listener } from "./listener.js";
 
 const windowMs = 10_000;
@@ -41,6 +42,7 @@ export class RefusedCalls {
     readonly config: Pick<Config, "auditLog">,
     readonly log: Logger,
     readonly listener: Pick<Listener, "refused">,
+    readonly telemetry?: Telemetry | undefined,
   ) {
     this.#ofStrangers = new Lines(log, "had no valid credentials");
     this.#ofPrincipals = new Lines(log, "reached beyond their credentials");
@@ -49,6 +51,7 @@ export class RefusedCalls {
   /** Notes a call that was refused before it reached a handler, so that nothing else logs it. */
   unauthenticated(path: string, { reason, details, cause }: CortexError, peer: string): void {
     this.listener.refused(peer);
+    this.telemetry?.refused(reason);
     const { problem } = details;
     if (reason !== "UNAUTHENTICATED")
       this.#ofStrangers.write(() =>

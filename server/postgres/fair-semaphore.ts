@@ -36,6 +36,16 @@ export class FairSemaphore {
     this.#free = options.places;
   }
 
+  /** How many places are taken. */
+  get used(): number {
+    return this.options.places - this.#free;
+  }
+
+  /** How many callers wait. */
+  get waiters(): number {
+    return this.#waiting;
+  }
+
   /** True if the holder would get a place at once. */
   isFree(holder: string): boolean {
     return this.#free > 0 && this.#mayTake(holder);

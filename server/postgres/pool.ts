@@ -2,6 +2,7 @@
 // transaction. A connection works for one tenant at a time (for several where their calls share a statement)
 // and reaches no other tenant's rows (tenant-connection.ts).
 import { isConnectionLost } from "../errors/sqlstate.js";
+import type { Telemetry, TracePoint } from "../telemetry/telemetry.js";
 import type { Fragment, Run, Sql } from "./connection.js";
 import type { Executor } from "./executor.js";
 import { FairSemaphore } from "./fair-semaphore.js";
@@ -20,6 +21,9 @@ export interface TenantPoolOptions extends ConnectionOptions {
   perTenantMax?: number;
   /** Told how long a caller waited for a connection, if that was longer than `slowMs`. */
   onSlow?: (ms: number) => void;
+  /** The name of the pool. */
+  name: string;
+  telemetry?: Telemetry | undefined;
 }
 
 /** A transaction that is open, and how it is ended if its tenant has more than its share. */
@@ -47,6 +51,7 @@ export class TenantPool {
     readonly options: TenantPoolOptions,
   ) {
     const { size, queueMax, leavesHalf = false, perTenantMax = size, onSlow } = options;
+    const { name, telemetry } = options;
     this.#places = new FairSemaphore({
       places: size,
       waitersMax: queueMax,
@@ -54,24 +59,23 @@ export class TenantPool {
       perHolderMax: perTenantMax,
       onWaited: (ms) => {
         if (ms > slowMs) onSlow?.(ms);
+        telemetry?.waitedForConnection(name, ms);
       },
     });
   }
 
   /**
    * Gives a function that runs single statements for tenants. They fail with the signal's reason when it
-   * aborts.
+   * aborts. `callers`: the calls that share them, if they are those of several calls.
    */
-  run(tenants: readonly string[], signal: AbortSignal): Run {
+  run(tenants: readonly string[], signal: AbortSignal, callers?: readonly TracePoint[]): Run {
     const scope = scopeText(tenants);
     return async <T>(build: (sql: Sql) => Fragment) => {
       const connection = await this.#acquire(scope, signal);
+      const execute = () =>
+        this.executor.execute(connection, connection.start(scope, build), signal) as Promise<T[]>;
       try {
-        return (await this.executor.execute(
-          connection,
-          connection.start(scope, build),
-          signal,
-        )) as T[];
+        return await this.#told(execute, callers);
       } catch (error) {
         if (isConnectionLost(error)) this.#discard(connection);
         throw error;
@@ -79,6 +83,21 @@ export class TenantPool {
         this.#release(connection, scope);
       }
     };
+  }
+
+  /** Runs a statement, and tells telemetry of it. */
+  #told<T>(execute: () => Promise<T>, callers?: readonly TracePoint[]): Promise<T> {
+    const { name, telemetry, allTenants } = this.options;
+    if (!telemetry) return execute();
+    // The server's own statements belong to no call, also if a call has begun them: the first watch, for example.
+    return telemetry.statement(name, allTenants ? [] : callers, execute);
+  }
+
+  /** How many connections are used and idle, and how many callers wait. */
+  get load(): { name: string; size: number; used: number; idle: number; waiting: number } {
+    const { name, size } = this.options;
+    const idle = this.#idle.length;
+    return { name, size, used: this.#places.used, idle, waiting: this.#places.waiters };
   }
 
   /** True if a statement of the tenant would get a connection at once. */
@@ -107,16 +126,14 @@ export class TenantPool {
     try {
       const stop = this.executor.watchdog.watch(connection, signal);
       await connection.findDeadlocksFast().finally(stop);
-      await this.executor.execute(
-        connection,
-        connection.start(scope, (sql) => sql`begin`),
-        signal,
-      );
+      const begin = connection.start(scope, (sql) => sql`begin`);
+      await this.#told(() => this.executor.execute(connection, begin, signal));
     } catch (error) {
       giveBack(true); // its state is not known
       throw error;
     }
-    const transaction = new DatabaseTransaction(connection, this.executor, signal, giveBack);
+    const told = <T>(execute: () => Promise<T>) => this.#told(execute);
+    const transaction = new DatabaseTransaction(connection, this.executor, signal, giveBack, told);
     if (giveWay) {
       open = { transaction, scope, giveWay };
       this.#open.add(open);

@@ -1,5 +1,7 @@
 // The connection pools of a server process: one for each kind of load, by what its statements wait for, so that
 // no kind starves another.
+
+import type { Telemetry } from "../telemetry/telemetry.js";
 import { indexPlans } from "./connection.js";
 import { Executor } from "./executor.js";
 import type { DatabaseMonitor } from "./monitor.js";
@@ -84,7 +86,12 @@ export class Pools {
   readonly #executor: Executor;
   readonly #all: TenantPool[] = [];
 
-  constructor(url: string, options: PoolsOptions, monitor: DatabaseMonitor) {
+  constructor(
+    url: string,
+    options: PoolsOptions,
+    monitor: DatabaseMonitor,
+    telemetry?: Telemetry | undefined,
+  ) {
     const { poolSize, transactionsMax, transactionSeconds, statementSeconds, queueMax } = options;
     this.#executor = new Executor(url, statementSeconds);
     this.#executor.watchdog.onSilence(() => {
@@ -97,7 +104,7 @@ export class Pools {
       parameters = {},
       more: Partial<TenantPoolOptions> = {},
     ) => {
-      const limits = { size, queueMax, statementSeconds };
+      const limits = { name, telemetry, size, queueMax, statementSeconds };
       const onSlow = (ms: number) => monitor.slow(name, size, ms);
       const pool = new TenantPool(url, this.#executor, { ...limits, parameters, onSlow, ...more });
       this.#all.push(pool);
@@ -137,6 +144,11 @@ export class Pools {
     // Planning a read of the feed takes 2.4 ms.
     const reading = { enable_seqscan: "off", plan_cache_mode: "force_generic_plan" };
     this.feed = pool("feed", sizes.feed, reading, { allTenants: true });
+  }
+
+  /** What each pool is doing. */
+  get load(): TenantPool["load"][] {
+    return this.#all.map((pool) => pool.load);
   }
 
   async close(): Promise<void> {

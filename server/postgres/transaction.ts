@@ -5,7 +5,7 @@ import { CortexError } from "../errors/reasons.js";
 import { codeOf, fromDatabase } from "../errors/sqlstate.js";
 import type { Fragment, Run, Sql } from "./connection.js";
 import type { Executor } from "./executor.js";
-import type { TenantConnection } from "./tenant-connection.js";
+import type { StartStatement, TenantConnection } from "./tenant-connection.js";
 
 const rollbackMsMax = 2000;
 const tenantIsSet = Promise.resolve(true);
@@ -29,6 +29,8 @@ export class DatabaseTransaction {
     readonly signal: AbortSignal,
     /** Gives the connection back to its pool, which closes a broken one. */
     readonly giveBack: (broken: boolean) => void,
+    /** Runs a statement, and tells telemetry of it. */
+    readonly told: <T>(execute: () => Promise<T>) => Promise<T>,
   ) {
     this.#losses = connection.losses;
   }
@@ -100,12 +102,8 @@ export class DatabaseTransaction {
       signal.throwIfAborted();
       if (this.#lost) throw connectionLost();
       try {
-        return await this.executor.execute(
-          this.connection,
-          async () => [this.connection.build(build), tenantIsSet],
-          signal,
-          1,
-        );
+        const start: StartStatement = async () => [this.connection.build(build), tenantIsSet];
+        return await this.told(() => this.executor.execute(this.connection, start, signal, 1));
       } catch (error) {
         if (fromDatabase(error)?.reason !== "DATABASE_UNAVAILABLE") throw error;
         this.#broken = true;

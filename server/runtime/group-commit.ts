@@ -6,6 +6,7 @@ import { isRefused } from "../errors/sqlstate.js";
 import type { Run } from "../postgres/connection.js";
 import { overloaded } from "../postgres/fair-semaphore.js";
 import type { TenantPool } from "../postgres/pool.js";
+import type { Telemetry, TracePoint } from "../telemetry/telemetry.js";
 import type { CallCancellation } from "./in-flight.js";
 
 const batchesMax = 2; // in flight: one is in the database while the next is gathered
@@ -17,7 +18,7 @@ const eagerSize = 16;
 const scannedMax = 1024; // waiting calls of a tenant that are looked at for each batch
 const turnWeight = 8; // what a tenant may add to a batch before it is another tenant's turn
 
-interface TenantItem {
+export interface TenantItem {
   tenant: string;
 }
 
@@ -42,6 +43,8 @@ export interface ConflictKey {
 interface Submission<Item, Reply> {
   item: Item;
   cancellation: CallCancellation;
+  /** Where the call is in its trace. */
+  caller: TracePoint | undefined;
   resolve(reply: Reply): void;
   reject(error: unknown): void;
 }
@@ -69,7 +72,13 @@ export class GroupCommit<Item extends TenantItem, Reply> {
     readonly pool: TenantPool,
     /** How many calls of a tenant may wait. Of all tenants together, twice as many. */
     readonly waitingMax: number,
+    readonly telemetry?: Telemetry | undefined,
   ) {}
+
+  /** How many calls wait. */
+  get waiting(): number {
+    return this.#waiting;
+  }
 
   /**
    * Runs an item in a batch. If its call ends before the batch is sent, it fails with that reason and nothing
@@ -82,7 +91,8 @@ export class GroupCommit<Item extends TenantItem, Reply> {
       const { waitingMax } = this;
       if (queue.waiting.size >= waitingMax || this.#waiting >= 2 * waitingMax)
         return reject(overloaded(waitingMax));
-      const submission = { item, cancellation, resolve, reject };
+      const caller = this.telemetry?.here();
+      const submission = { item, cancellation, caller, resolve, reject };
       this.#queues.set(item.tenant, queue);
       queue.waiting.add(submission);
       this.#waiting++;
@@ -196,7 +206,9 @@ export class GroupCommit<Item extends TenantItem, Reply> {
     const abandoned = abortWhenAllLeft(batch);
     try {
       const tenants = [...new Set(batch.map(({ item }) => item.tenant))].sort();
-      const run = this.pool.run(tenants, abandoned.signal);
+      this.telemetry?.batch(this.kind.lane, batch.length);
+      const callers = this.telemetry && batch.flatMap(({ caller }) => caller ?? []);
+      const run = this.pool.run(tenants, abandoned.signal, callers);
       const replies = await this.kind.run(
         run,
         batch.map(({ item }) => item),
@@ -244,27 +256,6 @@ function abortWhenAllLeft(batch: { cancellation: CallCancellation }[]) {
       for (const { cancellation } of batch) cancellation.listen(undefined);
     },
   };
-}
-
-/** The group commits of a server: one for each kind of statement. */
-export class GroupCommits {
-  readonly #byKind = new Map<unknown, unknown>();
-
-  constructor(
-    readonly pools: { readBatches: TenantPool; writeBatches: TenantPool },
-    /** How many calls of a tenant may wait for each. */
-    readonly waitingMax: number,
-  ) {}
-
-  of<Item extends TenantItem, Reply>(kind: Batchable<Item, Reply>): GroupCommit<Item, Reply> {
-    const known = this.#byKind.get(kind) as GroupCommit<Item, Reply> | undefined;
-    if (known) return known;
-    const { readBatches, writeBatches } = this.pools;
-    const pool = kind.lane === "reads" ? readBatches : writeBatches;
-    const groupCommit = new GroupCommit(kind, pool, this.waitingMax);
-    this.#byKind.set(kind, groupCommit);
-    return groupCommit;
-  }
 }
 
 /**

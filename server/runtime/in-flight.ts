@@ -51,6 +51,11 @@ export class InFlight {
     return call;
   }
 
+  /** How many there are. */
+  get size(): number {
+    return this.#calls.size;
+  }
+
   has(call: CallCancellation): boolean {
     return this.#calls.has(call);
   }

@@ -3,6 +3,7 @@
 // here, in order and without a connection. A transaction that already holds locks waits in the database,
 // which finds deadlocks.
 import { overloaded } from "../postgres/fair-semaphore.js";
+import type { Telemetry } from "../telemetry/telemetry.js";
 
 /** An owner of keys: any object. */
 export type Owner = object;
@@ -27,7 +28,13 @@ export class KeyLocks {
   constructor(
     /** How many may wait, for all keys together. */
     readonly waitingMax: number,
+    readonly telemetry?: Telemetry | undefined,
   ) {}
+
+  /** How many wait. */
+  get waiting(): number {
+    return this.#waiting;
+  }
 
   /** True if any of the keys has an owner. */
   isOwned(keys: readonly string[]): boolean {
@@ -76,17 +83,21 @@ export class KeyLocks {
   }
 
   #wait(key: string, queue: KeyQueue, owner: Owner | undefined, signal: AbortSignal) {
+    const startedAt = performance.now();
+    const waited = () => this.telemetry?.waitedForLock(performance.now() - startedAt);
     return new Promise<void>((resolve, reject) => {
       const waiter = {
         owner,
         go: () => {
           this.#waiting--;
+          waited();
           signal.removeEventListener("abort", leave);
           resolve();
         },
       };
       const leave = () => {
         this.#waiting--;
+        waited();
         queue.waiters.delete(waiter);
         reject(signal.reason);
         this.#advance(key, queue);

@@ -63,7 +63,7 @@ const importsOf = (files: { path: string; text: string }[]): Import[] =>
 // not import each other.
 const serverRooms = [
   ["errors", "config"],
-  ["validation"],
+  ["validation", "telemetry"],
   ["postgres"],
   ["embedded", "search", "runtime", "auth", "feed"],
   ["grpc"],
@@ -83,7 +83,7 @@ const clientRooms = [
   ["claims"],
   ["scopes"],
   ["store"],
-  ["igniter"],
+  ["igniter", "opentelemetry"],
   ["."],
 ];
 
@@ -156,7 +156,7 @@ describe("imports run one way", () => {
       { path: "server/postgres/pools.ts", text: 'import { Pool } from "./pool.js";' },
     ]);
     expect(upward(planted, "server", serverRooms)).toEqual([
-      "server/postgres/pool.ts imports server/grpc/call.ts: postgres/ may import errors, config, validation",
+      "server/postgres/pool.ts imports server/grpc/call.ts: postgres/ may import errors, config, validation, telemetry",
       expect.stringMatching(
         /^server\/users\/get.ts imports server\/mutable\/set.ts: users\/ may import /,
       ),

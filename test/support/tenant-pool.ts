@@ -6,6 +6,7 @@ import { TenantPool } from "../../server/postgres/pool.js";
 export function tenantPool(url: string, size: number, { allTenants = true } = {}) {
   const executor = new Executor(url, 60);
   const pool = new TenantPool(url, executor, {
+    name: "test",
     size,
     queueMax: 1000,
     statementSeconds: 60,

@@ -1,0 +1,93 @@
+// Starts the SDK of OpenTelemetry, by its standard environment variables and --metrics. Without them nothing of it is
+// loaded.
+import { createServer } from "node:net";
+import { setTimeout as pause } from "node:timers/promises";
+import type { Logger } from "pino";
+
+const stopMsMax = 2000; // a scraper may keep its connection open
+const quietMs = 60_000;
+
+export interface Sdk {
+  /** Sends what is left, and ends. */
+  stop(): Promise<void>;
+}
+
+type Environment = Record<string, string | undefined>;
+
+/** Which signals are asked for. */
+export function signalsOf(env: Environment): { traces: boolean; metrics: boolean } {
+  if (env.OTEL_SDK_DISABLED?.toLowerCase() === "true") return { traces: false, metrics: false };
+  const isSent = (signal: "TRACES" | "METRICS") => {
+    const exporter = env[`OTEL_${signal}_EXPORTER`];
+    if (exporter) return exporter !== "none";
+    return Boolean(env.OTEL_EXPORTER_OTLP_ENDPOINT || env[`OTEL_EXPORTER_OTLP_${signal}_ENDPOINT`]);
+  };
+  return { traces: isSent("TRACES"), metrics: isSent("METRICS") };
+}
+
+/**
+ * Starts what is asked for. `metrics` is the HOST:PORT on which Prometheus finds metrics.
+ *
+ * @returns undefined if nothing is asked for.
+ */
+export async function startSdk(
+  metrics: string | undefined,
+  version: string,
+  log: Logger,
+): Promise<Sdk | undefined> {
+  const { env } = process;
+  const asked = signalsOf(env);
+  if (!asked.traces && !asked.metrics && metrics === undefined) return undefined;
+  // The SDK reads all of this from the environment, and has no other way to have Prometheus beside what that names.
+  if (!asked.traces) env.OTEL_TRACES_EXPORTER = "none";
+  env.OTEL_LOGS_EXPORTER = "none";
+  env.OTEL_SERVICE_NAME ||= "cortex-store";
+  if (metrics !== undefined) {
+    const { host, port } = await free(metrics);
+    const others = asked.metrics ? [env.OTEL_METRICS_EXPORTER || "otlp"] : [];
+    env.OTEL_METRICS_EXPORTER = [...others, "prometheus"].join(",");
+    env.OTEL_EXPORTER_PROMETHEUS_HOST = host;
+    env.OTEL_EXPORTER_PROMETHEUS_PORT = `${port}`;
+  } else if (!asked.metrics) env.OTEL_METRICS_EXPORTER = "none";
+  const { NodeSDK, resources, api } = await import("@opentelemetry/sdk-node");
+  api.diag.setLogger(diagnostics(log), api.DiagLogLevel.WARN);
+  const sdk = new NodeSDK({
+    resource: resources.resourceFromAttributes({ "service.version": version }),
+    // Not the detector of processes: it tells the command line, which can hold the password of the database.
+    resourceDetectors: [resources.envDetector, resources.hostDetector],
+  });
+  sdk.start();
+  return { stop: () => within(stopMsMax, sdk.shutdown()) };
+}
+
+/** The address, if it is free: the exporter would only log that it is not. */
+function free(address: string): Promise<{ host: string; port: number }> {
+  const at = address.lastIndexOf(":");
+  const [host, port] = [address.slice(0, at), Number(address.slice(at + 1))];
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", (error) =>
+      reject(new Error(`metrics cannot be served on ${address}: ${error.message}`)),
+    );
+    server.listen({ host, port, exclusive: true }, () =>
+      server.close(() => resolve({ host, port })),
+    );
+  });
+}
+
+/** Tells the log of problems of the SDK: at most once a minute, because each export may fail. */
+function diagnostics(log: Logger) {
+  let quietUntil = 0;
+  const warn = (message: string, ...details: unknown[]) => {
+    if (performance.now() < quietUntil) return;
+    quietUntil = performance.now() + quietMs;
+    log.warn({ details: details.map(String) }, `telemetry: ${message}`);
+  };
+  return { error: warn, warn, info: ignore, debug: ignore, verbose: ignore };
+}
+
+const ignore = () => {};
+
+async function within(ms: number, done: Promise<void>): Promise<void> {
+  await Promise.race([done.catch(ignore), pause(ms, undefined, { ref: false })]);
+}
