@@ -21,6 +21,7 @@ import { Load } from "./load.js";
 import { compare, median } from "./measure.js";
 import { storm } from "./storm.js";
 import { streams } from "./streams.js";
+import { telemetry } from "./telemetry.js";
 import { watch } from "./watch.js";
 
 const inFlight = 64;
@@ -59,6 +60,7 @@ try {
     claims: () => claims(postgres.url),
     events: () => events(postgres.url),
     streams: () => streams(postgres.url),
+    telemetry: () => telemetry(postgres.url),
   };
   const { only } = parseArgs({ options: { only: { type: "string" } } }).values;
   if (only !== undefined && !parts[only])

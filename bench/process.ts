@@ -7,7 +7,12 @@ import { Cortex } from "../client/index.js";
 import { connect } from "../server/postgres/connection.js";
 
 /** Starts a server on a database of its own in the cluster, and gives its client, address and process id, and how to stop it. */
-export async function serverOn(url: string, database: string, settings: string[] = []) {
+export async function serverOn(
+  url: string,
+  database: string,
+  settings: string[] = [],
+  env: NodeJS.ProcessEnv = {},
+) {
   const admin = connect(url, { max: 1 });
   await admin.unsafe(`create database ${database}`).catch(() => {}); // it exists
   await admin.end();
@@ -21,7 +26,7 @@ export async function serverOn(url: string, database: string, settings: string[]
       ...["--listen", "127.0.0.1:0", "--database-url", own.href, "--log-level", "error"],
       ...settings,
     ],
-    { stdio: ["ignore", "pipe", "inherit"] },
+    { stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, ...env } },
   );
   const [line] = await once(child.stdout, "data");
   const address = String(line).trim().split(" ").at(-1) ?? "";

@@ -203,7 +203,8 @@ async function startTelemetry({ metrics }: Config, log: Logger) {
   const sdk = await startSdk(metrics, version, log);
   if (!sdk) return undefined;
   const { OpenTelemetry } = await import("./telemetry/open-telemetry.js");
-  const telemetry = new OpenTelemetry(process.env.OTEL_SEMCONV_STABILITY_OPT_IN);
+  const optIn = process.env.OTEL_SEMCONV_STABILITY_OPT_IN;
+  const telemetry = new OpenTelemetry({ traces: sdk.traces, optIn });
   return { telemetry, stop: () => sdk.stop() };
 }
 

@@ -1,11 +1,13 @@
 // The database as a call sees it: the connection pools, for its tenant and until its end.
 import { CortexError } from "../errors/reasons.js";
 import type { Run } from "../postgres/connection.js";
+import type { TenantPool } from "../postgres/pool.js";
 import type { Pools } from "../postgres/pools.js";
 import type { DatabaseTransaction } from "../postgres/transaction.js";
 import type { Batchable } from "../runtime/group-commit.js";
 import type { GroupCommits } from "../runtime/group-commits.js";
 import type { CallCancellation } from "../runtime/in-flight.js";
+import { noCallers, type TracePoint } from "../telemetry/telemetry.js";
 
 /** The connection pools by load. Each statement runs for the call's tenant and under its signal. */
 export interface CallDatabase {
@@ -39,29 +41,33 @@ const gaveWay = "another tenant needed the connection of this transaction, which
 
 export class Connections implements CallDatabase {
   readonly #tenants: readonly string[];
+  readonly #callers: readonly TracePoint[];
 
   constructor(
     readonly context: { pools: Pools; groupCommits: GroupCommits },
     readonly tenant: string,
     readonly cancellation: CallCancellation,
+    /** Where the call is in its trace. */
+    readonly caller: TracePoint | undefined,
   ) {
     this.#tenants = [tenant];
+    this.#callers = caller ? [caller] : noCallers;
   }
 
   get short(): Run {
-    return this.context.pools.short.run(this.#tenants, this.cancellation.signal);
+    return this.#run(this.context.pools.short);
   }
 
   get scans(): Run {
-    return this.context.pools.scans.run(this.#tenants, this.cancellation.signal);
+    return this.#run(this.context.pools.scans);
   }
 
   get searches(): Run {
-    return this.context.pools.searches.run(this.#tenants, this.cancellation.signal);
+    return this.#run(this.context.pools.searches);
   }
 
   get lockWaiting(): Run {
-    return this.context.pools.lockWaiting.run(this.#tenants, this.cancellation.signal);
+    return this.#run(this.context.pools.lockWaiting);
   }
 
   get canWaitForLock(): boolean {
@@ -69,32 +75,40 @@ export class Connections implements CallDatabase {
   }
 
   get large(): Run {
-    return this.context.pools.large.run(this.#tenants, this.cancellation.signal);
+    return this.#run(this.context.pools.large);
   }
 
   get purges(): Run {
-    return this.context.pools.purges.run(this.#tenants, this.cancellation.signal);
+    return this.#run(this.context.pools.purges);
   }
 
   submit<Item extends { tenant: string }, Reply>(
     kind: Batchable<Item, Reply>,
     item: Item,
   ): Promise<Reply> {
-    return this.context.groupCommits.of(kind).submit(item, this.cancellation);
+    return this.context.groupCommits.of(kind).submit(item, this.cancellation, this.caller);
   }
 
   begin(): Promise<DatabaseTransaction> {
     const { cancellation } = this;
-    return this.context.pools.transactions.begin(this.tenant, cancellation.signal, () =>
+    return this.#begin(this.context.pools.transactions, () =>
       cancellation.cancel(new CortexError("CONFLICT", { applied: "no", problem: gaveWay })),
     );
   }
 
   beginCommit(): Promise<DatabaseTransaction> {
-    return this.context.pools.commits.begin(this.tenant, this.cancellation.signal);
+    return this.#begin(this.context.pools.commits);
   }
 
   beginPurge(): Promise<DatabaseTransaction> {
-    return this.context.pools.purges.begin(this.tenant, this.cancellation.signal);
+    return this.#begin(this.context.pools.purges);
+  }
+
+  #run(pool: TenantPool): Run {
+    return pool.run(this.#tenants, this.cancellation.signal, this.#callers);
+  }
+
+  #begin(pool: TenantPool, giveWay?: () => void): Promise<DatabaseTransaction> {
+    return pool.begin(this.tenant, this.cancellation.signal, giveWay, this.#callers);
   }
 }

@@ -109,11 +109,6 @@ export class ServerCall implements Caller {
     if (grpc.cancelled) onEnd();
   }
 
-  /** Runs the work of the call. */
-  run<T>(work: () => T): T {
-    return this.#traced ? this.#traced.run(work) : work();
-  }
-
   /**
    * Resolves the tenant, authorizes and rate-limits; throws the reason if the call is refused or undecodable.
    */
@@ -142,7 +137,7 @@ export class ServerCall implements Caller {
     const cancellation = this.#cancellation;
     return {
       caller: this,
-      db: new Connections(this.context, this.tenant, cancellation),
+      db: new Connections(this.context, this.tenant, cancellation, this.#traced?.place),
       server: this.context,
       get signal() {
         return cancellation.signal;

@@ -96,7 +96,7 @@ function unary(
   return async (grpc, reply) => {
     const call = new ServerCall(endpoint, context, grpc);
     try {
-      const response = await call.run(() => handler(grpc.request, call.admit(grpc.request)));
+      const response = await handler(grpc.request, call.admit(grpc.request));
       const bytes = encode(call.shown(response));
       call.admitReply(bytes.length);
       call.sendReply(bytes.length);

@@ -23,7 +23,7 @@ export function serverStream(
 ): handleServerStreamingCall<unknown, Init> {
   return async (grpc) => {
     const call = new ServerCall(endpoint, context, grpc);
-    await call.run(() => send(grpc, call, () => handler(grpc.request, call.admit(grpc.request))));
+    await send(grpc, call, () => handler(grpc.request, call.admit(grpc.request)));
   };
 }
 
@@ -34,9 +34,7 @@ export function bidiStream(
 ): handleBidiStreamingCall<unknown, Init> {
   return async (grpc) => {
     const call = new ServerCall(endpoint, context, grpc);
-    await call.run(() =>
-      send(grpc, call, () => handler(received(grpc, call), call.admit(undefined))),
-    );
+    await send(grpc, call, () => handler(received(grpc, call), call.admit(undefined)));
   };
 }
 

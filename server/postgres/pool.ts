@@ -2,7 +2,7 @@
 // transaction. A connection works for one tenant at a time (for several where their calls share a statement)
 // and reaches no other tenant's rows (tenant-connection.ts).
 import { isConnectionLost } from "../errors/sqlstate.js";
-import type { Telemetry, TracePoint } from "../telemetry/telemetry.js";
+import { noCallers, type Telemetry, type TracePoint } from "../telemetry/telemetry.js";
 import type { Fragment, Run, Sql } from "./connection.js";
 import type { Executor } from "./executor.js";
 import { FairSemaphore } from "./fair-semaphore.js";
@@ -66,9 +66,13 @@ export class TenantPool {
 
   /**
    * Gives a function that runs single statements for tenants. They fail with the signal's reason when it
-   * aborts. `callers`: the calls that share them, if they are those of several calls.
+   * aborts. `callers`: where the calls that they are for are in their traces.
    */
-  run(tenants: readonly string[], signal: AbortSignal, callers?: readonly TracePoint[]): Run {
+  run(
+    tenants: readonly string[],
+    signal: AbortSignal,
+    callers: readonly TracePoint[] = noCallers,
+  ): Run {
     const scope = scopeText(tenants);
     return async <T>(build: (sql: Sql) => Fragment) => {
       const connection = await this.#acquire(scope, signal);
@@ -86,11 +90,9 @@ export class TenantPool {
   }
 
   /** Runs a statement, and tells telemetry of it. */
-  #told<T>(execute: () => Promise<T>, callers?: readonly TracePoint[]): Promise<T> {
-    const { name, telemetry, allTenants } = this.options;
-    if (!telemetry) return execute();
-    // The server's own statements belong to no call, also if a call has begun them: the first watch, for example.
-    return telemetry.statement(name, allTenants ? [] : callers, execute);
+  #told<T>(execute: () => Promise<T>, callers: readonly TracePoint[]): Promise<T> {
+    const { name, telemetry } = this.options;
+    return telemetry ? telemetry.statement(name, callers, execute) : execute();
   }
 
   /** How many connections are used and idle, and how many callers wait. */
@@ -113,6 +115,7 @@ export class TenantPool {
     tenant: string,
     signal: AbortSignal,
     giveWay?: () => void,
+    callers: readonly TracePoint[] = noCallers,
   ): Promise<DatabaseTransaction> {
     const scope = scopeText([tenant]);
     if (giveWay && !this.#places.isFree(scope)) this.#makeRoom();
@@ -127,12 +130,12 @@ export class TenantPool {
       const stop = this.executor.watchdog.watch(connection, signal);
       await connection.findDeadlocksFast().finally(stop);
       const begin = connection.start(scope, (sql) => sql`begin`);
-      await this.#told(() => this.executor.execute(connection, begin, signal));
+      await this.#told(() => this.executor.execute(connection, begin, signal), callers);
     } catch (error) {
       giveBack(true); // its state is not known
       throw error;
     }
-    const told = <T>(execute: () => Promise<T>) => this.#told(execute);
+    const told = <T>(execute: () => Promise<T>) => this.#told(execute, callers);
     const transaction = new DatabaseTransaction(connection, this.executor, signal, giveBack, told);
     if (giveWay) {
       open = { transaction, scope, giveWay };

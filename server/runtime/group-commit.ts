@@ -84,14 +84,13 @@ export class GroupCommit<Item extends TenantItem, Reply> {
    * Runs an item in a batch. If its call ends before the batch is sent, it fails with that reason and nothing
    * is done.
    */
-  submit(item: Item, cancellation: CallCancellation): Promise<Reply> {
+  submit(item: Item, cancellation: CallCancellation, caller?: TracePoint): Promise<Reply> {
     return new Promise((resolve, reject) => {
       if (cancellation.reason) return reject(cancellation.reason);
       const queue = this.#queues.get(item.tenant) ?? { waiting: new Set(), credit: 0 };
       const { waitingMax } = this;
       if (queue.waiting.size >= waitingMax || this.#waiting >= 2 * waitingMax)
         return reject(overloaded(waitingMax));
-      const caller = this.telemetry?.here();
       const submission = { item, cancellation, caller, resolve, reject };
       this.#queues.set(item.tenant, queue);
       queue.waiting.add(submission);

@@ -63,7 +63,7 @@ export const definitions = {
   }),
   connections: define({
     kind: "gauge",
-    name: "db.client.connection.count",
+    name: "cortex.pool.connections",
     unit: "{connection}",
     description: "Connections of each pool that are used, and idle.",
   }),

@@ -3,8 +3,6 @@
 import { status as Status } from "@grpc/grpc-js";
 import {
   type Attributes,
-  type Context,
-  context,
   metrics,
   propagation,
   ROOT_CONTEXT,
@@ -12,6 +10,7 @@ import {
   SpanKind,
   SpanStatusCode,
   type TextMapGetter,
+  TraceFlags,
   trace,
 } from "@opentelemetry/api";
 import { Conventions } from "./conventions.js";
@@ -29,14 +28,23 @@ const headers: TextMapGetter<TraceHeaders> = {
   },
 };
 
+/** The attributes of a call, in both conventions. */
+interface Outcome {
+  current: Attributes;
+  former: Attributes;
+}
+
 export class OpenTelemetry implements Telemetry {
   readonly #tracer = trace.getTracer(scope);
   readonly #instruments: Instruments;
   readonly #conventions: Conventions;
   /** The attributes of each RPC with each outcome: they are few, and made once. */
-  readonly #byOutcome = new Map<string, { current: Attributes; former: Attributes }>();
+  readonly #byOutcome = new Map<string, Outcome>();
+  readonly #byPool = new Map<string, Attributes>();
+  readonly #traces: boolean;
 
-  constructor(optIn: string | undefined) {
+  constructor({ traces, optIn }: { traces: boolean; optIn: string | undefined }) {
+    this.#traces = traces;
     this.#instruments = createInstruments(metrics.getMeter(scope));
     this.#conventions = new Conventions(optIn);
   }
@@ -48,35 +56,35 @@ export class OpenTelemetry implements Telemetry {
 
   begin(rpc: string, carrier: TraceHeaders): TracedCall {
     const startedAt = performance.now();
-    const caller = propagation.extract(ROOT_CONTEXT, carrier, headers);
-    const { current, former } = this.#attributes(rpc, undefined, undefined);
-    const attributes = { ...current, ...former };
-    const span = this.#tracer.startSpan(rpc, { kind: SpanKind.SERVER, attributes }, caller);
-    const within = trace.setSpan(caller, span);
+    const span = this.#traces ? this.#callSpan(rpc, carrier) : undefined;
     return {
-      run: (work) => context.with(within, work),
+      place: span?.spanContext(),
       end: (status, reason) => {
-        this.#ended(rpc, performance.now() - startedAt, status, reason, within);
-        end(span, reason, this.#attributes(rpc, status, reason));
+        const attributes = this.#attributes(rpc, status, reason);
+        this.#measure(performance.now() - startedAt, attributes);
+        if (span) end(span, reason, attributes);
       },
     };
   }
 
-  #ended(
-    rpc: string,
-    ms: number,
-    status: string,
-    reason: string | undefined,
-    within: Context,
-  ): void {
-    const { current, former } = this.#attributes(rpc, status, reason);
-    const { callDuration, formerCallDuration } = this.#instruments;
-    const { rpc: chosen } = this.#conventions;
-    if (chosen.current) callDuration.record(ms / 1000, current, within);
-    if (chosen.former) formerCallDuration.record(ms, former, within);
+  /** The span of a call; undefined if nobody records it. */
+  #callSpan(rpc: string, carrier: TraceHeaders): Span | undefined {
+    const isTraced = carrier.get("traceparent").length > 0;
+    const caller = isTraced ? propagation.extract(ROOT_CONTEXT, carrier, headers) : ROOT_CONTEXT;
+    const { current, former } = this.#attributes(rpc, undefined, undefined);
+    const attributes = { ...current, ...former };
+    const span = this.#tracer.startSpan(rpc, { kind: SpanKind.SERVER, attributes }, caller);
+    return span.isRecording() ? span : undefined;
   }
 
-  #attributes(rpc: string, status: string | undefined, reason: string | undefined) {
+  #measure(ms: number, { current, former }: Outcome): void {
+    const { callDuration, formerCallDuration } = this.#instruments;
+    const { rpc } = this.#conventions;
+    if (rpc.current) callDuration.record(ms / 1000, current);
+    if (rpc.former) formerCallDuration.record(ms, former);
+  }
+
+  #attributes(rpc: string, status: string | undefined, reason: string | undefined): Outcome {
     const name = `${rpc} ${status} ${reason}`;
     const known = this.#byOutcome.get(name);
     if (known) return known;
@@ -98,60 +106,58 @@ export class OpenTelemetry implements Telemetry {
     this.#instruments.callsRefused.add(1, { "error.type": reason });
   }
 
-  here(): TracePoint | undefined {
-    const span = trace.getActiveSpan();
-    return span?.isRecording() ? span.spanContext() : undefined;
-  }
-
   async statement<T>(
     pool: string,
-    callers: readonly TracePoint[] | undefined,
+    callers: readonly TracePoint[],
     work: () => Promise<T>,
   ): Promise<T> {
     const startedAt = performance.now();
-    const span = this.#statementSpan(pool, callers);
-    let failed: unknown;
+    const span = callers.length > 0 ? this.#statementSpan(pool, callers) : undefined;
+    let error: string | undefined;
     try {
-      return await (span ? context.with(trace.setSpan(context.active(), span), work) : work());
-    } catch (error) {
-      failed = error;
-      throw error;
+      return await work();
+    } catch (thrown) {
+      error = errorType(thrown);
+      throw thrown;
     } finally {
-      const error = failed === undefined ? {} : { "error.type": errorType(failed) };
-      const attributes = {
-        ...this.#conventions.database,
-        "db.client.connection.pool.name": pool,
-        ...error,
-      };
-      this.#instruments.statementDuration.record(
-        (performance.now() - startedAt) / 1000,
-        attributes,
-      );
-      if (span && failed !== undefined) {
-        span.setAttributes(error);
-        span.setStatus({ code: SpanStatusCode.ERROR });
-      }
+      const seconds = (performance.now() - startedAt) / 1000;
+      this.#instruments.statementDuration.record(seconds, this.#ofPool(pool, error));
+      if (span && error !== undefined)
+        span.setAttribute("error.type", error).setStatus({ code: SpanStatusCode.ERROR });
       span?.end();
     }
   }
 
-  /**
-   * The span of a statement. One that calls share is in the trace of the first of them, and has links to all. There is none
-   * if nobody records its calls.
-   */
-  #statementSpan(pool: string, callers: readonly TracePoint[] | undefined): Span | undefined {
-    const attributes = {
+  /** The attributes of a statement: they are few, and made once. */
+  #ofPool(pool: string, error: string | undefined): Attributes {
+    const name = `${pool} ${error}`;
+    const known = this.#byPool.get(name);
+    if (known) return known;
+    const made = {
       ...this.#conventions.database,
       "db.client.connection.pool.name": pool,
-      ...(callers && { "db.operation.batch.size": callers.length }),
+      ...(error !== undefined && { "error.type": error }),
     };
-    const kind = SpanKind.CLIENT;
-    if (!callers) return this.here() && this.#tracer.startSpan("postgresql", { kind, attributes });
-    const [first] = callers;
-    if (!first) return undefined;
-    const links = callers.map((caller) => ({ context: { ...caller, traceFlags: 1 } }));
-    const within = trace.setSpanContext(ROOT_CONTEXT, { ...first, traceFlags: 1 });
-    return this.#tracer.startSpan("postgresql", { kind, attributes, links }, within);
+    this.#byPool.set(name, made);
+    return made;
+  }
+
+  /** The span of a statement: in the trace of the first of its calls, with links to all. */
+  #statementSpan(pool: string, callers: readonly TracePoint[]): Span {
+    const attributes = {
+      ...this.#ofPool(pool, undefined),
+      "db.operation.batch.size": callers.length,
+    };
+    const links = callers.map((caller) => ({
+      context: { ...caller, traceFlags: TraceFlags.SAMPLED },
+    }));
+    const [first] = links as [(typeof links)[number], ...typeof links];
+    const within = trace.setSpanContext(ROOT_CONTEXT, first.context);
+    return this.#tracer.startSpan(
+      "postgresql",
+      { kind: SpanKind.CLIENT, attributes, links },
+      within,
+    );
   }
 
   batch(lane: string, calls: number): void {
@@ -177,11 +183,7 @@ export class OpenTelemetry implements Telemetry {
   }
 }
 
-function end(
-  span: Span,
-  reason: string | undefined,
-  { current, former }: { current: Attributes; former: Attributes },
-): void {
+function end(span: Span, reason: string | undefined, { current, former }: Outcome): void {
   span.setAttributes({ ...current, ...former });
   if (reason !== undefined) {
     span.setAttribute("error.type", reason);

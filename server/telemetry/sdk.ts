@@ -8,6 +8,8 @@ const stopMsMax = 2000; // a scraper may keep its connection open
 const quietMs = 60_000;
 
 export interface Sdk {
+  /** True if spans are sent. */
+  traces: boolean;
   /** Sends what is left, and ends. */
   stop(): Promise<void>;
 }
@@ -50,14 +52,16 @@ export async function startSdk(
     env.OTEL_EXPORTER_PROMETHEUS_PORT = `${port}`;
   } else if (!asked.metrics) env.OTEL_METRICS_EXPORTER = "none";
   const { NodeSDK, resources, api } = await import("@opentelemetry/sdk-node");
+  const { NoContext } = await import("./no-context.js");
   api.diag.setLogger(diagnostics(log), api.DiagLogLevel.WARN);
   const sdk = new NodeSDK({
     resource: resources.resourceFromAttributes({ "service.version": version }),
     // Not the detector of processes: it tells the command line, which can hold the password of the database.
     resourceDetectors: [resources.envDetector, resources.hostDetector],
+    contextManager: new NoContext(),
   });
   sdk.start();
-  return { stop: () => within(stopMsMax, sdk.shutdown()) };
+  return { traces: asked.traces, stop: () => within(stopMsMax, sdk.shutdown()) };
 }
 
 /** The address, if it is free: the exporter would only log that it is not. */

@@ -13,10 +13,13 @@ export interface TraceHeaders {
   getMap(): object;
 }
 
+/** No calls, or none that anybody records. */
+export const noCallers: readonly TracePoint[] = [];
+
 /** A call from its begin to its end. */
 export interface TracedCall {
-  /** Runs the work of the call: what it does becomes part of its trace. */
-  run<T>(work: () => T): T;
+  /** Where it is in its trace; undefined: nobody records it. */
+  readonly place: TracePoint | undefined;
   /** `reason` is undefined if the call did not fail. */
   end(status: string, reason: string | undefined): void;
 }
@@ -26,17 +29,8 @@ export interface Telemetry {
   begin(rpc: string, headers: TraceHeaders): TracedCall;
   /** Counts a call that was refused for its credentials before it began. */
   refused(reason: string): void;
-  /** Where the running call is in its trace; undefined: nobody records it. */
-  here(): TracePoint | undefined;
-  /**
-   * Runs a statement on a connection of a pool. `callers`: the calls that share it; undefined: it is that of the
-   * running call.
-   */
-  statement<T>(
-    pool: string,
-    callers: readonly TracePoint[] | undefined,
-    work: () => Promise<T>,
-  ): Promise<T>;
+  /** Runs a statement on a connection of a pool. `callers`: the calls that it is for. */
+  statement<T>(pool: string, callers: readonly TracePoint[], work: () => Promise<T>): Promise<T>;
   /** How many calls share a statement. */
   batch(lane: string, calls: number): void;
   /** How long a call waited for a connection of a pool. */

@@ -260,7 +260,7 @@ describe("metrics", () => {
     expect(page).toMatch(/rpc_server_call_duration_bucket\{[^}]*error_type="KEY_NOT_FOUND"/);
     expect(page).not.toContain("rpc_server_duration");
     expect(page).toMatch(/db_client_operation_duration_count\{[^}]*"writeBatches"/);
-    expect(page).toMatch(/db_client_connection_count\{[^}]*"short"[^}]*"idle"[^}]*\} \d/);
+    expect(page).toMatch(/cortex_pool_connections\{[^}]*"short"[^}]*"idle"[^}]*\} \d/);
     expect(page).toMatch(/db_client_connection_max\{[^}]*"short"[^}]*\} 10\n/);
     expect(page).toMatch(/cortex_batch_size_count\{[^}]*"writes"/);
     expect(page).toMatch(/cortex_task_duration_count\{[^}]*"fold what was counted"/);
