@@ -1,5 +1,6 @@
 // Converts values to JSON text and back. Throws if the text would silently drop or change a part of the
 // value; the error has the path to that part.
+import { isDeepStrictEqual } from "node:util";
 import { CortexError } from "./error.js";
 import {
   ExactNumber,
@@ -204,3 +205,9 @@ function refuse(path: string, problem: string): never {
   const shown = path.length > 200 ? `${path.slice(0, 200)}…` : path;
   throw new CortexError("INVALID_VALUE", `${shown} ${problem}`, { path: shown, problem });
 }
+
+const exact = new Json(true);
+
+/** True if both values are the same JSON, also in digits that a JavaScript number does not hold. */
+export const isSameJson = (a: unknown, b: unknown): boolean =>
+  isDeepStrictEqual(exact.parse(toJson(a)), exact.parse(toJson(b)));

@@ -39,7 +39,7 @@ export class Events {
    *
    * @param channel 1 to 512 bytes of UTF-8: segments that `:` joins, without `*` and control characters.
    * @param data Any JSON value up to 64 KiB.
-   * @returns How many subscriptions match that are known to the process that has answered: those on other servers are not.
+   * @returns How many matching subscriptions the answering process has. Those on other processes are not counted.
    * @throws INVALID_CHANNEL, INVALID_VALUE, VALUE_TOO_LARGE, VALUE_TOO_DEEP, INVALID_USER_ID, USER_NOT_FOUND,
    * FENCE_STALE, WATCH_DISABLED, OVERLOADED (the tenant has published too much within the last seconds).
    *

@@ -1,10 +1,11 @@
 // The adapter: Redis' meaning of each call, on a client. One object has the methods of two interfaces: that of the package
 // @igniter-js/store, and that of the specification. Where a name has two forms, the arguments tell which one is meant.
 import { CortexError } from "../core/error.js";
-import { rejectUnknown, secondsOf, text } from "../core/validate.js";
+import { rejectUnknown, secondsOf } from "../core/validate.js";
 import { scanKeys } from "../mutable/scan-keys.js";
 import { Surface } from "../scopes/scope.js";
 import type { StoreAdapter } from "../store/adapter.js";
+import { channelOf } from "./channels.js";
 import { jsonCopy } from "./json-copy.js";
 import type { IgniterStoreAdapter } from "./package-adapter.js";
 import { AdapterStreams } from "./streams.js";
@@ -55,11 +56,17 @@ export function cortexStoreAdapter<Client extends Surface>(
     "cortexStoreAdapter",
   );
   const { namespace = "igniter", visibilitySeconds = 60 } = options;
-  if (!(secondsOf(visibilitySeconds, "visibilitySeconds") >= 5))
-    throw invalid("visibilitySeconds", `is below 5: ${visibilitySeconds}`);
-  text(namespace, "namespace", "INVALID_CONFIG");
+  if (
+    !(typeof visibilitySeconds === "number" && visibilitySeconds >= 5) ||
+    visibilitySeconds > weekSeconds
+  )
+    throw invalid("visibilitySeconds", `is not a number from 5 to ${weekSeconds}`);
+  if (typeof namespace !== "string" || namespace.trim() === "")
+    throw invalid("namespace", "is not a text, or blank");
   return new Adapter(client, namespace, visibilitySeconds) as unknown as CortexStoreAdapter<Client>;
 }
+
+const weekSeconds = 604_800;
 
 interface Ttl {
   ttl?: number | null | undefined;
@@ -141,7 +148,7 @@ class Adapter {
   }
 
   async publish(channel: string, message: unknown): Promise<number> {
-    return this.client.events.publish(channel, jsonCopy(message, "message"));
+    return this.client.events.publish(channelOf(channel), jsonCopy(message, "message"));
   }
 
   async subscribe(channel: string, callback: (message: any) => unknown): Promise<void> {
@@ -158,7 +165,8 @@ class Adapter {
     const isByMatch = match !== undefined;
     return scanKeys(this.client.mutable, this.namespace, isByMatch ? match : first, {
       cursor: isByMatch ? first : cursor,
-      count,
+      // It is a hint on Redis.
+      ...(count !== undefined && { count: Math.min(Math.max(Math.trunc(count), 1), partMax) }),
     });
   }
 

@@ -1,12 +1,16 @@
 // Streams as the adapter has them: the calls of Redis, in the two forms of the two interfaces.
+import { randomUUID } from "node:crypto";
+import { CortexError, type ErrorCode } from "../core/error.js";
 import type { StreamEntries, StreamFields } from "../store/adapter.js";
 import type { StreamReadRange } from "../store/backend.js";
 import { rangeOf, startOf } from "../store/redis-ids.js";
+import type { DeliveredEntry } from "../streams/entry.js";
 import type { StreamGroup } from "../streams/group.js";
 import type { Streams } from "../streams/streams.js";
 import { jsonCopy } from "./json-copy.js";
 
 const countMax = 1000;
+const stepCount = 100;
 const blockMsMax = 3_600_000;
 
 interface ReadOptions {
@@ -24,19 +28,20 @@ export class AdapterStreams {
   ) {}
 
   /** `(stream, message, options)`, or `(key, id, fields, options)`. */
-  xadd(stream: string, second: unknown, third?: unknown, fourth?: unknown): Promise<string> {
-    const isFields = isId(second) && areFields(third);
-    const data: Stored = isFields
-      ? { fields: { ...third } }
-      : { message: jsonCopy(second, "message") };
-    const { maxLen } = ((isFields ? fourth : third) ?? {}) as { maxLen?: number };
-    const id = isFields && second !== "*" ? second : undefined;
-    return this.streams.append(stream, data, { id, maxLen });
+  async xadd(stream: string, second: unknown, third?: unknown, fourth?: unknown): Promise<string> {
+    if (fourth === undefined && !(isId(second) && haveFields(third))) {
+      const { maxLen } = (third ?? {}) as { maxLen?: number };
+      return this.streams.append(stream, { message: jsonCopy(second, "message") }, { maxLen });
+    }
+    const { maxLen } = (fourth ?? {}) as { maxLen?: number };
+    const id = second === "*" ? undefined : fullId(second as string);
+    return this.streams.append(stream, { fields: fieldsOf(third) }, { id, maxLen });
   }
 
   async xgroupCreate(stream: string, group: string, startId = "0"): Promise<void> {
     const { visibilitySeconds } = this;
-    const from = startOf(startId);
+    const start = startOf(startId);
+    const from = start === "end" || start === "beginning" ? start : fullId(start);
     // A group is there for any consumer: the name of this one is not used.
     await this.streams.group(group, "-").ensure(stream, { from, visibilitySeconds });
   }
@@ -68,21 +73,29 @@ export class AdapterStreams {
     for (let at = 0; at < ids.length; at += countMax)
       acknowledged += await this.streams
         .group(group, "-")
-        .ack(stream, ids.slice(at, at + countMax).map(String));
+        .ack(stream, ids.slice(at, at + countMax).map(String))
+        .catch(unless("GROUP_NOT_FOUND", 0));
     return acknowledged;
   }
 
-  #read(
+  /**
+   * Reads a stream. Without `count` up to 1000 entries, in steps: what a read asks for counts as pending while it runs.
+   */
+  async #read(
     group: StreamGroup,
     stream: string,
     { count = 0, blockMs = 0 }: ReadOptions,
-    signal?: AbortSignal,
-  ) {
-    return group.read(stream, {
-      count: count > 0 ? Math.min(count, countMax) : countMax,
-      blockMs: Math.min(Math.max(blockMs, 0), blockMsMax),
-      signal,
-    });
+    options: { signal?: AbortSignal; requestId?: string } = {},
+  ): Promise<DeliveredEntry[]> {
+    const first = { blockMs: Math.min(Math.max(blockMs, 0), blockMsMax), ...options };
+    if (count > 0) return group.read(stream, { count: Math.min(count, countMax), ...first });
+    const entries = await group.read(stream, { count: stepCount, ...first });
+    for (let last = entries.length; last === stepCount && entries.length < countMax; ) {
+      const more = await group.read(stream, { count: stepCount }).catch(() => []); // it has the others
+      entries.push(...more);
+      last = more.length;
+    }
+    return entries;
   }
 
   /** Reads several streams. If none has anything, waits for the first that has. */
@@ -91,32 +104,66 @@ export class AdapterStreams {
     streams: readonly { key: string; id: string }[],
     options: ReadOptions,
   ): Promise<StreamEntries[]> {
-    const atOnce = await Promise.all(
-      streams.map(async ({ key, id }) => ({
+    for (const { id } of streams) if (id !== ">") checkId(id);
+    const held = streams.filter(({ id }) => id !== ">");
+    const fresh = streams.filter(({ id }) => id === ">").map(({ key }) => key);
+    const found = await Promise.all(
+      held.map(async ({ key, id }) => ({
         key,
-        messages:
-          id === ">"
-            ? (await this.#read(group, key, { ...options, blockMs: 0 })).map(inFields)
-            : await this.#held(group, key, id, options.count),
+        messages: await this.#held(group, key, id, options.count),
       })),
     );
-    const waiting = streams.filter(({ id }) => id === ">");
-    const isFound = atOnce.some(({ messages }) => messages.length > 0);
-    if (isFound || waiting.length === 0 || !((options.blockMs ?? 0) > 0)) return atOnce;
+    const atOnce = { ...options, blockMs: 0 };
+    const read = (key: string) => ({ key, read: this.#read(group, key, atOnce) });
+    found.push(...(await this.#allOrNone(group, fresh.map(read))));
+    const isFound = found.some(({ messages }) => messages.length > 0);
+    if (isFound || fresh.length === 0 || !((options.blockMs ?? 0) > 0)) return found;
     const first = new AbortController();
-    const reads = waiting.map(async ({ key }) => {
-      const entries = await this.#read(group, key, options, first.signal).catch((error) => {
-        if (first.signal.aborted) return [];
-        throw error;
-      });
-      if (entries.length > 0) first.abort();
-      return { key, messages: entries.map(inFields) };
+    const wait = (key: string) => ({
+      key,
+      read: this.#readUntil(group, key, options, first.signal).finally(() => first.abort()),
     });
-    return Promise.all(reads).finally(() => first.abort());
+    return this.#allOrNone(group, fresh.map(wait));
+  }
+
+  /** Waits for entries until another read has ended. What it was given at that moment is not lost. */
+  async #readUntil(
+    group: StreamGroup,
+    stream: string,
+    options: ReadOptions,
+    signal: AbortSignal,
+  ): Promise<DeliveredEntry[]> {
+    const requestId = randomUUID();
+    try {
+      return await this.#read(group, stream, options, { requestId, signal });
+    } catch (error) {
+      if (!signal.aborted) throw error;
+      // The same read again, without waiting: what it was given before, or what is there now.
+      return this.#read(group, stream, { ...options, blockMs: 0 }, { requestId });
+    }
+  }
+
+  /** What the reads give. If one of them fails, what others were given goes back to the group. */
+  async #allOrNone(
+    group: StreamGroup,
+    reads: readonly { key: string; read: Promise<DeliveredEntry[]> }[],
+  ): Promise<StreamEntries[]> {
+    const outcomes = await Promise.allSettled(reads.map(({ read }) => read));
+    const given = reads.map(({ key }, i) => {
+      const outcome = outcomes[i];
+      return { key, entries: outcome?.status === "fulfilled" ? outcome.value : [] };
+    });
+    const failure = outcomes.find((outcome) => outcome.status === "rejected");
+    if (!failure)
+      return given.map(({ key, entries }) => ({ key, messages: entries.map(inFields) }));
+    for (const { key, entries } of given)
+      if (entries.length > 0) await group.nack(key, entries, { uncounted: true }).catch(() => {}); // then they come back by themselves
+    throw failure.reason;
   }
 
   /** What the consumer holds after an id. */
-  async #held(group: StreamGroup, stream: string, after: string, count = countMax) {
+  async #held(group: StreamGroup, stream: string, after: string, asked = 0) {
+    const count = asked > 0 ? asked : countMax;
     const messages: StreamEntries["messages"] = [];
     let pageToken: string | undefined;
     do {
@@ -133,11 +180,40 @@ export class AdapterStreams {
 const isId = (value: unknown): value is string =>
   typeof value === "string" && /^(\*|\d+(-(\d+|\*))?)$/.test(value);
 
-const areFields = (value: unknown): value is StreamFields =>
+/** True for fields: options of an append have other names. */
+const haveFields = (value: unknown): boolean =>
   typeof value === "object" &&
   value !== null &&
-  Object.keys(value).length > 0 &&
-  Object.values(value).every((field) => typeof field === "string");
+  Object.keys(value).some((name) => name !== "maxLen" && name !== "approximate");
+
+/** The fields as texts. */
+function fieldsOf(value: unknown): StreamFields {
+  const fields = Object.entries((value ?? {}) as object);
+  if (fields.length === 0) throw refused("fields", "are none");
+  for (const [name, field] of fields)
+    if (!["string", "number", "boolean"].includes(typeof field))
+      throw refused(`fields.${name}`, `is ${field === null ? "null" : typeof field}, and no text`);
+  return Object.fromEntries(fields.map(([name, field]) => [name, String(field)]));
+}
+
+const refused = (path: string, problem: string) =>
+  new CortexError("INVALID_VALUE", `${path} ${problem}`, { path, problem });
+
+/** An id with its number: `5` is `5-0`. */
+const fullId = (id: string): string => (/^\d+$/.test(id) ? `${id}-0` : id);
+
+function checkId(id: unknown): void {
+  if (typeof id === "string" && /^\d+(-\d+)?$/.test(id)) return;
+  const problem = `is neither ">" nor an id: ${String(id)}`;
+  throw new CortexError("INVALID_ENTRY_ID", `id ${problem}`, { field: "id", problem });
+}
+
+const unless =
+  <T>(code: ErrorCode, value: T) =>
+  (error: unknown): T => {
+    if (error instanceof CortexError && error.code === code) return value;
+    throw error;
+  };
 
 const isStored = (data: unknown): data is Stored =>
   typeof data === "object" &&

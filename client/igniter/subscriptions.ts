@@ -1,5 +1,10 @@
 // The subscriptions of an adapter, by channel and callback.
+import { CortexError } from "../core/error.js";
 import type { Events } from "../events/events.js";
+import { channelOf } from "./channels.js";
+
+const warn = (error: unknown) =>
+  process.emitWarning(error instanceof Error ? error : String(error));
 
 type Callback = (message: any) => unknown;
 type End = () => void;
@@ -13,8 +18,7 @@ export class Subscriptions {
   async add(channel: string, callback: Callback): Promise<void> {
     const callbacks = this.#byChannel.get(channel) ?? new Map<Callback, Promise<End>>();
     this.#byChannel.set(channel, callbacks);
-    const begun =
-      callbacks.get(callback) ?? this.events.subscribe(channel, ({ data }) => callback(data));
+    const begun = callbacks.get(callback) ?? this.#begin(channel, callback);
     callbacks.set(callback, begun);
     try {
       await begun;
@@ -22,6 +26,25 @@ export class Subscriptions {
       this.#forget(channel, callback, begun);
       throw error;
     }
+  }
+
+  /** As on Redis, no message waits for the callback of the one before. */
+  #begin(channel: string, callback: Callback): Promise<End> {
+    const begun = this.events.subscribe(
+      channelOf(channel),
+      ({ data }) => {
+        (async () => callback(data))().catch(warn);
+      },
+      {
+        onError: (error) => {
+          const goesOn =
+            error instanceof CortexError && (error.retryable || error.code === "EVENTS_MISSED");
+          if (!goesOn) this.#forget(channel, callback, begun); // a new call begins anew
+          warn(error);
+        },
+      },
+    );
+    return begun;
   }
 
   /** Ends the subscription of a callback; without one, all of the channel. */

@@ -1,8 +1,7 @@
 // A store in an adapter: its names are full names, which hold the service and the path.
-import { isDeepStrictEqual } from "node:util";
 import { CortexError } from "../core/error.js";
 import { quoted } from "../core/glob.js";
-import { toJson } from "../core/json.js";
+import { isSameJson, toJson } from "../core/json.js";
 import type { StoreAdapter } from "./adapter.js";
 import type {
   Backend,
@@ -41,6 +40,7 @@ class AdapterBackend implements Backend {
   }
 
   async set(key: string, value: unknown, options: KeepOptions) {
+    toJson(value); // an adapter may keep what is no JSON, or fail in a way of its own
     await this.adapter.set(this.name("kv", key), value, kept(options));
   }
 
@@ -64,6 +64,7 @@ class AdapterBackend implements Backend {
 
   async claim(key: string, value: unknown, options: KeepOptions) {
     const adapter = this.#having("setNX");
+    toJson(value);
     return adapter.setNX(this.name("claim", key), value, kept(options));
   }
 
@@ -71,7 +72,7 @@ class AdapterBackend implements Backend {
   async release(key: string, value: unknown) {
     const name = this.name("claim", key);
     const found = await this.adapter.get(name);
-    if (found === null || !isDeepStrictEqual(copy(found), copy(value))) return false;
+    if (!isSameJson(found ?? null, value)) return false;
     return this.adapter.remove(name);
   }
 
@@ -80,6 +81,7 @@ class AdapterBackend implements Backend {
   }
 
   async setMany(entries: readonly BatchEntry[]) {
+    for (const [i, { value }] of entries.entries()) toJson(value, `entries[${i}].value`);
     await this.adapter.mset(
       entries.map(({ key, value, ...options }) => ({
         key: this.name("kv", key),
@@ -114,19 +116,24 @@ class AdapterBackend implements Backend {
     const channel = this.name("events", pattern);
     let last: Promise<unknown> = Promise.resolve();
     let waiting = 0;
+    let hasEnded = false;
     const callback = (message: string) => {
+      if (hasEnded) return;
       if (waiting === waitingMax) {
         onError(new CortexError("EVENTS_MISSED", `more than ${waitingMax} events wait`));
         return;
       }
       waiting++;
       last = last
-        .then(() => handler(JSON.parse(message)))
+        .then(() => hasEnded || handler(JSON.parse(message)))
         .catch(onError)
         .finally(() => waiting--);
     };
     await this.adapter.subscribe(channel, callback);
-    return () => this.adapter.unsubscribe(channel, callback);
+    return () => {
+      hasEnded = true;
+      return this.adapter.unsubscribe(channel, callback);
+    };
   }
 
   async append(stream: string, message: unknown, options: StreamAppendOptions) {
@@ -191,8 +198,6 @@ function refuseUser(userId: string | undefined): void {
   if (userId !== undefined)
     throw refused("INVALID_OPTIONS", "userId", "is not possible: an adapter has no users");
 }
-
-const copy = (value: unknown): unknown => JSON.parse(toJson(value));
 
 /** What `append` wrote, in the field `data`; other fields as they are. */
 function messageOf(fields: Record<string, string>): any {

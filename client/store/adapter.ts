@@ -14,7 +14,7 @@ export interface StreamEntries {
  * which there are no claims, and `xrange` and `xrevrange`, without which there are no ranges.
  */
 export interface StoreAdapter<Client = unknown> {
-  /** What it is an adapter of. */
+  /** The client of what is behind it. */
   readonly client: Client;
   get<T = any>(key: string): Promise<T | null>;
   /** Stores a value. `ttl`: seconds until it expires; without it, it does not expire. */
@@ -49,7 +49,7 @@ export interface StoreAdapter<Client = unknown> {
     id: string,
     options?: { mkstream?: boolean },
   ): Promise<void>;
-  /** The id `">"` of a stream asks for new entries; another one for those after it that the consumer holds. */
+  /** The id `">"` asks for new entries. Any other id gives the entries after it that this consumer already holds. */
   xreadgroup?(
     groupName: string,
     consumer: string,

@@ -1,5 +1,5 @@
 // What a store has besides events: kv, counter, claim, batch, streams, dev.
-import { keyText, listed, rejectUnknown, secondsOf, text } from "../core/validate.js";
+import { keyText, listed, rejectUnknown, secondsOf, text, whole } from "../core/validate.js";
 import type {
   Backend,
   BatchEntry,
@@ -22,6 +22,15 @@ abstract class Area {
   ) {}
 }
 
+/** Binds the methods, so that they can be taken out of their object. */
+export function bound<Part extends object>(part: Part): Part {
+  const methods = Object.getOwnPropertyDescriptors(Object.getPrototypeOf(part));
+  for (const [name, { value }] of Object.entries(methods))
+    if (typeof value === "function" && name !== "constructor")
+      Object.defineProperty(part, name, { value: value.bind(part) });
+  return part;
+}
+
 /** Values by key. Keys have 1 to 1024 bytes of UTF-8. */
 export class KeyValues extends Area {
   /** Reads a value; null if there is none. */
@@ -41,11 +50,8 @@ export class KeyValues extends Area {
    * @throws INVALID_KEY, INVALID_VALUE, INVALID_TTL, VALUE_TOO_LARGE, USER_NOT_FOUND.
    */
   async set(key: string, value: unknown, options: KeepOptions = {}): Promise<void> {
-    const { ttl } = checkKeep(options, "set");
-    return this.operations.run(
-      "kv.set",
-      { ...inKv, ...(ttl !== undefined && { "ctx.kv.ttl": ttl }) },
-      () => this.backend.set(checkKey(key), value, options),
+    return this.operations.run("kv.set", { ...inKv, ...ttlOf("kv", options?.ttl) }, () =>
+      this.backend.set(checkKey(key), value, checkKeep(options, "set")),
     );
   }
 
@@ -65,15 +71,15 @@ export class KeyValues extends Area {
 
   /** Sets when a value expires: `ttl` seconds from now on. False if there is none. Throws INVALID_TTL. */
   async expire(key: string, ttl: number): Promise<boolean> {
-    return this.operations.run("kv.expire", { ...inKv, "ctx.kv.ttl": checkTtl(ttl) }, () =>
-      this.backend.expire("kv", checkKey(key), ttl),
+    return this.operations.run("kv.expire", { ...inKv, ...ttlOf("kv", ttl) }, () =>
+      this.backend.expire("kv", checkKey(key), checkTtl(ttl)),
     );
   }
 
   /** The same as `expire`. */
   async touch(key: string, ttl: number): Promise<boolean> {
-    return this.operations.run("kv.touch", { ...inKv, "ctx.kv.ttl": checkTtl(ttl) }, () =>
-      this.backend.expire("kv", checkKey(key), ttl),
+    return this.operations.run("kv.touch", { ...inKv, ...ttlOf("kv", ttl) }, () =>
+      this.backend.expire("kv", checkKey(key), checkTtl(ttl)),
     );
   }
 }
@@ -91,19 +97,19 @@ export class Counters extends Area {
   }
 
   async #add(operation: string, key: string, amount: number, sign: 1 | -1): Promise<number> {
-    if (typeof amount !== "number" || !Number.isFinite(amount))
+    const isNumber = typeof amount === "number" && Number.isFinite(amount);
+    const attributes = isNumber ? { ...inCounter, "ctx.counter.delta": sign * amount } : inCounter;
+    return this.operations.run(operation, attributes, () => {
+      if (isNumber) return this.backend.increment(checkKey(key), sign * amount);
       throw refused("INVALID_AMOUNT", "amount", `is not a number: ${String(amount)}`);
-    const delta = sign * amount;
-    return this.operations.run(operation, { ...inCounter, "ctx.counter.delta": delta }, () =>
-      this.backend.increment(checkKey(key), delta),
-    );
+    });
   }
 
   /** Sets when a counter expires: `ttl` seconds from now on. False if there is none. Throws INVALID_TTL. */
   async expire(key: string, ttl: number): Promise<boolean> {
-    const attributes = { ...inCounter, "ctx.counter.ttl": checkTtl(ttl) };
+    const attributes = { ...inCounter, ...ttlOf("counter", ttl) };
     return this.operations.run("counter.expire", attributes, () =>
-      this.backend.expire("counter", checkKey(key), ttl),
+      this.backend.expire("counter", checkKey(key), checkTtl(ttl)),
     );
   }
 }
@@ -111,18 +117,17 @@ export class Counters extends Area {
 /** Claims: a key that the first caller gets. For claims with fences, waiting and renewal, see `cortex.claims`. */
 export class StoreClaims extends Area {
   /**
-   * Acquires a claim, if nobody has it. It lasts for `ttl` seconds; without `ttl`, until it is released, or removed by
-   * `kv.remove`.
+   * Acquires a claim, if nobody has it. It ends after `ttl` seconds, if one is given, and when it is released, or removed
+   * by `kv.remove`.
    *
-   * @param value Who has it, for `release`: any JSON value that no other caller gives.
+   * @param value Names the holder: `release` asks for it again. Any JSON value that no other caller uses.
    * @returns True if it was acquired.
    */
   async once(key: string, value: unknown, options: KeepOptions = {}): Promise<boolean> {
-    checkKeep(options, "once");
     return this.operations.run(
       "claim.acquire",
       inClaim,
-      () => this.backend.claim(checkKey(key), value, options),
+      () => this.backend.claim(checkKey(key), value, checkKeep(options, "once")),
       (acquired) => ({ "ctx.claim.acquired": acquired }),
     );
   }
@@ -142,34 +147,32 @@ export class StoreClaims extends Area {
 export class Batches extends Area {
   /** Reads up to 1000 values, in the order of the keys; null for a key without a value. Throws INVALID_BATCH. */
   async get<T = any>(keys: readonly string[]): Promise<(T | null)[]> {
-    const checked = listed(keys, "keys").map((key, i) => checkKey(key, `keys[${i}]`));
     return this.operations.run(
       "batch.get",
-      { ...inKv, "ctx.batch.count": checked.length },
-      async () =>
-        checked.length === 0 ? [] : ((await this.backend.getMany(checked)) as (T | null)[]),
+      { ...inKv, ...countOf("ctx.batch.count", keys) },
+      async () => {
+        const checked = checkBatch(keys, "keys").map((key, i) => checkKey(key, `keys[${i}]`));
+        return checked.length === 0 ? [] : ((await this.backend.getMany(checked)) as (T | null)[]);
+      },
       (values) => ({ "ctx.batch.found": values.filter((value) => value !== null).length }),
     );
   }
 
   /** Stores up to 1000 values, each key once: all of them or none. Throws INVALID_BATCH, and as `kv.set`. */
   async set(entries: readonly BatchEntry[]): Promise<void> {
-    for (const [i, entry] of listed(entries, "entries").entries()) {
-      const {
-        key,
-        value: _,
-        ...options
-      } = rejectUnknown(entry, entryNames, "INVALID_BATCH", `entries[${i}]`);
-      checkKey(key, `entries[${i}].key`);
-      checkKeep(options, `entries[${i}]`);
-    }
-    return this.operations.run(
-      "batch.set",
-      { ...inKv, "ctx.batch.count": entries.length },
-      async () => {
-        if (entries.length > 0) await this.backend.setMany(entries);
-      },
-    );
+    const attributes = { ...inKv, ...countOf("ctx.batch.count", entries) };
+    return this.operations.run("batch.set", attributes, async () => {
+      const keys = new Set<string>();
+      for (const [i, entry] of checkBatch(entries, "entries").entries()) {
+        const at = `entries[${i}]`;
+        const { key, value: _, ...options } = rejectUnknown(entry, entryNames, "INVALID_BATCH", at);
+        if (keys.has(checkKey(key, `${at}.key`)))
+          throw refused("INVALID_BATCH", `${at}.key`, "is that of an entry before");
+        keys.add(key);
+        checkKeep(options, at);
+      }
+      if (entries.length > 0) await this.backend.setMany(entries);
+    });
   }
 }
 
@@ -182,10 +185,13 @@ export class DevTools extends Area {
    * @throws INVALID_FILTER, INVALID_LIMIT, INVALID_PAGE_TOKEN.
    */
   async scan(pattern: string, options: ScanOptions = {}): Promise<ScanResult> {
-    rejectUnknown(options, ["cursor", "count"], "INVALID_OPTIONS", "scan");
-    if (text(pattern, "pattern", "INVALID_FILTER") === "")
-      throw refused("INVALID_FILTER", "pattern", "is empty");
-    return this.operations.run("dev.scan", inKv, () => this.backend.scan(pattern, options));
+    return this.operations.run("dev.scan", inKv, () => {
+      rejectUnknown(options, ["cursor", "count"], "INVALID_OPTIONS", "scan");
+      if (text(pattern, "pattern", "INVALID_FILTER") === "")
+        throw refused("INVALID_FILTER", "pattern", "is empty");
+      if (options.count !== undefined) checkCount(options.count);
+      return this.backend.scan(pattern, options);
+    });
   }
 }
 
@@ -197,21 +203,19 @@ export class StoreStreams extends Area {
     message: unknown,
     options: StreamAppendOptions = {},
   ): Promise<string> {
-    rejectUnknown(options, ["maxLen", "approximate", "userId"], "INVALID_OPTIONS", "append");
-    return this.operations.run("stream.append", { ...inStreams, "ctx.stream.count": 1 }, () =>
-      this.backend.append(streamName(stream), message, options),
-    );
+    return this.operations.run("stream.append", { ...inStreams, "ctx.stream.count": 1 }, () => {
+      rejectUnknown(options, ["maxLen", "approximate", "userId"], "INVALID_OPTIONS", "append");
+      return this.backend.append(streamName(stream), message, options);
+    });
   }
 
   /** Gives the entries of a range: without `count` all of them. */
   async range<T = any>(stream: string, options: StreamReadRange = {}): Promise<StreamMessage<T>[]> {
-    rejectUnknown(options, ["startId", "endId", "count", "reverse"], "INVALID_OPTIONS", "range");
-    return this.operations.run(
-      "stream.range",
-      inStreams,
-      () => this.backend.range(streamName(stream), options),
-      counted,
-    );
+    const range = () => {
+      rejectUnknown(options, ["startId", "endId", "count", "reverse"], "INVALID_OPTIONS", "range");
+      return this.backend.range(streamName(stream), options);
+    };
+    return this.operations.run("stream.range", inStreams, range, counted);
   }
 
   /** A consumer of a group. */
@@ -219,26 +223,29 @@ export class StoreStreams extends Area {
     const { operations } = this;
     const group = this.backend.group(streamName(name, "group"), streamName(consumer, "consumer"));
     return {
-      ensure: (stream, options = {}) => {
-        rejectUnknown(options, ["startId"], "INVALID_OPTIONS", "ensure");
-        const ensure = () => group.ensure(streamName(stream), options);
-        return operations.run("stream.group", inStreams, ensure);
-      },
+      ensure: (stream, options = {}) =>
+        operations.run("stream.group", inStreams, () => {
+          rejectUnknown(options, ["startId"], "INVALID_OPTIONS", "ensure");
+          return group.ensure(streamName(stream), options);
+        }),
       read: (stream, options = {}) => {
-        rejectUnknown(options, ["count", "blockMs"], "INVALID_OPTIONS", "read");
-        const read = () => group.read(streamName(stream), options);
+        const read = () => {
+          rejectUnknown(options, ["count", "blockMs"], "INVALID_OPTIONS", "read");
+          const { count = 10, ...rest } = options;
+          return group.read(streamName(stream), { count: checkCount(count), ...rest });
+        };
         return operations.run("stream.read", inStreams, read, counted);
       },
       ack: (stream, messages) => {
         const ack = () => group.ack(streamName(stream), listed(messages, "messages"));
-        return operations.run("stream.ack", inStreams, ack, (count) => ({
-          "ctx.stream.count": count,
-        }));
+        const told = (count: number) => ({ "ctx.stream.count": count });
+        return operations.run("stream.ack", inStreams, ack, told);
       },
     };
   }
 }
 
+const batchMax = 1000;
 const entryNames = ["key", "value", "ttl", "userId"];
 const inKv = { "ctx.store.namespace": "kv" };
 const inCounter = { "ctx.store.namespace": "counter" };
@@ -255,6 +262,24 @@ function streamName(name: string, field = "stream"): string {
   if (text(name, field, "INVALID_STREAM") === "")
     throw refused("INVALID_STREAM", field, "is empty");
   return name;
+}
+
+function checkBatch<T>(list: readonly T[], field: string): readonly T[] {
+  if (listed(list, field).length <= batchMax) return list;
+  throw refused("INVALID_BATCH", field, `are more than ${batchMax}: ${list.length}`);
+}
+
+/** The length of a list as an attribute. */
+const countOf = (name: string, list: readonly unknown[]) =>
+  Array.isArray(list) ? { [name]: list.length } : {};
+
+/** A ttl as an attribute. */
+const ttlOf = (area: "kv" | "counter", ttl: unknown) =>
+  typeof ttl === "number" ? { [`ctx.${area}.ttl`]: ttl } : {};
+
+function checkCount(count: number): number {
+  if (whole(count, "count", "INVALID_LIMIT") >= 1 && count <= 1000) return count;
+  throw refused("INVALID_LIMIT", "count", `is not within 1 to 1000: ${count}`);
 }
 
 function checkTtl(ttl: number): number {

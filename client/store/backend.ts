@@ -47,7 +47,7 @@ export interface StreamReadRange {
   startId?: string | undefined;
   /** The highest id. Default: `"+"`, the last entry. */
   endId?: string | undefined;
-  /** How many at most. Default: 100. */
+  /** How many at most. Default: all. */
   count?: number | undefined;
   /** True to give the highest ids first. Default: false. */
   reverse?: boolean | undefined;

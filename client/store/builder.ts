@@ -4,12 +4,15 @@ import { Surface } from "../scopes/scope.js";
 import type { StoreAdapter } from "./adapter.js";
 import { inAdapter } from "./adapter-backend.js";
 import type { OpenBackend } from "./backend.js";
-import { checkNamespace, refused, type StoreEvents, twice } from "./event-schemas.js";
+import { checkNamespace, checkSchemas, refused, type StoreEvents, twice } from "./event-schemas.js";
 import type { EventRegistry, EventSchemas, NoEvents } from "./event-types.js";
 import type { EventValidation, NamespaceEvents } from "./events.js";
+import { placeName } from "./names.js";
 import { onServer } from "./server-backend.js";
 import { isSpace, Store, type StoreConfig, type StoreOf } from "./store.js";
 import type { StoreLogger, StoreTelemetry } from "./telemetry.js";
+
+const namespaceBytesMax = 256;
 
 type Collected = Omit<StoreConfig, "open" | "service"> & {
   readonly open?: OpenBackend;
@@ -48,6 +51,11 @@ export class StoreBuilder<
   withService(service: string): StoreBuilder<Events, Scopes, Required, Actors> {
     if (text(service, "service", "INVALID_CONFIG").trim() === "")
       throw refused("INVALID_CONFIG", "service", "is blank");
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: names have none
+    if (/[\u0000-\u001f\u007f-\u009f]/.test(service))
+      throw refused("INVALID_CONFIG", "service", "has a control character");
+    if (Buffer.byteLength(placeName(service, [], "streams")) > namespaceBytesMax)
+      throw refused("INVALID_CONFIG", "service", "is too long for a namespace of 256 bytes");
     return new StoreBuilder({ ...this.#collected, service });
   }
 
@@ -88,9 +96,13 @@ export class StoreBuilder<
     rejectUnknown(validation, validationNames, "INVALID_CONFIG", "addEvents");
     const namespace = checkNamespace(events?.namespace);
     if (this.#collected.events.has(namespace)) throw twice("namespace", namespace);
-    if (typeof events.events !== "object" || events.events === null)
-      throw refused("INVALID_CONFIG", "events", "are no events of CortexStoreEvents");
-    const added: NamespaceEvents = { schemas: events.events, validation };
+    for (const name of validationNames) {
+      const given = validation[name as keyof EventValidation];
+      if (given !== undefined && typeof given !== "boolean")
+        throw refused("INVALID_CONFIG", name, "is not true or false");
+    }
+    checkSchemas(events.events);
+    const added: NamespaceEvents = { schemas: events.events, validation: { ...validation } };
     const all = new Map(this.#collected.events).set(namespace, added);
     return new StoreBuilder({ ...this.#collected, events: all });
   }

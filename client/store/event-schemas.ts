@@ -28,7 +28,9 @@ class Builder<Schemas extends EventSchemas> {
   protected groupOf<Group extends EventSchemas>(
     build: (group: EventGroup<NoEvents>) => EventGroup<Group>,
   ): Group {
-    return build(new EventGroup({})).events;
+    const group = build(new EventGroup({}));
+    if (group instanceof EventGroup) return group.events;
+    throw refused("INVALID_CONFIG", "build", "does not return the group");
   }
 }
 
@@ -112,6 +114,16 @@ export function checkNamespace<T extends string>(namespace: T): T {
   if (namespace === "publish" || namespace === "subscribe")
     throw refused("INVALID_NAMESPACE", "namespace", `is reserved: ${namespace}`);
   return namespace;
+}
+
+/** Checks the events of a namespace, however they were made. */
+export function checkSchemas(schemas: unknown, path = "events"): void {
+  if (typeof schemas !== "object" || schemas === null)
+    throw refused("INVALID_CONFIG", path, "are no events of CortexStoreEvents");
+  for (const [name, one] of Object.entries(schemas)) {
+    segment(name, "name", "INVALID_CHANNEL");
+    if (!isSchema(one)) checkSchemas(one, `${path}.${name}`);
+  }
 }
 
 function segment(name: unknown, field: string, code: ErrorCode): void {

@@ -75,18 +75,46 @@ export type EventOf<Registry, Pattern extends string> = string extends Pattern
   ? EventContext
   : [Matching<Registry, Pattern>] extends [never]
     ? EventContext
-    : {
-        [Name in Matching<Registry, Pattern>]: EventContext<Name, EventData<Registry, Name>>;
-      }[Matching<Registry, Pattern>];
+    :
+        | {
+            [Name in Matching<Registry, Pattern>]: EventContext<Name, EventData<Registry, Name>>;
+          }[Matching<Registry, Pattern>]
+        // Namespaces without schemas can match too.
+        | (Pattern extends `*${string}` ? EventContext<string, unknown> : never);
 
-/** What may be published on a channel: of a namespace with schemas, only what has one. */
+/** Of all members of a union at once. */
+type Intersection<Union> = (Union extends unknown ? (one: Union) => void : never) extends (
+  all: infer All,
+) => void
+  ? All
+  : never;
+
+/** True if it is a union of several. */
+export type IsUnion<T> = [T] extends [Intersection<T>] ? false : true;
+
+/** A channel that lies in a namespace with schemas, and has none. */
+type Unknown<Registry, Channel extends string> =
+  Channel extends EventNames<Registry>
+    ? never
+    : Channel extends (keyof Registry & string) | `${keyof Registry & string}:${string}`
+      ? Channel
+      : never;
+
+/** What may be published on a channel, or on each of several: of a namespace with schemas, only what has one. */
 export type Publishable<Registry, Channel extends string> = string extends Channel
   ? unknown
-  : Channel extends EventNames<Registry>
-    ? EventInput<Registry, Channel>
-    : Channel extends `${keyof Registry & string}:${string}`
-      ? never
-      : unknown;
+  : [Unknown<Registry, Channel>] extends [never]
+    ? Intersection<Channel extends EventNames<Registry> ? EventInput<Registry, Channel> : unknown>
+    : never;
+
+/** What may be subscribed to: of a namespace with schemas, only what has one, and patterns. */
+export type Subscribable<Registry, Pattern extends string> = string extends Pattern
+  ? string
+  : Pattern extends `${string}*${string}`
+    ? Pattern
+    : [Unknown<Registry, Pattern>] extends [never]
+      ? Pattern
+      : never;
 
 /** Ends a subscription. */
 export type Unsubscribe = () => Promise<void>;

@@ -14,9 +14,10 @@ import type {
   EventSchema,
   EventSchemas,
   Publishable,
+  Subscribable,
   Unsubscribe,
 } from "./event-types.js";
-import type { Operations } from "./telemetry.js";
+import type { Operations, StoreAttributes } from "./telemetry.js";
 
 /** How the events of a namespace are validated. */
 export interface EventValidation {
@@ -52,7 +53,7 @@ export interface StoreEventsApi<Registry> {
    * @returns A function that ends it.
    */
   subscribe<Pattern extends string>(
-    pattern: Pattern | EventNames<Registry>,
+    pattern: Pattern & Subscribable<Registry, Pattern>,
     handler: EventContextHandler<EventOf<Registry, Pattern>>,
   ): Promise<Unsubscribe>;
 }
@@ -94,10 +95,11 @@ class Events {
   ) {}
 
   async publish(channel: string, data: unknown, options: EventPublishOptions = {}): Promise<void> {
-    rejectUnknown(options, ["userId"], "INVALID_OPTIONS", "publish");
-    const registered = this.#registered(channelText(channel, "channel"));
-    if (channel.includes("*")) throw refused("INVALID_CHANNEL", "channel", "has a wildcard");
-    return this.operations.run("events.publish", attributesOf(channel, registered), async () => {
+    const attributes = this.#attributes(channel);
+    return this.operations.run("events.publish", attributes, async () => {
+      rejectUnknown(options, ["userId"], "INVALID_OPTIONS", "publish");
+      const registered = this.#registered(channelText(channel, "channel"));
+      if (channel.includes("*")) throw refused("INVALID_CHANNEL", "channel", "has a wildcard");
       const isValidated = registered?.validation.validatePublish ?? true;
       const value = registered && isValidated ? await this.#valid(registered, channel, data) : data;
       await this.backend.publish(channel, value, options.userId);
@@ -105,17 +107,17 @@ class Events {
   }
 
   async subscribe(pattern: string, handler: EventContextHandler): Promise<Unsubscribe> {
-    const registered = this.#registered(channelText(pattern, "pattern"));
-    if (typeof handler !== "function")
-      throw refused("INVALID_OPTIONS", "handler", "is not a function");
-    const attributes = attributesOf(pattern, registered);
-    const end = await this.operations.run("events.subscribe", attributes, () =>
-      this.backend.subscribe(
+    const attributes = this.#attributes(pattern);
+    const end = await this.operations.run("events.subscribe", attributes, () => {
+      this.#registered(channelText(pattern, "pattern"));
+      if (typeof handler !== "function")
+        throw refused("INVALID_OPTIONS", "handler", "is not a function");
+      return this.backend.subscribe(
         pattern,
         async (context) => handler(await this.#received(context)),
         (error) => this.operations.warn(`a subscription to ${pattern} failed`, error),
-      ),
-    );
+      );
+    });
     return () => this.operations.run("events.unsubscribe", attributes, end);
   }
 
@@ -131,6 +133,16 @@ class Events {
       return [name, accessor];
     });
     return Object.freeze(Object.fromEntries(accessors));
+  }
+
+  /** A channel with a schema is a name of the program; any other may hold a key. */
+  #attributes(channel: unknown): StoreAttributes {
+    const isText = typeof channel === "string";
+    return {
+      "ctx.store.namespace": "events",
+      ...(isText && this.#find(channel) && { "ctx.events.channel": channel }),
+      ...(isText && { "ctx.events.wildcard": channel.includes("*") }),
+    };
   }
 
   /** The event with what its schema gives, if received events are validated. */
@@ -168,12 +180,25 @@ class Events {
     data: unknown,
   ): Promise<unknown> {
     const result = await schema["~standard"].validate(data);
-    if (!result.issues) return result.value;
+    if (!result.issues) return withoutUndefined(result.value);
     const error = invalidData(channel, result.issues);
     if (validation.throwOnValidationError ?? true) throw error;
     this.operations.warn(`an event on ${channel} does not match its schema`, error);
     return data;
   }
+}
+
+/** JSON has no undefined: an optional member that is undefined is left out. */
+function withoutUndefined(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutUndefined);
+  if (typeof value !== "object" || value === null) return value;
+  const prototype = Object.getPrototypeOf(value);
+  if (prototype !== Object.prototype && prototype !== null) return value;
+  return Object.fromEntries(
+    Object.entries(value).flatMap(([name, one]) =>
+      one === undefined ? [] : [[name, withoutUndefined(one)]],
+    ),
+  );
 }
 
 type Issues = readonly {
@@ -200,10 +225,3 @@ function channelText(channel: unknown, field: string): string {
   if (text(channel, field, "INVALID_CHANNEL") !== "") return channel as string;
   throw refused("INVALID_CHANNEL", field, "is empty");
 }
-
-/** A channel with a schema is a name of the program; any other may hold a key. */
-const attributesOf = (channel: string, registered: object | undefined) => ({
-  "ctx.store.namespace": "events",
-  ...(registered && { "ctx.events.channel": channel }),
-  "ctx.events.wildcard": channel.includes("*"),
-});

@@ -8,7 +8,7 @@ export const spaces: readonly Space[] = ["kv", "counter", "claim", "events", "st
 
 const prefix = "igniter:store";
 
-/** A name within a path. Without a path: the name of a space and a key in a service. */
+/** The name of a key. */
 export function fullName(
   service: string,
   path: readonly ScopeStep[],
@@ -24,5 +24,9 @@ export function placeName(service: string, path: readonly ScopeStep[], space: Sp
   return [prefix, encoded(service), ...steps, space].join(":");
 }
 
-/** A part of a name, in which `:` is written as `%3A`: otherwise two paths could have one name. */
-const encoded = (part: string): string => part.replaceAll("%", "%25").replaceAll(":", "%3A");
+/**
+ * A part of a name: `:` is written as `%3A`, so that two paths never have one name, and `*` as `%2A`, so that it is no
+ * wildcard.
+ */
+const encoded = (part: string): string =>
+  part.replace(/[%:*]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`);

@@ -1,7 +1,6 @@
 // A store on a server: its names are namespaces, channels and streams within the scope of its path.
-import { isDeepStrictEqual } from "node:util";
 import { CortexError } from "../core/error.js";
-import { toJson } from "../core/json.js";
+import { isSameJson } from "../core/json.js";
 import { scanKeys } from "../mutable/scan-keys.js";
 import { Scope, type Surface } from "../scopes/scope.js";
 import type {
@@ -78,7 +77,7 @@ class ServerBackend implements Backend {
 
   async release(key: string, value: unknown) {
     const record = await this.#surface.mutable.getRecord(this.#claim, key);
-    if (!record || !isSame(record.value, value)) return false;
+    if (!record || !isSameJson(record.value, value)) return false;
     const { revision: ifRevision } = record;
     return this.#surface.mutable.delete(this.#claim, key, { ifRevision }).then(
       ({ deleted }) => deleted,
@@ -150,7 +149,3 @@ class ServerBackend implements Backend {
 }
 
 const kept = ({ ttl, userId }: KeepOptions) => ({ ttlSeconds: ttl, userId });
-
-/** True if both values are the same JSON. */
-const isSame = (a: unknown, b: unknown): boolean =>
-  isDeepStrictEqual(JSON.parse(toJson(a)), JSON.parse(toJson(b)));

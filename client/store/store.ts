@@ -2,13 +2,23 @@
 import type { ScopeStep } from "../core/call-options.js";
 import { scopeStep } from "../core/scope.js";
 import { keyText, picked } from "../core/validate.js";
-import { Batches, Counters, DevTools, KeyValues, StoreClaims, StoreStreams } from "./areas.js";
+import {
+  Batches,
+  bound,
+  Counters,
+  DevTools,
+  KeyValues,
+  StoreClaims,
+  StoreStreams,
+} from "./areas.js";
 import type { Backend, OpenBackend } from "./backend.js";
 import { refused } from "./event-schemas.js";
-import type { EventRegistry } from "./event-types.js";
+import type { EventRegistry, IsUnion } from "./event-types.js";
 import { type EventsOf, eventsOf, type Registered } from "./events.js";
 import { fullName, type Space, spaces } from "./names.js";
 import { Operations, type StoreLogger, type StoreTelemetry } from "./telemetry.js";
+
+const agentBytesMax = 256;
 
 /** What the builder has collected. */
 export interface StoreConfig {
@@ -25,13 +35,13 @@ export interface StoreConfig {
 /** The keys that `scope` takes: those of `addScope`; if there are none, any. */
 type ScopeKey<Scopes extends string> = [Scopes] extends [never] ? string : Scopes;
 
-/** A store whose path lacks scopes that are required: it has only `scope` and `actor`. */
+/** A store whose path lacks scopes that are required: it has no parts, only what leads to them. */
 export type ScopedStore<
   Events extends EventRegistry,
   Scopes extends string,
   Required extends string,
   Actors extends string,
-> = Pick<Store<Events, Scopes, Required, Actors>, "scope" | "actor" | "path" | "logger">;
+> = Pick<Store<Events, Scopes, Required, Actors>, "scope" | "actor" | "key" | "path" | "logger">;
 
 /** A store, as far as its path has all scopes that are required. */
 export type StoreOf<
@@ -57,12 +67,13 @@ export class Store<
   readonly #config: StoreConfig;
   readonly #operations: Operations;
   #backend: Backend | undefined;
+  readonly #parts = new Map<unknown, object>();
   #events: EventsOf<Events> | undefined;
 
   constructor(
     config: StoreConfig,
     /** The scopes and actors, the outermost first. */
-    readonly path: readonly ScopeStep[] = [],
+    readonly path: readonly ScopeStep[] = Object.freeze([]),
     readonly agent?: string,
   ) {
     this.#config = config;
@@ -77,22 +88,22 @@ export class Store<
 
   /** Values by key. */
   get kv(): KeyValues {
-    return new KeyValues(this.#open(), this.#operations);
+    return this.#part(KeyValues);
   }
 
   /** Numbers by key. */
   get counter(): Counters {
-    return new Counters(this.#open(), this.#operations);
+    return this.#part(Counters);
   }
 
   /** Keys that one caller at a time gets. */
   get claim(): StoreClaims {
-    return new StoreClaims(this.#open(), this.#operations);
+    return this.#part(StoreClaims);
   }
 
   /** Several values at once. */
   get batch(): Batches {
-    return new Batches(this.#open(), this.#operations);
+    return this.#part(Batches);
   }
 
   /** Messages to whoever listens: by channel, or `store.events.user.created.publish(…)`. */
@@ -103,12 +114,12 @@ export class Store<
 
   /** Logs of entries. */
   get streams(): StoreStreams {
-    return new StoreStreams(this.#open(), this.#operations);
+    return this.#part(StoreStreams);
   }
 
   /** Tools for development. */
   get dev(): DevTools {
-    return new DevTools(this.#open(), this.#operations);
+    return this.#part(DevTools);
   }
 
   /** What `withLogger` was given. */
@@ -126,12 +137,17 @@ export class Store<
   scope<Key extends ScopeKey<Scopes>>(
     key: Key,
     identifier: string | number,
-  ): StoreOf<Events, Scopes, Exclude<Required, Key>, Actors> {
+  ): StoreOf<
+    Events,
+    Scopes,
+    IsUnion<Key> extends true ? Required : Exclude<Required, Key>,
+    Actors
+  > {
     const { scopes, actors } = this.#config;
     const step = this.#step(key, identifier);
+    if (actors.has(step.key)) throw refused("INVALID_SCOPE", "key", `is that of an actor: ${key}`);
     if (scopes.size > 0 && !scopes.has(step.key))
       throw refused("INVALID_SCOPE", "key", `is none of ${[...scopes.keys()].join(", ")}: ${key}`);
-    if (actors.has(step.key)) throw refused("INVALID_SCOPE", "key", `is that of an actor: ${key}`);
     return this.#within(step, this.agent);
   }
 
@@ -146,6 +162,8 @@ export class Store<
   actor(key: Actors, identifier: string | number): StoreOf<Events, Scopes, Required, Actors> {
     const step = this.#step(key, identifier);
     const { actors } = this.#config;
+    if (actors.size === 0)
+      throw refused("INVALID_SCOPE", "key", "is unknown: there is no addActor");
     if (!actors.has(step.key))
       throw refused("INVALID_SCOPE", "key", `is none of ${[...actors].join(", ")}: ${key}`);
     return this.#within(step, agentOf(step));
@@ -160,6 +178,16 @@ export class Store<
     return fullName(this.#config.service, this.path, space, keyText(key));
   }
 
+  /** A part of the store: made once. Its methods can be taken out of it. */
+  #part<Part extends object>(Kind: new (backend: Backend, operations: Operations) => Part): Part {
+    const backend = this.#open();
+    const known = this.#parts.get(Kind) as Part | undefined;
+    if (known) return known;
+    const part = bound(new Kind(backend, this.#operations));
+    this.#parts.set(Kind, part);
+    return part;
+  }
+
   #open(): Backend {
     if (this.#backend) return this.#backend;
     const { scopes, service, open } = this.#config;
@@ -171,19 +199,27 @@ export class Store<
   }
 
   #step(key: string, identifier: string | number): ScopeStep {
+    if (typeof identifier === "number" && !Number.isFinite(identifier))
+      throw refused("INVALID_SCOPE", "identifier", `is no number: ${identifier}`);
     const step = scopeStep(key, typeof identifier === "number" ? String(identifier) : identifier);
+    if (step.key.trim() === "" || step.identifier.trim() === "")
+      throw refused("INVALID_SCOPE", step.key.trim() === "" ? "key" : "identifier", "is blank");
     if (isSpace(step.key)) throw refused("INVALID_SCOPE", "key", `is reserved: ${key}`);
     return step;
   }
 
   #within(step: ScopeStep, agent: string | undefined): any {
-    return new Store(this.#config, [...this.path, step], agent);
+    return new Store(this.#config, Object.freeze([...this.path, Object.freeze(step)]), agent);
   }
 }
 
 /** Reserved: the full name of a key in such a scope could be that of another key. */
 export const isSpace = (key: string): boolean => (spaces as readonly string[]).includes(key);
 
-/** The id of an actor as an agent: printable ASCII, in which other characters are percent-encoded. */
-const agentOf = ({ key, identifier }: ScopeStep): string =>
-  `${key}:${identifier}`.replace(/[^\x21-\x7e]/gu, encodeURIComponent);
+/** The id of an actor as an agent: printable ASCII, in which other characters and `%` are percent-encoded. */
+function agentOf({ key, identifier }: ScopeStep): string {
+  const id = `${key}:${identifier}`.replace(/[^\x21-\x24\x26-\x7e]/gu, encodeURIComponent);
+  if (id.length <= agentBytesMax) return id;
+  const problem = `has more than ${agentBytesMax} bytes with its key, percent-encoded`;
+  throw refused("INVALID_SCOPE", "identifier", `${problem}: ${identifier.slice(0, 80)}`);
+}

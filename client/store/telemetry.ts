@@ -19,10 +19,12 @@ export interface StoreTelemetry {
 /** Says how an operation has ended: `success` or `error`, with attributes. */
 export type EndSpan = (outcome: "success" | "error", attributes: StoreAttributes) => void;
 
-/** What `withLogger` takes, such as `console` or a logger of pino. It is told what no caller can be told. */
+/**
+ * What `withLogger` takes, such as `console`. It gets the errors that no call can return: those of event handlers and of
+ * telemetry.
+ */
 export interface StoreLogger {
   warn(message: string, ...details: any[]): unknown;
-  error(message: string, ...details: any[]): unknown;
 }
 
 /** Runs operations of a store. */
@@ -65,16 +67,25 @@ export class Operations {
   }
 
   #emit(event: string, level: "debug" | "error", attributes: StoreAttributes): void {
+    const threw = (error: unknown) => this.warn("the telemetry of a store threw", error);
     try {
-      this.telemetry?.emit?.(`igniter.store.${event}`, { level, attributes });
+      const told = this.telemetry?.emit?.(`igniter.store.${event}`, { level, attributes });
+      if (told instanceof Promise) told.catch(threw);
     } catch (error) {
-      this.warn("the telemetry of a store threw", error);
+      threw(error);
     }
   }
 
   /** Tells the logger; without one, the process. */
   warn(message: string, error: unknown): void {
-    if (this.logger) this.logger.warn(message, error);
-    else process.emitWarning(error instanceof Error ? error : `${message}: ${messageOf(error)}`);
+    try {
+      if (this.logger) {
+        this.logger.warn(message, error);
+        return;
+      }
+    } catch {
+      // a logger that fails must fail no operation
+    }
+    process.emitWarning(`${message}: ${messageOf(error)}`);
   }
 }

@@ -34,7 +34,7 @@ describe("a builder", () => {
     refused(() => CortexStore.create().build(), "store");
     refused(() => CortexStore.create().withClient(s.cortex).build(), "store");
     refused(() => CortexStore.create().withService("api").build(), "store");
-    for (const service of ["", " ", 7, undefined])
+    for (const service of ["", " ", 7, undefined, "a\0", "x".repeat(240)])
       refused(() => CortexStore.create().withService(service as string), "service");
     refused(() => CortexStore.create().withClient({} as never), "client");
     refused(
@@ -70,7 +70,15 @@ describe("a builder", () => {
     expect(() => builder().addEvents({ namespace: "x" } as never)).toThrow(
       refusal("INVALID_CONFIG"),
     );
-    expect(() => builder().addEvents(UserEvents, { validate: true } as never)).toThrow(
+    for (const options of [{ validate: true }, { validatePublish: "no" }])
+      expect(() => builder().addEvents(UserEvents, options as never)).toThrow(
+        refusal("INVALID_CONFIG"),
+      );
+    for (const events of [{ a: 5 }, { a: { b: null } }, null])
+      expect(() => builder().addEvents({ namespace: "x", events } as never)).toThrow(
+        refusal("INVALID_CONFIG"),
+      );
+    expect(() => CortexStoreEvents.create("x").group("a", () => undefined as never)).toThrow(
       refusal("INVALID_CONFIG"),
     );
   });
@@ -85,6 +93,8 @@ describe("scopes and actors", () => {
       ["", "a"],
       ["org", ""],
       ["org", undefined],
+      ["org", " "],
+      ["org", Number.NaN],
       [7, "a"],
     ])
       expect(() => store.scope(key as string, identifier as string)).toThrow(
@@ -211,6 +221,44 @@ it("telemetry is told of every operation, and of no key, value or user", async (
   expect(told.at(-1)?.[1].level).toBe("error");
 });
 
+it("telemetry that fails later, and a logger that throws, fail no operation", async () => {
+  const warnings: string[] = [];
+  const warned = (warning: Error) => void warnings.push(warning.message);
+  process.on("warning", warned);
+  const telemetry = { emit: () => Promise.reject(new Error("late")) };
+  const logger = {
+    warn() {
+      throw new Error("logger down");
+    },
+  };
+  const { kv } = builder().withTelemetry(telemetry).withLogger(logger).build();
+  await kv.set("k", 1);
+  await expect.poll(() => warnings).toContain("the telemetry of a store threw: late");
+  process.off("warning", warned);
+});
+
+it("telemetry is told of operations that are refused before they are sent", async () => {
+  const told: string[] = [];
+  const store = builder()
+    .withTelemetry({ emit: (name) => void told.push(name) })
+    .build();
+  const calls = [
+    store.kv.set("k", 1, { ttl: -1 }),
+    store.kv.expire("k", Number.NaN),
+    store.counter.increment("k", "x" as never),
+    store.claim.once("k", 1, { ttl: 0 }),
+    store.batch.get("k" as never),
+    store.batch.set([{} as never]),
+    store.dev.scan(""),
+    store.events.publish("", 1),
+    store.events.subscribe("", () => {}),
+    store.streams.append("", 1),
+    store.streams.range("s", { startID: "0" } as never),
+  ];
+  for (const call of calls) await expect(call).rejects.toMatchObject({ name: "CortexError" });
+  expect(told.filter((name) => name.endsWith(".error"))).toHaveLength(calls.length);
+});
+
 it("telemetry that throws fails no operation, and the logger is told", async () => {
   const warned: unknown[][] = [];
   const { kv } = builder()
@@ -219,7 +267,7 @@ it("telemetry that throws fails no operation, and the logger is told", async () 
         throw new Error("no telemetry");
       },
     })
-    .withLogger({ warn: (...args: unknown[]) => warned.push(args), error: () => {} })
+    .withLogger({ warn: (...args: unknown[]) => warned.push(args) })
     .build();
   await kv.set("k", 1);
   expect(warned).toHaveLength(2);
@@ -259,7 +307,22 @@ it("types know scopes, actors and events", async () => {
     events.publish("user:craeted", { id: "u" });
     // @ts-expect-error: a ttl is a number
     kv.set("k", 1, { ttl: "60" });
+    // @ts-expect-error: data of one of the channels only
+    events.publish("user:created" as "user:created" | "user:mail:sent", { to: "x" });
+    // @ts-expect-error: no event of a namespace with schemas
+    events.subscribe("user:nope", () => {});
+    // @ts-expect-error: a namespace with schemas is no channel
+    events.publish("user", 5);
+    // @ts-expect-error: the required scope may be missing
+    root.scope("organization" as "organization" | "workspace", "x").kv;
     events.publish("other:channel", { any: "thing" });
+    events.publish("computed" as string, { any: "thing" });
+    events.subscribe("other:channel", () => {});
+    events.subscribe("computed" as string, () => {});
+    events.subscribe("**", (event) => {
+      expectTypeOf(event.type).toEqualTypeOf<string>();
+      if (event.type === "other") expectTypeOf(event.data).toEqualTypeOf<unknown>();
+    });
     events.subscribe("user:created", ({ type, data, scope }) => {
       expectTypeOf(type).toEqualTypeOf<"user:created">();
       expectTypeOf(data).toEqualTypeOf<{ id: string; at: number }>();

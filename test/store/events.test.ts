@@ -1,5 +1,6 @@
 // The events of the typed store: schemas, the proxy, patterns, and validation.
 
+import { setTimeout as pause } from "node:timers/promises";
 import * as v from "valibot";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
@@ -15,7 +16,7 @@ import { serve } from "../support/server.js";
 const s = serve();
 const UserEvents = CortexStoreEvents.create("user")
   .event("created", z.object({ id: z.string(), plan: z.string().default("free") }))
-  .event("deleted", v.object({ id: v.string() }))
+  .event("deleted", v.object({ id: v.string(), why: v.optional(v.string()) }))
   .group("notifications", (group) =>
     group
       .event("email", z.object({ to: z.string() }))
@@ -25,7 +26,7 @@ const UserEvents = CortexStoreEvents.create("user")
 
 let services = 0;
 const logged: unknown[][] = [];
-const logger = { warn: (...args: unknown[]) => logged.push(args), error: () => {} };
+const logger = { warn: (...args: unknown[]) => logged.push(args) };
 
 function newStore(place: "server" | "adapter", validation?: EventValidation) {
   const builder =
@@ -67,6 +68,7 @@ describe.each(["server", "adapter"] as const)("on a %s", (place) => {
     });
     await off();
     await off();
+    await events.user.deleted.publish({ id: "u", why: undefined }); // as if it were not there
     await events.user.created.publish({ id: "u3" });
     await byProxy.count(3);
     expect(byName.got).toHaveLength(2);
@@ -134,7 +136,7 @@ describe.each(["server", "adapter"] as const)("on a %s", (place) => {
     await expect(events.publish("user" as string, {})).rejects.toMatchObject({
       code: "INVALID_CHANNEL",
     });
-    await expect(events.subscribe("user:notifications", () => {})).rejects.toMatchObject({
+    await expect(events.subscribe("user:notifications" as string, () => {})).rejects.toMatchObject({
       code: "INVALID_CHANNEL",
     });
     await expect(events.publish("", 1)).rejects.toMatchObject({ code: "INVALID_CHANNEL" });
@@ -175,6 +177,25 @@ describe.each(["server", "adapter"] as const)("on a %s", (place) => {
       ["an event on user:created does not match its schema", { code: "INVALID_VALUE" }],
       ["an event on user:created does not match its schema", { code: "INVALID_VALUE" }],
     ]);
+  });
+
+  it("do not come after the subscription has ended, also those that wait", async () => {
+    const { events } = newStore(place);
+    const got: unknown[] = [];
+    let free = () => {};
+    const off = await events.subscribe("a", async ({ data }) => {
+      got.push(data);
+      await new Promise<void>((resolve) => {
+        free = resolve;
+      });
+    });
+    for (const n of [1, 2, 3]) await events.publish("a", n);
+    await expect.poll(() => got).toEqual([1]);
+    await pause(50);
+    await off();
+    free();
+    await pause(50);
+    expect(got).toEqual([1]);
   });
 
   it("go on after a handler that throws, which the logger is told", async () => {

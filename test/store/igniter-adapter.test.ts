@@ -133,6 +133,7 @@ describe("keys", () => {
     expect(await scanned("user:[12]", false)).toEqual(["user:1", "user:2"]);
     expect(await scanned("user:?", false)).toHaveLength(10);
     expect((await adapter.scan("user:*")).keys).toHaveLength(10);
+    expect((await adapter.scan("user:*", { count: 5000 })).keys).toHaveLength(95);
   });
 });
 
@@ -175,9 +176,35 @@ describe("channels", () => {
     await expect(adapter.subscribe("", () => {})).rejects.toMatchObject({
       code: "INVALID_CHANNEL",
     });
-    await expect(adapter.subscribe("", () => {})).rejects.toMatchObject({
-      code: "INVALID_CHANNEL",
+    await expect(adapter.publish("a:*", "x")).rejects.toMatchObject({ code: "INVALID_CHANNEL" });
+  });
+
+  it("have no wildcards in what the package puts before the name of an event", async () => {
+    const adapter = newAdapter();
+    const name = newName();
+    const channel = (id: string, event = "e") => `igniter:store:${name}:org:${id}:events:${event}`;
+    const got: unknown[] = [];
+    const ids = ["*", "**", "victim", "%2A", "x:events:*"];
+    for (const id of ids)
+      await adapter.subscribe(channel(id), (message) => void got.push([id, message]));
+    await adapter.subscribe(channel("*", "*"), (message) => void got.push(["all", message]));
+    for (const id of ids) await adapter.publish(channel(id), id);
+    await expect.poll(() => got.length, { timeout: 15_000 }).toBe(ids.length + 1);
+    expect(got.sort()).toEqual([...ids.map((id) => [id, id]), ["all", "*"]].sort());
+  });
+
+  it("are heard at the same time: no message waits for the callback of the one before", async () => {
+    const adapter = newAdapter();
+    const channel = newName();
+    const second = new Promise<void>((resolve) => {
+      void adapter.subscribe(channel, async (message) => {
+        if ((message as unknown) === 2) resolve();
+        else await second;
+      });
     });
+    await expect.poll(() => adapter.publish(channel, 0 as never)).toBe(1);
+    await adapter.publish(channel, 2 as never);
+    await second;
   });
 });
 
@@ -298,12 +325,88 @@ describe("streams", () => {
     expect(await adapter.xreadgroup("g", "c", both)).toEqual([]);
     const reading = adapter.xreadgroup("g", "c", both, { blockMs: 20_000 });
     await pause(100);
+    const appendedAt = performance.now();
     await adapter.xadd(second, "*", { f: "1" });
     expect(await reading).toMatchObject([{ key: second, messages: [{ fields: { f: "1" } }] }]);
+    expect(performance.now() - appendedAt).toBeLessThan(5000);
     await adapter.xadd(first, "*", { f: "2" });
     expect(await adapter.xreadgroup("g", "c", both, { blockMs: 1000 })).toMatchObject([
       { key: first },
     ]);
+  });
+
+  it("lose nothing if several have entries at the same moment", async () => {
+    const adapter = newAdapter();
+    const keys = [newName(), newName(), newName()];
+    for (const key of keys) await adapter.xgroupCreate(key, "g", "$");
+    const streams = keys.map((key) => ({ key, id: ">" }));
+    for (let round = 0; round < 10; round++) {
+      const reading = adapter.xreadgroup("g", "c", streams, { blockMs: 20_000 });
+      await pause(30);
+      const ids = await Promise.all(
+        keys.map(async (key, i) => {
+          await pause(i * round);
+          return adapter.xadd(key, "*", { n: `${round}` });
+        }),
+      );
+      const got = [await reading, await adapter.xreadgroup("g", "c", streams)].flat();
+      const read = got.flatMap(({ messages }) => messages.map(({ id }) => id));
+      expect(read.sort()).toEqual([...ids].sort());
+    }
+  });
+
+  it("give back what was taken if one of several has no group", async () => {
+    const adapter = newAdapter();
+    const [one, other] = [newName(), newName()];
+    await adapter.xgroupCreate(one, "g");
+    const id = await adapter.xadd(one, "*", { f: "1" });
+    const both = [one, other].map((key) => ({ key, id: ">" }));
+    await expect(adapter.xreadgroup("g", "c", both)).rejects.toMatchObject({
+      code: "GROUP_NOT_FOUND",
+    });
+    expect(await adapter.xreadgroup(one, "g", "c2")).toMatchObject([{ id }]);
+    expect(await adapter.xack(other, "g", [id])).toBe(0);
+    await expect(adapter.xreadgroup("g", "c", [{ key: one, id: "$" }])).rejects.toMatchObject({
+      code: "INVALID_ENTRY_ID",
+    });
+  });
+
+  it("store fields of numbers as texts, and refuse what is no field", async () => {
+    const adapter = newAdapter();
+    const stream = newName();
+    await adapter.xadd(stream, "*", { count: 5, who: "x", yes: true } as never);
+    await adapter.xadd(stream, "9999999999999", { f: "1" });
+    expect((await adapter.xrange(stream)).map(({ message }) => message)).toEqual([
+      { count: "5", who: "x", yes: "true" },
+      { f: "1" },
+    ]);
+    for (const fields of [{ a: "1", b: undefined }, { a: null }, { a: {} }])
+      await expect(adapter.xadd(stream, "*", fields as never)).rejects.toMatchObject({
+        code: "INVALID_VALUE",
+      });
+    await expect(adapter.xadd(stream, "*", {}, { maxLen: 2 })).rejects.toMatchObject({
+      code: "INVALID_VALUE",
+    });
+    await expect(adapter.xadd(stream, "x", { a: "1" }, {})).rejects.toMatchObject({
+      code: "INVALID_ENTRY_ID",
+    });
+    expect(await adapter.xrange(stream)).toHaveLength(2);
+  });
+
+  it("read and acknowledge more than a thousand entries", async () => {
+    const adapter = newAdapter();
+    const stream = newName();
+    await adapter.xgroupCreate(stream, "g");
+    for (const count of [1000, 250])
+      await s.cortex.streams.appendMany(
+        stream,
+        Array.from({ length: count }, (_, data) => ({ data })),
+      );
+    const first = await adapter.xreadgroup(stream, "g", "c");
+    const rest = await adapter.xreadgroup(stream, "g", "c", { count: 5000 });
+    expect([first.length, rest.length]).toEqual([1000, 250]);
+    const ids = [...first, ...rest].map(({ id }) => id);
+    expect(await adapter.xack(stream, "g", ids)).toBe(1250);
   });
 
   it("give back what a dead consumer holds, after the visibility time", async () => {
@@ -328,11 +431,13 @@ it("is in the scope that it is given", async () => {
 });
 
 it("refuses options that are none", () => {
-  const refused = (call: () => unknown, code = "INVALID_CONFIG") =>
-    expect(call).toThrow(expect.objectContaining({ name: "CortexError", code }));
+  const refused = (call: () => unknown) =>
+    expect(call).toThrow(expect.objectContaining({ code: "INVALID_CONFIG" }));
   refused(() => cortexStoreAdapter({} as never));
   refused(() => cortexStoreAdapter(s.cortex, { visibilitySeconds: 4.9 }));
-  refused(() => cortexStoreAdapter(s.cortex, { visibilitySeconds: Number.NaN }), "INVALID_TTL");
+  for (const visibilitySeconds of [Number.NaN, "60", 1e9])
+    refused(() => cortexStoreAdapter(s.cortex, { visibilitySeconds: visibilitySeconds as never }));
+  refused(() => cortexStoreAdapter(s.cortex, { namespace: "" }));
   refused(() => cortexStoreAdapter(s.cortex, { namespace: 7 as never }));
   refused(() => cortexStoreAdapter(s.cortex, { prefix: "x" } as never));
   cortexStoreAdapter(s.cortex, { visibilitySeconds: 5 });

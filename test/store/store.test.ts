@@ -1,8 +1,9 @@
 // The typed store: what each of its parts does, on a server and in an adapter.
 import { setTimeout as pause } from "node:timers/promises";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { cortexStoreAdapter } from "../../client/igniter/index.js";
 import { CortexStore, type Store, type StoreAdapter } from "../../client/index.js";
+import { Mutable } from "../../client/mutable/mutable.js";
 import { serve } from "../support/server.js";
 
 const s = serve({ sweepSeconds: 0.2 });
@@ -143,6 +144,15 @@ describe.each(["server", "adapter"] as const)("on a %s", (place) => {
       await expect(batch.set([{ key: "c", val: 1 } as never])).rejects.toMatchObject({
         code: "INVALID_BATCH",
       });
+      const twice = [1, 2].map((value) => ({ key: "c", value }));
+      await expect(batch.set(twice)).rejects.toMatchObject({ code: "INVALID_BATCH" });
+      const many = Array.from({ length: 1001 }, (_, i) => `k-${i}`);
+      await expect(batch.get(many)).rejects.toMatchObject({ code: "INVALID_BATCH" });
+      await expect(batch.set(many.map((key) => ({ key, value: 1 })))).rejects.toMatchObject({
+        code: "INVALID_BATCH",
+      });
+      await batch.set(many.slice(1).map((key) => ({ key, value: 1 })));
+      expect((await batch.get(many.slice(1))).every((value) => value === 1)).toBe(true);
       expect(await kv.exists("c")).toBe(false);
     });
   });
@@ -215,8 +225,19 @@ describe.each(["server", "adapter"] as const)("on a %s", (place) => {
       await group.ensure("s", { startId: "$" });
       const reading = group.read("s", { blockMs: 20_000 });
       await pause(50);
+      const appendedAt = performance.now();
       await streams.append("s", "after");
       expect(await reading).toMatchObject([{ message: "after" }]);
+      expect(performance.now() - appendedAt).toBeLessThan(5000);
+    });
+
+    it("give 10 entries to a read that asks for no number", async () => {
+      const { streams } = newStore();
+      const group = streams.group("g", "c");
+      await group.ensure("s");
+      for (let n = 0; n < 12; n++) await streams.append("s", n);
+      expect(await group.read("s")).toHaveLength(10);
+      await expect(group.read("s", { count: 0 })).rejects.toMatchObject({ code: "INVALID_LIMIT" });
     });
 
     it("refuse what cannot be", async () => {
@@ -252,6 +273,10 @@ describe.each(["server", "adapter"] as const)("on a %s", (place) => {
       other.scope("org", "a"),
       other.scope("org", "%3A"),
       other.scope("org", ":"),
+      other.scope("org", "*"),
+      other.scope("*", "a"),
+      newStore(`*${place}`),
+      newStore(`${place}*`),
     ] as Store[];
     const names = stores.map((store) => store.key("kv", "k"));
     expect(new Set(names).size).toBe(stores.length);
@@ -267,10 +292,29 @@ describe.each(["server", "adapter"] as const)("on a %s", (place) => {
       expect((await store.streams.range("k")).map(({ message }) => message)).toEqual([i]);
       expect((await store.dev.scan("*")).keys).toEqual(["k"]);
     }
+    const heard: [number, string, unknown][] = [];
+    for (const [i, store] of stores.entries())
+      await store.events.subscribe("**", ({ type, data }) => heard.push([i, type, data]));
+    for (const [i, store] of stores.entries()) await store.events.publish("e" as string, i);
+    await expect.poll(() => heard.length, { timeout: 15_000 }).toBe(stores.length);
+    expect(heard.sort(([a], [b]) => a - b)).toEqual(stores.map((_, i) => [i, "e", i]));
+  });
+
+  it("methods can be taken out of their part", async () => {
+    const { get, set } = newStore().kv;
+    await set("k", 1);
+    expect(await get("k")).toBe(1);
   });
 });
 
 describe("on a server", () => {
+  it("a claim is released by exactly its value, also in digits that no number holds", async () => {
+    const { claim } = builder("server").withService("exact").build();
+    expect(await claim.once("large", { id: 9007199254740993n })).toBe(true);
+    expect(await claim.release("large", { id: 9007199254740992n })).toBe(false);
+    expect(await claim.release("large", { id: 9007199254740993n })).toBe(true);
+  });
+
   it("is in the scope, so that it can be listed, exported and purged", async () => {
     const org = builder("server").withService("api").build().scope("organization", "org_123");
     await org.kv.set("theme", "dark");
@@ -340,19 +384,45 @@ describe("on a server", () => {
     expect(await store.scope("org", "o").kv.get("k")).toBeNull();
   });
 
+  it("an actor whose id is no header is refused, and % is encoded", async () => {
+    const store = CortexStore.create()
+      .withClient(s.cortex)
+      .withService("actors")
+      .addActor("agent")
+      .build();
+    expect(() => store.actor("agent", "é".repeat(60))).toThrow(
+      expect.objectContaining({
+        code: "INVALID_SCOPE",
+        details: expect.objectContaining({ field: "identifier" }),
+      }),
+    );
+    await store.actor("agent", "a b").kv.set("k", 1);
+    await store.actor("agent", "a%20b").kv.set("k", 1);
+    const by = async (identifier: string) =>
+      (await s.cortex.scope("agent", identifier).mutable.getRecord("igniter:store:actors:kv", "k"))
+        ?.updatedBy;
+    expect([await by("a b"), await by("a%20b")]).toEqual(["agent:a%20b", "agent:a%2520b"]);
+    for (const id of ["", "x".repeat(257), "é"])
+      expect(() => s.cortex.scope("a", "b").as(id)).toThrow(
+        expect.objectContaining({ code: "INVALID_AGENT_ID" }),
+      );
+  });
+
   it("release does not end a claim that was taken anew meanwhile", async () => {
     const { claim } = builder("server").withService("release").build();
+    const namespace = "igniter:store:release:claim";
     await claim.once("job", "mine");
     const { mutable } = s.cortex;
-    const original = await mutable.getRecord("igniter:store:release:claim", "job");
-    await mutable.delete("igniter:store:release:claim", "job");
-    await claim.once("job", "mine");
-    expect(
-      await mutable
-        .delete("igniter:store:release:claim", "job", { ifRevision: original?.revision })
-        .catch(({ code }) => code),
-    ).toBe("REVISION_MISMATCH");
-    expect(await claim.release("job", "mine")).toBe(true);
+    // Between the read of the release and its delete, the claim ends and another caller takes it.
+    const getRecord = vi.spyOn(Mutable.prototype, "getRecord").mockImplementationOnce(async () => {
+      getRecord.mockRestore();
+      const read = await mutable.getRecord(namespace, "job");
+      await mutable.delete(namespace, "job");
+      await claim.once("job", "other");
+      return read;
+    });
+    expect(await claim.release("job", "mine")).toBe(false);
+    expect(await mutable.get(namespace, "job")).toBe("other");
   });
 });
 

@@ -107,8 +107,8 @@ export const PublishRequestSchema: GenMessage<PublishRequest> = /*@__PURE__*/
  */
 export type PublishResponse = Message<"cortex.events.v1.PublishResponse"> & {
   /**
-   * How many subscriptions of this server process match the channels, summed over the events: those that other servers and
-   * workers have are not known to it.
+   * How many matching subscriptions the answering process has, summed over the events. Those on other processes are not
+   * counted.
    *
    * @generated from field: uint32 receivers = 1;
    */
