@@ -226,7 +226,7 @@ export class Cortex extends Surface implements AsyncDisposable {
    */
   async close(): Promise<void> {
     await this.#holder.close();
-    this.#transport.close();
+    this.#transport.connection.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -147,10 +147,10 @@ export class Claims {
       ...(userId !== undefined && { userId: userIdText(userId) }),
     };
     const sentAt = performance.now();
-    const { claim } = await this.#transport.write(rpc.acquire, request, {
-      ...rest,
-      timeoutMs: timeoutMs + waitMs,
-    });
+    const all = { ...rest, timeoutMs: timeoutMs + waitMs };
+    const { claim } = await (waitMs > 0
+      ? this.#transport.waitingWrite(rpc.acquire, request, all)
+      : this.#transport.write(rpc.acquire, request, all));
     return claim ? new Claim(this.#transport, toRecord(claim, this.#transport.json), sentAt) : null;
   }
 

@@ -6,12 +6,15 @@ import { channelOf, type Security } from "./credentials.js";
 import { CortexError, type ErrorDetails } from "./error.js";
 import { abortable, cancelled, checkSignal, ignore } from "./retry.js";
 import { tlsProblem } from "./tls-problem.js";
+import { WaitingConnections } from "./waiting-connections.js";
 
 const waitMs = 250;
 const askMs = 250;
 
 export class Connection {
   readonly grpc: Client;
+  /** Those for calls that wait for what others do. */
+  readonly waiting: WaitingConnections<Connection>;
   readonly #closing = new AbortController();
   /** The search for a mistake in TLS that is under way: one for all calls that wait. */
   #tlsProblem: Promise<string | undefined> | undefined;
@@ -21,6 +24,10 @@ export class Connection {
     readonly tls: Security["tls"],
     interceptors: readonly Interceptor[] = [],
   ) {
+    this.waiting = new WaitingConnections(() => {
+      this.closing.throwIfAborted();
+      return new Connection(address, tls, interceptors);
+    });
     setMaxListeners(0, this.closing); // one for each watch
     this.grpc = new Client(address, channelOf(tls), {
       ...(typeof tls === "object" &&
@@ -42,6 +49,7 @@ export class Connection {
   close(): void {
     this.#closing.abort(new CortexError("CANCELLED", "the client is closed", { applied: "no" }));
     this.grpc.close();
+    this.waiting.close();
   }
 
   /** Aborts when it is closed. */

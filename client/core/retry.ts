@@ -36,7 +36,7 @@ export const certainlyNot = (error: unknown): boolean =>
  * was refused before the server looked up the stored reply, its error says nothing about the earlier attempt.
  * So `applied` becomes `unknown`.
  */
-export function unsure(error: unknown): unknown {
+function unsure(error: unknown): unknown {
   if (!(error instanceof CortexError)) return error;
   if (error.details.applied !== "no" && !traitsOf(error.code).beforeLookup) return error;
   const details = { ...error.details, applied: "unknown" };
@@ -47,7 +47,7 @@ export function unsure(error: unknown): unknown {
  * The error of an attempt that ran out of time after another attempt had failed: it names that failure, which
  * is the reason why the time ran out. Other errors stay as they are.
  */
-export function afterFailure(error: unknown, before: unknown): unknown {
+function afterFailure(error: unknown, before: unknown): unknown {
   const isLate = error instanceof CortexError && error.code === "DEADLINE_EXCEEDED";
   if (!isLate || !(before instanceof CortexError)) return error;
   const message = `${before.message}; the call was repeated until it ran out of time`;
@@ -172,3 +172,26 @@ export function abortable<T>(
 
 export const cancelled = (signal: AbortSignal | undefined) =>
   new CortexError("CANCELLED", "the call was cancelled", {}, { cause: signal?.reason });
+
+/** Makes attempts until one succeeds, or fails for good. */
+export async function retrying<T>(
+  idempotency: Idempotency,
+  timeoutMs: number,
+  signal: AbortSignal | undefined,
+  attempt: (deadline: Date) => Promise<T>,
+): Promise<T> {
+  const deadline = new Date(Date.now() + checkTimeout(timeoutMs));
+  let sure = true;
+  let before: unknown;
+  for (let failures = 0; ; ) {
+    try {
+      return await attempt(deadline);
+    } catch (error) {
+      const named = afterFailure(error, before);
+      const told = sure ? named : unsure(named);
+      sure &&= certainlyNot(error);
+      before = error;
+      await backOff(told, ++failures, idempotency, deadline, signal, error);
+    }
+  }
+}

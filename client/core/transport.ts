@@ -29,14 +29,12 @@ import { checkGuard, guardOf } from "./guard.js";
 import { Json } from "./json.js";
 import {
   abortable,
-  afterFailure,
   asCut,
   backOff,
-  certainlyNot,
   checkTimeout,
   ignore,
   linked,
-  unsure,
+  retrying,
   within,
 } from "./retry.js";
 import { scopedInit } from "./scope.js";
@@ -68,10 +66,6 @@ export class Transport {
     return typeof this.security.token === "function";
   }
 
-  close(): void {
-    this.connection.close();
-  }
-
   /** Calls an RPC that writes, with a request id, so that it can be repeated if its reply is lost. */
   async write<I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,
@@ -84,6 +78,16 @@ export class Transport {
       ...guardOf(method, claim, this.guard),
     };
     return this.#unary(method, named as MessageInitShape<I>, options, Idempotency.IDEMPOTENT);
+  }
+
+  /** The same for a write that waits for what others do. */
+  waitingWrite<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodUnary<I, O>,
+    request: MessageInitShape<I>,
+    options: WriteOptions,
+  ): Promise<MessageShape<O>> {
+    const { connection, release } = this.connection.waiting.take();
+    return this.#with({ connection }).write(method, request, options).finally(release);
   }
 
   /** The same transport for writes under a claim. */
@@ -101,7 +105,7 @@ export class Transport {
     return this.#with({ headers: { ...this.headers, "x-agent-id": agentId } });
   }
 
-  #with(changed: Partial<Pick<Transport, "guard" | "scope" | "json" | "headers">>): Transport {
+  #with(changed: Partial<Transport>): Transport {
     const all = { ...this, ...changed };
     const { address, headers, timeoutMs, json, security, connection, guard, scope } = all;
     return new Transport(address, headers, timeoutMs, json, security, connection, guard, scope);
@@ -204,7 +208,20 @@ export class Transport {
   async *endless<I extends DescMessage, O extends DescMessage>(
     method: DescMethodServerStreaming<I, O>,
     next: () => MessageInitShape<I>,
-    { timeoutMs = endlessMs, beginMs = timeoutMs, signal: own }: EndlessOptions = {},
+    options: EndlessOptions = {},
+  ): AsyncGenerator<MessageShape<O>, never, undefined> {
+    const { connection, release } = this.connection.waiting.take();
+    try {
+      return yield* this.#with({ connection }).#endless(method, next, options);
+    } finally {
+      release();
+    }
+  }
+
+  async *#endless<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodServerStreaming<I, O>,
+    next: () => MessageInitShape<I>,
+    { timeoutMs = endlessMs, beginMs = timeoutMs, signal: own }: EndlessOptions,
   ): AsyncGenerator<MessageShape<O>, never, undefined> {
     let grpc: ClientReadableStream<MessageShape<O>> | undefined;
     // It ends also while the caller is busy with a message.
@@ -263,26 +280,15 @@ export class Transport {
     return openConversation(this.connection.grpc, method, metadata, { deadline, signal });
   }
 
-  async #retrying<T>(
+  #retrying<T>(
     idempotency: Idempotency,
     { timeoutMs = this.timeoutMs, signal }: CallOptions,
     attempt: (deadline: Date) => Promise<T>,
   ): Promise<T> {
-    const deadline = new Date(Date.now() + checkTimeout(timeoutMs));
-    let sure = true;
-    let before: unknown;
-    for (let failures = 0; ; ) {
-      try {
-        await this.connection.ready(deadline, signal);
-        return await attempt(deadline);
-      } catch (error) {
-        const named = afterFailure(error, before);
-        const told = sure ? named : unsure(named);
-        sure &&= certainlyNot(error);
-        before = error;
-        await backOff(told, ++failures, idempotency, deadline, signal, error);
-      }
-    }
+    return retrying(idempotency, timeoutMs, signal, async (deadline) => {
+      await this.connection.ready(deadline, signal);
+      return attempt(deadline);
+    });
   }
 }
 

@@ -203,7 +203,10 @@ export class StreamGroup {
       ...(count !== undefined && { count: whole(count, "count", "INVALID_LIMIT") }),
       ...(waitMs > 0 && { blockSeconds: waitMs / 1000 }),
     };
-    return this.#transport.write(rpc.read, request, { ...rest, timeoutMs: timeoutMs + waitMs });
+    const options = { ...rest, timeoutMs: timeoutMs + waitMs };
+    return waitMs > 0
+      ? this.#transport.waitingWrite(rpc.read, request, options)
+      : this.#transport.write(rpc.read, request, options);
   }
 
   /**

@@ -333,7 +333,7 @@ describe("practices", () => {
     for (let i = 0; i < 1000; i++)
       await cortex.mutable.update("counters", "page-views", (n) => n + 1);
     expect(await cortex.mutable.get("counters", "page-views")).toBe(1000);
-  });
+  }, 120_000);
 
   it("a backup of a namespace", async () => {
     const cortex = get();
