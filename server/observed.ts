@@ -4,7 +4,7 @@ import type { Run } from "./postgres/connection.js";
 import { measureAll } from "./storage/usage/measure-all.js";
 import type { Observed } from "./telemetry/telemetry.js";
 
-const tenantsMax = 100; // each is a label of its own for ever
+const tenantsMax = 100;
 const useMs = 10_000; // the sums are read at most so often, whoever asks for metrics
 
 export function observed(
@@ -13,6 +13,19 @@ export function observed(
 ): Observed {
   let use: ReturnType<Observed["use"]> | undefined;
   let readAt = 0;
+  /** The tenants that were told. The SDK never forgets a label: so these stay, and no others come once there are 100. */
+  const told = new Set<string>();
+  const read = async () => {
+    const { all, tenants } = await measureAll(
+      run,
+      [...told],
+      config.metricsTenants ? tenantsMax : 0,
+    );
+    for (const { tenant } of tenants) told.add(tenant);
+    const byName = new Map(tenants.map((one) => [one.tenant, one]));
+    const none = { keys: 0, bytes: 0, versions: 0, pending: 0 };
+    return { all, tenants: [...told].map((tenant) => byName.get(tenant) ?? { tenant, ...none }) };
+  };
   return {
     now() {
       const { watches, subscriptions, lagSeconds } = feed.load;
@@ -29,7 +42,7 @@ export function observed(
     use() {
       if (use && performance.now() - readAt < useMs) return use;
       readAt = performance.now();
-      use = measureAll(run, config.metricsTenants ? tenantsMax : 0);
+      use = read();
       use.catch(() => {
         use = undefined; // the next one who asks tries again
       });

@@ -125,14 +125,14 @@ export class Feed {
   }
 
   /** How many watches and subscriptions there are. */
-  get load(): { watches: number; subscriptions: number; lagSeconds: number | undefined } {
+  get load(): { watches: number; subscriptions: number; lagSeconds: number } {
     let subscriptions = 0;
     for (const { selector } of this.#watchers) if (selector.store === "event") subscriptions++;
     const lagMs = performance.now() - this.#upToDateAt;
     return {
       watches: this.#watchers.size - subscriptions,
       subscriptions,
-      lagSeconds: this.#isReading ? lagMs / 1000 : undefined,
+      lagSeconds: this.#isReading ? lagMs / 1000 : 0,
     };
   }
 

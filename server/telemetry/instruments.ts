@@ -129,8 +129,7 @@ export const definitions = {
     kind: "gauge",
     name: "cortex.feed.lag",
     unit: "s",
-    description:
-      "Time since the reader of the change feed was up to date; there only while somebody watches.",
+    description: "Time since the reader of the change feed was up to date; 0 while nobody watches.",
   }),
   watchers: define({
     kind: "gauge",

@@ -41,7 +41,7 @@ export function observe(meter: Meter, instruments: Instruments, observed: Observ
     for (const [lane, waiting] of now.batchesWaiting)
       result.observe(instruments.batchWaiters, waiting, { "cortex.batch.lane": lane });
     result.observe(instruments.lockWaiters, now.locksWaiting);
-    if (now.feedLagSeconds !== undefined) result.observe(instruments.feedLag, now.feedLagSeconds);
+    result.observe(instruments.feedLag, now.feedLagSeconds);
     result.observe(instruments.watchers, now.watches, { "cortex.watcher.kind": "watch" });
     result.observe(instruments.watchers, now.subscriptions, {
       "cortex.watcher.kind": "subscription",
@@ -52,7 +52,7 @@ export function observe(meter: Meter, instruments: Instruments, observed: Observ
     result.observe(instruments.memory, process.memoryUsage.rss());
   };
   const readDatabase: BatchObservableCallback = async (result) => {
-    const { all, largest } = await observed.use();
+    const { all, tenants } = await observed.use();
     const { storedKeys, storedBytes, storedVersions, streamsPending } = instruments;
     const { tenantKeys, tenantBytes, tenantVersions, tenantPending } = instruments;
     const tell = (
@@ -66,7 +66,7 @@ export function observe(meter: Meter, instruments: Instruments, observed: Observ
       result.observe(pending, use.pending, attributes);
     };
     tell(all, [storedKeys, storedBytes, storedVersions, streamsPending]);
-    for (const one of largest)
+    for (const one of tenants)
       tell(one, [tenantKeys, tenantBytes, tenantVersions, tenantPending], {
         "cortex.tenant": one.tenant,
       });

@@ -52,8 +52,8 @@ export interface Observation {
   locksWaiting: number;
   watches: number;
   subscriptions: number;
-  /** Seconds since the reader of the change feed had handed out all that was committed; undefined: nobody watches. */
-  feedLagSeconds: number | undefined;
+  /** Seconds since the reader of the change feed had handed out all that was committed; 0: nobody watches. */
+  feedLagSeconds: number;
 }
 
 /** What tenants store: the server's sums. */
@@ -68,6 +68,6 @@ export interface TenantUse {
 /** What metrics are made of when they are asked for. */
 export interface Observed {
   now(): Observation;
-  /** The sums of all tenants, and those of the largest tenants, if they may be told. */
-  use(): Promise<{ all: Omit<TenantUse, "tenant">; largest: readonly TenantUse[] }>;
+  /** The sums of all tenants, and those of some tenants, if they may be told. */
+  use(): Promise<{ all: Omit<TenantUse, "tenant">; tenants: readonly TenantUse[] }>;
 }

@@ -271,6 +271,28 @@ describe("metrics", () => {
     expect((await fetch(`http://127.0.0.1:${metricsPort}/other`)).status).toBe(404);
   });
 
+  it("name at most 100 tenants, also when others come and store more", async () => {
+    const named = async () =>
+      new Set(
+        [...(await metrics()).matchAll(/cortex_tenant_bytes\{.*cortex_tenant="([^"]*)"/g)].map(
+          ([, one]) => one,
+        ),
+      );
+    for (let i = 0; i < 105; i++) {
+      const one = new Cortex({ address: server.address, tenantId: `t-${i}`, timeoutMs: 20_000 });
+      await one.mutable.set("ns", "k", i);
+      await one.close();
+    }
+    const count = async () => (await named()).size;
+    await expect.poll(count, { timeout: 25_000, interval: 500 }).toBe(100);
+    const before = await named();
+    const large = new Cortex({ address: server.address, tenantId: "large", timeoutMs: 20_000 });
+    await large.mutable.set("ns", "k", "x".repeat(100_000));
+    await large.close();
+    await new Promise((resolve) => setTimeout(resolve, 11_000)); // the sums are read every 10 seconds
+    expect(await named()).toEqual(before);
+  }, 60_000);
+
   it("go by OTLP too", async () => {
     await expect.poll(() => [...receiver.paths].sort()).toEqual(["/v1/metrics", "/v1/traces"]);
   });

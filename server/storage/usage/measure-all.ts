@@ -1,14 +1,18 @@
-// Measures what all tenants store together, and the largest of them, for metrics.
+// Measures what all tenants store together, and some of them alone, for metrics.
 import type { Run } from "../../postgres/connection.js";
 import type { TenantUse } from "../../telemetry/telemetry.js";
 
 type Row = Record<keyof TenantUse, string> & { all: boolean };
 
-/** The sums that the database keeps: no rows are counted. What has expired and is not swept yet is in them. */
+/**
+ * The sums that the database keeps: no rows are counted. What has expired and is not swept yet is in them. Of the tenants
+ * first those that are known, then the largest.
+ */
 export async function measureAll(
   run: Run,
-  largestMax: number,
-): Promise<{ all: Omit<TenantUse, "tenant">; largest: TenantUse[] }> {
+  known: readonly string[],
+  tenantsMax: number,
+): Promise<{ all: Omit<TenantUse, "tenant">; tenants: TenantUse[] }> {
   const rows = await run<Row>(
     (sql) => sql`
       with one as (
@@ -29,7 +33,8 @@ export async function measureAll(
         coalesce(sum(versions), 0) as versions, coalesce(sum(pending), 0) as pending
       from one
       union all
-      (select false, tenant, keys, bytes, versions, pending from one order by bytes desc, tenant limit ${largestMax})`,
+      (select false, tenant, keys, bytes, versions, pending from one
+      order by tenant = any(${known}::text[]) desc, bytes desc, tenant limit ${tenantsMax})`,
   );
   const use = rows.map((row) => ({
     all: row.all,
@@ -39,7 +44,7 @@ export async function measureAll(
     versions: Number(row.versions),
     pending: Number(row.pending),
   }));
-  const largest = use.filter(({ all }) => !all).map(({ all: _, ...one }) => one);
+  const tenants = use.filter(({ all }) => !all).map(({ all: _, ...one }) => one);
   const { all: _, tenant: __, ...all } = use.find(({ all }) => all) as (typeof use)[number];
-  return { all, largest };
+  return { all, tenants };
 }
