@@ -6,7 +6,7 @@ export default defineConfig({
     exclude: [...configDefaults.exclude, "test/igniter/**"], // npm run test:igniter
     globalSetup: "test/support/postgres.ts",
     setupFiles: "test/support/matchers.ts",
-    testTimeout: 30_000,
+    testTimeout: 60_000,
     hookTimeout: 60_000,
     pool: "forks",
     maxWorkers: 4,

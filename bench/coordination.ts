@@ -8,7 +8,7 @@ import { cpuMs, postmasterOf, serverOn } from "./process.js";
 const rounds = 9;
 const data = { text: "x".repeat(199) }; // 210 bytes
 
-export type Work = (n: number) => Promise<unknown>;
+type Work = (n: number) => Promise<unknown>;
 
 export async function claims(url: string): Promise<void> {
   const postmaster = await postmasterOf(url);
@@ -45,7 +45,7 @@ export async function claims(url: string): Promise<void> {
 }
 
 /** The median cost of one work of each kind, in CPU ms of the processes. The kinds take turns. */
-export async function inTurn(
+async function inTurn(
   works: Record<string, Work>,
   { concurrency, count }: { concurrency: number; count: number },
   pids: number[],

@@ -1,8 +1,14 @@
-// What telemetry costs: CPU time of server and Postgres for each call, as a ratio to a server without it in the same run.
+// What telemetry costs: CPU time of the server for each call, as a ratio to a server without it in the same run.
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { inTurn, type Work } from "./coordination.js";
-import { postmasterOf, type Server, serverOn } from "./process.js";
+import { median } from "./measure.js";
+import { cpuMs, type Server, serverOn } from "./process.js";
+
+type Work = (n: number) => Promise<unknown>;
+
+const rounds = 5;
+const count = 10_000;
+const inFlight = 64;
 
 const data = { text: "x".repeat(199) }; // 210 bytes
 const metricsPort = 19_464;
@@ -52,18 +58,32 @@ export async function telemetry(url: string): Promise<void> {
       traces,
     ),
   };
-  const pids = [await postmasterOf(url), ...Object.values(servers).map(({ pid }) => pid)];
   for (const [name, work] of Object.entries(calls)) {
-    const works = Object.fromEntries(
-      Object.entries(servers).map(([kind, server]) => [kind, work(server)]),
-    );
-    const costs = await inTurn(works, { concurrency: 64, count: 3000 }, pids);
-    const { off = Number.NaN, ...others } = costs;
-    for (const [kind, ms] of Object.entries(others))
-      console.log(
-        `${name} with ${kind}: ${ms.toFixed(3)} ms of CPU, without telemetry ${off.toFixed(3)} ms, ratio ${(ms / off).toFixed(2)}`,
-      );
+    const costs = new Map<string, number[]>();
+    for (let round = 0; round <= rounds; round++)
+      for (const [kind, server] of Object.entries(servers)) {
+        const ms = await costOf(server, work(server));
+        if (round > 0) costs.set(kind, [...(costs.get(kind) ?? []), ms]); // 0 warms up
+      }
+    const off = median(costs.get("off") ?? []);
+    for (const [kind, all] of costs)
+      if (kind !== "off")
+        console.log(
+          `${name} with ${kind}: ${median(all).toFixed(3)} ms of the server's CPU, without telemetry ${off.toFixed(3)} ms, ratio ${(median(all) / off).toFixed(2)}`,
+        );
   }
   for (const server of Object.values(servers)) await server.stop();
   sink.close();
+}
+
+/** The CPU milliseconds of the server for each call. */
+async function costOf({ pid }: Server, work: Work): Promise<number> {
+  const before = cpuMs(pid);
+  let left = count;
+  await Promise.all(
+    Array.from({ length: inFlight }, async () => {
+      while (left-- > 0) await work(left);
+    }),
+  );
+  return (cpuMs(pid) - before) / count;
 }

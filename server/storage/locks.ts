@@ -35,6 +35,7 @@ export async function untilUnlocked<T extends object>(
 ): Promise<T | Locked> {
   const owner = {};
   await locks.acquire(name, owner, signal);
+  const startedAt = performance.now();
   const wakeUps = bus.listen(name);
   try {
     for (let ms = 1; ; ms = Math.min(ms * 2, pauseMsMax)) {
@@ -47,5 +48,6 @@ export async function untilUnlocked<T extends object>(
   } finally {
     wakeUps.stop();
     locks.release(name, owner);
+    locks.telemetry?.waitedForLock(performance.now() - startedAt);
   }
 }
