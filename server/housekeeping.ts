@@ -39,7 +39,7 @@ export function keepHouse(context: ServerContext): { stop(): Promise<void> } {
         failed = true;
         if (!signal.aborted) monitor.cannot(name, error);
       }
-      telemetry?.did(name, performance.now() - startedAt, failed);
+      if (!signal.aborted) telemetry?.did(name, performance.now() - startedAt, failed);
     });
   const sweeping = housekeep(sweepWork, config.sweepSeconds * 1000, (run) =>
     sweep(run, context, log),
@@ -69,15 +69,18 @@ async function sweep(
   { config, samples, telemetry }: Pick<ServerContext, "config" | "samples" | "telemetry">,
   log: Logger,
 ): Promise<void> {
-  const claims = await sweepClaims(run);
-  const streams = await sweepStreams(run);
-  const versions = await sweepVersions(run, config.retention);
-  const replies = await deleteOldReplies(run, config.requestSeconds);
-  const audit = await sweepAudit(run, config.auditDays);
+  const swept: Record<string, number> = {};
+  const note = async (kind: string, deleting: Promise<number>) => {
+    swept[kind] = await deleting;
+    telemetry?.swept(kind, swept[kind]);
+  };
+  await note("claims", sweepClaims(run));
+  await note("streams", sweepStreams(run));
+  await note("versions", sweepVersions(run, config.retention));
+  await note("replies", deleteOldReplies(run, config.requestSeconds));
+  await note("audit", sweepAudit(run, config.auditDays));
   await samples.refresh(run);
-  const swept = { claims, streams, versions, replies, audit };
-  for (const [kind, rows] of Object.entries(swept)) telemetry?.swept(kind, rows);
-  if (claims + streams + versions + replies + audit > 0)
+  if (Object.values(swept).some((rows) => rows > 0))
     log.debug(swept, "swept what was no longer kept");
 }
 

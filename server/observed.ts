@@ -2,30 +2,44 @@
 import type { ServerContext } from "./grpc/context.js";
 import type { Run } from "./postgres/connection.js";
 import { measureAll } from "./storage/usage/measure-all.js";
-import type { Observed } from "./telemetry/telemetry.js";
+import type { Observed, StoredUse, TenantUse } from "./telemetry/telemetry.js";
 
 const tenantsMax = 100;
-const useMs = 10_000; // the sums are read at most so often, whoever asks for metrics
+const readMs = 10_000; // the pause between two reads of the sums, however often metrics are asked for
 
-export function observed(
-  { inFlight, pools, groupCommits, locks, feed, config }: ServerContext,
-  run: Run,
-): Observed {
-  let use: ReturnType<Observed["use"]> | undefined;
-  let readAt = 0;
-  /** The tenants that were told. The SDK never forgets a label: so these stay, and no others come once there are 100. */
-  const told = new Set<string>();
-  const read = async () => {
-    const { all, tenants } = await measureAll(
-      run,
-      [...told],
-      config.metricsTenants ? tenantsMax : 0,
-    );
-    for (const { tenant } of tenants) told.add(tenant);
+export function observed(context: ServerContext, run: Run): Observed {
+  const { inFlight, pools, groupCommits, locks, feed, config } = context;
+  let last: Omit<StoredUse, "ageSeconds"> | undefined;
+  let lastAt = 0;
+  let nextAt = 0;
+  let isReading = false;
+  /** The tenants that have a label. The SDK cannot drop one, so after 100 no tenant is added. */
+  const labelled = new Set<string>();
+  const max = config.metricsTenants ? tenantsMax : 0;
+
+  async function read(): Promise<void> {
+    const { all, tenants } = await measureAll(run, [...labelled], max);
+    for (const { tenant } of tenants) if (labelled.size < max) labelled.add(tenant);
     const byName = new Map(tenants.map((one) => [one.tenant, one]));
     const none = { keys: 0, bytes: 0, versions: 0, pending: 0 };
-    return { all, tenants: [...told].map((tenant) => byName.get(tenant) ?? { tenant, ...none }) };
-  };
+    const useOf = (tenant: string): TenantUse => byName.get(tenant) ?? { tenant, ...none };
+    last = { all, tenants: [...labelled].map(useOf) };
+    lastAt = performance.now();
+  }
+
+  /** Begins to read the sums, if it is time, and nobody does. */
+  function refresh(): void {
+    // Until the first count is done, the sums are too small.
+    if (isReading || performance.now() < nextAt || !context.usageIsKnown) return;
+    isReading = true;
+    read()
+      .catch(() => {}) // the age of what was read last tells it
+      .finally(() => {
+        isReading = false;
+        nextAt = performance.now() + readMs;
+      });
+  }
+
   return {
     now() {
       const { watches, subscriptions, lagSeconds } = feed.load;
@@ -40,13 +54,8 @@ export function observed(
       };
     },
     use() {
-      if (use && performance.now() - readAt < useMs) return use;
-      readAt = performance.now();
-      use = read();
-      use.catch(() => {
-        use = undefined; // the next one who asks tries again
-      });
-      return use;
+      refresh();
+      return last && { ...last, ageSeconds: (performance.now() - lastAt) / 1000 };
     },
   };
 }

@@ -171,7 +171,7 @@ async function open(
   const port = await listener.serve(server, credentials);
   setHealth("SERVING");
   health = setHealth;
-  telemetry?.telemetry.observe(observed(context, ownRun));
+  const stopObserving = telemetry?.telemetry.observe(observed(context, ownRun));
   const housekeeping = keepHouse(context);
 
   return {
@@ -188,6 +188,7 @@ async function open(
       await housekeeping.stop();
       await migrations.stop();
       await within(flushMsMax, context.access.flush()); // the database may be silent
+      stopObserving?.();
       await feed.close();
       await monitor.close();
       await bus.close();

@@ -83,10 +83,14 @@ export class Connection {
     this.closing.throwIfAborted();
   }
 
-  /** The error UNAVAILABLE if there is no connection; undefined if there is one or the client is closed. */
-  async missing(): Promise<CortexError | undefined> {
-    if (this.isClosed || this.#state(false) === connectivityState.READY) return undefined;
-    return this.#unreachable();
+  /** The error UNAVAILABLE if no server can be reached; undefined if one can, or the client is closed. */
+  async missing(): Promise<unknown> {
+    if (this.isClosed) return undefined;
+    const soon = new Date(Date.now() + waitMs);
+    return this.ready(soon, undefined).then(
+      () => undefined,
+      (error: unknown) => (this.isClosed ? undefined : error),
+    );
   }
 
   #state(tryToConnect: boolean): connectivityState {

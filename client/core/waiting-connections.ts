@@ -1,8 +1,8 @@
-// Connections for calls that wait for what others do: watches, subscriptions, blocking reads. A server takes a limited
-// number of calls on a connection, and further ones would wait behind them, whatever they are. So calls that wait have
+// Connections for calls that wait for what others do: watches, subscriptions, blocking reads. A server accepts a limited
+// number of calls on a connection; beyond that, even a short call would wait until a watch ends. So calls that wait have
 // connections of their own, as many as they need.
 
-const callsMax = 500; // a server takes 1000 by default (--streams-max)
+const callsMax = 100; // a server takes 1000 by default (--streams-max), proxies often 100
 
 interface Shared<Connection> {
   readonly connection: Connection;

@@ -1,4 +1,5 @@
-// The interface of adapters of the package @igniter-js/store (0.1.26), so that its types are not needed to use ours.
+// The interface of adapters of the package @igniter-js/store (0.1.26), declared here so that programs without the package
+// can use our types.
 import type { AdapterRange } from "../store/adapter.js";
 
 /** An adapter as `@igniter-js/store` takes it. */

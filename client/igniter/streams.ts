@@ -79,7 +79,7 @@ export class AdapterStreams {
   }
 
   /**
-   * Reads a stream. Without `count` up to 1000 entries, in steps: what a read asks for counts as pending while it runs.
+   * Reads a stream. Without `count` up to 1000 entries, in steps of 100: a read reserves as many pending as it asks for.
    */
   async #read(
     group: StreamGroup,
@@ -91,7 +91,7 @@ export class AdapterStreams {
     if (count > 0) return group.read(stream, { count: Math.min(count, countMax), ...first });
     const entries = await group.read(stream, { count: stepCount, ...first });
     for (let last = entries.length; last === stepCount && entries.length < countMax; ) {
-      const more = await group.read(stream, { count: stepCount }).catch(() => []); // it has the others
+      const more = await group.read(stream, { count: stepCount }).catch(() => []); // the caller gets those read so far
       entries.push(...more);
       last = more.length;
     }
@@ -138,7 +138,7 @@ export class AdapterStreams {
       return await this.#read(group, stream, options, { requestId, signal });
     } catch (error) {
       if (!signal.aborted) throw error;
-      // The same read again, without waiting: what it was given before, or what is there now.
+      // The stored reply of the cancelled read, if there is one; otherwise what is there now.
       return this.#read(group, stream, { ...options, blockMs: 0 }, { requestId });
     }
   }

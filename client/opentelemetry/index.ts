@@ -67,17 +67,19 @@ interface Names {
 const interceptorOf =
   (names: Names): Interceptor =>
   (options, nextCall) => {
+    const call = nextCall(options); // it throws if the channel was closed meanwhile
     const rpc = options.method_definition.path.slice(1);
     const attributes = callAttributes(rpc, names);
     const span = trace.getTracer(scope).startSpan(rpc, { kind: SpanKind.CLIENT, attributes });
     const within = trace.setSpan(context.active(), span);
-    return new InterceptingCall(nextCall(options), {
+    return new InterceptingCall(call, {
       start(metadata, _, next) {
         const own = metadata.clone(); // the same object is that of other calls
         propagation.inject(within, own, headers);
         next(own, {
           onReceiveStatus(status, pass) {
-            const isOk = status.code === Status.OK;
+            // Whoever leaves a watch or a scan cancels it: that is no error.
+            const isOk = status.code === Status.OK || status.code === Status.CANCELLED;
             const reason = isOk ? undefined : fromGrpc(status as unknown as ServiceError).code;
             span.setAttributes(endAttributes(status.code, reason, names));
             if (!isOk) span.setStatus({ code: SpanStatusCode.ERROR });

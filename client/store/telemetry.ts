@@ -6,7 +6,10 @@ export type StoreAttributes = Record<string, string | number | boolean>;
 
 /** What `withTelemetry` takes: a manager of `@igniter-js/telemetry`, or `openTelemetry()` of `cortex-store/opentelemetry`. */
 export interface StoreTelemetry {
-  /** Is told `igniter.store.kv.get.started` and so on: see docs/telemetry.md. What it throws goes to the logger. */
+  /**
+   * Is told `igniter.store.kv.get.started`, then `.success` or `.error`, and so on for every operation. What it throws goes
+   * to the logger.
+   */
   emit?(name: string, event: { level: "debug" | "error"; attributes: StoreAttributes }): unknown;
   /** Runs an operation, such as `igniter.store.kv.get`, in a span of its own. `end` is called before it ends. */
   span?<T>(
@@ -70,7 +73,7 @@ export class Operations {
     const threw = (error: unknown) => this.warn("the telemetry of a store threw", error);
     try {
       const told = this.telemetry?.emit?.(`igniter.store.${event}`, { level, attributes });
-      if (told instanceof Promise) told.catch(threw);
+      Promise.resolve(told).catch(threw);
     } catch (error) {
       threw(error);
     }

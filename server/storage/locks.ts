@@ -35,7 +35,7 @@ export async function untilUnlocked<T extends object>(
 ): Promise<T | Locked> {
   const owner = {};
   await locks.acquire(name, owner, signal);
-  const startedAt = performance.now();
+  let pausedMs = 0;
   const wakeUps = bus.listen(name);
   try {
     for (let ms = 1; ; ms = Math.min(ms * 2, pauseMsMax)) {
@@ -43,11 +43,13 @@ export async function untilUnlocked<T extends object>(
       if (isBlockedBy(name, outcome) && ms >= waitFromMs && db.canWaitForLock)
         outcome = await attempt(name);
       if (!isBlockedBy(name, outcome)) return outcome;
+      const pausedAt = performance.now();
       await wakeUps.next(ms * (0.5 + Math.random()), signal);
+      pausedMs += performance.now() - pausedAt;
     }
   } finally {
     wakeUps.stop();
     locks.release(name, owner);
-    locks.telemetry?.waitedForLock(performance.now() - startedAt);
+    if (pausedMs > 0) locks.telemetry?.waitedForLock(pausedMs);
   }
 }

@@ -39,17 +39,17 @@ export class Conventions {
     };
   }
 
-  /** Those of a statement. */
+  /** The attributes of a statement. */
   get database(): Attributes {
     return this.#database;
   }
 
-  /** Those of the call of an RPC in the current conventions. */
+  /** The attributes of a call, by the current conventions. */
   call(rpc: string): Attributes {
     return { [ATTR_RPC_SYSTEM_NAME]: "grpc", [ATTR_RPC_METHOD]: rpc };
   }
 
-  /** Those of the end of a call. */
+  /** The attributes of the end of a call, by the current conventions. */
   end(status: { name: string; code: number }, reason: string | undefined): Attributes {
     return {
       [ATTR_RPC_RESPONSE_STATUS_CODE]: status.name,
@@ -57,7 +57,7 @@ export class Conventions {
     };
   }
 
-  /** The same in the former conventions. */
+  /** The attributes of a call, by the former conventions. */
   formerCall(rpc: string): Attributes {
     const [service = "", method = ""] = rpc.split("/");
     return {
@@ -67,7 +67,10 @@ export class Conventions {
     };
   }
 
-  formerEnd(status: { name: string; code: number }): Attributes {
-    return { [ATTR_RPC_GRPC_STATUS_CODE]: status.code };
+  formerEnd(status: { name: string; code: number }, reason: string | undefined): Attributes {
+    return {
+      [ATTR_RPC_GRPC_STATUS_CODE]: status.code,
+      ...(reason !== undefined && { [ATTR_ERROR_TYPE]: reason }),
+    };
   }
 }

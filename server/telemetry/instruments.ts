@@ -39,7 +39,7 @@ export const definitions = {
     kind: "histogram",
     name: "rpc.server.duration",
     unit: "ms",
-    description: "Duration of calls, by the conventions before those of rpc.server.call.duration.",
+    description: "The same under its former name, and in milliseconds.",
     boundaries: seconds.map((one) => one * 1000),
   }),
   callsActive: define({
@@ -97,7 +97,7 @@ export const definitions = {
     kind: "gauge",
     name: "cortex.batch.waiting",
     unit: "{call}",
-    description: "Calls that wait for a statement which they will share.",
+    description: "Calls that are queued for the next batch.",
   }),
   lockWait: define({
     kind: "histogram",
@@ -137,6 +137,12 @@ export const definitions = {
     unit: "{stream}",
     description: "Watches and subscriptions.",
   }),
+  storedAge: define({
+    kind: "gauge",
+    name: "cortex.stored.age",
+    unit: "s",
+    description: "Time since the metrics of what is stored were read from the database.",
+  }),
   storedKeys: define({
     kind: "gauge",
     name: "cortex.stored.keys",
@@ -159,7 +165,8 @@ export const definitions = {
     kind: "gauge",
     name: "cortex.streams.pending",
     unit: "{entry}",
-    description: "Entries of streams that groups have pending or as dead letters: the backlog.",
+    description:
+      "Entries of streams that groups have delivered and that are not acknowledged, and dead letters.",
   }),
   tenantKeys: define({
     kind: "gauge",

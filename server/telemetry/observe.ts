@@ -1,4 +1,4 @@
-// What metrics are read from at the moment when they are collected.
+// Reads the observed metrics whenever they are collected.
 import type { BatchObservableCallback, Meter, Observable } from "@opentelemetry/api";
 import type { Instruments } from "./instruments.js";
 import type { Observed, TenantUse } from "./telemetry.js";
@@ -18,6 +18,7 @@ export function observe(meter: Meter, instruments: Instruments, observed: Observ
     instruments.memory,
   ];
   const ofDatabase: Observable[] = [
+    instruments.storedAge,
     instruments.storedKeys,
     instruments.storedBytes,
     instruments.storedVersions,
@@ -51,8 +52,11 @@ export function observe(meter: Meter, instruments: Instruments, observed: Observ
     result.observe(instruments.cpuTime, system / 1e6, { "cpu.mode": "system" });
     result.observe(instruments.memory, process.memoryUsage.rss());
   };
-  const readDatabase: BatchObservableCallback = async (result) => {
-    const { all, tenants } = await observed.use();
+  const readDatabase: BatchObservableCallback = (result) => {
+    const use = observed.use();
+    if (!use) return;
+    const { all, tenants, ageSeconds } = use;
+    result.observe(instruments.storedAge, ageSeconds);
     const { storedKeys, storedBytes, storedVersions, streamsPending } = instruments;
     const { tenantKeys, tenantBytes, tenantVersions, tenantPending } = instruments;
     const tell = (

@@ -59,17 +59,19 @@ export class OpenTelemetry implements Telemetry {
     const span = this.#traces ? this.#callSpan(rpc, carrier) : undefined;
     return {
       place: span?.spanContext(),
-      end: (status, reason) => {
+      end: (status, given) => {
+        // Whoever leaves a watch or a scan cancels it: that is no error.
+        const reason = status === "CANCELLED" ? undefined : given;
         const attributes = this.#attributes(rpc, status, reason);
         this.#measure(performance.now() - startedAt, attributes);
-        if (span) end(span, reason, attributes);
+        if (span) end(span, status, attributes);
       },
     };
   }
 
-  /** The span of a call; undefined if nobody records it. */
+  /** The span of a call; undefined if it is not sampled. */
   #callSpan(rpc: string, carrier: TraceHeaders): Span | undefined {
-    const isTraced = carrier.get("traceparent").length > 0;
+    const isTraced = propagation.fields().some((name) => carrier.get(name).length > 0);
     const caller = isTraced ? propagation.extract(ROOT_CONTEXT, carrier, headers) : ROOT_CONTEXT;
     const { current, former } = this.#attributes(rpc, undefined, undefined);
     const attributes = { ...current, ...former };
@@ -95,7 +97,10 @@ export class OpenTelemetry implements Telemetry {
         ? { ...this.#conventions.call(rpc), ...(at && this.#conventions.end(at, reason)) }
         : {},
       former: chosen.former
-        ? { ...this.#conventions.formerCall(rpc), ...(at && this.#conventions.formerEnd(at)) }
+        ? {
+            ...this.#conventions.formerCall(rpc),
+            ...(at && this.#conventions.formerEnd(at, reason)),
+          }
         : {},
     };
     this.#byOutcome.set(name, made);
@@ -183,12 +188,19 @@ export class OpenTelemetry implements Telemetry {
   }
 }
 
-function end(span: Span, reason: string | undefined, { current, former }: Outcome): void {
+/** The statuses that are errors of the server: what the caller asked for wrongly is none. */
+const faults = new Set([
+  "UNKNOWN",
+  "DEADLINE_EXCEEDED",
+  "UNIMPLEMENTED",
+  "INTERNAL",
+  "UNAVAILABLE",
+  "DATA_LOSS",
+]);
+
+function end(span: Span, status: string, { current, former }: Outcome): void {
   span.setAttributes({ ...current, ...former });
-  if (reason !== undefined) {
-    span.setAttribute("error.type", reason);
-    span.setStatus({ code: SpanStatusCode.ERROR });
-  }
+  if (faults.has(status)) span.setStatus({ code: SpanStatusCode.ERROR });
   span.end();
 }
 

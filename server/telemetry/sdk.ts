@@ -1,6 +1,8 @@
 // Starts the SDK of OpenTelemetry, by its standard environment variables and --metrics. Without them nothing of it is
 // loaded.
+import { randomUUID } from "node:crypto";
 import { createServer } from "node:net";
+import { hostname } from "node:os";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Logger } from "pino";
 
@@ -16,9 +18,11 @@ export interface Sdk {
 
 type Environment = Record<string, string | undefined>;
 
+const isDisabled = (env: Environment) => env.OTEL_SDK_DISABLED?.toLowerCase() === "true";
+
 /** Which signals are asked for. */
 export function signalsOf(env: Environment): { traces: boolean; metrics: boolean } {
-  if (env.OTEL_SDK_DISABLED?.toLowerCase() === "true") return { traces: false, metrics: false };
+  if (isDisabled(env)) return { traces: false, metrics: false };
   const isSent = (signal: "TRACES" | "METRICS") => {
     const exporter = env[`OTEL_${signal}_EXPORTER`];
     if (exporter) return exporter !== "none";
@@ -40,10 +44,16 @@ export async function startSdk(
   const { env } = process;
   const asked = signalsOf(env);
   if (!asked.traces && !asked.metrics && metrics === undefined) return undefined;
-  // The SDK reads all of this from the environment, and has no other way to have Prometheus beside what that names.
-  if (!asked.traces) env.OTEL_TRACES_EXPORTER = "none";
+  if (isDisabled(env)) {
+    log.warn({}, "OTEL_SDK_DISABLED is true: there are no metrics (--metrics)");
+    return undefined;
+  }
+  if (env.OTEL_METRICS_EXPORTER?.includes("prometheus"))
+    throw new Error("OTEL_METRICS_EXPORTER names prometheus: use --metrics instead");
+  const { NodeSDK, resources, api } = await import("@opentelemetry/sdk-node");
+  const { NoContext } = await import("./no-context.js");
+  // The SDK takes its exporters from the environment only.
   env.OTEL_LOGS_EXPORTER = "none";
-  env.OTEL_SERVICE_NAME ||= "cortex-store";
   if (metrics !== undefined) {
     const { host, port } = await free(metrics);
     const others = asked.metrics ? [env.OTEL_METRICS_EXPORTER || "otlp"] : [];
@@ -51,15 +61,20 @@ export async function startSdk(
     env.OTEL_EXPORTER_PROMETHEUS_HOST = host;
     env.OTEL_EXPORTER_PROMETHEUS_PORT = `${port}`;
   } else if (!asked.metrics) env.OTEL_METRICS_EXPORTER = "none";
-  const { NodeSDK, resources, api } = await import("@opentelemetry/sdk-node");
-  const { NoContext } = await import("./no-context.js");
-  api.diag.setLogger(diagnostics(log), api.DiagLogLevel.WARN);
+  const own = {
+    "host.name": hostname(),
+    "service.name": "cortex-store",
+    "service.version": version,
+    "service.instance.id": randomUUID(), // of each worker
+  };
   const sdk = new NodeSDK({
-    resource: resources.resourceFromAttributes({ "service.version": version }),
+    resource: resources.defaultResource().merge(resources.resourceFromAttributes(own)),
+    ...(!asked.traces && { spanProcessors: [] }),
     // Not the detector of processes: it tells the command line, which can hold the password of the database.
-    resourceDetectors: [resources.envDetector, resources.hostDetector],
+    resourceDetectors: [resources.envDetector],
     contextManager: new NoContext(),
   });
+  api.diag.setLogger(diagnostics(log), api.DiagLogLevel.WARN);
   sdk.start();
   return { traces: asked.traces, stop: () => within(stopMsMax, sdk.shutdown()) };
 }
@@ -79,12 +94,13 @@ function free(address: string): Promise<{ host: string; port: number }> {
   });
 }
 
-/** Tells the log of problems of the SDK: at most once a minute, because each export may fail. */
+/** Tells the log of problems of the SDK: of each at most once a minute, because each export may fail. */
 function diagnostics(log: Logger) {
-  let quietUntil = 0;
+  const quietUntil = new Map<string, number>();
   const warn = (message: string, ...details: unknown[]) => {
-    if (performance.now() < quietUntil) return;
-    quietUntil = performance.now() + quietMs;
+    if (performance.now() < (quietUntil.get(message) ?? 0)) return;
+    if (quietUntil.size >= 100) quietUntil.clear();
+    quietUntil.set(message, performance.now() + quietMs);
     log.warn({ details: details.map(String) }, `telemetry: ${message}`);
   };
   return { error: warn, warn, info: ignore, debug: ignore, verbose: ignore };

@@ -52,7 +52,7 @@ export interface Observation {
   locksWaiting: number;
   watches: number;
   subscriptions: number;
-  /** Seconds since the reader of the change feed had handed out all that was committed; 0: nobody watches. */
+  /** Seconds since the feed's reader was last up to date; 0 if nobody watches. */
   feedLagSeconds: number;
 }
 
@@ -65,9 +65,17 @@ export interface TenantUse {
   pending: number;
 }
 
+/** What all tenants store, and some of them alone, if they may be told. */
+export interface StoredUse {
+  all: Omit<TenantUse, "tenant">;
+  tenants: readonly TenantUse[];
+  /** How long ago it was read. */
+  ageSeconds: number;
+}
+
 /** What metrics are made of when they are asked for. */
 export interface Observed {
   now(): Observation;
-  /** The sums of all tenants, and those of some tenants, if they may be told. */
-  use(): Promise<{ all: Omit<TenantUse, "tenant">; tenants: readonly TenantUse[] }>;
+  /** What was read last of the sums in the database; undefined: nothing yet. It waits for nothing. */
+  use(): StoredUse | undefined;
 }

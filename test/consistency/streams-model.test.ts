@@ -9,7 +9,7 @@ import { freePort, spawnServer } from "../support/process.js";
 import { serve } from "../support/server.js";
 
 const s = serve();
-const entriesMax = Number(process.env.STREAM_ENTRIES ?? 3000);
+const entriesMax = Number(process.env.STREAM_ENTRIES ?? 1500);
 const killEveryMs = Number(process.env.STREAM_KILL_SECONDS ?? 3) * 1000;
 const producers = 4;
 const consumers = 8;

@@ -341,6 +341,10 @@ describe("waitFor", () => {
     await expect(
       mutable.waitFor("jobs", "x", () => false, { timeoutMs: 100 }),
     ).rejects.toMatchObject({ code: "DEADLINE_EXCEEDED" });
+    // As the first call of a client, too.
+    await expect(
+      s.client().mutable.waitFor("jobs", "x", () => false, { timeoutMs: 500 }),
+    ).rejects.toMatchObject({ code: "DEADLINE_EXCEEDED" });
     await expect(
       mutable.waitFor("jobs", "x", () => {
         throw new Error("mine");

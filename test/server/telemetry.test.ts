@@ -13,6 +13,7 @@ import {
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Cortex, CortexStore } from "../../client/index.js";
 import { openTelemetry } from "../../client/opentelemetry/index.js";
+import { connect } from "../../server/postgres/connection.js";
 import { definitions } from "../../server/telemetry/instruments.js";
 import { type OtlpReceiver, type ReceivedSpan, receiveOtlp } from "../support/otlp.js";
 import { freePort, root, runServer, type ServerProcess, spawnServer } from "../support/process.js";
@@ -139,7 +140,7 @@ describe("a trace", () => {
     const call = () => receiver.spans.find((span) => span.traceId === traceId && span.kind === 2);
     await expect.poll(call, { timeout: 15_000 }).toBeDefined();
     expect(call()).toMatchObject({
-      status: 2,
+      status: 0, // the caller's fault, not the server's
       attributes: { "rpc.response.status_code": "NOT_FOUND", "error.type": "KEY_NOT_FOUND" },
     });
     const [client] = own("cortex.mutable.v1.MutableStore/Update");
@@ -211,7 +212,6 @@ describe("a trace", () => {
 
   it("is not made for a caller who does not sample", async () => {
     const before = receiver.spans.length;
-    const unsampled = new Cortex({ address: server.address, tenantId: "acme" });
     const traceId = "0af7651916cd43dd8448eb211c80319c";
     const parent = { traceId, spanId: "b7ad6b7169203331", traceFlags: 0 };
     const tracing = new Cortex({
@@ -225,7 +225,6 @@ describe("a trace", () => {
     const after = await inTrace(() => cortex.mutable.get("ns", "k"));
     await spansOfTrace(after, 2);
     expect(receiver.spans.slice(before).filter((span) => span.traceId === traceId)).toEqual([]);
-    await unsampled.close();
     await tracing.close();
   });
 });
@@ -310,11 +309,37 @@ it("tells no key, value, user or tenant's data", async () => {
   expect(told).not.toContain(new URL(database.url).pathname.slice(1));
 });
 
+it("without the opt-in the former names are used, and the page does not wait for the database", async () => {
+  const port = await freePort();
+  const plain = await spawnServer(
+    ["--database-url", database.url, "--metrics", `127.0.0.1:${port}`],
+    { OTEL_SEMCONV_STABILITY_OPT_IN: "" },
+  );
+  const client = new Cortex({ address: plain.address, timeoutMs: 20_000 });
+  await client.mutable.increment("ns", "missing").catch(() => {});
+  const sql = connect(database.url, { max: 1 });
+  await sql.begin(async (lock) => {
+    await lock`lock table usage_delta in access exclusive mode`; // the sums cannot be read
+    const page = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+    expect(page).toMatch(/rpc_server_duration_count\{[^}]*error_type="KEY_NOT_FOUND"/);
+    expect(page).not.toContain("rpc_server_call_duration");
+    expect(page).toContain('service_name="cortex-store"');
+    expect(page).toMatch(/service_instance_id="[0-9a-f-]{36}"/);
+    expect(page).not.toContain("process_command");
+    expect(plain.err()).not.toContain("telemetry:");
+  });
+  await sql.end();
+  await client.close();
+  await plain.end();
+});
+
 it("metrics that cannot be served end the start, and say why", async () => {
   const args = ["--database-url", database.url, "--listen", "127.0.0.1:0"];
   const { code, err } = await runServer([...args, "--metrics", `127.0.0.1:${metricsPort}`]);
   expect(code).toBe(1);
   expect(err).toContain(`metrics cannot be served on 127.0.0.1:${metricsPort}`);
+  const twice = await runServer(args, { OTEL_METRICS_EXPORTER: "otlp,prometheus" });
+  expect([twice.code, twice.err]).toEqual([1, expect.stringContaining("use --metrics")]);
   const bad = await runServer(["--metrics", "9464"]);
   expect([bad.code, bad.err]).toEqual([2, expect.stringContaining("takes HOST:PORT")]);
 });

@@ -5,8 +5,8 @@ import type { TenantUse } from "../../telemetry/telemetry.js";
 type Row = Record<keyof TenantUse, string> & { all: boolean };
 
 /**
- * The sums that the database keeps: no rows are counted. What has expired and is not swept yet is in them. Of the tenants
- * first those that are known, then the largest.
+ * The sums that the database keeps: no rows are counted. Expired entries count until they are swept. Tenants in `known`
+ * come first, then the largest.
  */
 export async function measureAll(
   run: Run,
