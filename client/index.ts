@@ -3,7 +3,7 @@
 import { Holder } from "./claims/claims.js";
 import { isAddress } from "./core/address.js";
 import type { ClientTelemetry, TlsOptions, Token } from "./core/credentials.js";
-import { CortexError } from "./core/error.js";
+import { refused } from "./core/error.js";
 import { Json } from "./core/json.js";
 import { checkTimeout } from "./core/retry.js";
 import { Transport } from "./core/transport.js";
@@ -283,5 +283,4 @@ function tlsOf(tls: boolean | TlsOptions | undefined): boolean | TlsOptions | un
   return tls;
 }
 
-const invalid = (field: string, problem: string) =>
-  new CortexError("INVALID_CONFIG", `${field} ${problem}`, { field, problem });
+const invalid = (field: string, problem: string) => refused("INVALID_CONFIG", field, problem);

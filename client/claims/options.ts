@@ -1,5 +1,5 @@
 // Checks that the methods of claims share.
-import { CortexError, type ErrorCode } from "../core/error.js";
+import { type ErrorCode, refused } from "../core/error.js";
 
 export const invalid = (field: string, problem: string, code: ErrorCode = "INVALID_OPTIONS") =>
-  new CortexError(code, `${field} ${problem}`, { field, problem });
+  refused(code, field, problem);

@@ -57,6 +57,10 @@ export class CortexError extends Error {
   }
 }
 
+/** The error for an argument that is refused. */
+export const refused = (code: ErrorCode, field: string, problem: string): CortexError =>
+  new CortexError(code, `${field} ${problem}`, { field, problem });
+
 /**
  * Copies an error, so that its stack shows the caller's code. gRPC creates its errors in a callback, so their
  * stacks do not show it. Call this in an async function that the caller awaits. The copy is made only when a

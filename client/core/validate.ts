@@ -1,14 +1,11 @@
 // Checks arguments beyond what TypeScript can check: text that protobuf cannot carry, and unknown options.
 import { type Timestamp, timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { CortexError, type ErrorCode } from "./error.js";
-
-const fail = (code: ErrorCode, field: string, problem: string) =>
-  new CortexError(code, `${field} ${problem}`, { field, problem });
+import { type ErrorCode, refused } from "./error.js";
 
 /** Checks that a value is a string that protobuf can carry: it must not hold half of a surrogate pair. */
 export function text(value: unknown, field: string, code: ErrorCode): string {
-  if (typeof value !== "string") throw fail(code, field, `is not a string but ${typeof value}`);
-  if (!value.isWellFormed()) throw fail(code, field, "holds half of a surrogate pair");
+  if (typeof value !== "string") throw refused(code, field, `is not a string but ${typeof value}`);
+  if (!value.isWellFormed()) throw refused(code, field, "holds half of a surrogate pair");
   return value;
 }
 
@@ -19,7 +16,7 @@ export const userIdText = (value: unknown, field = "userId") =>
 
 export function whole(value: unknown, field: string, code: ErrorCode): number {
   if (Number.isInteger(value) && Math.abs(value as number) < 2 ** 31) return value as number;
-  throw fail(code, field, `is not a whole number: ${String(value)}`);
+  throw refused(code, field, `is not a whole number: ${String(value)}`);
 }
 
 export function time(
@@ -28,7 +25,7 @@ export function time(
   code: "INVALID_FILTER" | "INVALID_TIME" = "INVALID_FILTER",
 ): Timestamp {
   if (value instanceof Date && !Number.isNaN(value.getTime())) return timestampFromDate(value);
-  throw fail(code, field, "is not a valid Date");
+  throw refused(code, field, "is not a valid Date");
 }
 
 /** Refuses unknown options. If they were ignored, `{ ttl: 60 }` would store an entry that never expires. */
@@ -38,22 +35,22 @@ export function rejectUnknown<T extends object>(
   code: ErrorCode,
   what: string,
 ): T {
-  if (typeof given !== "object" || given === null) throw fail(code, what, "is not an object");
+  if (typeof given !== "object" || given === null) throw refused(code, what, "is not an object");
   const stranger = Object.entries(given).find(
     ([name, value]) => value !== undefined && !known.includes(name),
   )?.[0];
   if (stranger === undefined) return given;
-  throw fail(code, stranger, `is not known here; ${what} takes ${known.join(", ")}`);
+  throw refused(code, stranger, `is not known here; ${what} takes ${known.join(", ")}`);
 }
 
 export function flag(value: unknown, field: string): boolean {
   if (typeof value === "boolean") return value;
-  throw fail("INVALID_OPTIONS", field, `is not true or false: ${String(value)}`);
+  throw refused("INVALID_OPTIONS", field, `is not true or false: ${String(value)}`);
 }
 
 export function listed<T>(value: readonly T[], field: string): readonly T[] {
   if (Array.isArray(value)) return value;
-  throw fail("INVALID_BATCH", field, "is not a list");
+  throw refused("INVALID_BATCH", field, "is not a list");
 }
 
 export const callNames = ["timeoutMs", "signal"];
@@ -78,7 +75,7 @@ export function revisionText(value: unknown): string {
     BigInt.asIntN(64, BigInt(value)) === BigInt(value)
   )
     return value;
-  throw fail("INVALID_REVISION", "ifRevision", "is not the revision of a record");
+  throw refused("INVALID_REVISION", "ifRevision", "is not the revision of a record");
 }
 
 export const claimNameText = (value: unknown, field = "name") =>
@@ -88,18 +85,18 @@ export const claimNameText = (value: unknown, field = "name") =>
 export function fenceText(value: unknown, field = "fence"): string {
   if (typeof value === "string" && /^\d{1,19}$/.test(value) && BigInt(value) < 2n ** 63n)
     return value;
-  throw fail("INVALID_CLAIM", field, "is not the fence of a claim");
+  throw refused("INVALID_CLAIM", field, "is not the fence of a claim");
 }
 
 export function secondsOf(value: unknown, field = "ttlSeconds"): number {
   if (typeof value === "number" && !Number.isNaN(value)) return value;
-  throw fail("INVALID_TTL", field, `is not a number of seconds: ${String(value)}`);
+  throw refused("INVALID_TTL", field, `is not a number of seconds: ${String(value)}`);
 }
 
 export function amountText(value: unknown): string {
   if (typeof value === "string" || typeof value === "bigint") return String(value);
   if (typeof value === "number" && Number.isFinite(value)) return String(value);
-  throw fail("INVALID_AMOUNT", "amount", `is not a number: ${String(value)}`);
+  throw refused("INVALID_AMOUNT", "amount", `is not a number: ${String(value)}`);
 }
 
 /** Checks that a value, unless it is undefined, is text that an HTTP header can carry. */
@@ -113,7 +110,7 @@ export function header<T extends string | undefined>(
     (typeof value === "string" && /^([\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?)?$/.test(value))
   )
     return value; // HTTP drops spaces at the ends, so a tenant id with such spaces would become another id
-  throw fail(code, field, "is not printable ASCII text without spaces at its ends");
+  throw refused(code, field, "is not printable ASCII text without spaces at its ends");
 }
 
 /** The member of `choices` that the caller names. */
@@ -126,5 +123,5 @@ export function picked<T>(
   const found = Object.hasOwn(choices, choice) ? choices[choice] : undefined;
   if (found !== undefined) return found;
   const problem = `is not one of ${Object.keys(choices).join(", ")}: ${String(choice)}`;
-  throw new CortexError(code, `${field} ${problem}`, { field, problem });
+  throw refused(code, field, problem);
 }

@@ -1,6 +1,6 @@
 // The adapter: Redis' meaning of each call, on a client. One object has the methods of two interfaces: that of the package
 // @igniter-js/store, and that of the specification. Where a name has two forms, the arguments tell which one is meant.
-import { CortexError } from "../core/error.js";
+import { CortexError, refused } from "../core/error.js";
 import { rejectUnknown, secondsOf } from "../core/validate.js";
 import { scanKeys } from "../mutable/scan-keys.js";
 import { Surface } from "../scopes/scope.js";
@@ -224,5 +224,4 @@ async function inParts<T, R>(
   }
 }
 
-const invalid = (field: string, problem: string) =>
-  new CortexError("INVALID_CONFIG", `${field} ${problem}`, { field, problem });
+const invalid = (field: string, problem: string) => refused("INVALID_CONFIG", field, problem);

@@ -1,6 +1,6 @@
 // Streams as the adapter has them: the calls of Redis, in the two forms of the two interfaces.
 import { randomUUID } from "node:crypto";
-import { CortexError, type ErrorCode } from "../core/error.js";
+import { CortexError, type ErrorCode, refused } from "../core/error.js";
 import type { StreamEntries, StreamFields } from "../store/adapter.js";
 import type { StreamReadRange } from "../store/backend.js";
 import { rangeOf, startOf } from "../store/redis-ids.js";
@@ -189,14 +189,14 @@ const haveFields = (value: unknown): boolean =>
 /** The fields as texts. */
 function fieldsOf(value: unknown): StreamFields {
   const fields = Object.entries((value ?? {}) as object);
-  if (fields.length === 0) throw refused("fields", "are none");
+  if (fields.length === 0) throw noField("fields", "are none");
   for (const [name, field] of fields)
     if (!["string", "number", "boolean"].includes(typeof field))
-      throw refused(`fields.${name}`, `is ${field === null ? "null" : typeof field}, and no text`);
+      throw noField(`fields.${name}`, `is ${field === null ? "null" : typeof field}, and no text`);
   return Object.fromEntries(fields.map(([name, field]) => [name, String(field)]));
 }
 
-const refused = (path: string, problem: string) =>
+const noField = (path: string, problem: string) =>
   new CortexError("INVALID_VALUE", `${path} ${problem}`, { path, problem });
 
 /** An id with its number: `5` is `5-0`. */
@@ -204,8 +204,7 @@ const fullId = (id: string): string => (/^\d+$/.test(id) ? `${id}-0` : id);
 
 function checkId(id: unknown): void {
   if (typeof id === "string" && /^\d+(-\d+)?$/.test(id)) return;
-  const problem = `is neither ">" nor an id: ${String(id)}`;
-  throw new CortexError("INVALID_ENTRY_ID", `id ${problem}`, { field: "id", problem });
+  throw refused("INVALID_ENTRY_ID", "id", `is neither ">" nor an id: ${String(id)}`);
 }
 
 const unless =

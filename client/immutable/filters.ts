@@ -8,7 +8,7 @@ import {
   SortBy,
   SortOrder,
 } from "../../gen/cortex/immutable/v1/immutable_pb.js";
-import { CortexError } from "../core/error.js";
+import { refused } from "../core/error.js";
 import { objectToJson } from "../core/json.js";
 import { flag, picked, rejectUnknown, text, time, userIdText, whole } from "../core/validate.js";
 import { typeText } from "./versions.js";
@@ -104,8 +104,7 @@ const filterNames = [
 ];
 const orderNames = ["sortBy", "sortOrder", "includeHistory"];
 
-const invalid = (field: string, problem: string) =>
-  new CortexError("INVALID_FILTER", `${field} ${problem}`, { field, problem });
+const invalid = (field: string, problem: string) => refused("INVALID_FILTER", field, problem);
 
 function texts(value: unknown, field: string): string[] {
   if (!Array.isArray(value)) throw invalid(field, "is not a list");

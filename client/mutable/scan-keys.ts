@@ -1,5 +1,5 @@
 // Finds the keys of a namespace that match a glob pattern, page by page.
-import { CortexError } from "../core/error.js";
+import { refused } from "../core/error.js";
 import { glob } from "../core/glob.js";
 import { text } from "../core/validate.js";
 import type { Mutable } from "./mutable.js";
@@ -23,10 +23,8 @@ export async function scanKeys(
   pattern: string,
   { cursor = "0", count = 10 }: { cursor?: string | undefined; count?: number | undefined },
 ): Promise<KeyPage> {
-  if (text(pattern, "pattern", "INVALID_FILTER") === "") {
-    const problem = "is empty";
-    throw new CortexError("INVALID_FILTER", `pattern ${problem}`, { field: "pattern", problem });
-  }
+  if (text(pattern, "pattern", "INVALID_FILTER") === "")
+    throw refused("INVALID_FILTER", "pattern", "is empty");
   const { prefix, matches } = glob(pattern);
   const keys: string[] = [];
   let pageToken = cursor === "0" ? undefined : cursor;

@@ -1,7 +1,7 @@
 // What a client and its scopes have alike, and what a scope has besides.
 import { Claims, type Holder } from "../claims/claims.js";
 import type { CallOptions, ScopeStep } from "../core/call-options.js";
-import { CortexError } from "../core/error.js";
+import { refused } from "../core/error.js";
 import { scopeStep } from "../core/scope.js";
 import type { Transport } from "../core/transport.js";
 import { header, text } from "../core/validate.js";
@@ -19,7 +19,8 @@ import {
   type ScopePurgeResult,
 } from "./scopes.js";
 
-const agentBytesMax = 256;
+/** Bytes of the id of an agent. */
+export const agentBytesMax = 256;
 
 /** The stores and what goes with them: those of the tenant (`Cortex`), or of a scope. */
 export class Surface {
@@ -102,11 +103,8 @@ export class Scope extends Surface {
    */
   as(agentId: string): Scope {
     const id = header("agentId", text(agentId, "agentId", "INVALID_AGENT_ID"), "INVALID_AGENT_ID");
-    if (id === "" || id.length > agentBytesMax) {
-      const problem = `has not 1 to ${agentBytesMax} bytes`;
-      const details = { field: "agentId", problem };
-      throw new CortexError("INVALID_AGENT_ID", `agentId ${problem}`, details);
-    }
+    if (id === "" || id.length > agentBytesMax)
+      throw refused("INVALID_AGENT_ID", "agentId", `has not 1 to ${agentBytesMax} bytes`);
     return new Scope(this.#transport.as(id), this.#holder.as(id));
   }
 

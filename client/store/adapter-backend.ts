@@ -1,5 +1,5 @@
 // A store in an adapter: its names are full names, which hold the service and the path.
-import { CortexError } from "../core/error.js";
+import { CortexError, refused } from "../core/error.js";
 import { quoted } from "../core/glob.js";
 import { isSameJson, toJson } from "../core/json.js";
 import type { StoreAdapter } from "./adapter.js";
@@ -13,20 +13,15 @@ import type {
   StreamAppendOptions,
   StreamReadRange,
 } from "./backend.js";
-import { refused } from "./event-schemas.js";
 import type { EventContext } from "./event-types.js";
-import { placeName, type Space } from "./names.js";
+import { fullName, type Space } from "./names.js";
 
 const waitingMax = 10_000;
 
 export const inAdapter =
   (adapter: StoreAdapter): OpenBackend =>
   (service, path) =>
-    new AdapterBackend(
-      adapter,
-      (space, key) => `${placeName(service, path, space)}:${key}`,
-      path.at(-1),
-    );
+    new AdapterBackend(adapter, (space, key) => fullName(service, path, space, key), path.at(-1));
 
 class AdapterBackend implements Backend {
   constructor(

@@ -1,4 +1,5 @@
 // What a store has besides events: kv, counter, claim, batch, streams, dev.
+import { refused } from "../core/error.js";
 import { keyText, listed, rejectUnknown, secondsOf, text, whole } from "../core/validate.js";
 import type {
   Backend,
@@ -11,7 +12,6 @@ import type {
   StreamMessage,
   StreamReadRange,
 } from "./backend.js";
-import { refused } from "./event-schemas.js";
 import type { Operations } from "./telemetry.js";
 
 /** A part of a store: where it keeps its data, and what runs its operations. */

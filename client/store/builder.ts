@@ -1,10 +1,11 @@
 // Builds a store: each call gives a new builder, whose type knows what was added.
+import { refused } from "../core/error.js";
 import { rejectUnknown, text } from "../core/validate.js";
 import { Surface } from "../scopes/scope.js";
 import type { StoreAdapter } from "./adapter.js";
 import { inAdapter } from "./adapter-backend.js";
 import type { OpenBackend } from "./backend.js";
-import { checkNamespace, checkSchemas, refused, type StoreEvents, twice } from "./event-schemas.js";
+import { checkNamespace, checkSchemas, type StoreEvents, twice } from "./event-schemas.js";
 import type { EventRegistry, EventSchemas, NoEvents } from "./event-types.js";
 import type { EventValidation, NamespaceEvents } from "./events.js";
 import { placeName } from "./names.js";

@@ -1,5 +1,5 @@
 // Builds the events of a feature: names with the schemas of their data.
-import { CortexError, type ErrorCode } from "../core/error.js";
+import { type ErrorCode, refused } from "../core/error.js";
 import { text } from "../core/validate.js";
 import type { EventSchema, EventSchemas, NoEvents } from "./event-types.js";
 
@@ -140,9 +140,6 @@ function checked<Schema extends EventSchema>(name: string, schema: Schema): Sche
 export const isSchema = (value: unknown): value is EventSchema =>
   ((typeof value === "object" && value !== null) || typeof value === "function") &&
   typeof (value as Partial<EventSchema>)["~standard"]?.validate === "function";
-
-export const refused = (code: ErrorCode, field: string, problem: string) =>
-  new CortexError(code, `${field} ${problem}`, { field, problem });
 
 export const twice = (field: string, name: string) =>
   refused("INVALID_CONFIG", field, `is added twice: ${name}`);

@@ -1,8 +1,8 @@
 // The events of a store: by names and patterns, and by the proxy of those that have schemas.
-import { CortexError } from "../core/error.js";
+import { CortexError, refused } from "../core/error.js";
 import { rejectUnknown, text } from "../core/validate.js";
 import type { Backend } from "./backend.js";
-import { isSchema, refused } from "./event-schemas.js";
+import { isSchema } from "./event-schemas.js";
 import type {
   EventContext,
   EventContextHandler,

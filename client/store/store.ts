@@ -1,7 +1,9 @@
 // A store: kv, counters, claims, batches, events and streams of a service, within a path of scopes and actors.
 import type { ScopeStep } from "../core/call-options.js";
+import { refused } from "../core/error.js";
 import { scopeStep } from "../core/scope.js";
-import { keyText, picked } from "../core/validate.js";
+import { keyText } from "../core/validate.js";
+import { agentBytesMax } from "../scopes/scope.js";
 import {
   Batches,
   bound,
@@ -12,13 +14,10 @@ import {
   StoreStreams,
 } from "./areas.js";
 import type { Backend, OpenBackend } from "./backend.js";
-import { refused } from "./event-schemas.js";
 import type { EventRegistry, IsUnion } from "./event-types.js";
 import { type EventsOf, eventsOf, type Registered } from "./events.js";
 import { fullName, type Space, spaces } from "./names.js";
 import { Operations, type StoreLogger, type StoreTelemetry } from "./telemetry.js";
-
-const agentBytesMax = 256;
 
 /** What the builder has collected. */
 export interface StoreConfig {
@@ -174,7 +173,12 @@ export class Store<
    * scope or an identifier is written as `%3A`.
    */
   key(space: Space, key: string): string {
-    picked(Object.fromEntries(spaces.map((one) => [one, one])), space, "space", "INVALID_OPTIONS");
+    if (!isSpace(space))
+      throw refused(
+        "INVALID_OPTIONS",
+        "space",
+        `is none of ${spaces.join(", ")}: ${String(space)}`,
+      );
     return fullName(this.#config.service, this.path, space, keyText(key));
   }
 

@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
 import type { CallOptions, WriteOptions } from "../core/call-options.js";
-import { CortexError, traitsOf } from "../core/error.js";
+import { CortexError, refused, traitsOf } from "../core/error.js";
 import { checkSignal, linked } from "../core/retry.js";
 import { rejectUnknown } from "../core/validate.js";
 import type { DeliveredEntry } from "./entry.js";
@@ -267,5 +267,4 @@ function textOf(error: unknown): string {
   }
 }
 
-const invalid = (field: string, problem: string) =>
-  new CortexError("INVALID_OPTIONS", `${field} ${problem}`, { field, problem });
+const invalid = (field: string, problem: string) => refused("INVALID_OPTIONS", field, problem);

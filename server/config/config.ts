@@ -139,6 +139,11 @@ export function consistent(config: Config, fromEnvironment: ReadonlySet<Key> = n
     throw new UsageError(
       `${named("valueBytesMax", config.valueBytesMax)} is more than half of ${named("messageBytesMax", config.messageBytesMax)}`,
     );
+  const port = Number(config.metrics?.split(":").at(-1) ?? 0);
+  if (port + config.workers - 1 > 65_535)
+    throw new UsageError(
+      `${named("metrics", config.metrics)} leaves no ports for ${named("workers", config.workers)}: each worker takes the next one`,
+    );
   return config;
 }
 

@@ -78,6 +78,10 @@ describe("a setting", () => {
     [["--listen", "[::]:1"], "can be reached from other machines"],
     [["--listen", "127.0.0.1.example.org:1"], "can be reached from other machines"],
     [["--queue-max", "0"], "--queue-max takes a whole number from 1"],
+    [
+      ["--metrics", "127.0.0.1:65535", "--workers", "2"],
+      "--metrics 127.0.0.1:65535 leaves no ports for --workers 2",
+    ],
     [["--quota-keys", "-1"], "--quota-keys takes a whole number from 0"],
     [["--retention", "20"], '--retention takes JSON such as {"defaultVersions":20'],
     [["--retention", "{"], "(it is not JSON)"],

@@ -1,6 +1,6 @@
 // Parses the list form of a transaction into operations of a commit.
 
-import { CortexError } from "../../core/error.js";
+import { refused } from "../../core/error.js";
 import { type Json, toJson } from "../../core/json.js";
 import {
   amountText,
@@ -138,5 +138,4 @@ function operationOf(
   }
 }
 
-const invalid = (field: string, problem: string) =>
-  new CortexError("INVALID_OPERATIONS", `${field} ${problem}`, { field, problem });
+const invalid = (field: string, problem: string) => refused("INVALID_OPERATIONS", field, problem);

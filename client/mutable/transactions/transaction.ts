@@ -3,7 +3,7 @@
 // changed. If others write first twice, it locks the keys that it reads.
 import { MutableStore, type OperationResult } from "../../../gen/cortex/mutable/v1/mutable_pb.js";
 import type { WriteOptions } from "../../core/call-options.js";
-import { CortexError, withCallerStack } from "../../core/error.js";
+import { CortexError, refused, withCallerStack } from "../../core/error.js";
 import type { Json } from "../../core/json.js";
 import { checkSignal, checkTimeout } from "../../core/retry.js";
 import type { Transport } from "../../core/transport.js";
@@ -143,4 +143,4 @@ function transactionError(error: unknown, timeoutMs: number, sent: boolean): unk
 }
 
 const invalid = (code: "INVALID_OPTIONS" | "INVALID_OPERATIONS", field: string, problem: string) =>
-  new CortexError(code, `${field} ${problem}`, { field, problem });
+  refused(code, field, problem);
