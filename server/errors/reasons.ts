@@ -13,6 +13,8 @@ type ClientReason =
   | "INVALID_UPDATER"
   | "UPDATE_FAILED"
   | "INVALID_CONFIG"
+  | "TRANSITION_NOT_ALLOWED"
+  | "CREDENTIAL_REFUSED"
   | "UNKNOWN";
 export type Reason = Exclude<keyof typeof ErrorReason, "UNSPECIFIED" | ClientReason>;
 

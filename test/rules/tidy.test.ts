@@ -83,7 +83,7 @@ const clientRooms = [
   ["claims"],
   ["scopes"],
   ["store"],
-  ["igniter", "opentelemetry"],
+  ["igniter", "opentelemetry", "patterns"],
   ["."],
 ];
 

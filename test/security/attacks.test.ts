@@ -264,7 +264,8 @@ describe("a caller without credentials", () => {
         }
         closeAll();
       });
-      expect(calls / connections).toBeLessThan(1200);
+      // 1000, and the two batches of 100 that are on their way when it is cut off.
+      expect(calls / connections).toBeLessThanOrEqual(1200);
       expect(server.err().length - logged).toBeLessThan(100_000);
     });
 });

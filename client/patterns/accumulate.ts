@@ -1,0 +1,176 @@
+// Counters, lists and statistics that many callers add to.
+import { refused } from "../core/error.js";
+import { ExactNumber, textsOf } from "../core/numbers.js";
+import { amountText } from "../core/validate.js";
+import type { Surface } from "../scopes/scope.js";
+import { add, compare, type Decimal, decimalOf, multiply, ratio, textOf } from "./decimal.js";
+import { ownError } from "./own-error.js";
+
+export interface AddOptions {
+  /**
+   * Adds once under this id (1 to 128 bytes), within 24 hours, however often it is called, also by other processes: for a
+   * caller that may die before it has the answer. Default: each call adds.
+   */
+  id?: string | undefined;
+}
+
+/**
+ * Adds to a counter, which begins at 0, and gives its new value.
+ *
+ * ```ts
+ * const runs = await count(cortex, "stats", "runs");
+ * ```
+ *
+ * @param by A number, a bigint or decimal text: exact. Default: 1.
+ * @throws CortexError VALUE_NOT_NUMERIC, INVALID_AMOUNT, REQUEST_ID_REUSED (the id with another amount).
+ */
+export async function count(
+  cortex: Surface,
+  namespace: string,
+  key: string,
+  by: number | string | bigint = 1,
+  { id }: AddOptions = {},
+): Promise<number> {
+  const options = { createIfMissing: true, ...(id !== undefined && { requestId: id }) };
+  return (await cortex.mutable.increment(namespace, key, by, options)).value;
+}
+
+/**
+ * Appends to a list, which begins empty and keeps its last `maxLength` elements. Gives the list.
+ *
+ * ```ts
+ * const items = await appendBounded(cortex, "runs", "last", { id, at: new Date() }, { maxLength: 100 });
+ * ```
+ *
+ * @throws CortexError VALUE_NOT_ARRAY, INVALID_LIMIT (`maxLength`), INVALID_VALUE, VALUE_TOO_LARGE.
+ */
+export async function appendBounded<T = any>(
+  cortex: Surface,
+  namespace: string,
+  key: string,
+  element: T,
+  { maxLength, id }: { maxLength: number } & AddOptions,
+): Promise<T[]> {
+  if (!Number.isInteger(maxLength) || maxLength < 1)
+    throw refused("INVALID_LIMIT", "maxLength", `is not a whole number above 0: ${maxLength}`);
+  return updateOnce<T[]>(cortex, namespace, key, id, (list) => {
+    if (list !== null && !Array.isArray(list))
+      throw refused("VALUE_NOT_ARRAY", key, "does not hold a list");
+    return [...(list ?? []), element].slice(-maxLength);
+  });
+}
+
+/** Running statistics. */
+export interface Statistics {
+  count: number;
+  sum: number | bigint | ExactNumber;
+  min: number | bigint | ExactNumber;
+  max: number | bigint | ExactNumber;
+  mean: number;
+  /** The mean of the squared distances to the mean (of the population): 0 for one value. */
+  variance: number;
+}
+
+/** Statistics as they are stored. */
+interface Stored extends Statistics {
+  /** The exact sum of the squares. */
+  squares: number | bigint | ExactNumber;
+}
+
+/**
+ * Adds a value to running statistics, and gives them. Sum, minimum and maximum are exact decimals: 0.1 added ten times is
+ * 1. Mean and variance are computed from exact sums, and then rounded.
+ *
+ * ```ts
+ * const { count, mean } = await addToStatistics(cortex, "stats", "latency-ms", 12.5);
+ * ```
+ *
+ * @param value A number, a bigint or decimal text.
+ * @throws CortexError INVALID_AMOUNT; INVALID_DATA if what is stored are no statistics.
+ */
+export async function addToStatistics(
+  cortex: Surface,
+  namespace: string,
+  key: string,
+  value: number | string | bigint,
+  { id }: AddOptions = {},
+): Promise<Statistics> {
+  const added = decimalOf(amountText(value));
+  if (!added) throw refused("INVALID_AMOUNT", "value", `is not a decimal number: ${String(value)}`);
+  const stored = await updateOnce<Stored>(cortex, namespace, key, id, (before) =>
+    statisticsWith(before, added),
+  );
+  const { squares: _, ...statistics } = stored;
+  return statistics;
+}
+
+const daySeconds = 86_400;
+
+/**
+ * Changes a value by a function: with an id once under that id. Gives the new value, or what is there if it was changed
+ * under the id before. What the function throws is thrown.
+ */
+async function updateOnce<T>(
+  cortex: Surface,
+  namespace: string,
+  key: string,
+  id: string | undefined,
+  change: (value: T | null) => T,
+): Promise<T> {
+  const options = { createIfMissing: true };
+  try {
+    if (id === undefined)
+      return (await cortex.mutable.update<any>(namespace, key, change, options)).value;
+    const done = `${namespace}:done`;
+    const { value } = await cortex.mutable.transaction((tx): { value: T } => {
+      const [wasDone, before] = [tx.get(done, id), tx.get<T>(namespace, key)];
+      if (wasDone) return { value: before as T };
+      const next = change(before);
+      tx.update(namespace, key, () => next, options);
+      tx.set(done, id, true, { ttlSeconds: daySeconds });
+      return { value: next };
+    });
+    return value;
+  } catch (error) {
+    throw ownError(error, "VALUE_NOT_ARRAY", "INVALID_DATA");
+  }
+}
+
+function statisticsWith(before: Stored | null, added: Decimal): Stored {
+  const count = (before?.count ?? 0) + 1;
+  const sum = before ? add(exactly(before, "sum"), added) : added;
+  const square = multiply(added, added);
+  const squares = before ? add(exactly(before, "squares"), square) : square;
+  const [min, max] = before ? [exactly(before, "min"), exactly(before, "max")] : [added, added];
+  const n = { digits: BigInt(count), scale: 0 };
+  // n * squares - sum², over n²: exact up to the division.
+  const spread = add(multiply(n, squares), negative(multiply(sum, sum)));
+  return {
+    count,
+    sum: numberOf(sum),
+    min: numberOf(compare(added, min) < 0 ? added : min),
+    max: numberOf(compare(added, max) > 0 ? added : max),
+    mean: ratio(sum, n),
+    variance: ratio(spread, multiply(n, n)),
+    squares: numberOf(squares),
+  };
+}
+
+const negative = ({ digits, scale }: Decimal): Decimal => ({ digits: -digits, scale });
+
+/** A stored number with all its digits. */
+function exactly(stored: Stored, name: "sum" | "min" | "max" | "squares"): Decimal {
+  const text = textsOf(stored)?.get(name);
+  const found = decimalOf(typeof text === "string" ? text : String(stored[name]));
+  if (!found) throw refused("INVALID_DATA", name, "is no number: what is stored are no statistics");
+  return found;
+}
+
+/** The number if JavaScript has it, else one that is written with all its digits. */
+function numberOf(decimal: Decimal): number | bigint | ExactNumber {
+  const text = textOf(decimal);
+  const near = Number(text);
+  const same = decimalOf(String(near));
+  if (same && compare(same, decimal) === 0) return near;
+  return decimal.scale === 0 ? BigInt(text) : new ExactNumber(text);
+}

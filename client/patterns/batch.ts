@@ -1,0 +1,93 @@
+// Batches with a checkpoint: they go on where they were after a crash, and record each item once.
+import { CortexError, refused } from "../core/error.js";
+import type { Surface } from "../scopes/scope.js";
+import { claimName } from "./claim-name.js";
+
+export interface BatchOptions {
+  /** How many items this call works on at most. Default: all that are left. */
+  batchSize?: number | undefined;
+  /** Milliseconds to wait if another process works on the batch. Default: 0. */
+  waitMs?: number | undefined;
+  /** Seconds after which a process that died is given up. Default: 30. */
+  claimSeconds?: number | undefined;
+}
+
+/** How far a batch is. */
+export interface BatchProgress<R = any> {
+  processed: number;
+  total: number;
+  complete: boolean;
+  /** The results that this call has recorded, in the order of the items. */
+  results: R[];
+}
+
+/** A checkpoint as it is stored. */
+interface Checkpoint {
+  processed: number;
+  total: number;
+}
+
+/** The key of a result. Its number has as many digits as any, so that the order of the keys is that of the items. */
+const resultKey = (key: string, index: number) => `${key}:${String(index).padStart(15, "0")}`;
+
+/**
+ * Works on a list of items, from the checkpoint that is stored under a key. The result of each item and the new
+ * checkpoint are stored in one transaction, under a claim: each item is recorded once, in order, whatever crashes. An
+ * item may be worked on again if the process dies before its result is stored.
+ *
+ * @param items The same list in each call.
+ * @param work Gives the result of an item: any JSON value.
+ * @returns How far the batch is. `batchResults` reads all results.
+ * @throws CortexError CLAIM_NOT_HELD if another process works on the batch; what `work` throws: the items before it are
+ * recorded; INVALID_BATCH if the list is not the one of the checkpoint.
+ *
+ * ```ts
+ * const { processed, total } = await processBatch(cortex, "imports", "2026-11", rows, (row) => load(row));
+ * ```
+ */
+export async function processBatch<I, R>(
+  cortex: Surface,
+  namespace: string,
+  key: string,
+  items: readonly I[],
+  work: (item: I, index: number) => Promise<R> | R,
+  { batchSize = items.length, waitMs = 0, claimSeconds: ttlSeconds = 30 }: BatchOptions = {},
+): Promise<BatchProgress<R>> {
+  if (!Number.isInteger(batchSize) || batchSize < Math.min(items.length, 1))
+    throw refused("INVALID_BATCH", "batchSize", `is not a whole number above 0: ${batchSize}`);
+  const total = items.length;
+  const name = claimName("batch", namespace, key);
+  const progress = await cortex.claims.with(name, { ttlSeconds, waitMs }, async (claim) => {
+    const checkpoint = await cortex.mutable.get<Checkpoint>(namespace, key);
+    if (checkpoint !== null && checkpoint.total !== total) throw otherList(checkpoint.total, total);
+    let processed = checkpoint?.processed ?? 0;
+    const results: R[] = [];
+    while (processed < total && results.length < batchSize) {
+      const result = (await work(items[processed] as I, processed)) ?? (null as R);
+      const [value, index] = [{ processed: processed + 1, total }, processed];
+      await claim.mutable.transaction([
+        { op: "set", namespace, key: resultKey(key, index), value: result },
+        { op: "set", namespace, key, value },
+      ]);
+      results.push(result);
+      processed++;
+    }
+    return { processed, total, complete: processed >= total, results };
+  });
+  if (progress) return progress;
+  const message = `another process works on ${key}`;
+  throw new CortexError("CLAIM_NOT_HELD", message, { claim: name });
+}
+
+const otherList = (before: number, now: number) =>
+  refused("INVALID_BATCH", "items", `are ${now}, and were ${before} when the batch began`);
+
+/** The results of a batch so far, in the order of its items, in constant memory. */
+export async function* batchResults<R = any>(
+  cortex: Surface,
+  namespace: string,
+  key: string,
+): AsyncGenerator<R, void, undefined> {
+  for await (const { value } of cortex.mutable.scan<R>(namespace, { keyPrefix: `${key}:` }))
+    yield value;
+}

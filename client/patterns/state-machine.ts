@@ -1,0 +1,116 @@
+// State machines: allowed transitions, each of which is recorded as a version in ImmutableStore.
+
+import type { ClaimGuard } from "../core/call-options.js";
+import { CortexError, refused } from "../core/error.js";
+import type { ImmutableVersion } from "../immutable/versions.js";
+import type { Surface } from "../scopes/scope.js";
+import { ownError } from "./own-error.js";
+
+/** A kind of state machine. */
+export interface StateMachine<S extends string = string> {
+  /** The namespace in MutableStore of the current states; also the type in ImmutableStore of the transitions. */
+  name: string;
+  /** The state of what was never started. */
+  initial: S;
+  /** Where one may go from each state. A state that is not named, or has none, is final. */
+  transitions: { readonly [From in S]?: readonly S[] };
+}
+
+/** Where a machine is. */
+export interface MachineState<S extends string = string> {
+  state: S;
+  /** What was given with the transition; null before the first, or if nothing was given. */
+  data: any;
+  /** How many transitions there were. */
+  step: number;
+}
+
+export interface TransitionOptions<S extends string> {
+  /** Only from this state, or one of these. Default: from any that allows it. */
+  from?: S | readonly S[] | undefined;
+  /** Any JSON value that belongs to the new state. Default: as it was. */
+  data?: unknown;
+  /** The claim that the caller must hold: see WriteOptions. */
+  claim?: ClaimGuard | undefined;
+  timeoutMs?: number | undefined;
+}
+
+/** Where the machine with an id is. One that was never started is in its initial state. */
+export async function stateOf<S extends string>(
+  cortex: Surface,
+  machine: StateMachine<S>,
+  id: string,
+): Promise<MachineState<S>> {
+  return (await cortex.mutable.get<MachineState<S>>(machine.name, id)) ?? beginning(machine);
+}
+
+/**
+ * Makes a transition. In one transaction it checks that the current state allows it, stores the new state, and stores a
+ * version `{ from, to, step, data }` under the type `machine.name` and the id. Of several callers at once each goes on
+ * from the state that the one before left.
+ *
+ * @returns Where the machine is now.
+ * @throws CortexError TRANSITION_NOT_ALLOWED (`details.from`, `details.to`, `details.allowed`), FENCE_STALE.
+ *
+ * ```ts
+ * const jobs = { name: "jobs", initial: "pending", transitions: { pending: ["running"], running: ["done", "failed"] } };
+ * await transition(cortex, jobs, "job-7", "running", { data: { worker: "w-1" } });
+ * ```
+ */
+export async function transition<S extends string>(
+  cortex: Surface,
+  machine: StateMachine<S>,
+  id: string,
+  to: NoInfer<S>,
+  { from, data, claim, timeoutMs }: TransitionOptions<NoInfer<S>> = {},
+): Promise<MachineState<S>> {
+  const { name, transitions } = machine;
+  try {
+    return await cortex.mutable.transaction(
+      (tx) => {
+        const current = tx.get<MachineState<S>>(name, id) ?? beginning(machine);
+        const allowed = transitions[current.state] ?? [];
+        const wanted = from === undefined ? undefined : [from].flat();
+        if (!allowed.includes(to) || (wanted && !wanted.includes(current.state)))
+          throw notAllowed(id, current.state, to, allowed);
+        const next = {
+          state: to,
+          data: data === undefined ? current.data : data,
+          step: current.step + 1,
+        };
+        tx.set(name, id, next);
+        const record = { from: current.state, to, step: next.step, data: next.data };
+        tx.store({ type: name, id, data: record });
+        return next;
+      },
+      { claim, timeoutMs },
+    );
+  } catch (error) {
+    const own = ownError(error, "TRANSITION_NOT_ALLOWED");
+    if (!(own instanceof CortexError) || own.details.reason !== "FENCE_STALE") throw own;
+    throw new CortexError("FENCE_STALE", own.message, own.details, { cause: own });
+  }
+}
+
+/** The transitions of a machine, the oldest first: as many as the retention of their type keeps. */
+export const transitionsOf = <S extends string>(
+  cortex: Surface,
+  machine: StateMachine<S>,
+  id: string,
+): Promise<ImmutableVersion<{ from: S; to: S; step: number; data: any }>[]> =>
+  cortex.immutable.getHistory(machine.name, id);
+
+function beginning<S extends string>({ initial, transitions }: StateMachine<S>): MachineState<S> {
+  if (typeof initial !== "string" || typeof transitions !== "object" || transitions === null)
+    throw refused("INVALID_OPTIONS", "machine", "has no initial state or no transitions");
+  return { state: initial, data: null, step: 0 };
+}
+
+function notAllowed(id: string, from: string, to: string, allowed: readonly string[]): CortexError {
+  const there = allowed.length > 0 ? `only to ${allowed.join(", ")}` : "it is final";
+  return new CortexError(
+    "TRANSITION_NOT_ALLOWED",
+    `${id} cannot go from ${from} to ${to}: ${there}`,
+    { id, from, to, allowed: allowed.join(", ") },
+  );
+}

@@ -1,0 +1,285 @@
+"""What differs between the asyncio client and the synchronous one, beyond words: connections, streams, tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import Any, Callable, Coroutine, Generic, Optional
+
+import grpc
+import grpc.aio
+
+from .._core.config import Config, in_one_line, token_text
+from .._core.errors import CortexError, from_grpc, message_of, refused
+from .._core.methods import Method, Request, Response
+from .._core.retry import Deadline
+
+Metadata = list[tuple[str, str]]
+
+sleep = asyncio.sleep
+_PROBE_SECONDS = 0.25
+
+
+def is_closed() -> CortexError:
+    return CortexError("CANCELLED", "the client is closed", {"applied": "no"})
+
+
+class AsyncConnection:
+    """A connection to the server. It is opened when it is first needed, and again after it was lost."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._opened: Optional[grpc.aio.Channel] = None
+        self._calls: dict[str, Any] = {}
+        self.is_closed = False
+
+    @property
+    def _channel(self) -> grpc.aio.Channel:
+        # It belongs to the running event loop, so it is not made before a call.
+        if self._opened is None:
+            config = self._config
+            if config.credentials is None:
+                self._opened = grpc.aio.insecure_channel(config.address, options=config.options)
+            else:
+                self._opened = grpc.aio.secure_channel(config.address, config.credentials, options=config.options)
+        return self._opened
+
+    async def close(self) -> None:
+        self.is_closed = True
+        if self._opened is not None:
+            await self._opened.close()
+
+    async def ready(self, deadline: Deadline) -> None:
+        """Waits for the connection before a call is sent. If it fails, the call has not reached the server."""
+        if self.is_closed:
+            raise is_closed()
+        channel = self._channel
+        while (state := channel.get_state(try_to_connect=True)) is not grpc.ChannelConnectivity.READY:
+            if self.is_closed or state is grpc.ChannelConnectivity.SHUTDOWN:
+                raise is_closed()
+            left = deadline.left()
+            if left <= 0:
+                raise await self._unreachable()
+            try:
+                await asyncio.wait_for(channel.wait_for_state_change(state), left)
+            except asyncio.TimeoutError:
+                pass
+
+    async def missing(self) -> Optional[CortexError]:
+        """The error UNAVAILABLE if no server can be reached; None if one can."""
+        try:
+            await self.ready(Deadline(_PROBE_SECONDS))
+        except CortexError as error:
+            return error if error.code == "UNAVAILABLE" else None
+        return None
+
+    async def _unreachable(self) -> CortexError:
+        probe: Any = self._channel.unary_unary("/", request_serializer=None, response_deserializer=None)
+        problem = ""
+        try:
+            await probe(b"", timeout=_PROBE_SECONDS)
+        except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.UNAVAILABLE:
+                problem = in_one_line(error.details() or "")
+        address = self._config.address
+        message = f"no server can be reached at {address}{': ' if problem else ''}{problem}"
+        return CortexError("UNAVAILABLE", message, {"address": address, "applied": "no"})
+
+    def _call(self, kind: str, method: Method[Request, Response]) -> Any:
+        found = self._calls.get(method.path)
+        if found is None:
+            found = getattr(self._channel, kind)(
+                method.path,
+                request_serializer=method.request.SerializeToString,
+                response_deserializer=method.response.FromString,
+            )
+            self._calls[method.path] = found
+        return found
+
+    async def unary(
+        self, method: Method[Request, Response], request: Request, metadata: Metadata, timeout: float
+    ) -> Response:
+        try:
+            return await self._call("unary_unary", method)(request, metadata=metadata, timeout=timeout)  # type: ignore[no-any-return]
+        except grpc.RpcError as error:
+            raise from_grpc(error) from error
+        except (ValueError, grpc.aio.UsageError):  # "the channel is closed"
+            raise is_closed() from None
+
+    async def stoppable(
+        self, method: Method[Request, Response], request: Request, metadata: Metadata, timeout: float, stop: AsyncEvent
+    ) -> Response:
+        """The same, until ``stop`` is set: then it fails with CANCELLED."""
+        call = asyncio.ensure_future(self.unary(method, request, metadata, timeout))
+        stopping = asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait([call, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if call.done():
+                return call.result()
+            raise CortexError("CANCELLED", "the call was cancelled")
+        finally:
+            stopping.cancel()
+            call.cancel()
+
+    def stream(
+        self, method: Method[Request, Response], request: Request, metadata: Metadata, timeout: Optional[float]
+    ) -> AsyncStream[Response]:
+        return AsyncStream(self._call("unary_stream", method)(request, metadata=metadata, timeout=timeout))
+
+    def conversation(
+        self, method: Method[Request, Response], metadata: Metadata, timeout: float
+    ) -> AsyncConversation[Request, Response]:
+        return AsyncConversation(self._call("stream_stream", method)(metadata=metadata, timeout=timeout))
+
+
+class AsyncStream(Generic[Response]):
+    """The messages of a server-streaming call."""
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+
+    async def read(self, timeout: float) -> Optional[Response]:
+        """The next message; None at the end. Fails with DEADLINE_EXCEEDED if none comes in time."""
+        try:
+            message = await asyncio.wait_for(self._call.read(), max(timeout, 0))
+        except asyncio.TimeoutError:
+            self._call.cancel()
+            raise CortexError("DEADLINE_EXCEEDED", "the call ran out of time") from None
+        except grpc.RpcError as error:
+            raise from_grpc(error) from error
+        except asyncio.CancelledError:
+            if self._call.cancelled() and not _is_cancelling():
+                raise CortexError("CANCELLED", "the call was cancelled") from None
+            raise
+        return None if message is grpc.aio.EOF else message
+
+    def cancel(self) -> None:
+        self._call.cancel()
+
+
+def _is_cancelling() -> bool:
+    """True if the running task itself is cancelled, and not only the call that it awaits."""
+    task = asyncio.current_task()
+    cancelling = getattr(task, "cancelling", None)  # from Python 3.11 on
+    return cancelling is None or cancelling() > 0
+
+
+class AsyncConversation(Generic[Request, Response]):
+    """A call in which both sides send messages."""
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+
+    async def send(self, message: Request) -> None:
+        try:
+            await self._call.write(message)
+        except (grpc.RpcError, asyncio.InvalidStateError):
+            pass  # the next read says why it has ended
+
+    async def read(self) -> Optional[Response]:
+        """The next message; None at the end."""
+        try:
+            message = await self._call.read()
+            if message is not grpc.aio.EOF:
+                return message  # type: ignore[no-any-return]
+            if await self._call.code() is grpc.StatusCode.OK:
+                return None
+            raise grpc.aio.AioRpcError(
+                await self._call.code(),
+                await self._call.initial_metadata(),
+                await self._call.trailing_metadata(),
+                await self._call.details(),
+            )
+        except grpc.RpcError as error:
+            raise from_grpc(error) from error
+
+    def cancel(self) -> None:
+        self._call.cancel()
+
+
+async def token_of(token: Any) -> str:
+    """The current token: the text, or what the function returns, which may be awaitable."""
+    if isinstance(token, str):
+        return token
+    try:
+        given = token()
+        if inspect.isawaitable(given):
+            given = await given
+    except Exception as error:
+        message = f"the token function failed: {message_of(error)}"
+        raise CortexError("UNAUTHENTICATED", message, {"problem": "no token"}) from error
+    return token_text(given)
+
+
+async def result_of(value: Any) -> Any:
+    """What a function of the caller returned; it may be awaitable."""
+    return await value if inspect.isawaitable(value) else value
+
+
+def check_callable(function: Any, field: str, code: str = "INVALID_OPTIONS") -> None:
+    if not callable(function):
+        raise refused(code, field, "is not a function")
+
+
+class AsyncEvent:
+    """An event that is set once."""
+
+    def __init__(self) -> None:
+        self._event: Optional[asyncio.Event] = None
+        self._is_set = False
+
+    def set(self) -> None:
+        self._is_set = True
+        if self._event is not None:
+            self._event.set()
+
+    def is_set(self) -> bool:
+        return self._is_set
+
+    async def wait(self, timeout: Optional[float] = None) -> bool:
+        """Waits until it is set, at most ``timeout`` seconds. Gives whether it is set."""
+        if self._is_set:
+            return True
+        if self._event is None:
+            self._event = asyncio.Event()  # it belongs to the running event loop
+        try:
+            await asyncio.wait_for(self._event.wait(), timeout)
+        except asyncio.TimeoutError:
+            pass
+        return self._is_set
+
+
+class AsyncTask:
+    """Runs a function beside the caller."""
+
+    def __init__(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        self._task: asyncio.Task[Any] = asyncio.get_running_loop().create_task(work())
+
+    async def join(self) -> None:
+        await asyncio.wait([self._task])
+
+
+class AsyncSlots:
+    """As many places as may be taken at a time, and how to wait for one."""
+
+    def __init__(self, count: int) -> None:
+        self.free = count
+        self._count = count
+        self._changed = asyncio.Condition()
+
+    async def take(self, count: int) -> None:
+        self.free -= count
+
+    async def give(self) -> None:
+        async with self._changed:
+            self.free += 1
+            self._changed.notify_all()
+
+    async def wait_free(self) -> int:
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.free > 0)
+            return self.free
+
+    async def wait_all(self) -> None:
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.free == self._count)

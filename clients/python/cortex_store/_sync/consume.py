@@ -1,0 +1,231 @@
+"""Generated from _aio/consume.py by tools/generate.py: change that file."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import time
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
+
+from .._core.errors import CortexError, message_of, refused, traits_of
+from .._core.records import DeliveredEntry, delivered_entry
+from .io import Event, Slots, Task, check_callable, result_of
+
+if TYPE_CHECKING:
+    from .streams import StreamGroup
+
+_BLOCK_SECONDS = 30.0
+_PAUSE_SECONDS = 1.0  # before it tries again what may succeed then
+_DELAY_MAX = 60.0
+_DELAY_LIMIT = 604_800.0  # the server's
+_REASON_CHARS_MAX = 250  # of at most 4 bytes each
+
+
+@dataclass(frozen=True, eq=False)
+class ConsumedEntry(DeliveredEntry):
+    """An entry that ``consume`` gives to its function."""
+
+    lost: Event = field(default_factory=Event)
+    """Set when the entry has gone to another consumer."""
+
+
+class Consumption:
+    """One call of ``consume``."""
+
+    def __init__(
+        self,
+        group: StreamGroup,
+        stream: str,
+        handler: Callable[[ConsumedEntry], Any],
+        concurrency: Any,
+        retry_delay: Union[float, Callable[[int], float], None],
+        on_error: Optional[Callable[[BaseException, ConsumedEntry], Any]],
+        stop: Optional[Event],
+    ) -> None:
+        if isinstance(concurrency, bool) or not isinstance(concurrency, int) or not 1 <= concurrency <= 1000:
+            raise refused("INVALID_OPTIONS", "concurrency", "is not a whole number from 1 to 1000")
+        check_callable(handler, "handler")
+        if on_error is not None:
+            check_callable(on_error, "on_error")
+        if retry_delay is not None and not callable(retry_delay) and not _is_delay(retry_delay):
+            raise refused(
+                "INVALID_OPTIONS", "retry_delay", "is neither a number of seconds up to a week nor a function"
+            )
+        self._group = group
+        self._transport = group._transport
+        self._stream = stream
+        self._handler = handler
+        self._retry_delay = retry_delay
+        self._on_error = on_error
+        self._stop = stop
+        self._ending = Event()
+        self._concurrency = concurrency
+        self._slots = Slots(concurrency)
+        self._working: dict[str, ConsumedEntry] = {}
+        self._failure: Optional[CortexError] = None
+        self._visibility = 0.0
+
+    def run(self) -> None:
+        over = Event()
+        tasks: list[Task] = []
+        extending = Event()
+
+        def watch_stop() -> None:
+            while not over.is_set() and self._stop is not None:
+                if self._stop.wait(0.1):
+                    self._ending.set()
+                    return
+
+        def extend_all() -> None:
+            while not over.is_set():
+                if extending.wait(0.25) and not over.wait(max(self._visibility / 3, 0.02)):
+                    self._extend()
+
+        if self._stop is not None:
+            tasks.append(Task(watch_stop))
+        tasks.append(Task(extend_all))
+        try:
+            try:
+                self._read_all(extending)
+            except CortexError as error:
+                self._fail(error)
+            self._slots.wait_all()
+        finally:
+            self._ending.set()
+            over.set()
+            for task in tasks:
+                task.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def _fail(self, error: CortexError) -> None:
+        if self._failure is None:
+            self._failure = error
+        self._ending.set()
+
+    @property
+    def _is_ending(self) -> bool:
+        return self._ending.is_set() or self._transport.connection.is_closed
+
+    def _read_all(self, extending: Event) -> None:
+        # A read that failed may have been given entries: it is repeated with the same request id.
+        asked: Optional[tuple[int, str]] = None
+        while True:
+            free = self._slots.wait_free()
+            if self._is_ending:
+                break
+            asked = asked or (free, uuid.uuid4().hex)
+            asked_at = time.monotonic()
+            try:
+                reply = self._group.read_reply(
+                    self._stream, count=asked[0], request_id=asked[1], block=_BLOCK_SECONDS, stop=self._ending
+                )
+            except CortexError as error:
+                if self._is_ending:
+                    break
+                has_lasted = time.monotonic() - asked_at > _PAUSE_SECONDS
+                is_token_over = error.code == "UNAUTHENTICATED" and self._transport.renews_token
+                if not _may_pass(error) and not (has_lasted and is_token_over):
+                    raise
+                self._ending.wait(_PAUSE_SECONDS * (0.5 + random.random()))
+                continue
+            asked = None
+            self._visibility = reply.visibility_seconds
+            extending.set()
+            for message in reply.entries:
+                self._begin(delivered_entry(message))
+        if asked is not None:
+            self._give_back(*asked)
+
+    def _give_back(self, count: int, request_id: str) -> None:
+        """Gives back the entries of a read whose answer was not heard."""
+        if self._transport.connection.is_closed:
+            return
+        try:
+            entries = self._group.read(self._stream, count=count, request_id=request_id)
+            if entries:
+                self._group.nack(self._stream, entries, uncounted=True)
+        except CortexError:
+            pass  # they come back by themselves
+
+    def _begin(self, delivered: DeliveredEntry) -> None:
+        fields = {one.name: getattr(delivered, one.name) for one in dataclasses.fields(delivered)}
+        entry = ConsumedEntry(**fields)
+        # The same entry may have come back before its function has ended.
+        for other in list(self._working.values()):
+            if other.id == entry.id:
+                other.lost.set()
+        self._working[_name(entry)] = entry
+        self._slots.take(1)
+
+        def work() -> None:
+            try:
+                self._work(entry)
+            except CortexError as error:
+                # The entry comes back by itself.
+                if not _may_pass(error) and not self._is_ending:
+                    self._fail(error)
+            finally:
+                self._working.pop(_name(entry), None)
+                self._slots.give()
+
+        Task(work)
+
+    def _work(self, entry: ConsumedEntry) -> None:
+        """Works on an entry to its end."""
+        try:
+            result_of(self._handler(entry))
+        except Exception as error:
+            delay = _default_delay(entry.deliveries)
+            try:
+                if self._on_error is not None:
+                    result_of(self._on_error(error, entry))
+                given = self._retry_delay
+                if callable(given):
+                    given = given(entry.deliveries)
+                if _is_delay(given):
+                    delay = float(given)  # type: ignore[arg-type]
+            except Exception as raised:
+                error = raised
+            self._group.nack(self._stream, [entry], delay=delay, reason=_reason_of(error))
+            return
+        self._group.ack(self._stream, [entry])
+
+    def _extend(self) -> None:
+        """Extends the entries that are worked on, and tells those that have gone to another consumer."""
+        entries = list(self._working.values())
+        if not entries:
+            return
+        try:
+            held = self._group.extend(self._stream, entries, timeout=max(self._visibility / 3, 1))
+        except CortexError:
+            return  # the next one may succeed
+        names = {f"{one.id} {one.delivery}" for one in held}
+        for entry in entries:
+            if _name(entry) not in names:
+                entry.lost.set()
+
+
+def _name(entry: DeliveredEntry) -> str:
+    return f"{entry.id} {entry.delivery}"
+
+
+def _may_pass(error: CortexError) -> bool:
+    """True if the same call may succeed later."""
+    traits = traits_of(error.code)
+    return traits.repeatable or traits.timed_out or error.code == "QUOTA_EXCEEDED"
+
+
+def _is_delay(seconds: Any) -> bool:
+    return isinstance(seconds, (int, float)) and not isinstance(seconds, bool) and 0 <= seconds <= _DELAY_LIMIT
+
+
+def _default_delay(deliveries: int) -> float:
+    return min(2.0 ** (deliveries - 1), _DELAY_MAX)
+
+
+def _reason_of(error: BaseException) -> str:
+    shown = message_of(error).encode("utf-8", "replace").decode()[:_REASON_CHARS_MAX]
+    return "".join(char if char.isprintable() else " " for char in shown)
