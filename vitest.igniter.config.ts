@@ -2,6 +2,6 @@
 import { mergeConfig } from "vitest/config";
 import base from "./vitest.config.js";
 
-const { include: _, exclude: __, ...test } = base.test ?? {};
+const { projects: _, ...test } = base.test ?? {};
 
 export default mergeConfig({ test }, { test: { include: ["test/igniter/*.test.ts"] } });

@@ -19,6 +19,7 @@ import { claims, events } from "./coordination.js";
 import { immutables } from "./immutable.js";
 import { Load } from "./load.js";
 import { compare, median } from "./measure.js";
+import { python } from "./python.js";
 import { storm } from "./storm.js";
 import { streams } from "./streams.js";
 import { telemetry } from "./telemetry.js";
@@ -61,6 +62,7 @@ try {
     events: () => events(postgres.url),
     streams: () => streams(postgres.url),
     telemetry: () => telemetry(postgres.url),
+    python: () => python(address),
   };
   const { only } = parseArgs({ options: { only: { type: "string" } } }).values;
   if (only !== undefined && !parts[only])

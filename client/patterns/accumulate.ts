@@ -1,5 +1,5 @@
 // Counters, lists and statistics that many callers add to.
-import { refused } from "../core/error.js";
+import { CortexError, refused } from "../core/error.js";
 import { ExactNumber, textsOf } from "../core/numbers.js";
 import { amountText } from "../core/validate.js";
 import type { Surface } from "../scopes/scope.js";
@@ -9,7 +9,7 @@ import { ownError } from "./own-error.js";
 export interface AddOptions {
   /**
    * Adds once under this id (1 to 128 bytes), within 24 hours, however often it is called, also by other processes: for a
-   * caller that may die before it has the answer. Default: each call adds.
+   * caller that may die before it has the answer. Default: each call adds. If the key was deleted since: KEY_NOT_FOUND.
    */
   id?: string | undefined;
 }
@@ -124,6 +124,7 @@ async function updateOnce<T>(
     const done = `${namespace}:done`;
     const { value } = await cortex.mutable.transaction((tx): { value: T } => {
       const [wasDone, before] = [tx.get(done, id), tx.get<T>(namespace, key)];
+      if (wasDone && before === null) throw deletedSince(namespace, key);
       if (wasDone) return { value: before as T };
       const next = change(before);
       tx.update(namespace, key, () => next, options);
@@ -132,8 +133,13 @@ async function updateOnce<T>(
     });
     return value;
   } catch (error) {
-    throw ownError(error, "VALUE_NOT_ARRAY", "INVALID_DATA");
+    throw ownError(error, "VALUE_NOT_ARRAY", "INVALID_DATA", "KEY_NOT_FOUND");
   }
+}
+
+function deletedSince(namespace: string, key: string): CortexError {
+  const message = `it was added under this id before, and ${key} was deleted since`;
+  return new CortexError("KEY_NOT_FOUND", message, { namespace, key });
 }
 
 function statisticsWith(before: Stored | null, added: Decimal): Stored {

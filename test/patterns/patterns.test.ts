@@ -186,6 +186,14 @@ describe("count, appendBounded, addToStatistics", () => {
     expect(await appendBounded(s.cortex, "a", "l", 5, { maxLength: 1 })).toEqual([5]);
   });
 
+  it("says so if a key was deleted after an id was done", async () => {
+    await appendBounded(s.cortex, "a", "gone", 1, { maxLength: 3, id: "gone" });
+    await s.cortex.mutable.delete("a", "gone");
+    await expect(
+      appendBounded(s.cortex, "a", "gone", 1, { maxLength: 3, id: "gone" }),
+    ).rejects.toEqual(code("KEY_NOT_FOUND", { key: "gone" }));
+  });
+
   it("refuses a bound that is none, and what is no list", async () => {
     for (const maxLength of [0, -1, 1.5, Number.NaN])
       await expect(appendBounded(s.cortex, "a", "l", 1, { maxLength })).rejects.toEqual(

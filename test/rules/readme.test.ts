@@ -43,6 +43,24 @@ it("the session with the client prints what it says", async () => {
   expect([code, err, out]).toEqual([0, "", `${said.join("\n")}\n`]);
 });
 
+it("the recipes of docs/patterns.md print what they say, also when they run again", async () => {
+  const text = await readFile(join(root, "docs", "patterns.md"), "utf8");
+  const program = [...text.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, block]) => block).join("\n");
+  await mkdir(join(root, ".scratch"), { recursive: true });
+  const file = join(root, ".scratch", "patterns.ts");
+  await writeFile(file, program);
+  const said = [...program.matchAll(/console\.log\(.*\); \/\/ (.*)$/gm)].map(([, line]) => line);
+  expect(said.length).toBeGreaterThan(15);
+  for (let time = 1; time <= 2; time++) {
+    const { code, out, err } = await run(join(root, "node_modules/.bin/tsx"), [file], {
+      cwd: root,
+      env: environment(),
+    });
+    expect([code, err, out]).toEqual([0, "", `${said.join("\n")}\n`]);
+  }
+  await rm(file);
+});
+
 it("the session with buf curl sets, decrements and lists", async () => {
   const session = blocks.find(({ text }) => text.includes("buf curl"))?.text ?? "";
   const { code, out, err } = await run(

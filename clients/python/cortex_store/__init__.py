@@ -9,6 +9,7 @@
 from ._aio.claims import AsyncClaim, AsyncClaims
 from ._aio.client import AsyncCortex
 from ._aio.consume import AsyncConsumedEntry
+from ._aio.data_store import AsyncDataStore
 from ._aio.events import AsyncEvents, AsyncEventStream, AsyncSubscription
 from ._aio.immutable import AsyncImmutable
 from ._aio.io import AsyncEvent
@@ -71,6 +72,7 @@ from ._core.validate import UNSET
 from ._sync.claims import Claim, Claims
 from ._sync.client import Cortex
 from ._sync.consume import ConsumedEntry
+from ._sync.data_store import DataStore
 from ._sync.events import Events, EventStream, Subscription
 from ._sync.immutable import Immutable
 from ._sync.io import Event
@@ -87,6 +89,7 @@ __all__ = [
     "AsyncClaims",
     "AsyncConsumedEntry",
     "AsyncCortex",
+    "AsyncDataStore",
     "AsyncEvent",
     "AsyncEvents",
     "AsyncEventStream",
@@ -109,6 +112,7 @@ __all__ = [
     "ConsumerRecord",
     "Cortex",
     "CortexError",
+    "DataStore",
     "DeleteResult",
     "DeleteStreamResult",
     "DeleteUserResult",

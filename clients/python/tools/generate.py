@@ -47,7 +47,7 @@ def write_messages(target: Path) -> None:
     out = [f"--python_out={target}", f"--pyi_out={target}"]
     protoc = [sys.executable, "-m", "grpc_tools.protoc"]
     subprocess.run([*protoc, f"-I{PROTO}", *out, *protos()], check=True)
-    subprocess.run([*protoc, f"-I{HERE}", *out, "status.proto"], check=True)
+    subprocess.run([*protoc, f"-I{HERE}", *out, "cortex/python/v1/status.proto"], check=True)
     for path in [*target.rglob("*.py"), *target.rglob("*.pyi")]:
         # The modules live in this package, not at the top.
         path.write_text(re.sub(r"(?m)^from cortex\.", "from cortex_store._gen.cortex.", path.read_text()))
@@ -57,14 +57,16 @@ def write_messages(target: Path) -> None:
 
 def write_sync(target: Path) -> None:
     target.mkdir(parents=True)
-    for source in sorted((PACKAGE / "_aio").glob("*.py")):
-        if source.name in NOT_GENERATED:
+    for source in sorted((PACKAGE / "_aio").rglob("*.py")):
+        name = source.relative_to(PACKAGE / "_aio")
+        if str(name) in NOT_GENERATED:
             continue
         text = source.read_text()
         for pattern, replacement in WORDS:
             text = re.sub(pattern, replacement, text)
-        head = HEADER.format(name=source.name)
-        (target / source.name).write_text(re.sub(r'^"""', '"""', head + without_docstring(text)))
+        head = HEADER.format(name=name)
+        (target / name).parent.mkdir(exist_ok=True)
+        (target / name).write_text(re.sub(r'^"""', '"""', head + without_docstring(text)))
     config = PYTHON / "pyproject.toml"
     for step in (["check", "--fix", "--select", "I,F401"], ["format"]):
         subprocess.run(
@@ -106,8 +108,8 @@ def main() -> int:
             return 1 if stale else 0
         shutil.rmtree(PACKAGE / "_gen", ignore_errors=True)
         shutil.copytree(gen, PACKAGE / "_gen")
-        for path in (PACKAGE / "_sync").glob("*.py"):
-            if path.name not in NOT_GENERATED:
+        for path in (PACKAGE / "_sync").rglob("*.py"):
+            if str(path.relative_to(PACKAGE / "_sync")) not in NOT_GENERATED:
                 path.unlink()
         shutil.copytree(sync, PACKAGE / "_sync", dirs_exist_ok=True)
     return 0

@@ -45,14 +45,14 @@ class AsyncClaim:
         self.expires_at: datetime = record.expires_at
         """When it ends unless it is renewed, by the database's clock."""
         self.lost = AsyncEvent()
-        """Set when the claim is known to be lost: when ``renew`` fails with CLAIM_NOT_HELD, or ``claims.hold`` could not
-        renew it in time. ``is_set()`` tells, ``wait(timeout)`` waits for it."""
+        """Set when the claim is known to be lost: when ``renew`` fails with CLAIM_NOT_HELD, or
+        ``claims.hold`` could not renew it in time. ``is_set()`` tells, ``wait(timeout)`` waits for it."""
         self.granted_at = granted_at
-        """When this client sent the last call that acquired or renewed it (``time.monotonic``). From then on it lasts for
-        its ttl, or longer."""
+        """When this client sent the last call that acquired or renewed it (``time.monotonic``). From then on
+        it lasts for its ttl, or longer."""
         self.mutable = AsyncMutable(guarded)
-        """MutableStore, whose writes fail with FENCE_STALE once this claim is not held any more. So do those of
-        ``immutable``, ``events`` and ``streams``."""
+        """MutableStore, whose writes fail with FENCE_STALE once this claim is not held any more. So do those
+        of ``immutable``, ``events`` and ``streams``."""
         self.immutable = AsyncImmutable(guarded)
         self.events = AsyncEvents(guarded)
         self.streams = AsyncStreams(guarded)
@@ -95,12 +95,12 @@ class AsyncHolder:
 
 
 class AsyncClaims:
-    """Claims: one agent at a time holds a name, until it releases it or its time is over, by the database's clock. A claim
-    outlives the server that granted it.
+    """Claims: one agent at a time holds a name, until it releases it or its time is over, by the database's
+    clock. A claim outlives the server that granted it.
 
-    A process may be stopped for longer than its claim lasts, and write afterwards. Guard what it writes by the claim:
-    ``claim.mutable``, ``claim.immutable``, ``claim.events`` and ``claim.streams`` do, and every write takes it as
-    ``claim``. Such a write fails with FENCE_STALE once the claim is not held any more.
+    A process may be stopped for longer than its claim lasts, and write afterwards. Guard what it writes by
+    the claim: ``claim.mutable``, ``claim.immutable``, ``claim.events`` and ``claim.streams`` do, and every
+    write takes it as ``claim``. Such a write fails with FENCE_STALE once the claim is not held any more.
     """
 
     def __init__(self, transport: AsyncTransport, holder: AsyncHolder) -> None:
@@ -126,18 +126,19 @@ class AsyncClaims:
         request_id: Optional[str] = None,
         timeout: Optional[float] = None,
     ) -> Optional[AsyncClaim]:
-        """Acquires a claim; None if it is held by others and the wait is over. While it is held nobody acquires it, not
-        even its owner.
+        """Acquires a claim; None if it is held by others and the wait is over. While it is held nobody
+        acquires it, not even its owner.
 
         :param name: 1 to 512 bytes of UTF-8, not blank, without control characters.
         :param ttl_seconds: how long it lasts unless it is renewed: above 0.
-        :param wait: how many seconds to wait for its turn, in the order of arrival: at most an hour. Apart from
-            ``timeout``.
-        :param owner: who holds it, for others to see. Default: the ``agent_id`` of the client, or a random id of it.
+        :param wait: how many seconds to wait for its turn, in the order of arrival: at most an hour. Apart
+            from ``timeout``.
+        :param owner: who holds it, for others to see. Default: the ``agent_id`` of the client, or a random id
+            of it.
         :param user_id: the user it belongs to; must exist.
 
-        Raises INVALID_CLAIM, INVALID_TTL, INVALID_VALUE, VALUE_TOO_LARGE, USER_NOT_FOUND, QUOTA_EXCEEDED, CLAIM_NOT_HELD
-        (under a ``request_id`` that was used before: the claim has ended since).
+        Raises INVALID_CLAIM, INVALID_TTL, INVALID_VALUE, VALUE_TOO_LARGE, USER_NOT_FOUND, QUOTA_EXCEEDED,
+        CLAIM_NOT_HELD (under a ``request_id`` that was used before: the claim has ended since).
         """
         if isinstance(wait, bool) or not isinstance(wait, (int, float)) or not 0 <= wait <= _WAIT_MAX:
             raise refused("INVALID_OPTIONS", "wait", f"is not a number of seconds up to {_WAIT_MAX:g}: {wait!r}")
@@ -172,10 +173,11 @@ class AsyncClaims:
         user_id: Optional[str] = None,
         timeout: Optional[float] = None,
     ) -> AbstractAsyncContextManager[AsyncClaim]:
-        """A block in which a claim is held: it is renewed meanwhile, and released at the end. ``claim.lost`` is set when
-        the claim is lost, so that the block can stop.
+        """A block in which a claim is held: it is renewed meanwhile, and released at the end. ``claim.lost``
+        is set when the claim is lost, so that the block can stop.
 
-        Raises as ``acquire``, and CLAIM_NOT_HELD if the claim was not acquired, with its ``owner`` in the details.
+        Raises as ``acquire``, and CLAIM_NOT_HELD if the claim was not acquired, with its ``owner`` in the
+        details.
 
         >>> async with cortex.claims.hold("leader", ttl_seconds=10, wait=60) as claim:
         ...     while not claim.lost.is_set():
@@ -226,8 +228,8 @@ class AsyncClaims:
         page_token: Optional[str] = None,
         timeout: Optional[float] = None,
     ) -> ClaimListResult:
-        """Lists the claims that are held, in the order of their names: 1 to 1000, by default 100. Raises INVALID_FILTER,
-        INVALID_LIMIT, INVALID_PAGE_TOKEN."""
+        """Lists the claims that are held, in the order of their names: 1 to 1000, by default 100. Raises
+        INVALID_FILTER, INVALID_LIMIT, INVALID_PAGE_TOKEN."""
         request = claims_pb2.ListRequest(
             prefix=optional_text(prefix, "prefix", "INVALID_FILTER"),
             limit=optional_whole(limit, "limit", "INVALID_LIMIT"),

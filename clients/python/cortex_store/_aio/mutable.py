@@ -83,15 +83,15 @@ class _UpdaterFailed(Exception):
 class AsyncMutable:
     """Live shared JSON under namespace + key.
 
-    Every method takes ``timeout``: the seconds until the call, its repeats included, fails with DEADLINE_EXCEEDED
-    (default: the ``timeout`` of the client). Every write takes ``request_id`` (the server applies a write once per
-    request id for 24 hours; default: a new one for each call) and ``claim`` (a claim that the caller must hold, else
-    FENCE_STALE). Every method raises CortexError. Each names its own codes; those of any method are INVALID_NAMESPACE,
-    INVALID_KEY, INVALID_OPTIONS, UNAVAILABLE, DATABASE_UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, and others that the
-    proto of MutableStore names.
+    Every method takes ``timeout``: the seconds until the call, its repeats included, fails with
+    DEADLINE_EXCEEDED (default: the ``timeout`` of the client). Every write takes ``request_id`` (the server
+    applies a write once per request id for 24 hours; default: a new one for each call) and ``claim`` (a claim
+    that the caller must hold, else FENCE_STALE). Every method raises CortexError. Each names its own codes;
+    those of any method are INVALID_NAMESPACE, INVALID_KEY, INVALID_OPTIONS, UNAVAILABLE,
+    DATABASE_UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, and others that the proto of MutableStore names.
 
-    Values are what ``json`` reads: dict, list, str, int, float, bool, None. A number that no float holds comes as a
-    Decimal. A number that nobody touched is written back with the text that it had.
+    Values are what ``json`` reads: dict, list, str, int, float, bool, None. A number that no float holds
+    comes as a Decimal. A number that nobody touched is written back with the text that it had.
     """
 
     def __init__(self, transport: AsyncTransport) -> None:
@@ -118,12 +118,14 @@ class AsyncMutable:
         :param value: any JSON value up to 1 MiB.
         :param user_id: the user it belongs to; must exist. Not given: as it was. None: nobody.
         :param metadata: any JSON object up to 64 KiB. Not given: as it was. None: ``{}``.
-        :param ttl_seconds: seconds until it expires: above 0, at most 100 years. None: an earlier expiry is removed.
+        :param ttl_seconds: seconds until it expires: above 0, at most 100 years. None: an earlier expiry is
+            removed.
         :param if_revision: store only if the entry is at this revision, else REVISION_MISMATCH.
         :param if_absent: store only if the key does not exist, else KEY_EXISTS.
 
-        Raises INVALID_VALUE (with the path), VALUE_TOO_LARGE, VALUE_TOO_DEEP, INVALID_METADATA, INVALID_USER_ID,
-        INVALID_TTL, USER_NOT_FOUND, KEY_EXISTS, REVISION_MISMATCH (``details["current_revision"]``).
+        Raises INVALID_VALUE (with the path), VALUE_TOO_LARGE, VALUE_TOO_DEEP, INVALID_METADATA,
+        INVALID_USER_ID, INVALID_TTL, USER_NOT_FOUND, KEY_EXISTS, REVISION_MISMATCH
+        (``details["current_revision"]``).
 
         >>> await cortex.mutable.set("sessions", "s-1", {"step": 2}, user_id="user-123", ttl_seconds=3600)
         """
@@ -139,15 +141,15 @@ class AsyncMutable:
         )
         return mutable_record(reply.record)
 
-    async def get(self, namespace: str, key: str, *, timeout: Optional[float] = None) -> Any:
-        """Reads a value and counts the access (``access_count``, ``last_accessed``). Gives None if the key does not
-        exist, or if None is stored (``get_record`` tells these apart).
+    async def get(self, namespace: str, key: str, *, default: Any = None, timeout: Optional[float] = None) -> Any:
+        """Reads a value and counts the access (``access_count``, ``last_accessed``). Gives ``default`` if the
+        key does not exist.
 
         >>> quantity = await cortex.mutable.get("inventory", "widget-qty")
         """
         request = mutable_pb2.GetRequest(namespace=namespace_text(namespace), key=key_text(key))
         reply = await self._transport.unary(MutableRpc.get, request, timeout)
-        return parse(reply.value_json) if reply.HasField("value_json") else None
+        return parse(reply.value_json) if reply.HasField("value_json") else default
 
     async def get_record(self, namespace: str, key: str, *, timeout: Optional[float] = None) -> Optional[MutableRecord]:
         """Reads a whole record without counting the access; None if the key does not exist."""
@@ -170,15 +172,16 @@ class AsyncMutable:
         claim: Optional[ClaimGuard] = None,
         timeout: Optional[float] = None,
     ) -> MutableRecord:
-        """Changes a value by a function, atomically. The result is stored only if nobody else wrote in between.
-        Otherwise the function is called again with the new value; if others write first twice, under a lock. So it may
-        run several times and must have no side effects. User, metadata and expiry stay.
+        """Changes a value by a function, atomically. The result is stored only if nobody else wrote in
+        between. Otherwise the function is called again with the new value; if others write first twice,
+        under a lock. So it may run several times and must have no side effects. User, metadata and expiry
+        stay.
 
         :param updater: gets the current value and returns the new one.
         :param create_if_missing: if True, a missing key is created: the function is called with None.
 
-        Raises KEY_NOT_FOUND, UPDATE_FAILED (the function raised: its error is the ``cause``, and nothing was written),
-        INVALID_UPDATER, INVALID_VALUE, VALUE_TOO_LARGE, VALUE_TOO_DEEP.
+        Raises KEY_NOT_FOUND, UPDATE_FAILED (the function raised: its error is the ``cause``, and nothing was
+        written), INVALID_UPDATER, INVALID_VALUE, VALUE_TOO_LARGE, VALUE_TOO_DEEP.
 
         >>> await cortex.mutable.update("inventory", "widget-qty", lambda n: n - 1)
         """
@@ -306,13 +309,13 @@ class AsyncMutable:
         claim: Optional[ClaimGuard] = None,
         timeout: Optional[float] = None,
     ) -> MutableRecord:
-        """Adds to a number in the database, in exact decimal arithmetic: 0.1 + 0.2 is 0.3, and no concurrent increment
-        is lost. Gives the record as stored.
+        """Adds to a number in the database, in exact decimal arithmetic: 0.1 + 0.2 is 0.3, and no concurrent
+        increment is lost. Gives the record as stored.
 
         :param amount: an int, a float, a Decimal, or decimal text.
 
-        Raises KEY_NOT_FOUND (unless create_if_missing, which starts from 0), VALUE_NOT_NUMERIC, INVALID_AMOUNT,
-        NUMBER_OUT_OF_RANGE, REVISION_MISMATCH (if_revision).
+        Raises KEY_NOT_FOUND (unless create_if_missing, which starts from 0), VALUE_NOT_NUMERIC,
+        INVALID_AMOUNT, NUMBER_OUT_OF_RANGE, REVISION_MISMATCH (if_revision).
         """
         operation = {"increment": mutable_pb2.Increment(amount=amount_text(amount))}
         return await self._change(namespace, key, operation, create_if_missing, if_revision, request_id, claim, timeout)
@@ -347,8 +350,8 @@ class AsyncMutable:
     ) -> MutableRecord:
         """Appends one element to a list in the database. Gives the record as stored.
 
-        Raises KEY_NOT_FOUND (unless create_if_missing, which starts from ``[]``), VALUE_NOT_ARRAY, INVALID_VALUE,
-        VALUE_TOO_LARGE, VALUE_TOO_DEEP, REVISION_MISMATCH (if_revision).
+        Raises KEY_NOT_FOUND (unless create_if_missing, which starts from ``[]``), VALUE_NOT_ARRAY,
+        INVALID_VALUE, VALUE_TOO_LARGE, VALUE_TOO_DEEP, REVISION_MISMATCH (if_revision).
         """
         operation = {"append": mutable_pb2.Append(value_json=to_json(element, "element"))}
         return await self._change(namespace, key, operation, create_if_missing, if_revision, request_id, claim, timeout)
@@ -365,11 +368,12 @@ class AsyncMutable:
         claim: Optional[ClaimGuard] = None,
         timeout: Optional[float] = None,
     ) -> MutableRecord:
-        """Merges a patch into an object in the database, as JSON merge patch does (RFC 7396): members of the patch
-        replace members of the object, also within nested objects, and None removes a member. Gives the record as stored.
+        """Merges a patch into an object in the database, as JSON merge patch does (RFC 7396): members of the
+        patch replace members of the object, also within nested objects, and None removes a member. Gives
+        the record as stored.
 
-        Raises KEY_NOT_FOUND (unless create_if_missing, which starts from ``{}``), INVALID_VALUE, VALUE_TOO_LARGE,
-        VALUE_TOO_DEEP, REVISION_MISMATCH (if_revision).
+        Raises KEY_NOT_FOUND (unless create_if_missing, which starts from ``{}``), INVALID_VALUE,
+        VALUE_TOO_LARGE, VALUE_TOO_DEEP, REVISION_MISMATCH (if_revision).
         """
         operation = {"merge": mutable_pb2.Merge(patch_json=to_json(patch, "patch"))}
         return await self._change(namespace, key, operation, create_if_missing, if_revision, request_id, claim, timeout)
@@ -466,24 +470,25 @@ class AsyncMutable:
         claim: Optional[ClaimGuard] = None,
         timeout: Optional[float] = None,
     ) -> Any:
-        """Changes several keys atomically: all of them or none. It is serializable: nobody sees a part of it, and nothing
-        that it read changes before it is committed.
+        """Changes several keys atomically: all of them or none. It is serializable: nobody sees a part of it,
+        and nothing that it read changes before it is committed.
 
-        - With a function, which gets the transaction: what it returns is returned, or if it returns None the results of
-          the writes (``TransactionResult``). It may run several times, up to ``max_attempts`` (others were first, a lost
-          connection), so it must have no side effects. If it raises, nothing is written.
-        - With a list of operations, each a dict ``{"op": …, "namespace": …, "key": …, …}``: ``set``, ``update``,
-          ``increment``, ``decrement``, ``append``, ``merge``, ``expire``, ``touch``, ``delete``, ``store``, ``publish``,
-          ``append_entry``. Each sees those before it.
-        - Without either: a block, which is committed at its end. It runs once; if it raises, nothing is written and that
-          error goes on.
+        - With a function, which gets the transaction: what it returns is returned, or if it returns None the
+          results of the writes (``TransactionResult``). It may run several times, up to ``max_attempts``
+          (others were first, a lost connection), so it must have no side effects. If it raises, nothing is
+          written.
+        - With a list of operations, each a dict ``{"op": …, "namespace": …, "key": …, …}``: ``set``,
+          ``update``, ``increment``, ``decrement``, ``append``, ``merge``, ``expire``, ``touch``, ``delete``,
+          ``store``, ``publish``, ``append_entry``. Each sees those before it.
+        - Without either: a block, which is committed at its end. It runs once; if it raises, nothing is
+          written and that error goes on.
 
-        A transaction locks what it reads. It should be short: the server ends one that sends nothing for 5 seconds, or
-        lasts for 30.
+        A transaction locks what it reads. It should be short: the server ends one that sends nothing for 5
+        seconds, or lasts for 30.
 
         Raises TRANSACTION_FAILED: the function raised (its error is the ``cause``), an operation failed
-        (``operation_index``, from 0, and ``details["reason"]``), or others were first in every attempt (reason
-        CONFLICT). TRANSACTION_TIMEOUT. INVALID_OPERATIONS: the list is empty or malformed.
+        (``operation_index``, from 0, and ``details["reason"]``), or others were first in every attempt
+        (reason CONFLICT). TRANSACTION_TIMEOUT. INVALID_OPERATIONS: the list is empty or malformed.
 
         >>> async with cortex.mutable.transaction() as tx:
         ...     if await tx.get("inventory", "a") < 10:
@@ -537,19 +542,21 @@ class AsyncMutable:
         """Lists one page of records. ``scan`` gives all records.
 
         :param key_prefix: keys that begin with this text: a prefix, not a pattern.
-        :param updated_after: entries written after this time (exclusive); likewise ``updated_before``. Times need a time
-            zone.
-        :param last_accessed_before: entries whose last read by ``get`` was before this time. For an entry that was never
-            read, the time of its creation counts.
+        :param updated_after: entries written after this time (exclusive); likewise ``updated_before``. Times
+            need a time zone.
+        :param last_accessed_before: entries whose last read by ``get`` was before this time. For an entry
+            that was never read, the time of its creation counts.
         :param updated_by: entries that this agent wrote last; ``principal``: that this principal wrote last.
         :param sort_by: ``key`` (bytewise), ``updated_at`` or ``access_count``.
         :param sort_order: ``asc`` or ``desc``.
         :param limit: 1 to 1000.
         :param offset: how many matches to skip. Not together with page_token.
-        :param page_token: ``next_page_token`` of an earlier result of the same list. Every page costs the same.
+        :param page_token: ``next_page_token`` of an earlier result of the same list. Every page costs the
+            same.
         :param total: if True, the result has the exact number of matches. Counting has a cost.
 
-        Raises INVALID_FILTER, INVALID_LIMIT, INVALID_OFFSET, INVALID_SORT, INVALID_PAGE_TOKEN, INVALID_USER_ID.
+        Raises INVALID_FILTER, INVALID_LIMIT, INVALID_OFFSET, INVALID_SORT, INVALID_PAGE_TOKEN,
+        INVALID_USER_ID.
         """
         filter = mutable_filter(
             key_prefix, user_id, updated_after, updated_before, last_accessed_before, updated_by, principal
@@ -586,9 +593,9 @@ class AsyncMutable:
         sort_order: str = "asc",
         timeout: Optional[float] = None,
     ) -> AsyncIterator[MutableRecord]:
-        """Gives every record that matches, in constant memory. It is not one snapshot: a record that is written meanwhile
-        may or may not come. ``timeout`` bounds the wait for each message of about 100 records. If the connection breaks,
-        the scan goes on where it was.
+        """Gives every record that matches, in constant memory. It is not one snapshot: a record that is
+        written meanwhile may or may not come. ``timeout`` bounds the wait for each message of about 100
+        records. If the connection breaks, the scan goes on where it was.
 
         >>> async for record in cortex.mutable.scan("inventory", key_prefix="store-15:"): ...
         """
@@ -623,19 +630,20 @@ class AsyncMutable:
         on_progress: Optional[Callable[[str, bool], Any]] = None,
         timeout: Optional[float] = None,
     ) -> AsyncWatch[MutableChange]:
-        """Gives the changes in a namespace as they are committed, from now on or after a cursor. It never ends by itself:
-        leave the loop, or call ``close``. If the connection breaks or the server stops, it goes on where it was. Of each
-        key nothing is left out, nothing comes twice, and revisions rise. What a transaction changed comes together.
+        """Gives the changes in a namespace as they are committed, from now on or after a cursor. It never
+        ends by itself: leave the loop, or call ``close``. If the connection breaks or the server stops, it
+        goes on where it was. Of each key nothing is left out, nothing comes twice, and revisions rise.
+        What a transaction changed comes together.
 
         :param key: only this key. Not together with ``key_prefix``.
         :param cursor: goes on after this cursor, of a change or of ``on_progress``, from the same watch.
         :param include_current: if True, what exists comes first, as changes of the kind ``current``.
-        :param on_progress: called with the cursor when the watch has come further, also if nothing matched, at least
-            every 10 seconds; and with True once everything that existed has come.
+        :param on_progress: called with the cursor when the watch has come further, also if nothing matched,
+            at least every 10 seconds; and with True once everything that existed has come.
         :param timeout: seconds for which it tries to reach a server before it fails. Default: 60.
 
-        Raises CURSOR_EXPIRED (changes after the cursor are not kept any more: start again with ``include_current``),
-        INVALID_CURSOR, INVALID_FILTER, WATCH_DISABLED.
+        Raises CURSOR_EXPIRED (changes after the cursor are not kept any more: start again with
+        ``include_current``), INVALID_CURSOR, INVALID_FILTER, WATCH_DISABLED.
 
         >>> async for change in cortex.mutable.watch("inventory", key_prefix="store-15:"): ...
         """
@@ -660,8 +668,8 @@ class AsyncMutable:
         *,
         timeout: Optional[float] = None,
     ) -> Any:
-        """Waits until a condition holds for the value of a key: None if the key does not exist. The condition is asked
-        for the value that is there, and then for each change. Gives the value for which it holds.
+        """Waits until a condition holds for the value of a key: None if the key does not exist. The condition
+        is asked for the value that is there, and then for each change. Gives the value for which it holds.
 
         Raises DEADLINE_EXCEEDED if it does not hold in time, WATCH_DISABLED.
         """
@@ -719,8 +727,8 @@ class AsyncMutable:
                 return found
 
     async def get_many(self, namespace: str, keys: Sequence[str], *, timeout: Optional[float] = None) -> list_of[Any]:
-        """Reads up to 1000 keys in one snapshot, without counting accesses. Gives the values in the order of the keys;
-        None for a key that does not exist.
+        """Reads up to 1000 keys in one snapshot, without counting accesses. Gives the values in the order of
+        the keys; None for a key that does not exist.
 
         Raises INVALID_BATCH (too many keys), REPLY_TOO_LARGE (more than 4 MiB: ask for fewer).
         """
@@ -738,13 +746,14 @@ class AsyncMutable:
         claim: Optional[ClaimGuard] = None,
         timeout: Optional[float] = None,
     ) -> list_of[MutableRecord]:
-        """Stores up to 1000 keys, all of them or none. Gives the records as stored, in the order of the entries.
+        """Stores up to 1000 keys, all of them or none. Gives the records as stored, in the order of the
+        entries.
 
-        :param entries: ``{key: value}``, or a list of dicts with ``key``, ``value`` and, if wanted, ``user_id``,
-            ``metadata``, ``ttl_seconds``. Each key once.
+        :param entries: ``{key: value}``, or a list of dicts with ``key``, ``value`` and, if wanted,
+            ``user_id``, ``metadata``, ``ttl_seconds``. Each key once.
 
-        Raises INVALID_BATCH, REPLY_TOO_LARGE (the records take more than 4 MiB together: nothing is stored), and what
-        ``set`` raises.
+        Raises INVALID_BATCH, REPLY_TOO_LARGE (the records take more than 4 MiB together: nothing is stored),
+        and what ``set`` raises.
         """
         request = mutable_pb2.BatchSetRequest(namespace=namespace_text(namespace), entries=batch_entries(entries))
         reply = await self._transport.write(
@@ -767,11 +776,13 @@ class AsyncMutable:
         """Deletes every entry of a namespace, all of them or none.
 
         :param dry_run: if True, it only counts.
-        :param stepped: if True, it deletes in steps, each of which is all or nothing, for more entries than can be
-            deleted in time. What is created after the first step stays. Steps that were done stay done.
+        :param stepped: if True, it deletes in steps, each of which is all or nothing, for more entries than
+            can be deleted in time. What is created after the first step stays. Steps that were done stay
+            done.
         :param entries_per_step: 1 to 10000.
         :param on_progress: called after each step.
-        :param request_id: of a purge in steps at most 116 bytes; repeated under it, the purge goes on where it ended.
+        :param request_id: of a purge in steps at most 116 bytes; repeated under it, the purge goes on where
+            it ended.
         :param timeout: of the call, or of each step. Default: 60 seconds.
 
         Raises INVALID_LIMIT (``entries_per_step``), INVALID_REQUEST_ID, REQUEST_ID_REUSED.
@@ -808,8 +819,8 @@ class AsyncMutable:
         claim: Optional[ClaimGuard] = None,
         timeout: Optional[float] = None,
     ) -> PurgeResult:
-        """Deletes the entries that match, all of them or none, or in steps: see ``purge_namespace``. The filters are
-        those of ``list``.
+        """Deletes the entries that match, all of them or none, or in steps: see ``purge_namespace``. The
+        filters are those of ``list``.
 
         Raises INVALID_FILTER, also if no filter is given: ``purge_namespace`` deletes all entries.
         """
@@ -842,8 +853,8 @@ class AsyncMutable:
     ) -> PurgeResult:
         """Deletes every entry of the tenant: for tests and development. It gives no keys.
 
-        Raises PURGE_ALL_DISABLED, unless the server was started with ``--allow-purge-all``; INVALID_SCOPE of a scope,
-        which has ``purge``.
+        Raises PURGE_ALL_DISABLED, unless the server was started with ``--allow-purge-all``; INVALID_SCOPE of
+        a scope, which has ``purge``.
         """
         return await self._purge(
             MutableRpc.purge_all,
@@ -909,8 +920,9 @@ class AsyncMutable:
         claim: Optional[ClaimGuard] = None,
         timeout: Optional[float] = None,
     ) -> bool:
-        """Sets when a key expires, whether or not it had a time before: ``ttl_seconds`` from now on. Value, user and
-        metadata stay. It is a write: it draws a revision, and watches see it. Gives False if the key does not exist.
+        """Sets when a key expires, whether or not it had a time before: ``ttl_seconds`` from now on. Value,
+        user and metadata stay. It is a write: it draws a revision, and watches see it. Gives False if the
+        key does not exist.
 
         Raises INVALID_TTL.
         """

@@ -46,8 +46,8 @@ DeliveryRef = Union[str, DeliveredEntry, Any]
 
 
 class AsyncStreams:
-    """Streams: a stream is a log to which entries are appended, in one order for all. Consumer groups share its entries:
-    each goes to one consumer of each group, until it is acknowledged."""
+    """Streams: a stream is a log to which entries are appended, in one order for all. Consumer groups share
+    its entries: each goes to one consumer of each group, until it is acknowledged."""
 
     def __init__(self, transport: AsyncTransport) -> None:
         self._transport = transport
@@ -70,12 +70,13 @@ class AsyncStreams:
         :param stream: 1 to 512 bytes of UTF-8, not blank, without control characters.
         :param data: any JSON value up to 1 MiB, unless the server is configured otherwise.
         :param user_id: the user it belongs to; must exist. It is erased together with the user.
-        :param id: ``<milliseconds>-<number>``, above all ids that the stream has given. Default: the next one.
-        :param max_len: how many entries the stream keeps; ``max_age_seconds``: how old one may become. What a group has
-            pending or as a dead letter stays.
+        :param id: ``<milliseconds>-<number>``, above all ids that the stream has given. Default: the next
+            one.
+        :param max_len: how many entries the stream keeps; ``max_age_seconds``: how old one may become. What a
+            group has pending or as a dead letter stays.
 
-        Raises INVALID_STREAM, INVALID_VALUE, VALUE_TOO_LARGE, VALUE_TOO_DEEP, INVALID_ENTRY_ID, ENTRY_ID_TOO_LOW,
-        INVALID_LIMIT, INVALID_TTL, USER_NOT_FOUND, FENCE_STALE, QUOTA_EXCEEDED.
+        Raises INVALID_STREAM, INVALID_VALUE, VALUE_TOO_LARGE, VALUE_TOO_DEEP, INVALID_ENTRY_ID,
+        ENTRY_ID_TOO_LOW, INVALID_LIMIT, INVALID_TTL, USER_NOT_FOUND, FENCE_STALE, QUOTA_EXCEEDED.
         """
         request = streams_pb2.AppendRequest(
             stream=stream_text(stream),
@@ -98,8 +99,8 @@ class AsyncStreams:
         claim: Optional[ClaimGuard] = None,
         timeout: Optional[float] = None,
     ) -> list_of[str]:
-        """Appends up to 1000 entries, all or none of them, in the order of the list. An empty list does nothing. Gives
-        the ids.
+        """Appends up to 1000 entries, all or none of them, in the order of the list. An empty list does
+        nothing. Gives the ids.
 
         :param entries: dicts with ``data`` and, if wanted, ``user_id`` and ``id``.
 
@@ -132,8 +133,10 @@ class AsyncStreams:
     ) -> StreamRange:
         """Reads a page of entries by their ids. A stream that does not exist has none.
 
-        :param start: the lowest id; ``<milliseconds>`` is the first of that millisecond. Default: the first entry.
-        :param end: the highest id; ``<milliseconds>`` is the last of that millisecond. Default: the last entry.
+        :param start: the lowest id; ``<milliseconds>`` is the first of that millisecond. Default: the first
+            entry.
+        :param end: the highest id; ``<milliseconds>`` is the last of that millisecond. Default: the last
+            entry.
         :param reverse: if True, the highest ids come first.
         :param limit: 1 to 1000. Default: 100.
 
@@ -160,8 +163,8 @@ class AsyncStreams:
         limit: Optional[int] = None,
         timeout: Optional[float] = None,
     ) -> AsyncIterator[StreamEntry]:
-        """Gives all entries by their ids, in pages of ``limit``, in constant memory. What is appended meanwhile comes too,
-        unless ``reverse`` is set. Raises as ``range``."""
+        """Gives all entries by their ids, in pages of ``limit``, in constant memory. What is appended
+        meanwhile comes too, unless ``reverse`` is set. Raises as ``range``."""
         page_token: Optional[str] = None
         while True:
             page = await self.range(
@@ -185,11 +188,12 @@ class AsyncStreams:
         claim: Optional[ClaimGuard] = None,
         timeout: Optional[float] = None,
     ) -> int:
-        """Deletes the oldest entries: what is beyond any of the bounds, of which it needs one. What a group has pending or
-        as a dead letter stays, unless ``include_pending`` is set. Gives how many were deleted.
+        """Deletes the oldest entries: what is beyond any of the bounds, of which it needs one. What a group
+        has pending or as a dead letter stays, unless ``include_pending`` is set. Gives how many were
+        deleted.
 
-        Raises INVALID_STREAM, INVALID_OPTIONS (it names no bound), INVALID_LIMIT, INVALID_TTL, INVALID_ENTRY_ID,
-        FENCE_STALE.
+        Raises INVALID_STREAM, INVALID_OPTIONS (it names no bound), INVALID_LIMIT, INVALID_TTL,
+        INVALID_ENTRY_ID, FENCE_STALE.
         """
         request = streams_pb2.TrimRequest(
             stream=stream_text(stream),
@@ -216,8 +220,8 @@ class AsyncStreams:
         page_token: Optional[str] = None,
         timeout: Optional[float] = None,
     ) -> StreamListResult:
-        """Lists the streams, in the order of their names: 1 to 1000, by default 100. Raises INVALID_FILTER, INVALID_LIMIT,
-        INVALID_PAGE_TOKEN."""
+        """Lists the streams, in the order of their names: 1 to 1000, by default 100. Raises INVALID_FILTER,
+        INVALID_LIMIT, INVALID_PAGE_TOKEN."""
         request = streams_pb2.ListRequest(
             prefix=optional_text(prefix, "prefix", "INVALID_FILTER"),
             limit=optional_whole(limit, "limit", "INVALID_LIMIT"),
@@ -245,7 +249,8 @@ class AsyncStreams:
         """A consumer of a group. It is only a pair of names: nothing is sent.
 
         :param name: the group: 1 to 256 bytes of UTF-8, not blank, without control characters.
-        :param consumer: the consumer, written likewise. One that comes back under its name holds what it held.
+        :param consumer: the consumer, written likewise. One that comes back under its name holds what it
+            held.
 
         >>> workers = cortex.streams.group("workers", "worker-1")
         >>> await workers.ensure("jobs")
@@ -276,16 +281,17 @@ class AsyncStreamGroup:
         claim: Optional[ClaimGuard] = None,
         timeout: Optional[float] = None,
     ) -> bool:
-        """Creates the group, and the stream if there is none. If the group exists, it keeps its place; options that are
-        given are changed. Gives False if the group was there.
+        """Creates the group, and the stream if there is none. If the group exists, it keeps its place;
+        options that are given are changed. Gives False if the group was there.
 
         :param start: where a new group begins: ``beginning``, ``end``, or after the entry with an id.
-        :param visibility_seconds: how long a consumer may hold an entry before it goes to another: 0.1 to 604 800 (a
-            week). Default: 60 for a new group; one that exists keeps what it has.
-        :param max_deliveries: how often an entry is delivered before it becomes a dead letter: 1 to 1000; 0: again and
-            again. Default: 0 for a new group; one that exists keeps what it has.
+        :param visibility_seconds: how long a consumer may hold an entry before it goes to another: 0.1 to 604
+            800 (a week). Default: 60 for a new group; one that exists keeps what it has.
+        :param max_deliveries: how often an entry is delivered before it becomes a dead letter: 1 to 1000; 0:
+            again and again. Default: 0 for a new group; one that exists keeps what it has.
 
-        Raises INVALID_ENTRY_ID, INVALID_TTL, INVALID_LIMIT, QUOTA_EXCEEDED (also if the stream has 100 groups).
+        Raises INVALID_ENTRY_ID, INVALID_TTL, INVALID_LIMIT, QUOTA_EXCEEDED (also if the stream has 100
+        groups).
         """
         starts = {"beginning": streams_pb2.GROUP_START_BEGINNING, "end": streams_pb2.GROUP_START_END}
         begin = text(start, "start", "INVALID_ENTRY_ID")
@@ -311,8 +317,8 @@ class AsyncStreamGroup:
         claim: Optional[ClaimGuard] = None,
         timeout: Optional[float] = None,
     ) -> list_of[DeliveredEntry]:
-        """Gives entries to this consumer, which holds them until it acknowledges them or gives them back, at most for the
-        visibility time of the group: first those that came back, then new ones. None: ``[]``.
+        """Gives entries to this consumer, which holds them until it acknowledges them or gives them back, at
+        most for the visibility time of the group: first those that came back, then new ones. None: ``[]``.
 
         :param count: how many at most: 1 to 1000. Default: 10.
         :param block: how many seconds to wait for the first: at most an hour. Apart from ``timeout``.
@@ -361,8 +367,8 @@ class AsyncStreamGroup:
         claim: Optional[ClaimGuard] = None,
         timeout: Optional[float] = None,
     ) -> int:
-        """Acknowledges entries: the group is done with them. Gives how many it has ended: not those that have gone to
-        another consumer since, or were acknowledged before.
+        """Acknowledges entries: the group is done with them. Gives how many it has ended: not those that have
+        gone to another consumer since, or were acknowledged before.
 
         :param deliveries: delivered entries, or ids: acknowledged whoever holds them. At most 1000.
 
@@ -386,8 +392,8 @@ class AsyncStreamGroup:
         claim: Optional[ClaimGuard] = None,
         timeout: Optional[float] = None,
     ) -> NackResult:
-        """Gives entries back: they are delivered again, at once or after ``delay``, or become dead letters if they were
-        delivered ``max_deliveries`` times.
+        """Gives entries back: they are delivered again, at once or after ``delay``, or become dead letters if
+        they were delivered ``max_deliveries`` times.
 
         :param delay: seconds, at most a week.
         :param reason: why, for the history of the entries: up to 1024 bytes.
@@ -410,7 +416,8 @@ class AsyncStreamGroup:
     async def extend(
         self, stream: str, deliveries: Sequence[DeliveryRef], *, timeout: Optional[float] = None
     ) -> list_of[HeldDelivery]:
-        """Holds entries for longer: their visibility time begins anew. Gives the deliveries that are still held.
+        """Holds entries for longer: their visibility time begins anew. Gives the deliveries that are still
+        held.
 
         Raises INVALID_BATCH, INVALID_ENTRY_ID.
         """
@@ -428,20 +435,21 @@ class AsyncStreamGroup:
         on_error: Optional[Callable[[BaseException, AsyncConsumedEntry], Any]] = None,
         stop: Optional[AsyncEvent] = None,
     ) -> None:
-        """Calls a function for each entry, up to ``concurrency`` at a time, until ``stop`` is set or the client is closed.
-        An entry whose function has returned is acknowledged; one whose function raised is given back, with the message of
-        the error as the reason. While the function works, the entry is held: ``consume`` extends it. ``entry.lost`` is set
-        when the entry has gone to another consumer. It ends once the functions that are at work have ended, also if it
-        fails.
+        """Calls a function for each entry, up to ``concurrency`` at a time, until ``stop`` is set or the
+        client is closed. An entry whose function has returned is acknowledged; one whose function raised
+        is given back, with the message of the error as the reason. While the function works, the entry is
+        held: ``consume`` extends it. ``entry.lost`` is set when the entry has gone to another consumer. It
+        ends once the functions that are at work have ended, also if it fails.
 
         :param concurrency: 1 to 1000.
-        :param retry_delay: how long an entry whose function raised is not delivered, in seconds, or a function of how
-            often it was delivered. Default: a second, and twice as long each time, up to a minute.
+        :param retry_delay: how long an entry whose function raised is not delivered, in seconds, or a
+            function of how often it was delivered. Default: a second, and twice as long each time, up to a
+            minute.
         :param on_error: called with each error that a function raised, before its entry is given back.
         :param stop: ``Event()`` of this module, which ends it.
 
-        Raises GROUP_NOT_FOUND, PERMISSION_DENIED, and other errors that would come again. It goes on after a lost
-        connection, and while the tenant has too many pending (QUOTA_EXCEEDED).
+        Raises GROUP_NOT_FOUND, PERMISSION_DENIED, and other errors that would come again. It goes on after a
+        lost connection, and while the tenant has too many pending (QUOTA_EXCEEDED).
         """
         consumption = AsyncConsumption(self, stream_text(stream), handler, concurrency, retry_delay, on_error, stop)
         await consumption.run()
@@ -455,8 +463,9 @@ class AsyncStreamGroup:
         page_token: Optional[str] = None,
         timeout: Optional[float] = None,
     ) -> PendingResult:
-        """Lists what the group has pending, in the order of the ids: of all its consumers, or only what ``consumer``
-        holds. ``limit``: 1 to 1000, by default 100. Raises INVALID_FILTER, INVALID_LIMIT, INVALID_PAGE_TOKEN."""
+        """Lists what the group has pending, in the order of the ids: of all its consumers, or only what
+        ``consumer`` holds. ``limit``: 1 to 1000, by default 100. Raises INVALID_FILTER, INVALID_LIMIT,
+        INVALID_PAGE_TOKEN."""
         return await self._pending(stream, consumer, limit, page_token, timeout, False)
 
     async def dead_letters(
@@ -467,8 +476,8 @@ class AsyncStreamGroup:
         page_token: Optional[str] = None,
         timeout: Optional[float] = None,
     ) -> PendingResult:
-        """Lists the dead letters of the group, with their histories. ``retry`` gives them back, ``ack`` removes them.
-        Raises INVALID_LIMIT, INVALID_PAGE_TOKEN."""
+        """Lists the dead letters of the group, with their histories. ``retry`` gives them back, ``ack``
+        removes them. Raises INVALID_LIMIT, INVALID_PAGE_TOKEN."""
         return await self._pending(stream, None, limit, page_token, timeout, True)
 
     async def _pending(
@@ -501,7 +510,8 @@ class AsyncStreamGroup:
         claim: Optional[ClaimGuard] = None,
         timeout: Optional[float] = None,
     ) -> list_of[DeliveredEntry]:
-        """Takes entries over from consumers that have held them for long, without waiting for their visibility time.
+        """Takes entries over from consumers that have held them for long, without waiting for their
+        visibility time.
 
         :param min_idle: only entries that were delivered so many seconds ago.
         :param ids: only these entries. Default: any.
@@ -530,8 +540,8 @@ class AsyncStreamGroup:
         claim: Optional[ClaimGuard] = None,
         timeout: Optional[float] = None,
     ) -> int:
-        """Gives 1 to 1000 dead letters back to the group: they are delivered again, and their deliveries are counted from
-        0. Gives how many there were. Raises INVALID_BATCH, INVALID_ENTRY_ID, FENCE_STALE."""
+        """Gives 1 to 1000 dead letters back to the group: they are delivered again, and their deliveries are
+        counted from 0. Gives how many there were. Raises INVALID_BATCH, INVALID_ENTRY_ID, FENCE_STALE."""
         names = [text(id, f"ids[{i}]", "INVALID_ENTRY_ID") for i, id in enumerate(listed(ids, "ids"))]
         request = streams_pb2.RetryRequest(**self._named(stream), ids=names)
         reply = await self._transport.write(
@@ -548,8 +558,8 @@ class AsyncStreamGroup:
         claim: Optional[ClaimGuard] = None,
         timeout: Optional[float] = None,
     ) -> int:
-        """Gives back all entries that a consumer holds, such as one that is gone (default: this one). It may read again.
-        Gives how many it held."""
+        """Gives back all entries that a consumer holds, such as one that is gone (default: this one). It may
+        read again. Gives how many it held."""
         name = self.consumer if consumer is None else stream_text(consumer, "consumer")
         request = streams_pb2.RemoveConsumerRequest(**self._named(stream), consumer=name)
         reply = await self._transport.write(
@@ -571,7 +581,8 @@ class AsyncStreamGroup:
         claim: Optional[ClaimGuard] = None,
         timeout: Optional[float] = None,
     ) -> bool:
-        """Deletes the group, with what it has pending. The entries stay in the stream. False if there was none."""
+        """Deletes the group, with what it has pending. The entries stay in the stream. False if there was
+        none."""
         request = streams_pb2.DeleteGroupRequest(**self._named(stream))
         reply = await self._transport.write(
             StreamsRpc.delete_group, request, request_id=request_id, claim=claim, timeout=timeout

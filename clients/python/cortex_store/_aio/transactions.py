@@ -22,8 +22,9 @@ Messages = AsyncConversation[mutable_pb2.TransactRequest, mutable_pb2.TransactRe
 
 
 class AsyncTransaction:
-    """The methods of a transaction. It sees its own writes, and nobody else does before it is committed. What it has read
-    stays locked until it ends, so it should be short: the server ends one that sends nothing for 5 seconds."""
+    """The methods of a transaction. It sees its own writes, and nobody else does before it is committed. What
+    it has read stays locked until it ends, so it should be short: the server ends one that sends nothing
+    for 5 seconds."""
 
     def __init__(self, messages: Messages) -> None:
         self._messages = messages
@@ -106,8 +107,8 @@ class AsyncTransaction:
     async def update(
         self, namespace: str, key: str, updater: Callable[[Any], Any], *, create_if_missing: bool = False
     ) -> None:
-        """Changes a value by a function. A missing key is KEY_NOT_FOUND; with ``create_if_missing`` the function is
-        called with None instead."""
+        """Changes a value by a function. A missing key is KEY_NOT_FOUND; with ``create_if_missing`` the
+        function is called with None instead."""
         text = await self.read_text(namespace, key)
         if text is None and not create_if_missing:
             missing = key_not_found(namespace, key)
@@ -150,7 +151,8 @@ class AsyncTransaction:
         metadata: Optional[dict[str, Any]] | Unset = UNSET,
         if_version: Optional[int] = None,
     ) -> None:
-        """Stores a version of an immutable record, together with the rest or not at all: see ``immutable.store``."""
+        """Stores a version of an immutable record, together with the rest or not at all: see
+        ``immutable.store``."""
         self._write(Operations.store, type, id, data, user_id, metadata, if_version)
 
     async def publish(self, channel: str, data: Any, *, user_id: Optional[str] = None) -> None:
@@ -256,8 +258,9 @@ class _EarlierCommit(Exception):
 class AsyncLocks(Generic[T]):
     """Makes attempts at a transaction, until one is committed or fails for good.
 
-    A commit that was sent before the connection was lost may still be running. Once the next attempt holds a lock of the
-    same keys, that commit has ended. So that attempt asks for its outcome before it uses a value that it has read.
+    A commit that was sent before the connection was lost may still be running. Once the next attempt holds a
+    lock of the same keys, that commit has ended. So that attempt asks for its outcome before it uses a value
+    that it has read.
     """
 
     def __init__(self, transport: AsyncTransport, deadline: Deadline) -> None:
@@ -284,6 +287,8 @@ class AsyncLocks(Generic[T]):
         return tx
 
     async def commit(self, tx: AsyncTransaction, value: Any) -> list[mutable_pb2.OperationResult]:
+        if self._deadline.left() <= 0:
+            raise CortexError("DEADLINE_EXCEEDED", "the function took too long", {"applied": "no"})
         request_id = uuid.uuid4().hex
         self._sent = (request_id, value)
         request = mutable_pb2.TransactCommit(request_id=request_id, claim=self._transport.guard)
@@ -298,7 +303,8 @@ class AsyncLocks(Generic[T]):
     async def run(
         self, work: Callable[[AsyncTransaction], Any], max_attempts: Optional[int] = None
     ) -> tuple[list[mutable_pb2.OperationResult], Any]:
-        """Runs the work until it is committed. Gives the results of the operations, and what the work returned."""
+        """Runs the work until it is committed. Gives the results of the operations, and what the work
+        returned."""
         conflicts = 0
         while True:
             try:
@@ -319,8 +325,8 @@ class AsyncLocks(Generic[T]):
             await sleep(wait)
 
     async def outcome(self, keys: Sequence[tuple[str, str]]) -> Optional[list[mutable_pb2.OperationResult]]:
-        """The results of the commit that was sent; None if it was not applied. If it is still running it has ended once
-        its keys can be locked."""
+        """The results of the commit that was sent; None if it was not applied. If it is still running it has
+        ended once its keys can be locked."""
         try:
             await (await self.begin()).lock(keys)
         except _EarlierCommit as earlier:
@@ -330,7 +336,8 @@ class AsyncLocks(Generic[T]):
         return None
 
     def failed(self, error: CortexError) -> float:
-        """The seconds to wait before the next attempt. Raises the error that the caller is to see if there is none."""
+        """The seconds to wait before the next attempt. Raises the error that the caller is to see if there is
+        none."""
         if self._sent is not None and not certainly_not(error):
             self._open_commits.append(self._sent)
         if self._open_commits:
@@ -385,7 +392,8 @@ class _CallbackRaised(Exception):
 async def run_transaction(
     transport: AsyncTransport, work: Callable[[AsyncTransaction], Any], deadline: Deadline, max_attempts: int
 ) -> Any:
-    """Runs a function as a transaction. Gives what it returned, or the results of its writes if it returned None."""
+    """Runs a function as a transaction. Gives what it returned, or the results of its writes if it returned
+    None."""
     locks: AsyncLocks[Any] = AsyncLocks(transport, deadline)
 
     async def attempt(tx: AsyncTransaction) -> Any:
@@ -477,8 +485,8 @@ class AsyncTransactionBlock:
             self._locks.close()
 
     async def _outcome(self, failed: CortexError, keys: Sequence[tuple[str, str]]) -> list[mutable_pb2.OperationResult]:
-        """The results of a commit whose reply was lost. The block cannot run again: if its commit was not applied, or
-        nobody can tell, this raises."""
+        """The results of a commit whose reply was lost. The block cannot run again: if its commit was not
+        applied, or nobody can tell, this raises."""
         lost = failed
         if certainly_not(lost):
             raise transaction_error(lost, self._deadline, False)

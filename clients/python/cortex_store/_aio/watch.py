@@ -15,7 +15,8 @@ C = TypeVar("C")
 
 
 class AsyncWatch(AsyncIterator[C], Generic[C]):
-    """The changes of a watch. It never ends by itself: leave the loop and call ``close``, or use it as a block."""
+    """The changes of a watch. It never ends by itself: leave the loop and call ``close``, or use it as a
+    block."""
 
     def __init__(
         self,
@@ -87,7 +88,8 @@ class AsyncWatch(AsyncIterator[C], Generic[C]):
             await result_of(self._on_progress(self._cursor, self.is_current))
 
     async def next_within(self, deadline: Deadline, or_current: bool = False) -> Optional[C]:
-        """The next change; None at the deadline, or with ``or_current`` once everything that existed has come."""
+        """The next change; None at the deadline, or with ``or_current`` once everything that existed has
+        come."""
         while not self._changes:
             await self._tell_progress()
             if (or_current and self.is_current) or deadline.left() <= 0:

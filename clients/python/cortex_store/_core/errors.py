@@ -6,9 +6,9 @@ from typing import Any, Mapping, NamedTuple, Optional, Union
 
 import grpc
 
-from .._gen import status_pb2
 from .._gen.cortex.error.v1 import error_pb2
 from .._gen.cortex.options.v1 import options_pb2
+from .._gen.cortex.python.v1 import status_pb2
 
 
 class Traits(NamedTuple):
@@ -50,13 +50,15 @@ class CortexError(Exception):
     """
 
     code: str
-    """The reason, for a program: ``KEY_NOT_FOUND``, ``REVISION_MISMATCH``, … as ``cortex.error.v1.ErrorReason``
-    documents them."""
+    """The reason, for a program: ``KEY_NOT_FOUND``, ``REVISION_MISMATCH``, … as
+    ``cortex.error.v1.ErrorReason`` documents them."""
     message: str
     details: dict[str, Any]
-    """What belongs to the reason, as text: the field, the limit, what was got. Each reason documents its names."""
+    """What belongs to the reason, as text: the field, the limit, what was got. Each reason documents its
+    names."""
     retryable: bool
-    """True if the same call, unchanged, may succeed later. The call that failed may have been applied: see ``code``."""
+    """True if the same call, unchanged, may succeed later. The call that failed may have been applied: see
+    ``code``."""
 
     def __init__(self, code: str, message: str = "", details: Optional[Mapping[str, Any]] = None) -> None:
         super().__init__(message or code)

@@ -15,8 +15,8 @@ _QUICK_DIGITS_MAX = 4_000  # int() refuses more than 4300
 
 
 class _Float(float):
-    """A float that was read from JSON text which Python would write otherwise, such as 19.90. It is written back with
-    that text."""
+    """A float that was read from JSON text which Python would write otherwise, such as 19.90. It is written
+    back with that text."""
 
     __slots__ = ("json_text",)
     json_text: str
@@ -164,7 +164,8 @@ def _members(value: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _check(root: Any, field: str) -> bool:
-    """Raises if JSON cannot hold the value. Gives False if the json module would not write it as ``_write`` does."""
+    """Raises if JSON cannot hold the value. Gives False if the json module would not write it as ``_write``
+    does."""
     kind = type(root)
     if kind is str or kind is bool or root is None or (kind is int and abs(root) < 10**15):
         return True

@@ -56,8 +56,8 @@ def owner_fields(user_id: Any, metadata: Any, prefix: str = "") -> dict[str, Any
 
 
 def known(given: Any, names: Sequence[str], field: str, code: str) -> Mapping[str, Any]:
-    """Refuses a member that is not known. If it were ignored, a misspelt ``ttl_seconds`` would store an entry that never
-    expires."""
+    """Refuses a member that is not known. If it were ignored, a misspelt ``ttl_seconds`` would store an entry
+    that never expires."""
     if not isinstance(given, Mapping):
         raise refused(code, field, "is not a dict")
     for name in given:
@@ -331,7 +331,8 @@ _OPERATION_NAMES = {
 
 
 def operations_of(given: Any) -> list[mutable_pb2.Operation]:
-    """The operations of the list form of a transaction: dicts with ``op``, and the arguments of that operation."""
+    """The operations of the list form of a transaction: dicts with ``op``, and the arguments of that
+    operation."""
     operations = listed(given, "operations", "INVALID_OPERATIONS")
     if not operations:
         raise refused("INVALID_OPERATIONS", "operations", "are none")

@@ -57,9 +57,9 @@ class MutableRecord:
     principal: Optional[str] = None
     """The principal that wrote it last, from the credentials."""
     value_omitted: bool = False
-    """True only for a write that was repeated, for example because its reply was lost, if value and metadata have more
-    than 4 KiB together and the entry was written again in between. Then ``value`` is None and ``metadata`` ``{}``. The
-    write was made once."""
+    """True only for a write that was repeated, for example because its reply was lost, if value and metadata
+    have more than 4 KiB together and the entry was written again in between. Then ``value`` is None and
+    ``metadata`` ``{}``. The write was made once."""
 
 
 def mutable_record(message: mutable_pb2.Record) -> MutableRecord:
@@ -89,7 +89,8 @@ class DeleteResult:
     namespace: str
     key: str
     deleted_at: Optional[datetime] = None
-    """The database's time of the delete, also if there was nothing to delete. None of a delete in a transaction."""
+    """The database's time of the delete, also if there was nothing to delete. None of a delete in a
+    transaction."""
 
 
 @dataclass(frozen=True)
@@ -153,8 +154,8 @@ class TransactionResult:
     success: bool
     operations_executed: int
     results: list[Any]
-    """Of each write, in order: its record; of a delete a ``DeleteResult``, of an event ``Published``, of entries of a
-    stream ``Appended``."""
+    """Of each write, in order: its record; of a delete a ``DeleteResult``, of an event ``Published``, of
+    entries of a stream ``Appended``."""
 
 
 def operation_result(message: mutable_pb2.OperationResult) -> Any:
@@ -241,8 +242,8 @@ class ImmutableVersion:
     request_id: Optional[str] = None
     """The request id it was stored under."""
     content_omitted: bool = False
-    """True only for a store that was repeated, if data or metadata have more than 4 KiB and the version is no longer
-    kept. Then those that are not known are None. The version was stored once."""
+    """True only for a store that was repeated, if data or metadata have more than 4 KiB and the version is no
+    longer kept. Then those that are not known are None. The version was stored once."""
 
 
 def _version_fields(message: immutable_pb2.Version) -> dict[str, Any]:
@@ -277,8 +278,8 @@ class ImmutableRecord(ImmutableVersion):
     first_created_at: Optional[datetime] = None
     """When version 1 was stored."""
     previous_versions: list[ImmutableVersion] = field(default_factory=list)
-    """The versions before the current one, ascending: the last 100 and about 1 MiB at most; ``[]`` if they were left
-    out."""
+    """The versions before the current one, ascending: the last 100 and about 1 MiB at most; ``[]`` if they
+    were left out."""
     has_more_versions: bool = False
     """True if the server keeps more versions than these: ``get_history`` and ``history_stream`` give them."""
 
@@ -395,7 +396,8 @@ class ImmutableChange:
     """A change of a record."""
 
     kind: str
-    """``set``: a version was stored. ``current``: it existed when the watch began. All others removed the record."""
+    """``set``: a version was stored. ``current``: it existed when the watch began. All others removed the
+    record."""
     type: str
     id: str
     data: Any
@@ -587,7 +589,8 @@ class PastDelivery:
     end: str
     """``timed out``, ``given back``, ``taken over`` or ``consumer removed``."""
     reason: Optional[str] = None
-    """The reason that was given to ``nack``, or the message of the error that a handler of ``consume`` raised."""
+    """The reason that was given to ``nack``, or the message of the error that a handler of ``consume``
+    raised."""
 
 
 @dataclass(frozen=True)

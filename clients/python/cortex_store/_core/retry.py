@@ -37,16 +37,16 @@ def pause_before(error: CortexError, failures: int, is_repeatable: bool, deadlin
 
 
 def _unsure(error: CortexError) -> CortexError:
-    """The error of a repeat after an attempt that may have been applied: if the repeat changed nothing, or was refused
-    before the server looked for a stored reply, it says nothing about the earlier attempt."""
+    """The error of a repeat after an attempt that may have been applied: if the repeat changed nothing, or
+    was refused before the server looked for a stored reply, it says nothing about the earlier attempt."""
     if error.details.get("applied") != "no" and not traits_of(error.code).before_lookup:
         return error
     return with_applied(error, "unknown")
 
 
 def _after_failure(error: CortexError, before: Optional[CortexError]) -> CortexError:
-    """The error of an attempt that ran out of time after another had failed: it names that failure, which is why the
-    time ran out."""
+    """The error of an attempt that ran out of time after another had failed: it names that failure, which is
+    why the time ran out."""
     if error.code != "DEADLINE_EXCEEDED" or before is None:
         return error
     applied = before.details.get("applied") if certainly_not(error) else "unknown"
@@ -70,7 +70,8 @@ class Attempts:
         self._before: Optional[CortexError] = None
 
     def failed(self, error: CortexError) -> float:
-        """The seconds to wait before the next attempt. Raises the error that the caller is to see if there is none."""
+        """The seconds to wait before the next attempt. Raises the error that the caller is to see if there is
+        none."""
         named = _after_failure(error, self._before)
         told = named if self._is_sure else _unsure(named)
         self._is_sure = self._is_sure and certainly_not(error)
@@ -83,8 +84,8 @@ class Attempts:
 
 
 def as_cut(error: CortexError, may_renew: bool) -> CortexError:
-    """Of a stream without an end: SLOW_READER, a silent server, and the end of a token if the caller may have a new one
-    are losses of the connection, after which it is opened again."""
+    """Of a stream without an end: SLOW_READER, a silent server, and the end of a token if the caller may have
+    a new one are losses of the connection, after which it is opened again."""
     if error.code in ("SLOW_READER", "DEADLINE_EXCEEDED") or (may_renew and error.code == "UNAUTHENTICATED"):
         return CortexError("UNAVAILABLE", error.message, error.details)
     return error

@@ -17,12 +17,13 @@ class Cortex(Surface):
 
     :param address: HOST:PORT of the server, ``[IPV6]:PORT`` or ``unix:PATH``, without a scheme. Default:
         ``CORTEX_ADDRESS``, or 127.0.0.1:50051.
-    :param tenant_id: the tenant of all calls: printable ASCII up to 256 bytes, no comma. Default: ``CORTEX_TENANT``, or
-        the tenant "".
-    :param token: the key or token of the caller, or a function that returns the current one before each call. Default:
-        ``CORTEX_TOKEN``, or none.
+    :param tenant_id: the tenant of all calls: printable ASCII up to 256 bytes, no comma. Default:
+        ``CORTEX_TENANT``, or the tenant "".
+    :param token: the key or token of the caller, or a function that returns the current one before each call.
+        Default: ``CORTEX_TOKEN``, or none.
     :param tls: True, or ``TlsOptions`` with certificates, for a connection with TLS. Default: False.
-    :param agent_id: the id of this agent: entries and versions record who wrote them. Printable ASCII up to 256 bytes.
+    :param agent_id: the id of this agent: entries and versions record who wrote them. Printable ASCII up to
+        256 bytes.
     :param timeout: seconds until a call fails with DEADLINE_EXCEEDED, if it has no ``timeout`` of its own.
 
     Raises INVALID_CONFIG if an option is not valid.
@@ -49,8 +50,9 @@ class Cortex(Surface):
         self.users = Users(self._transport)
 
     def close(self) -> None:
-        """Closes the connection; later calls fail with CANCELLED. Watches, streams of events, subscriptions and
-        ``consume`` end. What ``claims.hold`` holds is released; other claims last until their time is over."""
+        """Closes the connection; later calls fail with CANCELLED. Watches, streams of events, subscriptions
+        and ``consume`` end. What ``claims.hold`` holds is released; other claims last until their time is
+        over."""
         self._holder.close()
         self._transport.close()
 

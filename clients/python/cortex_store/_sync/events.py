@@ -18,11 +18,12 @@ from .transport import Endless, Transport
 
 
 class Events:
-    """Events: a message on a channel goes to all who are subscribed at that moment, on any server. Each of them gets it at
-    most once, and nobody gets it later. What must not be missed is to be watched (``mutable.watch``), or read from a store.
+    """Events: a message on a channel goes to all who are subscribed at that moment, on any server. Each of
+    them gets it at most once, and nobody gets it later. What must not be missed is to be watched
+    (``mutable.watch``), or read from a store.
 
-    A channel has segments, which ``:`` joins: ``user:created``. In a pattern ``*`` stands for any one segment, and ``**``
-    at its end for one segment or more.
+    A channel has segments, which ``:`` joins: ``user:created``. In a pattern ``*`` stands for any one
+    segment, and ``**`` at its end for one segment or more.
     """
 
     def __init__(self, transport: Transport) -> None:
@@ -40,12 +41,14 @@ class Events:
     ) -> int:
         """Publishes an event. Gives how many matching subscriptions the answering process has.
 
-        :param channel: 1 to 512 bytes of UTF-8: segments that ``:`` joins, without ``*`` and control characters.
+        :param channel: 1 to 512 bytes of UTF-8: segments that ``:`` joins, without ``*`` and control
+            characters.
         :param data: any JSON value up to 64 KiB.
         :param user_id: the user it belongs to; must exist.
 
-        Raises INVALID_CHANNEL, INVALID_VALUE, VALUE_TOO_LARGE, VALUE_TOO_DEEP, INVALID_USER_ID, USER_NOT_FOUND,
-        FENCE_STALE, WATCH_DISABLED, OVERLOADED (the tenant has published too much within the last seconds).
+        Raises INVALID_CHANNEL, INVALID_VALUE, VALUE_TOO_LARGE, VALUE_TOO_DEEP, INVALID_USER_ID,
+        USER_NOT_FOUND, FENCE_STALE, WATCH_DISABLED, OVERLOADED (the tenant has published too much within the
+        last seconds).
         """
         request = events_pb2.PublishRequest(events=[new_event(channel, data, user_id)])
         reply = self._transport.write(EventsRpc.publish, request, request_id=request_id, claim=claim, timeout=timeout)
@@ -59,8 +62,8 @@ class Events:
         claim: Optional[ClaimGuard] = None,
         timeout: Optional[float] = None,
     ) -> int:
-        """Publishes up to 1000 events, all or none of them. Subscribers get them together, in the order of the list. An
-        empty list does nothing. Gives the sum of what ``publish`` would give.
+        """Publishes up to 1000 events, all or none of them. Subscribers get them together, in the order of
+        the list. An empty list does nothing. Gives the sum of what ``publish`` would give.
 
         :param events: dicts with ``channel``, ``data`` and, if wanted, ``user_id``.
 
@@ -82,14 +85,15 @@ class Events:
         on_resubscribe: Optional[Callable[[], Any]] = None,
         timeout: Optional[float] = None,
     ) -> EventStream:
-        """Gives the events of the channels that match a pattern. It subscribes when the first event is asked for; events
-        that are published before the server has done so do not come. If that matters, use ``subscribe``. After a lost
-        connection it goes on, and what was published meanwhile is missed: ``on_resubscribe`` is called then.
+        """Gives the events of the channels that match a pattern. It subscribes when the first event is asked
+        for; events that are published before the server has done so do not come. If that matters, use
+        ``subscribe``. After a lost connection it goes on, and what was published meanwhile is missed:
+        ``on_resubscribe`` is called then.
 
         :param timeout: seconds for which it tries to reach a server before it fails. Default: 60.
 
-        Raises INVALID_CHANNEL, WATCH_DISABLED, OVERLOADED, UNAVAILABLE; EVENTS_MISSED if the loop is so slow that more
-        than 10 000 events or 16 MiB wait for it.
+        Raises INVALID_CHANNEL, WATCH_DISABLED, OVERLOADED, UNAVAILABLE; EVENTS_MISSED if the loop is so slow
+        that more than 10 000 events or 16 MiB wait for it.
 
         >>> for event in cortex.events.stream("user:**"): ...
         """
@@ -104,11 +108,13 @@ class Events:
         on_resubscribe: Optional[Callable[[], Any]] = None,
         timeout: Optional[float] = None,
     ) -> Subscription:
-        """Calls a function for each event of the channels that match a pattern, one after the other. Gives the
-        subscription once it has begun: events that are published after that come. It goes on until its ``close``.
+        """Calls a function for each event of the channels that match a pattern, one after the other. Gives
+        the subscription once it has begun: events that are published after that come. It goes on until its
+        ``close``.
 
-        :param on_error: called with what the handler raises, and with each error of the subscription. After EVENTS_MISSED
-            and errors that are ``retryable`` it goes on; after others it has ended. Default: a warning.
+        :param on_error: called with what the handler raises, and with each error of the subscription. After
+            EVENTS_MISSED and errors that are ``retryable`` it goes on; after others it has ended. Default: a
+            warning.
         :param timeout: seconds until this call fails if it cannot begin.
 
         Raises INVALID_CHANNEL, INVALID_OPTIONS, WATCH_DISABLED, OVERLOADED, UNAVAILABLE, DEADLINE_EXCEEDED.

@@ -65,12 +65,13 @@ def _name(type: Any, id: Any) -> dict[str, Any]:
 class Immutable:
     """Versioned records under type + id, with their history: knowledge, policies, audit logs.
 
-    Every method takes ``timeout``, every write ``request_id`` and ``claim``, as in ``mutable``. Every method raises
-    CortexError. Each names its own codes; those of any method are INVALID_TYPE, INVALID_ID, INVALID_OPTIONS, UNAVAILABLE,
-    DATABASE_UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, and others that the proto of ImmutableStore names.
+    Every method takes ``timeout``, every write ``request_id`` and ``claim``, as in ``mutable``. Every method
+    raises CortexError. Each names its own codes; those of any method are INVALID_TYPE, INVALID_ID,
+    INVALID_OPTIONS, UNAVAILABLE, DATABASE_UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, and others that the
+    proto of ImmutableStore names.
 
-    Types that begin with ``$cortex/`` are reserved for the server, such as ``$cortex/audit``, its records of purges and
-    erasures. A call that names such a type needs the permission ``admin``, else PERMISSION_DENIED.
+    Types that begin with ``$cortex/`` are reserved for the server, such as ``$cortex/audit``, its records of
+    purges and erasures. A call that names such a type needs the permission ``admin``, else PERMISSION_DENIED.
     """
 
     def __init__(self, transport: Transport) -> None:
@@ -90,19 +91,21 @@ class Immutable:
         claim: Optional[ClaimGuard] = None,
         timeout: Optional[float] = None,
     ) -> ImmutableRecord:
-        """Stores the first or the next version of a record. Gives the record as stored, with the versions before it (the
-        last 100 at most).
+        """Stores the first or the next version of a record. Gives the record as stored, with the versions
+        before it (the last 100 at most).
 
         :param type: 1 to 256 bytes. :param id: 1 to 1024 bytes.
         :param data: any JSON object up to 1 MiB.
-        :param user_id: the user the version belongs to; must exist. Not given: as in the version before. None: nobody.
-        :param metadata: any JSON object up to 64 KiB, such as ``{"tags": […], "importance": 0 to 100}``. Not given: as in
-            the version before. None: ``{}``.
+        :param user_id: the user the version belongs to; must exist. Not given: as in the version before.
+            None: nobody.
+        :param metadata: any JSON object up to 64 KiB, such as ``{"tags": […], "importance": 0 to 100}``. Not
+            given: as in the version before. None: ``{}``.
         :param if_version: store only if this is the current version; with 0, only if there is no record.
         :param include_history: if False, the result has no earlier versions.
 
-        Raises INVALID_DATA (with the path), DATA_TOO_LARGE, VALUE_TOO_DEEP, INVALID_METADATA, INVALID_USER_ID,
-        USER_NOT_FOUND, VERSION_MISMATCH (``details["current_version"]``), INVALID_VERSION, REQUEST_ID_REUSED.
+        Raises INVALID_DATA (with the path), DATA_TOO_LARGE, VALUE_TOO_DEEP, INVALID_METADATA,
+        INVALID_USER_ID, USER_NOT_FOUND, VERSION_MISMATCH (``details["current_version"]``), INVALID_VERSION,
+        REQUEST_ID_REUSED.
 
         >>> record = cortex.immutable.store("policy", "max-refund", {"value": 5000})
         """
@@ -116,8 +119,8 @@ class Immutable:
     def get(
         self, type: str, id: str, *, include_history: bool = True, timeout: Optional[float] = None
     ) -> Optional[ImmutableRecord]:
-        """Reads the current version of a record, with the versions before it (the last 100 at most); None if there is no
-        record."""
+        """Reads the current version of a record, with the versions before it (the last 100 at most); None if
+        there is no record."""
         request = immutable_pb2.GetRequest(**_name(type, id), include_history=flag(include_history, "include_history"))
         reply = self._transport.unary(ImmutableRpc.get, request, timeout)
         return immutable_record(reply.record) if reply.HasField("record") else None
@@ -125,7 +128,8 @@ class Immutable:
     def get_version(
         self, type: str, id: str, version: int, *, timeout: Optional[float] = None
     ) -> Optional[ImmutableVersion]:
-        """Reads one version; None if it never existed, or is no longer kept. Raises INVALID_VERSION (0 or below)."""
+        """Reads one version; None if it never existed, or is no longer kept. Raises INVALID_VERSION (0 or
+        below)."""
         request = immutable_pb2.GetVersionRequest(
             **_name(type, id), version=whole(version, "version", "INVALID_VERSION")
         )
@@ -135,8 +139,9 @@ class Immutable:
     def get_at_timestamp(
         self, type: str, id: str, timestamp: datetime, *, timeout: Optional[float] = None
     ) -> Optional[ImmutableVersion]:
-        """Reads the version that was current at a time, which needs a time zone. A version stored in that very
-        millisecond counts. None before the first version, or if the version is no longer kept. Raises INVALID_TIME."""
+        """Reads the version that was current at a time, which needs a time zone. A version stored in that
+        very millisecond counts. None before the first version, or if the version is no longer kept. Raises
+        INVALID_TIME."""
         request = immutable_pb2.GetAtTimestampRequest(
             **_name(type, id), time=time(timestamp, "timestamp", "INVALID_TIME")
         )
@@ -144,15 +149,15 @@ class Immutable:
         return immutable_version(reply.version) if reply.HasField("version") else None
 
     def get_history(self, type: str, id: str, *, timeout: Optional[float] = None) -> list_of[ImmutableVersion]:
-        """Reads all versions that are kept, ascending, the current one included; ``[]`` if there is no record.
-        ``history_stream`` needs less memory."""
+        """Reads all versions that are kept, ascending, the current one included; ``[]`` if there is no
+        record. ``history_stream`` needs less memory."""
         request = immutable_pb2.GetHistoryRequest(**_name(type, id))
         messages = self._transport.collect(ImmutableRpc.get_history, request, timeout)
         return [immutable_version(version) for message in messages for version in message.versions]
 
     def history_stream(self, type: str, id: str, *, timeout: Optional[float] = None) -> Iterator[ImmutableVersion]:
-        """Gives the versions that are kept, ascending, in constant memory. ``timeout`` bounds the wait for each message
-        of about 100 versions. If the connection breaks, it goes on where it was."""
+        """Gives the versions that are kept, ascending, in constant memory. ``timeout`` bounds the wait for
+        each message of about 100 versions. If the connection breaks, it goes on where it was."""
         name = _name(type, id)
         after = 0
 
@@ -187,21 +192,23 @@ class Immutable:
         include_history: bool = False,
         timeout: Optional[float] = None,
     ) -> ImmutableListResult:
-        """Lists one page of records. ``scan`` gives all records. Types that begin with ``$cortex/`` are left out, unless
-        the filter names them.
+        """Lists one page of records. ``scan`` gives all records. Types that begin with ``$cortex/`` are left
+        out, unless the filter names them.
 
         :param type: records of this type; with ``types``, of this one or any of those.
-        :param metadata: records whose metadata contains this object: an object contains one with the same or fewer
-            members, a list one with some of its elements.
+        :param metadata: records whose metadata contains this object: an object contains one with the same or
+            fewer members, a list one with some of its elements.
         :param tags: records that carry all of these tags; ``any_tag``: any of these.
         :param created_after: records whose current version was stored after this time (exclusive); likewise
             ``created_before``. Times need a time zone.
         :param min_version: records at this version or a later one.
-        :param agent_id: records whose current version this agent stored; ``principal``: that this principal stored.
+        :param agent_id: records whose current version this agent stored; ``principal``: that this principal
+            stored.
         :param sort_by: ``created_at``, ``version`` or ``type``.
         :param limit: 1 to 1000. ``offset``, ``page_token``, ``total``: as in ``mutable.list``.
 
-        Raises INVALID_FILTER, INVALID_LIMIT, INVALID_OFFSET, INVALID_SORT, INVALID_PAGE_TOKEN, INVALID_USER_ID.
+        Raises INVALID_FILTER, INVALID_LIMIT, INVALID_OFFSET, INVALID_SORT, INVALID_PAGE_TOKEN,
+        INVALID_USER_ID.
         """
         filter = immutable_filter(
             type,
@@ -251,7 +258,8 @@ class Immutable:
         include_history: bool = False,
         timeout: Optional[float] = None,
     ) -> Iterator[ImmutableRecord]:
-        """Gives every record that matches, in constant memory: see ``mutable.scan``. The filters are those of ``list``."""
+        """Gives every record that matches, in constant memory: see ``mutable.scan``. The filters are those of
+        ``list``."""
         filter = immutable_filter(
             type,
             types,
@@ -302,8 +310,8 @@ class Immutable:
         offset: Optional[int] = None,
         timeout: Optional[float] = None,
     ) -> list_of[SearchResult]:
-        """Finds records whose current version holds every term: words (stemmed), ``"phrases in quotes"``, and fragments
-        inside words. Best first. The filters are those of ``list``.
+        """Finds records whose current version holds every term: words (stemmed), ``"phrases in quotes"``, and
+        fragments inside words. Best first. The filters are those of ``list``.
 
         :param search_in: ``data``, ``metadata`` or ``both``: then each term may be in either.
         :param limit: 1 to 1000.
@@ -429,8 +437,9 @@ class Immutable:
         claim: Optional[ClaimGuard] = None,
         timeout: Optional[float] = None,
     ) -> ImmutablePurgeResult:
-        """Deletes a record with all its versions. A missing record is ``deleted=False``, no error. A later ``store``
-        begins again at version 1. ``timeout`` is 60 seconds by default. Raises REQUEST_ID_REUSED."""
+        """Deletes a record with all its versions. A missing record is ``deleted=False``, no error. A later
+        ``store`` begins again at version 1. ``timeout`` is 60 seconds by default. Raises
+        REQUEST_ID_REUSED."""
         request = immutable_pb2.PurgeRequest(**_name(type, id))
         reply = self._transport.write(
             ImmutableRpc.purge, request, request_id=request_id, claim=claim, timeout=timeout or _PURGE_SECONDS
@@ -458,11 +467,12 @@ class Immutable:
         claim: Optional[ClaimGuard] = None,
         timeout: Optional[float] = None,
     ) -> ImmutablePurgeManyResult:
-        """Deletes the records whose current version matches, with all their versions: all of them or none. The filters
-        are those of ``list``. ``timeout`` is 60 seconds by default.
+        """Deletes the records whose current version matches, with all their versions: all of them or none.
+        The filters are those of ``list``. ``timeout`` is 60 seconds by default.
 
         :param dry_run: if True, it only counts.
-        :param require_confirmation: if True and no token is given, nothing is deleted, and the result has a token.
+        :param require_confirmation: if True and no token is given, nothing is deleted, and the result has a
+            token.
         :param confirmation_token: of an earlier call with the same filters. If other versions match by now:
             CONFIRMATION_STALE.
 
@@ -509,8 +519,8 @@ class Immutable:
         claim: Optional[ClaimGuard] = None,
         timeout: Optional[float] = None,
     ) -> PurgeVersionsResult:
-        """Deletes old versions of a record, never the current one. If both options are given, it keeps every version that
-        either of them keeps. ``timeout`` is 60 seconds by default.
+        """Deletes old versions of a record, never the current one. If both options are given, it keeps every
+        version that either of them keeps. ``timeout`` is 60 seconds by default.
 
         :param keep_latest: keep this many of the latest versions, the current one included: 1 or more.
         :param older_than: keep the versions that were stored at this time or later. It needs a time zone.
@@ -532,9 +542,9 @@ class Immutable:
         return PurgeVersionsResult(reply.versions_deleted, reply.versions_remaining)
 
     def verify_history(self, type: str, id: str, *, timeout: Optional[float] = None) -> VerifyHistoryResult:
-        """Recomputes the digests of the versions that are kept, and reports versions that do not agree with their digest.
-        Somebody with write access to the database can recompute them too; to find that, compare ``digest`` with a copy
-        that is kept elsewhere."""
+        """Recomputes the digests of the versions that are kept, and reports versions that do not agree with
+        their digest. Somebody with write access to the database can recompute them too; to find that,
+        compare ``digest`` with a copy that is kept elsewhere."""
         request = immutable_pb2.VerifyHistoryRequest(**_name(type, id))
         reply = self._transport.unary(ImmutableRpc.verify_history, request, timeout)
         return VerifyHistoryResult(

@@ -1,10 +1,12 @@
-"""What differs between the synchronous client and the asyncio one, beyond words: connections, streams, threads."""
+"""What differs between the synchronous client and the asyncio one, beyond words: connections, streams,
+threads."""
 
 from __future__ import annotations
 
 import heapq
 import inspect
 import itertools
+import os
 import queue
 import threading
 import time
@@ -34,12 +36,17 @@ class Connection:
 
     def __init__(self, config: Config) -> None:
         self._config = config
+        self.is_closed = False
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
         self._lock = threading.Lock()
         self._opened: Optional[grpc.Channel] = None
+        self._kept: list[Any] = []
         self._calls: dict[str, Any] = {}
         self._is_ready = False
         self._timers = _Timers()
-        self.is_closed = False
 
     @property
     def _channel(self) -> grpc.Channel:
@@ -63,6 +70,11 @@ class Connection:
 
     def ready(self, deadline: Deadline) -> None:
         """Waits for the connection before a call is sent. If it fails, the call has not reached the server."""
+        if self._process != os.getpid():
+            # After a fork the connection is the parent's. It is kept, so that nobody closes it here.
+            kept = [*self._kept, self._opened]
+            self._begin()
+            self._kept = kept
         while not self._is_ready:
             if self.is_closed:
                 raise is_closed()

@@ -63,8 +63,8 @@ class Surface:
         page_token: Optional[str] = None,
         timeout: Optional[float] = None,
     ) -> ScopeListResult:
-        """Lists the scopes directly in this one, or in the tenant, in which, or below which, something is stored: 1 to
-        1000, by default 100. Raises INVALID_LIMIT, INVALID_PAGE_TOKEN."""
+        """Lists the scopes directly in this one, or in the tenant, in which, or below which, something is
+        stored: 1 to 1000, by default 100. Raises INVALID_LIMIT, INVALID_PAGE_TOKEN."""
         request = scopes_pb2.ListRequest(
             limit=optional_whole(limit, "limit", "INVALID_LIMIT"),
             page_token=optional_text(page_token, "page_token", "INVALID_PAGE_TOKEN"),
@@ -75,11 +75,12 @@ class Surface:
 
 
 class Scope(Surface):
-    """A scope: namespaces, types, claims, channels and streams within a path of the tenant. The same names in another
-    scope, or in none, are others: lists, searches, watches and wildcards never cross. Users are those of the tenant.
+    """A scope: namespaces, types, claims, channels and streams within a path of the tenant. The same names in
+    another scope, or in none, are others: lists, searches, watches and wildcards never cross. Users are
+    those of the tenant.
 
-    A claim of a scope guards writes in that scope. Request ids are those of the tenant: one that was used in another scope
-    is refused (REQUEST_ID_REUSED).
+    A claim of a scope guards writes in that scope. Request ids are those of the tenant: one that was used in
+    another scope is refused (REQUEST_ID_REUSED).
     """
 
     @property
@@ -99,16 +100,17 @@ class Scope(Surface):
         return Scope(self._transport.as_agent(name), Holder(name, self._holder.held))
 
     def export(self, *, timeout: Optional[float] = None) -> Iterator[str]:
-        """Gives what is stored in this scope and below it, as lines of JSON: entries, all versions of records, claims and
-        entries of streams. The call needs the permission ``admin`` if the server asks for credentials. If the connection
-        breaks after its first line, the export fails; begin it again."""
+        """Gives what is stored in this scope and below it, as lines of JSON: entries, all versions of
+        records, claims and entries of streams. The call needs the permission ``admin`` if the server asks
+        for credentials. If the connection breaks after its first line, the export fails; begin it again."""
         return exported_lines(self._transport, ScopesRpc.export, scopes_pb2.ExportRequest(), timeout)
 
     def purge(
         self, *, dry_run: bool = False, request_id: Optional[str] = None, timeout: Optional[float] = None
     ) -> ScopePurgeResult:
-        """Deletes what is stored in this scope and below it, all or nothing: entries, records with all their versions,
-        claims, and streams with their groups. What is written meanwhile may stay. ``dry_run`` only counts."""
+        """Deletes what is stored in this scope and below it, all or nothing: entries, records with all their
+        versions, claims, and streams with their groups. What is written meanwhile may stay. ``dry_run``
+        only counts."""
         request = scopes_pb2.PurgeRequest(dry_run=flag(dry_run, "dry_run"))
         reply = self._transport.write(ScopesRpc.purge, request, request_id=request_id, timeout=timeout)
         return ScopePurgeResult(

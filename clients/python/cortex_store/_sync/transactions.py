@@ -22,8 +22,9 @@ Messages = Conversation[mutable_pb2.TransactRequest, mutable_pb2.TransactRespons
 
 
 class Transaction:
-    """The methods of a transaction. It sees its own writes, and nobody else does before it is committed. What it has read
-    stays locked until it ends, so it should be short: the server ends one that sends nothing for 5 seconds."""
+    """The methods of a transaction. It sees its own writes, and nobody else does before it is committed. What
+    it has read stays locked until it ends, so it should be short: the server ends one that sends nothing
+    for 5 seconds."""
 
     def __init__(self, messages: Messages) -> None:
         self._messages = messages
@@ -104,8 +105,8 @@ class Transaction:
     def update(
         self, namespace: str, key: str, updater: Callable[[Any], Any], *, create_if_missing: bool = False
     ) -> None:
-        """Changes a value by a function. A missing key is KEY_NOT_FOUND; with ``create_if_missing`` the function is
-        called with None instead."""
+        """Changes a value by a function. A missing key is KEY_NOT_FOUND; with ``create_if_missing`` the
+        function is called with None instead."""
         text = self.read_text(namespace, key)
         if text is None and not create_if_missing:
             missing = key_not_found(namespace, key)
@@ -148,7 +149,8 @@ class Transaction:
         metadata: Optional[dict[str, Any]] | Unset = UNSET,
         if_version: Optional[int] = None,
     ) -> None:
-        """Stores a version of an immutable record, together with the rest or not at all: see ``immutable.store``."""
+        """Stores a version of an immutable record, together with the rest or not at all: see
+        ``immutable.store``."""
         self._write(Operations.store, type, id, data, user_id, metadata, if_version)
 
     def publish(self, channel: str, data: Any, *, user_id: Optional[str] = None) -> None:
@@ -254,8 +256,9 @@ class _EarlierCommit(Exception):
 class Locks(Generic[T]):
     """Makes attempts at a transaction, until one is committed or fails for good.
 
-    A commit that was sent before the connection was lost may still be running. Once the next attempt holds a lock of the
-    same keys, that commit has ended. So that attempt asks for its outcome before it uses a value that it has read.
+    A commit that was sent before the connection was lost may still be running. Once the next attempt holds a
+    lock of the same keys, that commit has ended. So that attempt asks for its outcome before it uses a value
+    that it has read.
     """
 
     def __init__(self, transport: Transport, deadline: Deadline) -> None:
@@ -282,6 +285,8 @@ class Locks(Generic[T]):
         return tx
 
     def commit(self, tx: Transaction, value: Any) -> list[mutable_pb2.OperationResult]:
+        if self._deadline.left() <= 0:
+            raise CortexError("DEADLINE_EXCEEDED", "the function took too long", {"applied": "no"})
         request_id = uuid.uuid4().hex
         self._sent = (request_id, value)
         request = mutable_pb2.TransactCommit(request_id=request_id, claim=self._transport.guard)
@@ -296,7 +301,8 @@ class Locks(Generic[T]):
     def run(
         self, work: Callable[[Transaction], Any], max_attempts: Optional[int] = None
     ) -> tuple[list[mutable_pb2.OperationResult], Any]:
-        """Runs the work until it is committed. Gives the results of the operations, and what the work returned."""
+        """Runs the work until it is committed. Gives the results of the operations, and what the work
+        returned."""
         conflicts = 0
         while True:
             try:
@@ -317,8 +323,8 @@ class Locks(Generic[T]):
             sleep(wait)
 
     def outcome(self, keys: Sequence[tuple[str, str]]) -> Optional[list[mutable_pb2.OperationResult]]:
-        """The results of the commit that was sent; None if it was not applied. If it is still running it has ended once
-        its keys can be locked."""
+        """The results of the commit that was sent; None if it was not applied. If it is still running it has
+        ended once its keys can be locked."""
         try:
             (self.begin()).lock(keys)
         except _EarlierCommit as earlier:
@@ -328,7 +334,8 @@ class Locks(Generic[T]):
         return None
 
     def failed(self, error: CortexError) -> float:
-        """The seconds to wait before the next attempt. Raises the error that the caller is to see if there is none."""
+        """The seconds to wait before the next attempt. Raises the error that the caller is to see if there is
+        none."""
         if self._sent is not None and not certainly_not(error):
             self._open_commits.append(self._sent)
         if self._open_commits:
@@ -383,7 +390,8 @@ class _CallbackRaised(Exception):
 def run_transaction(
     transport: Transport, work: Callable[[Transaction], Any], deadline: Deadline, max_attempts: int
 ) -> Any:
-    """Runs a function as a transaction. Gives what it returned, or the results of its writes if it returned None."""
+    """Runs a function as a transaction. Gives what it returned, or the results of its writes if it returned
+    None."""
     locks: Locks[Any] = Locks(transport, deadline)
 
     def attempt(tx: Transaction) -> Any:
@@ -475,8 +483,8 @@ class TransactionBlock:
             self._locks.close()
 
     def _outcome(self, failed: CortexError, keys: Sequence[tuple[str, str]]) -> list[mutable_pb2.OperationResult]:
-        """The results of a commit whose reply was lost. The block cannot run again: if its commit was not applied, or
-        nobody can tell, this raises."""
+        """The results of a commit whose reply was lost. The block cannot run again: if its commit was not
+        applied, or nobody can tell, this raises."""
         lost = failed
         if certainly_not(lost):
             raise transaction_error(lost, self._deadline, False)

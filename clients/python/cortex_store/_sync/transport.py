@@ -21,8 +21,8 @@ _WAITING_CALLS_MAX = 100  # a server takes 1000 on a connection by default (--st
 
 
 class _Waiting:
-    """Connections for calls that wait for what others do. On the one of all other calls, so many watches would stop even
-    a short call, because a server accepts a limited number of calls on a connection."""
+    """Connections for calls that wait for what others do. On the one of all other calls, so many watches
+    would stop even a short call, because a server accepts a limited number of calls on a connection."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -113,8 +113,8 @@ class Transport:
         waits: bool = False,
         stop: Optional[Event] = None,
     ) -> Response:
-        """Calls an RPC that writes, with a request id, so that it can be repeated if its reply is lost. ``waits`` is for
-        a write that waits for what others do; ``stop`` cancels it."""
+        """Calls an RPC that writes, with a request id, so that it can be repeated if its reply is lost.
+        ``waits`` is for a write that waits for what others do; ``stop`` cancels it."""
         named = uuid.uuid4().hex if request_id is None else text(request_id, "request_id", "INVALID_REQUEST_ID")
         request.request_id = named
         guard = guard_of(method, claim, self.guard)
@@ -184,8 +184,9 @@ class Transport:
     def messages(
         self, method: Method[Request, Response], next_request: Callable[[], Request], timeout: Optional[float]
     ) -> Iterator[Response]:
-        """The messages of a stream one by one, in bounded memory. ``timeout`` bounds the wait for each. ``next_request``
-        gives the request to send: the first one, and after a failure the one that continues the stream."""
+        """The messages of a stream one by one, in bounded memory. ``timeout`` bounds the wait for each.
+        ``next_request`` gives the request to send: the first one, and after a failure the one that
+        continues the stream."""
         seconds = timeout_of(timeout, self.timeout)
         failures = 0
         while True:
@@ -218,8 +219,8 @@ class Transport:
 
 
 class Endless(Generic[Request, Response]):
-    """The messages of a stream that has no end. It goes on after a lost connection. It fails if it has tried for
-    ``timeout`` to reach a server, or with an error that would come again."""
+    """The messages of a stream that has no end. It goes on after a lost connection. It fails if it has tried
+    for ``timeout`` to reach a server, or with an error that would come again."""
 
     def __init__(
         self,

@@ -18,7 +18,8 @@ def _profile_json(profile: Optional[dict[str, Any]]) -> Optional[str]:
 
 
 def exported_lines(transport: Transport, method: Any, request: Any, timeout: Optional[float]) -> Iterator[str]:
-    """The lines of an export. One that breaks after its first line fails: the lines after the break are not known."""
+    """The lines of an export. One that breaks after its first line fails: the lines after the break are not
+    known."""
     has_begun = False
 
     def once() -> Any:
@@ -33,8 +34,9 @@ def exported_lines(transport: Transport, method: Any, request: Any, timeout: Opt
 
 
 class Users:
-    """The users of the tenant. Every method raises CortexError. Codes that any method may raise are INVALID_USER_ID,
-    INVALID_OPTIONS, UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, and others that the proto of Users names."""
+    """The users of the tenant. Every method raises CortexError. Codes that any method may raise are
+    INVALID_USER_ID, INVALID_OPTIONS, UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, and others that the proto
+    of Users names."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -132,11 +134,12 @@ class Users:
     ) -> DeleteUserResult:
         """Erases a user. If the server asks for credentials, the call needs the permission ``admin``.
 
-        :param cascade: if True, everything that is linked to the user is erased too, in one transaction: entries,
-            versions (old ones too), claims, entries of streams, access statistics, stored replies. Else linked data is
-            USER_HAS_DATA.
+        :param cascade: if True, everything that is linked to the user is erased too, in one transaction:
+            entries, versions (old ones too), claims, entries of streams, access statistics, stored replies.
+            Else linked data is USER_HAS_DATA.
         :param dry_run: if True, it only counts.
-        :param verify: if True, it checks in the same transaction that nothing is left. Default: unless it is a dry_run.
+        :param verify: if True, it checks in the same transaction that nothing is left. Default: unless it is
+            a dry_run.
 
         Raises USER_HAS_DATA, INVALID_OPTIONS if both ``verify`` and ``dry_run`` are True.
 
@@ -160,9 +163,10 @@ class Users:
         )
 
     def export(self, id: str, *, timeout: Optional[float] = None) -> Iterator[str]:
-        """Gives everything that is linked to a user, to answer a data access request, in constant memory. Each item is
-        one line of JSON, whose member ``kind`` says what it is. If the stream breaks after its first line, the export
-        fails; begin it again. The call needs the permission ``admin`` if the server asks for credentials.
+        """Gives everything that is linked to a user, to answer a data access request, in constant memory.
+        Each item is one line of JSON, whose member ``kind`` says what it is. If the stream breaks after
+        its first line, the export fails; begin it again. The call needs the permission ``admin`` if the
+        server asks for credentials.
 
         Raises USER_NOT_FOUND.
         """

@@ -15,7 +15,8 @@ C = TypeVar("C")
 
 
 class Watch(Iterator[C], Generic[C]):
-    """The changes of a watch. It never ends by itself: leave the loop and call ``close``, or use it as a block."""
+    """The changes of a watch. It never ends by itself: leave the loop and call ``close``, or use it as a
+    block."""
 
     def __init__(
         self,
@@ -85,7 +86,8 @@ class Watch(Iterator[C], Generic[C]):
             result_of(self._on_progress(self._cursor, self.is_current))
 
     def next_within(self, deadline: Deadline, or_current: bool = False) -> Optional[C]:
-        """The next change; None at the deadline, or with ``or_current`` once everything that existed has come."""
+        """The next change; None at the deadline, or with ``or_current`` once everything that existed has
+        come."""
         while not self._changes:
             self._tell_progress()
             if (or_current and self.is_current) or deadline.left() <= 0:

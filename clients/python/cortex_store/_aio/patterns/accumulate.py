@@ -1,0 +1,97 @@
+"""Counters, lists and statistics that many callers add to."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Optional
+
+from ..._core.errors import CortexError, refused
+from ..._core.pattern_types import DAY_SECONDS, Statistics, exact, own_error, statistics_of, statistics_with
+from ..scopes import AsyncSurface
+from ..transactions import AsyncTransaction
+
+
+async def count(cortex: AsyncSurface, namespace: str, key: str, by: Any = 1, *, id: Optional[str] = None) -> Any:
+    """Adds to a counter, which begins at 0, and gives its new value.
+
+    :param by: an int, a float, a Decimal or decimal text: exact.
+    :param id: adds once under this id (1 to 128 bytes), within 24 hours, however often it is called, also by
+        other processes: for a caller that may die before it has the answer. Default: each call adds. If the
+        key was deleted since: KEY_NOT_FOUND.
+
+    Raises VALUE_NOT_NUMERIC, INVALID_AMOUNT, REQUEST_ID_REUSED (the id with another amount).
+
+    >>> runs = await count(cortex, "stats", "runs")
+    """
+    record = await cortex.mutable.increment(namespace, key, by, create_if_missing=True, request_id=id)
+    return record.value
+
+
+async def append_bounded(
+    cortex: AsyncSurface, namespace: str, key: str, element: Any, *, max_length: int, id: Optional[str] = None
+) -> list[Any]:
+    """Appends to a list, which begins empty and keeps its last ``max_length`` elements. Gives the list.
+    ``id``: as in ``count``.
+
+    Raises VALUE_NOT_ARRAY, INVALID_LIMIT (``max_length``), INVALID_VALUE, VALUE_TOO_LARGE.
+
+    >>> items = await append_bounded(cortex, "runs", "last", {"id": run}, max_length=100)
+    """
+    if isinstance(max_length, bool) or not isinstance(max_length, int) or max_length < 1:
+        raise refused("INVALID_LIMIT", "max_length", f"is not a whole number above 0: {max_length!r}")
+
+    def change(items: Any) -> list[Any]:
+        if items is not None and not isinstance(items, list):
+            raise refused("VALUE_NOT_ARRAY", key, "does not hold a list")
+        return [*(items or []), element][-max_length:]
+
+    changed: list[Any] = await _update_once(cortex, namespace, key, id, change)
+    return changed
+
+
+async def add_to_statistics(
+    cortex: AsyncSurface, namespace: str, key: str, value: Any, *, id: Optional[str] = None
+) -> Statistics:
+    """Adds a value to running statistics, and gives them. Sum, minimum and maximum are exact decimals: 0.1
+    added ten times is 1. Mean and variance are computed from exact sums, and then rounded. ``id``: as in
+    ``count``.
+
+    :param value: an int, a float, a Decimal or decimal text.
+
+    Raises INVALID_AMOUNT; INVALID_DATA if what is stored are no statistics.
+
+    >>> latency = await add_to_statistics(cortex, "stats", "latency-ms", 12.5)
+    """
+    added = exact(value)
+    if added is None:
+        raise refused("INVALID_AMOUNT", "value", f"is not a decimal number: {value!r}")
+    stored = await _update_once(cortex, namespace, key, id, lambda before: statistics_with(before, added))
+    return statistics_of(stored)
+
+
+async def _update_once(
+    cortex: AsyncSurface, namespace: str, key: str, id: Optional[str], change: Callable[[Any], Any]
+) -> Any:
+    """Changes a value by a function: with an id once under that id. Gives the new value, or what is there if
+    it was changed under the id before. What the function raises is raised."""
+    try:
+        if id is None:
+            record = await cortex.mutable.update(namespace, key, change, create_if_missing=True)
+            return record.value
+        return await cortex.mutable.transaction(lambda tx: _change_in(tx, namespace, key, id, change))
+    except CortexError as error:
+        raise own_error(error, "VALUE_NOT_ARRAY", "INVALID_DATA", "KEY_NOT_FOUND") from error.cause
+
+
+async def _change_in(tx: AsyncTransaction, namespace: str, key: str, id: str, change: Callable[[Any], Any]) -> Any:
+    done = f"{namespace}:done"
+    was_done = await tx.exists(done, id)
+    before = await tx.get(namespace, key)
+    if was_done and before is None:
+        message = f"it was added under this id before, and {key} was deleted since"
+        raise CortexError("KEY_NOT_FOUND", message, {"namespace": namespace, "key": key})
+    if was_done:
+        return before
+    changed = change(before)
+    await tx.update(namespace, key, lambda _: changed, create_if_missing=True)
+    await tx.set(done, id, True, ttl_seconds=DAY_SECONDS)
+    return changed

@@ -1,0 +1,75 @@
+"""Batches with a checkpoint: they go on where they were after a crash, and record each item once."""
+
+from __future__ import annotations
+
+from typing import Any, AsyncIterator, Callable, Optional, Sequence
+
+from ..._core.errors import refused
+from ..._core.pattern_types import BatchProgress, claim_name
+from ..io import result_of
+from ..scopes import AsyncSurface
+
+
+def _result_key(key: str, index: int) -> str:
+    """The key of a result. Its number has as many digits as any, so that the order of the keys is that of the
+    items."""
+    return f"{key}:{index:015d}"
+
+
+async def process_batch(
+    cortex: AsyncSurface,
+    namespace: str,
+    key: str,
+    items: Sequence[Any],
+    work: Callable[[Any], Any],
+    *,
+    batch_size: Optional[int] = None,
+    wait: float = 0,
+    claim_seconds: float = 30,
+) -> BatchProgress:
+    """Works on a list of items, from the checkpoint that is stored under a key. The result of each item and
+    the new checkpoint are stored in one transaction, under a claim: each item is recorded once, in order,
+    whatever crashes. An item may be worked on again if the process dies before its result is stored.
+    ``batch_results`` reads all results.
+
+    :param items: the same list in each call.
+    :param work: gives the result of an item: any JSON value.
+    :param batch_size: how many items this call works on at most. Default: all that are left.
+    :param wait: how many seconds to wait if another process works on the batch.
+    :param claim_seconds: after how many seconds a process that died is given up.
+
+    Raises CLAIM_NOT_HELD if another process works on the batch; what ``work`` raises: the items before it are
+    recorded; INVALID_BATCH if the list is not the one of the checkpoint.
+
+    >>> progress = await process_batch(cortex, "imports", "2026-11", rows, load)
+    """
+    total = len(items)
+    size = total if batch_size is None else batch_size
+    if isinstance(size, bool) or not isinstance(size, int) or size < min(total, 1):
+        raise refused("INVALID_BATCH", "batch_size", f"is not a whole number above 0: {batch_size!r}")
+    name = claim_name("batch", namespace, key)
+    async with cortex.claims.hold(name, ttl_seconds=claim_seconds, wait=wait) as claim:
+        checkpoint = await cortex.mutable.get(namespace, key, default={"processed": 0, "total": total})
+        if checkpoint["total"] != total:
+            problem = f"are {total}, and were {checkpoint['total']} when the batch began"
+            raise refused("INVALID_BATCH", "items", problem)
+        processed: int = checkpoint["processed"]
+        results: list[Any] = []
+        while processed < total and len(results) < size:
+            result = await result_of(work(items[processed]))
+            after = {"processed": processed + 1, "total": total}
+            await claim.mutable.transaction(
+                [
+                    {"op": "set", "namespace": namespace, "key": _result_key(key, processed), "value": result},
+                    {"op": "set", "namespace": namespace, "key": key, "value": after},
+                ]
+            )
+            results.append(result)
+            processed += 1
+        return BatchProgress(processed, total, processed >= total, results)
+
+
+async def batch_results(cortex: AsyncSurface, namespace: str, key: str) -> AsyncIterator[Any]:
+    """The results of a batch so far, in the order of its items, in constant memory."""
+    async for record in cortex.mutable.scan(namespace, key_prefix=f"{key}:"):
+        yield record.value

@@ -1,0 +1,28 @@
+"""Locks: one holder at a time, who cannot write any more once the lock has gone to another."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from typing import Optional
+
+from ..claims import AsyncClaim
+from ..scopes import AsyncSurface
+
+
+def lock(
+    cortex: AsyncSurface, resource: str, *, ttl_seconds: float = 300, wait: float = 0, owner: Optional[str] = None
+) -> AbstractAsyncContextManager[AsyncClaim]:
+    """A block in which the lock of a resource is held. It is renewed meanwhile, and released at the end. What
+    is written through ``held.mutable``, ``held.immutable``, ``held.events`` and ``held.streams`` fails
+    with FENCE_STALE once the lock has gone to another.
+
+    :param ttl_seconds: after how many seconds the lock of a process that died is free.
+    :param wait: how many seconds to wait for the lock, in the order of arrival.
+    :param owner: who holds it, for others to see. Default: the ``agent_id`` of the client.
+
+    Raises CLAIM_NOT_HELD if the resource is locked (``details["owner"]``: by whom).
+
+    >>> async with lock(cortex, "report") as held:
+    ...     await held.mutable.set("reports", "today", build())
+    """
+    return cortex.claims.hold(f"lock:{resource}", ttl_seconds=ttl_seconds, wait=wait, owner=owner)

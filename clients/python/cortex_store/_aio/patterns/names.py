@@ -1,0 +1,32 @@
+"""Names of several parts: keys with a hierarchy, and namespaces that are made of what they are for."""
+
+from __future__ import annotations
+
+from ..._core.pattern_types import NamespaceOverview, prefix_name, split_name
+from ..scopes import AsyncSurface
+
+
+async def child_names(cortex: AsyncSurface, namespace: str, *parts: str) -> list[str]:
+    """The names of the parts directly below some parts, in order and each once: of the keys
+    ``project:7:files:a`` and ``project:7:status``, those below ``project``, ``7`` are ``files`` and
+    ``status``."""
+    prefix = prefix_name(*parts) if parts else ""
+    found: dict[str, None] = {}
+    async for record in cortex.mutable.scan(namespace, key_prefix=prefix or None):
+        found[split_name(record.key[len(prefix) :])[0]] = None
+    return list(found)
+
+
+async def discover_namespaces(cortex: AsyncSurface, prefix: str = "", *, sample: int = 5) -> list[NamespaceOverview]:
+    """The namespaces that begin with a prefix and hold at least one key, by name.
+
+    :param sample: how many keys of each, 0 to 1000.
+    """
+    found = []
+    for one in await cortex.mutable.list_namespaces(prefix=prefix or None):
+        keys: list[str] = []
+        if sample != 0:
+            page = await cortex.mutable.list(one.namespace, limit=sample, total=False)
+            keys = [record.key for record in page.records]
+        found.append(NamespaceOverview(one.namespace, one.keys, keys))
+    return found

@@ -1,0 +1,70 @@
+"""State machines: allowed transitions, each of which is recorded as a version in ImmutableStore."""
+
+from __future__ import annotations
+
+from typing import Any, Optional, Sequence, Union
+
+from ..._core.errors import CortexError
+from ..._core.options import ClaimGuard
+from ..._core.pattern_types import MachineState, StateMachine, not_allowed, own_error
+from ..._core.records import ImmutableVersion
+from ..._core.validate import UNSET, Unset
+from ..scopes import AsyncSurface
+from ..transactions import AsyncTransaction
+
+
+async def state_of(cortex: AsyncSurface, machine: StateMachine, id: str) -> MachineState:
+    """Where the machine with an id is. One that was never started is in its initial state."""
+    return MachineState(**(await cortex.mutable.get(machine.name, id, default=machine.beginning())))
+
+
+async def transition(
+    cortex: AsyncSurface,
+    machine: StateMachine,
+    id: str,
+    to: str,
+    *,
+    from_state: Union[str, Sequence[str], None] = None,
+    data: Any | Unset = UNSET,
+    claim: Optional[ClaimGuard] = None,
+    timeout: Optional[float] = None,
+) -> MachineState:
+    """Makes a transition. In one transaction it checks that the current state allows it, stores the new
+    state, and stores a version ``{from, to, step, data}`` under the type ``machine.name`` and the id. Of
+    several callers at once each goes on from the state that the one before left. Gives where the machine
+    is now.
+
+    :param from_state: only from this state, or one of these. Default: from any that allows it.
+    :param data: any JSON value that belongs to the new state. Default: as it was.
+    :param claim: the claim that the caller must hold.
+
+    Raises TRANSITION_NOT_ALLOWED (``details``: ``from``, ``to``, ``allowed``), FENCE_STALE.
+
+    >>> jobs = StateMachine("jobs", "pending", {"pending": ["running"], "running": ["done", "failed"]})
+    >>> await transition(cortex, jobs, "job-7", "running", data={"worker": "w-1"})
+    """
+    wanted = [from_state] if isinstance(from_state, str) else from_state
+
+    async def work(tx: AsyncTransaction) -> dict[str, Any]:
+        current = await tx.get(machine.name, id) or machine.beginning()
+        allowed = machine.transitions.get(current["state"], ())
+        if to not in allowed or (wanted is not None and current["state"] not in wanted):
+            raise not_allowed(id, current["state"], to, allowed)
+        step = current["step"] + 1
+        following = {"state": to, "data": current["data"] if data is UNSET else data, "step": step}
+        await tx.set(machine.name, id, following)
+        record = {"from": current["state"], "to": to, "step": step, "data": following["data"]}
+        await tx.store(machine.name, id, record)
+        return following
+
+    try:
+        return MachineState(**(await cortex.mutable.transaction(work, claim=claim, timeout=timeout)))
+    except CortexError as error:
+        if error.details.get("reason") == "FENCE_STALE":
+            raise CortexError("FENCE_STALE", error.message, error.details) from error
+        raise own_error(error, "TRANSITION_NOT_ALLOWED") from error.cause
+
+
+async def transitions_of(cortex: AsyncSurface, machine: StateMachine, id: str) -> list[ImmutableVersion]:
+    """The transitions of a machine, the oldest first: as many as the retention of their type keeps."""
+    return await cortex.immutable.get_history(machine.name, id)

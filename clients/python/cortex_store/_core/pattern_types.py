@@ -1,0 +1,346 @@
+"""What the patterns of both clients share: their results, names, exact numbers, keywords, credentials."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+import unicodedata
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+from typing import Any, Mapping, Optional, Sequence, Union
+
+from .errors import CortexError, refused
+from .jsontext import _Float
+from .validate import text
+
+CLAIM_BYTES_MAX = 512  # the server's limit
+KEYWORDS_MAX = 200  # at most 2 operations each, of the 500 of a transaction
+BINARY_BYTES_MAX = 512 * 1024  # base64 makes them a third longer, and an entry has 1 MiB
+DAY_SECONDS = 86_400.0
+MISSING = object()
+
+
+def own_error(error: CortexError, *codes: str) -> CortexError:
+    """The error that a pattern raised within an update or a transaction, which wraps it, if it has one of
+    these codes. Else the error as it is."""
+    cause = error.cause
+    return cause if isinstance(cause, CortexError) and cause.code in codes else error
+
+
+def claim_name(pattern: str, namespace: str, key: str) -> str:
+    """The claim of a pattern for a key. A name that would be too long ends in a digest of it."""
+    name = f"{pattern}:{namespace}:{key}"
+    if len(name.encode("utf-8", "replace")) <= CLAIM_BYTES_MAX:
+        return name
+    return f"{pattern}:{hashlib.sha256(name.encode('utf-8', 'replace')).hexdigest()}"
+
+
+def join_name(*parts: str) -> str:
+    """Joins parts to a name: ``join_name("project", id, "files", "main.py")`` is
+    ``project:<id>:files:main.py``. A ``:`` within a part is written as ``%3A``, and ``%`` as ``%25``, so
+    that different parts never make the same name.
+
+    Raises INVALID_KEY if a part is empty or no text.
+    """
+    if not parts:
+        raise refused("INVALID_KEY", "parts", "are none")
+    return ":".join(_encoded(part, i) for i, part in enumerate(parts))
+
+
+def prefix_name(*parts: str) -> str:
+    """What all names below these parts begin with: their name, and ``:``."""
+    return f"{join_name(*parts)}:"
+
+
+def split_name(name: str) -> list[str]:
+    """The parts of a name that ``join_name`` made."""
+    return [part.replace("%3A", ":").replace("%25", "%") for part in name.split(":")]
+
+
+def _encoded(part: Any, index: int) -> str:
+    if text(part, f"parts[{index}]", "INVALID_KEY") == "":
+        raise refused("INVALID_KEY", f"parts[{index}]", "is empty")
+    encoded: str = part.replace("%", "%25").replace(":", "%3A")
+    return encoded
+
+
+@dataclass(frozen=True)
+class NamespaceOverview:
+    namespace: str
+    key_count: int
+    """How many keys it has."""
+    keys: list[str]
+    """The first of them, in bytewise order."""
+
+
+@dataclass(frozen=True)
+class Cached:
+    value: Any
+    source: str
+    """``cache``: it was fresh. ``stale``: it is an old one, and somebody computes the next. ``computed``:
+    this call did."""
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Running statistics."""
+
+    count: int
+    sum: Union[int, float, Decimal]
+    min: Union[int, float, Decimal]
+    max: Union[int, float, Decimal]
+    mean: float
+    variance: float
+    """The mean of the squared distances to the mean (of the population): 0 for one value."""
+
+
+_DIGITS_MAX = 1000  # of an exponent, which would fill the memory
+
+
+def exact(value: Any) -> Optional[Fraction]:
+    """The number that the decimal text of a value names; None if it is no such number."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return Fraction(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return None
+        value = value.json_text if isinstance(value, _Float) else repr(value)
+    if isinstance(value, (str, Decimal)):
+        if isinstance(value, str) and not re.fullmatch(r"[+-]?\d+(\.\d+)?([eE][+-]?\d{1,5})?", value):
+            return None
+        try:
+            decimal = Decimal(value)
+        except InvalidOperation:
+            return None
+        if decimal.is_finite() and abs(decimal.adjusted()) <= _DIGITS_MAX:
+            return Fraction(decimal)
+    return None
+
+
+def number_of(fraction: Fraction) -> Union[int, float, Decimal]:
+    """An int or a float if one holds the decimal number, else a Decimal."""
+    if fraction.denominator == 1:
+        return fraction.numerator
+    near = float(fraction)
+    if Fraction(Decimal(repr(near))) == fraction:
+        return near
+    scale = 0
+    while 10**scale % fraction.denominator != 0:
+        scale += 1
+    return Decimal(f"{fraction.numerator * 10**scale // fraction.denominator}e-{scale}")
+
+
+def statistics_with(before: Any, added: Fraction) -> dict[str, Any]:
+    """The stored statistics with one value more. ``squares`` is the exact sum of the squares."""
+    if before is None:
+        before = {"count": 0, "sum": 0, "squares": 0, "min": number_of(added), "max": number_of(added)}
+    known = {name: exact(_member(before, name)) for name in ("count", "sum", "squares", "min", "max")}
+    for name, value in known.items():
+        if value is None:
+            raise refused("INVALID_DATA", name, "is no number: what is stored are no statistics")
+    numbers = {name: value for name, value in known.items() if value is not None}
+    count = numbers["count"] + 1
+    total = numbers["sum"] + added
+    squares = numbers["squares"] + added * added
+    return {
+        "count": number_of(count),
+        "sum": number_of(total),
+        "min": number_of(min(numbers["min"], added)),
+        "max": number_of(max(numbers["max"], added)),
+        "mean": float(total / count),
+        "variance": float((count * squares - total * total) / (count * count)),
+        "squares": number_of(squares),
+    }
+
+
+def _member(stored: Any, name: str) -> Any:
+    return stored.get(name) if isinstance(stored, dict) else None
+
+
+def statistics_of(stored: Mapping[str, Any]) -> Statistics:
+    return Statistics(**{name: value for name, value in stored.items() if name != "squares"})
+
+
+@dataclass(frozen=True)
+class StateMachine:
+    """A kind of state machine."""
+
+    name: str
+    """The namespace in MutableStore of the current states; also the type in ImmutableStore of the
+    transitions."""
+    initial: str
+    """The state of what was never started."""
+    transitions: Mapping[str, Sequence[str]]
+    """Where one may go from each state. A state that is not named, or has none, is final."""
+
+    def beginning(self) -> dict[str, Any]:
+        return {"state": self.initial, "data": None, "step": 0}
+
+
+@dataclass(frozen=True)
+class MachineState:
+    """Where a machine is."""
+
+    state: str
+    data: Any
+    """What was given with the transition; None before the first, or if nothing was given."""
+    step: int
+    """How many transitions there were."""
+
+
+def not_allowed(id: str, current: str, to: str, allowed: Sequence[str]) -> CortexError:
+    there = f"only to {', '.join(allowed)}" if allowed else "it is final"
+    return CortexError(
+        "TRANSITION_NOT_ALLOWED",
+        f"{id} cannot go from {current} to {to}: {there}",
+        {"id": id, "from": current, "to": to, "allowed": ", ".join(allowed)},
+    )
+
+
+@dataclass(frozen=True)
+class BatchProgress:
+    """How far a batch is."""
+
+    processed: int
+    total: int
+    complete: bool
+    results: list[Any] = field(default_factory=list)
+    """The results that this call has recorded, in the order of the items."""
+
+
+@dataclass(frozen=True)
+class KeywordIndex:
+    """The namespaces of an index."""
+
+    documents: str
+    """Where the documents are, under their ids."""
+    index: str
+    """Where the keywords are."""
+
+
+@dataclass(frozen=True)
+class FoundDocument:
+    id: str
+    document: Any
+    score: float
+    """The sum of the weights of the words that it has."""
+    matched: int
+    """How many words of the query it has."""
+
+
+def keywords_of(content: str) -> dict[str, int]:
+    """The words of a text with how often each occurs: letters and digits, in lower case, of two characters or
+    more. Those that occur most often come first, at most 200."""
+    counts: dict[str, int] = {}
+    for word in _words(unicodedata.normalize("NFC", text(content, "content", "INVALID_VALUE")).lower()):
+        counts[word] = counts.get(word, 0) + 1
+    by_count = sorted(counts.items(), key=lambda one: -one[1])
+    return dict(by_count[:KEYWORDS_MAX])
+
+
+def _words(content: str) -> list[str]:
+    """Runs of letters, digits and marks, that begin with a letter or digit."""
+    words: list[str] = []
+    current = ""
+    for char in f"{content} ":
+        kind = unicodedata.category(char)[0]
+        if kind in "LN" or (kind == "M" and current):
+            current += char
+            continue
+        if len(current) > 1:
+            words.append(current)
+        current = ""
+    return words
+
+
+def checked_keywords(keywords: Any) -> dict[str, Any]:
+    if not isinstance(keywords, Mapping):
+        raise refused("INVALID_BATCH", "keywords", "are not a dict of weights")
+    if len(keywords) > KEYWORDS_MAX:
+        raise refused("INVALID_BATCH", "keywords", f"are too many: {len(keywords)}, at most {KEYWORDS_MAX}")
+    for word, weight in keywords.items():
+        if word == "":
+            raise refused("INVALID_BATCH", "keywords", "hold an empty one")
+        is_number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
+        if not is_number or not math.isfinite(weight) or weight <= 0:
+            raise refused("INVALID_BATCH", "keywords", f"hold a weight that is no number above 0: {word}")
+    return dict(keywords)
+
+
+@dataclass(frozen=True)
+class Binary:
+    bytes: bytes
+    mime_type: str
+
+
+@dataclass(frozen=True)
+class BinaryReference:
+    """Where binary data is that the store does not hold."""
+
+    url: str
+    """Where it is, such as ``s3://bucket/key``."""
+    mime_type: str
+    size: int
+    """Its size in bytes."""
+    sha256: str
+    """SHA-256 of the data, in hexadecimal, so that a reader can check it."""
+
+
+# Texts that are credentials, by the form that their issuers give them.
+_FORMS = [
+    ("a private key", re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")),
+    ("an API key", re.compile(r"(^|[^A-Za-z0-9])(sk|rk|pk)[-_][A-Za-z0-9_-]{8,}")),
+    (
+        "a token of GitHub",
+        re.compile(r"(^|[^A-Za-z0-9])(gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,})"),
+    ),
+    ("a key of AWS", re.compile(r"(^|[^A-Za-z0-9])(AKIA|ASIA)[A-Z0-9]{16}([^A-Za-z0-9]|$)")),
+    ("a token of Slack", re.compile(r"(^|[^A-Za-z0-9])xox[abeoprs]-[A-Za-z0-9-]{10,}")),
+    ("a key of Google", re.compile(r"(^|[^A-Za-z0-9])AIza[A-Za-z0-9_-]{30,}")),
+    ("a signed token", re.compile(r"(^|[^A-Za-z0-9])eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.")),
+    ("a password in a URL", re.compile(r"[a-z][a-z0-9+.-]*://[^\s/:@]*:[^\s/@]+@", re.IGNORECASE)),
+]
+
+# Names of what is secret: api_key, clientSecret, db-password.
+_SECRET_NAME = re.compile(
+    r"(^|[^a-z])(api[^a-z]?key|access[^a-z]?key|private[^a-z]?key|password|passwd|passphrase|secret|credentials?|bearer"
+    r"|auth[^a-z]?token|access[^a-z]?token|refresh[^a-z]?token)$"
+)
+
+
+def refuse_credentials(value: Any, name: str = "") -> None:
+    """Raises CREDENTIAL_REFUSED, with the path, if a part of the value looks like a credential: by its form,
+    such as ``sk-…``, or a text that is not empty under a name such as ``password``. It finds mistakes; it
+    does not find everything.
+
+    :param name: the name that the value is stored under.
+    """
+    todo = [(value, name, "value")]
+    seen: set[int] = set()
+    while todo:
+        part, named, path = todo.pop()
+        if isinstance(part, str):
+            what = _secret(part, named)
+            if what is not None:
+                problem = f"looks like a credential ({what}): keep it in the environment or in a secret manager"
+                raise CortexError("CREDENTIAL_REFUSED", f"{path} {problem}", {"path": path, "problem": problem})
+        elif isinstance(part, (dict, list, tuple)):
+            if id(part) in seen:
+                continue
+            seen.add(id(part))
+            if isinstance(part, dict):
+                todo.extend((one, str(member), f"{path}.{member}") for member, one in part.items())
+            else:
+                todo.extend((one, "", f"{path}[{i}]") for i, one in enumerate(part))
+
+
+def _secret(value: str, name: str) -> Optional[str]:
+    for what, form in _FORMS:
+        if form.search(value):
+            return what
+    named = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).lower() if isinstance(name, str) else ""
+    return "a secret by its name" if value and _SECRET_NAME.search(named) else None

@@ -1,0 +1,125 @@
+"""Generated from _aio/patterns/cache.py by tools/generate.py: change that file."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Optional
+
+from ..._core.errors import CortexError, refused
+from ..._core.pattern_types import MISSING, Cached, claim_name
+from ..._core.validate import seconds
+from ..io import result_of
+from ..scopes import Surface
+
+
+def _stale_of(namespace: str) -> str:
+    """The namespace of the values that may still be given when they are not fresh any more."""
+    return f"{namespace}:stale"
+
+
+def cache_aside(
+    cortex: Surface,
+    namespace: str,
+    key: str,
+    compute: Callable[[], Any],
+    *,
+    ttl_seconds: float,
+    stale_seconds: float = 0,
+    miss_ttl_seconds: Optional[float] = None,
+    wait: float = 60,
+    claim_seconds: float = 10,
+) -> Cached:
+    """Gives the value of a key, or computes it if none is cached. Of all callers, in whatever process, one
+    computes a missing value under a claim. The others wait for it, or take the old one
+    (``stale_seconds``). If its process dies, another computes. If ``compute`` raises, its caller gets the
+    error, and one that waits computes.
+
+    :param compute: gives any JSON value; None is cached too.
+    :param ttl_seconds: for how long the value is fresh: above 0.
+    :param stale_seconds: for how many seconds more it may be given while somebody computes the next one.
+    :param miss_ttl_seconds: the same as ``ttl_seconds``, for a computed None: that there is nothing is cached
+        too.
+    :param wait: how many seconds to wait for the caller that computes.
+    :param claim_seconds: after how many seconds a caller that computes is given up if its process died.
+
+    Raises CLAIM_NOT_HELD if the value was not there after ``wait``; INVALID_TTL; and what ``compute`` raises.
+
+    >>> page = cache_aside(cortex, "pages", url, lambda: fetch_page(url), ttl_seconds=3600)
+    """
+    times = _times(ttl_seconds, stale_seconds, miss_ttl_seconds)
+    fresh = cortex.mutable.get(namespace, key, default=MISSING)
+    if fresh is not MISSING:
+        return Cached(fresh, "cache")
+    old = MISSING
+    if stale_seconds > 0:
+        old = cortex.mutable.get(_stale_of(namespace), key, default=MISSING)
+    claim = claim_name("cache", namespace, key)
+    patience = wait if old is MISSING else 0
+    is_held = False
+    try:
+        with cortex.claims.hold(claim, ttl_seconds=claim_seconds, wait=patience) as held:
+            is_held = True
+            # Another caller may have computed it while this one waited.
+            found = cortex.mutable.get(namespace, key, default=MISSING)
+            if found is not MISSING:
+                return Cached(found, "cache")
+            value = result_of(compute())
+            try:
+                held.mutable.transaction(_entries(namespace, key, value, times))
+            except CortexError as error:
+                # The claim was lost meanwhile, so another caller computes too: what it stores is newer.
+                if error.code != "FENCE_STALE" and error.details.get("reason") != "FENCE_STALE":
+                    raise
+            return Cached(value, "computed")
+    except CortexError as error:
+        if is_held or error.code != "CLAIM_NOT_HELD":
+            raise
+        if old is not MISSING:
+            return Cached(old, "stale")
+        raise CortexError("CLAIM_NOT_HELD", f"the value of {key} was not computed in time", {"claim": claim}) from None
+
+
+def write_through(
+    cortex: Surface,
+    namespace: str,
+    key: str,
+    value: Any,
+    *,
+    ttl_seconds: float,
+    stale_seconds: float = 0,
+    miss_ttl_seconds: Optional[float] = None,
+) -> Any:
+    """Caches a value that the caller has, whether or not one is cached. Gives the value.
+
+    >>> analysis = write_through(cortex, "analyses", path, analyze(path), ttl_seconds=3600)
+    """
+    times = _times(ttl_seconds, stale_seconds, miss_ttl_seconds)
+    cortex.mutable.transaction(_entries(namespace, key, value, times))
+    return value
+
+
+def invalidate(cortex: Surface, namespace: str, key: str) -> bool:
+    """Removes a key from the cache, also as an old value. Gives whether there was one."""
+    old = cortex.mutable.delete(_stale_of(namespace), key)
+    fresh = cortex.mutable.delete(namespace, key)
+    return old.deleted or fresh.deleted
+
+
+_Times = tuple[float, float, float]
+
+
+def _times(ttl_seconds: Any, stale_seconds: Any, miss_ttl_seconds: Any) -> _Times:
+    ttl = seconds(ttl_seconds)
+    miss = ttl if miss_ttl_seconds is None else seconds(miss_ttl_seconds, "miss_ttl_seconds")
+    stale = seconds(stale_seconds, "stale_seconds")
+    if stale < 0:
+        raise refused("INVALID_TTL", "stale_seconds", f"is below 0: {stale_seconds}")
+    return ttl, stale, miss
+
+
+def _entries(namespace: str, key: str, value: Any, times: _Times) -> list[dict[str, Any]]:
+    ttl, stale, miss = times
+    lasts = miss if value is None else ttl
+    entry = {"op": "set", "namespace": namespace, "key": key, "value": value, "ttl_seconds": lasts}
+    if stale == 0 or value is None:
+        return [entry]
+    return [entry, {**entry, "namespace": _stale_of(namespace), "ttl_seconds": lasts + stale}]

@@ -1,0 +1,91 @@
+"""Generated from _aio/patterns/keyword_index.py by tools/generate.py: change that file."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping
+
+from ..._core.errors import refused
+from ..._core.pattern_types import (
+    FoundDocument,
+    KeywordIndex,
+    checked_keywords,
+    join_name,
+    keywords_of,
+    prefix_name,
+    split_name,
+)
+from ..scopes import Surface
+from ..transactions import Transaction
+
+
+def _list_key(id: str) -> str:
+    """The key of the list of keywords of a document. No keyword is empty, so none has such a key."""
+    return f":{join_name(id)}"
+
+
+def index_document(cortex: Surface, index: KeywordIndex, id: str, document: Any, keywords: Mapping[str, float]) -> None:
+    """Stores a document with its keywords, in one transaction: a search never finds one without the other.
+    Keywords that the document had before and has no more are removed.
+
+    :param keywords: at most 200, with weights above 0: ``keywords_of(document["content"])``.
+
+    Raises INVALID_BATCH (too many keywords, one that is empty, a weight that is no number above 0), and what
+    ``mutable.set`` raises.
+    """
+    words = checked_keywords(keywords)
+
+    def work(tx: Transaction) -> None:
+        known = tx.get(index.index, _list_key(id))
+        before = known or {}
+        for word in before:
+            if word not in words:
+                tx.delete(index.index, join_name(word, id))
+        for word, weight in words.items():
+            if before.get(word) != weight:
+                tx.set(index.index, join_name(word, id), weight)
+        if before != words or known is None:
+            tx.set(index.index, _list_key(id), words)
+        tx.set(index.documents, id, document)
+
+    cortex.mutable.transaction(work)
+
+
+def remove_document(cortex: Surface, index: KeywordIndex, id: str) -> bool:
+    """Removes a document and its keywords, in one transaction. Gives whether there was one."""
+
+    def work(tx: Transaction) -> bool:
+        words = tx.get(index.index, _list_key(id))
+        if words is None:
+            return False
+        for word in words:
+            tx.delete(index.index, join_name(word, id))
+        tx.delete(index.index, _list_key(id))
+        tx.delete(index.documents, id)
+        return True
+
+    removed: bool = cortex.mutable.transaction(work)
+    return removed
+
+
+def search_index(cortex: Surface, index: KeywordIndex, query: str, *, limit: int = 10) -> list[FoundDocument]:
+    """Finds documents by keywords: those with most words of the query first, then those with the highest sum
+    of weights, then by id.
+
+    :param query: words, as ``keywords_of`` finds them in a text.
+    :param limit: how many documents at most: 1 to 1000.
+    """
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= 1000:
+        raise refused("INVALID_LIMIT", "limit", f"is not a whole number from 1 to 1000: {limit!r}")
+    found: dict[str, tuple[float, int]] = {}
+    for word in keywords_of(query):
+        for record in cortex.mutable.scan(index.index, key_prefix=prefix_name(word)):
+            id = split_name(record.key)[1]
+            score, matched = found.get(id, (0, 0))
+            found[id] = (score + record.value, matched + 1)
+    ranked = sorted(found.items(), key=lambda one: (-one[1][1], -one[1][0], one[0]))
+    results = []
+    for id, (score, matched) in ranked[:limit]:
+        stored = cortex.mutable.get_record(index.documents, id)
+        if stored is not None:  # else it was removed meanwhile
+            results.append(FoundDocument(id, stored.value, score, matched))
+    return results
