@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# A tour of the service without a client: with grpcurl, and at its end with buf curl. The server has reflection, so neither
-# needs files. Values are JSON text within JSON. Run it in the clone while the server runs: examples/tour.sh
+# A tour of the service without a client: with grpcurl, and at its end with buf curl. The server has reflection, so neither needs
+# the .proto files. Values are JSON text within JSON. Run it in the clone while the server runs: examples/tour.sh
 #
 #   go install github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
 #
-# CORTEX_ADDRESS names the server (default 127.0.0.1:50051), GRPCURL the program.
+# CORTEX_ADDRESS names the server (default 127.0.0.1:50051), GRPCURL is the path of grpcurl.
 set -euo pipefail
 address=${CORTEX_ADDRESS:-127.0.0.1:50051}
 call() { # SERVICE/METHOD JSON: one call, as JSON in one line
@@ -46,7 +46,7 @@ call streams.v1.Streams/Append '{"stream": "jobs", "entries": [{"data_json": "{\
 call streams.v1.Streams/EnsureGroup '{"stream": "jobs", "group": "workers", '"$scope"'}' > /dev/null
 call streams.v1.Streams/Read '{"stream": "jobs", "group": "workers", "consumer": "w-1", '"$scope"'}'
 
-step "The changes of a namespace: what is there first, and then what happens (here for one second)."
+step "Watch a namespace: first its current entries, then each change (here for one second)."
 ${GRPCURL:-grpcurl} -plaintext -max-time 1 -H 'x-tenant-id: tour' \
   -d '{"namespace": "inventory", "key_prefix": "w", "include_current": true, '"$scope"'}' \
   "$address" cortex.mutable.v1.MutableStore/Watch 2> /dev/null | grep -m 1 '"valueJson"' || true

@@ -8,8 +8,9 @@ import { ownError } from "./own-error.js";
 
 export interface AddOptions {
   /**
-   * Adds once under this id (1 to 128 bytes), within 24 hours, however often it is called, also by other processes: for a
-   * caller that may die before it has the answer. Default: each call adds. If the key was deleted since: KEY_NOT_FOUND.
+   * An id for this addition (1 to 128 bytes). Several calls with the same id within 24 hours, from any process, add
+   * only once. Use it if the caller may die before it gets the answer. Default: each call adds. If the key has been
+   * deleted since the first call: KEY_NOT_FOUND.
    */
   id?: string | undefined;
 }
@@ -78,15 +79,15 @@ interface Stored extends Statistics {
 }
 
 /**
- * Adds a value to running statistics, and gives them. Sum, minimum and maximum are exact decimals: 0.1 added ten times is
- * 1. Mean and variance are computed from exact sums, and then rounded.
+ * Adds a value to running statistics, and gives them. Sum, minimum and maximum are exact decimals: 0.1 added ten
+ * times is 1. Mean and variance are computed from exact sums, and then rounded.
  *
  * ```ts
  * const { count, mean } = await addToStatistics(cortex, "stats", "latency-ms", 12.5);
  * ```
  *
  * @param value A number, a bigint or decimal text.
- * @throws CortexError INVALID_AMOUNT; INVALID_DATA if what is stored are no statistics.
+ * @throws CortexError INVALID_AMOUNT; INVALID_DATA if the key holds something else.
  */
 export async function addToStatistics(
   cortex: Surface,
@@ -107,8 +108,8 @@ export async function addToStatistics(
 const daySeconds = 86_400;
 
 /**
- * Changes a value by a function: with an id once under that id. Gives the new value, or what is there if it was changed
- * under the id before. What the function throws is thrown.
+ * Changes a value by a function; with an id, only the first call under that id changes it. Gives the value after the
+ * change; for a later call, the current value. What the function throws is thrown.
  */
 async function updateOnce<T>(
   cortex: Surface,
@@ -138,7 +139,7 @@ async function updateOnce<T>(
 }
 
 function deletedSince(namespace: string, key: string): CortexError {
-  const message = `it was added under this id before, and ${key} was deleted since`;
+  const message = `the value was added under this id before, and ${key} has been deleted since`;
   return new CortexError("KEY_NOT_FOUND", message, { namespace, key });
 }
 
@@ -168,7 +169,8 @@ const negative = ({ digits, scale }: Decimal): Decimal => ({ digits: -digits, sc
 function exactly(stored: Stored, name: "sum" | "min" | "max" | "squares"): Decimal {
   const text = textsOf(stored)?.get(name);
   const found = decimalOf(typeof text === "string" ? text : String(stored[name]));
-  if (!found) throw refused("INVALID_DATA", name, "is no number: what is stored are no statistics");
+  if (!found)
+    throw refused("INVALID_DATA", name, "is not a number: the key does not hold statistics");
   return found;
 }
 

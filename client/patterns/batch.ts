@@ -8,7 +8,7 @@ export interface BatchOptions {
   batchSize?: number | undefined;
   /** Milliseconds to wait if another process works on the batch. Default: 0. */
   waitMs?: number | undefined;
-  /** Seconds after which a process that died is given up. Default: 30. */
+  /** If the process that works on the batch dies, another may go on after this many seconds. Default: 30. */
   claimSeconds?: number | undefined;
 }
 
@@ -27,7 +27,7 @@ interface Checkpoint {
   total: number;
 }
 
-/** The key of a result. Its number has as many digits as any, so that the order of the keys is that of the items. */
+/** The key of a result. All numbers have 15 digits, so that the keys sort in the order of the items. */
 const resultKey = (key: string, index: number) => `${key}:${String(index).padStart(15, "0")}`;
 
 /**
@@ -38,8 +38,9 @@ const resultKey = (key: string, index: number) => `${key}:${String(index).padSta
  * @param items The same list in each call.
  * @param work Gives the result of an item: any JSON value.
  * @returns How far the batch is. `batchResults` reads all results.
- * @throws CortexError CLAIM_NOT_HELD if another process works on the batch; what `work` throws: the items before it are
- * recorded; INVALID_BATCH if the list is not the one of the checkpoint.
+ * @throws CortexError CLAIM_NOT_HELD if another process works on the batch; INVALID_BATCH if the list has another
+ * length than when the batch began; and what `work` throws: then the results of the items before the failed one are
+ * stored.
  *
  * ```ts
  * const { processed, total } = await processBatch(cortex, "imports", "2026-11", rows, (row) => load(row));
@@ -80,7 +81,7 @@ export async function processBatch<I, R>(
 }
 
 const otherList = (before: number, now: number) =>
-  refused("INVALID_BATCH", "items", `are ${now}, and were ${before} when the batch began`);
+  refused("INVALID_BATCH", "items", `has ${now} elements, but had ${before} when the batch began`);
 
 /** The results of a batch so far, in the order of its items, in constant memory. */
 export async function* batchResults<R = any>(

@@ -31,7 +31,7 @@ export interface BinaryOptions extends EntryOptions, Pick<SetOptions, "claim" | 
 /**
  * Stores binary data as `{ data, mime_type, size, sha256 }`, in base64.
  *
- * @throws CortexError VALUE_TOO_LARGE above `maxBytes`: store it elsewhere, and here `putReference`.
+ * @throws CortexError VALUE_TOO_LARGE above `maxBytes`: store the data elsewhere, and its place with `putReference`.
  */
 export async function putBinary(
   cortex: Surface,
@@ -41,11 +41,12 @@ export async function putBinary(
   mimeType: string,
   { maxBytes = bytesMaxDefault, ...options }: BinaryOptions = {},
 ): Promise<void> {
-  if (!(bytes instanceof Uint8Array)) throw refused("INVALID_VALUE", "bytes", "are no bytes");
+  if (!(bytes instanceof Uint8Array))
+    throw refused("INVALID_VALUE", "bytes", "is not a Uint8Array");
   if (bytes.byteLength > maxBytes)
     throw new CortexError(
       "VALUE_TOO_LARGE",
-      `bytes are ${bytes.byteLength}, at most ${maxBytes}: store them elsewhere, and a reference to them here`,
+      `bytes has ${bytes.byteLength} bytes, and the limit is ${maxBytes}: store the data elsewhere, and its place with putReference`,
       { field: "bytes", limit: `${maxBytes}`, got: `${bytes.byteLength}` },
     );
   const value = {

@@ -10,7 +10,9 @@ export interface CacheTimes {
   ttlSeconds: number;
   /** For how many seconds more it may be given while somebody computes the next one. Default: 0. */
   staleSeconds?: number | undefined;
-  /** The same as `ttlSeconds`, for a computed null: that there is nothing is cached too. Default: `ttlSeconds`. */
+  /**
+   * Seconds for which a computed null is fresh: a result that does not exist is cached too. Default: `ttlSeconds`.
+   */
   missTtlSeconds?: number | undefined;
 }
 
@@ -19,7 +21,7 @@ export interface CacheOptions extends CacheTimes {
    * Milliseconds to wait for the caller that computes. After that CLAIM_NOT_HELD is thrown. Default: 60000.
    */
   waitMs?: number | undefined;
-  /** Seconds after which a caller that computes is given up if its process died. Default: 10. */
+  /** If the process that computes dies, another caller may compute after this many seconds. Default: 10. */
   claimSeconds?: number | undefined;
 }
 
@@ -33,12 +35,14 @@ export interface Cached<T> {
 const staleOf = (namespace: string) => `${namespace}:stale`;
 
 /**
- * Gives the value of a key, or computes it if none is cached. Of all callers, in whatever process, one computes a missing
- * value under a claim. The others wait for it, or take the old one (`staleSeconds`). If its process dies, another
- * computes. If `compute` throws, its caller gets the error, and one that waits computes.
+ * Gives the value of a key, or computes it if none is cached. One caller among all processes computes a missing
+ * value, under a claim. The others wait for the value, or take the old one (`staleSeconds`). If the process that
+ * computes dies, another caller computes. If `compute` throws, that caller gets the error, and a waiting caller
+ * computes.
  *
  * @param compute Gives any JSON value; null is cached too.
- * @throws CortexError CLAIM_NOT_HELD if the value was not there after `waitMs`; INVALID_TTL; and what `compute` throws.
+ * @throws CortexError CLAIM_NOT_HELD if the value was not there after `waitMs`; INVALID_TTL; and what `compute`
+ * throws.
  *
  * ```ts
  * const { value, source } = await cacheAside(cortex, "pages", url, () => fetchPage(url), { ttlSeconds: 3600 });

@@ -25,7 +25,8 @@ const inLowerCase = (name: string) => name.replace(/([a-z0-9])([A-Z])/g, "$1_$2"
 
 /**
  * Throws CREDENTIAL_REFUSED, with the path, if a part of the value looks like a credential: by its form, such as
- * `sk-…`, or a text that is not empty under a name such as `password`. It finds mistakes; it does not find everything.
+ * `sk-…`, or a text that is not empty under a name such as `password`. It finds mistakes; it does not find
+ * everything.
  *
  * @param name The name that the value is stored under. Default: none.
  */

@@ -10,13 +10,15 @@ import { ownError } from "./own-error.js";
 const batchMax = 1000; // the server's limit
 
 export interface DataStoreOptions {
-  /** If true, `set` and all other writes refuse what looks like a credential: see `refuseCredentials`. Default: false. */
+  /**
+   * If true, `set` and all other writes refuse what looks like a credential: see `refuseCredentials`. Default: false.
+   */
   refuseCredentials?: boolean | undefined;
 }
 
 /**
- * A namespace of MutableStore with a plain surface. All of it is atomic: `update`, `increment` and `append` lose nothing,
- * where a `get` and a `set` after it would.
+ * A namespace of MutableStore with a plain surface. Every write is atomic. Change a value by `update`, `increment` or
+ * `append`: a `get` followed by a `set` can lose the change of another caller.
  *
  * ```ts
  * const store = new DataStore(cortex, "default");
@@ -126,8 +128,8 @@ export class DataStore {
   }
 
   /**
-   * Changes a value by a function, atomically: nothing is lost, however many change it at once. Gives the new value. The
-   * function may run several times.
+   * Changes a value by a function, atomically: nothing is lost, however many change it at once. Gives the new value.
+   * The function may run several times.
    *
    * @param change Gets the value, or `fallback` if the key does not exist or holds null.
    * @throws CortexError UPDATE_FAILED: the function threw, and its error is the `cause`.

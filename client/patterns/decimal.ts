@@ -6,7 +6,7 @@ export interface Decimal {
   scale: number;
 }
 
-const digitsMax = 1000; // of an exponent, which would fill the memory
+const exponentMax = 1000; // a larger exponent would need too much memory
 
 /** The number of a decimal text; undefined if it is none. */
 export function decimalOf(text: string): Decimal | undefined {
@@ -14,7 +14,7 @@ export function decimalOf(text: string): Decimal | undefined {
   if (!match) return undefined;
   const [, sign = "", whole = "", fraction = "", power = "0"] = match;
   const exponent = Number(power);
-  if (Math.abs(exponent) > digitsMax) return undefined;
+  if (Math.abs(exponent) > exponentMax) return undefined;
   const digits = BigInt(`${whole}${fraction}`) * (sign === "-" ? -1n : 1n);
   const scale = fraction.length - exponent;
   return reduced(

@@ -40,8 +40,8 @@ export function keywordsOf(text: string): Record<string, number> {
  * the document had before and has no more are removed.
  *
  * @param keywords At most 200, with weights: `keywordsOf(document.content)`.
- * @throws CortexError INVALID_BATCH (too many keywords, one that is empty, a weight that is no number above 0), and what
- * `mutable.set` throws.
+ * @throws CortexError INVALID_BATCH (too many keywords, one that is empty, a weight that is no number above 0), and
+ * what `mutable.set` throws.
  */
 export async function indexDocument(
   cortex: Surface,
@@ -68,15 +68,15 @@ function checked(keywords: Keywords): Keywords {
     throw refused(
       "INVALID_BATCH",
       "keywords",
-      `are too many: ${words.length}, at most ${keywordsMax}`,
+      `has ${words.length} keywords, and the limit is ${keywordsMax}`,
     );
   for (const [word, weight] of words) {
-    if (word === "") throw refused("INVALID_BATCH", "keywords", "hold an empty one");
+    if (word === "") throw refused("INVALID_BATCH", "keywords", "has an empty keyword");
     if (!(typeof weight === "number" && weight > 0 && Number.isFinite(weight)))
       throw refused(
         "INVALID_BATCH",
         "keywords",
-        `hold a weight that is no number above 0: ${word}`,
+        `has a weight that is not a number above 0, for the keyword ${word}`,
       );
   }
   return keywords;
@@ -109,8 +109,8 @@ export interface FoundDocument<D = any> {
 }
 
 /**
- * Finds documents by keywords: those with most words of the query first, then those with the highest sum of weights, then
- * by id.
+ * Finds documents by keywords: those with most words of the query first, then those with the highest sum of weights,
+ * then by id.
  *
  * @param query Words, as `keywordsOf` finds them in a text.
  * @param options `limit`: how many documents at most, 1 to 1000. Default: 10.

@@ -1,4 +1,4 @@
-// Locks: one holder at a time, who cannot write any more once the lock has gone to another.
+// Locks: one holder at a time. A holder that has lost the lock cannot write through it any more.
 
 import type { Claim } from "../claims/claim.js";
 import { CortexError } from "../core/error.js";
@@ -14,12 +14,13 @@ export interface LockOptions {
 }
 
 /**
- * Runs a function while it holds the lock of a resource. The lock is renewed meanwhile, and released at the end. What is
- * written through `lock.mutable`, `lock.immutable`, `lock.events` and `lock.streams` fails with FENCE_STALE once the
- * lock has gone to another.
+ * Runs a function while it holds the lock of a resource. The lock is renewed meanwhile, and released at the end. What
+ * is written through `lock.mutable`, `lock.immutable`, `lock.events` and `lock.streams` fails with FENCE_STALE once
+ * this caller does not hold the lock any more.
  *
  * @returns What the function returns.
- * @throws CortexError CLAIM_NOT_HELD if the resource is locked (`details.owner`: by whom), and what the function throws.
+ * @throws CortexError CLAIM_NOT_HELD if the resource is locked (`details.owner`: by whom), and what the function
+ * throws.
  *
  * ```ts
  * await withLock(cortex, "report", async (lock) => lock.mutable.set("reports", "today", await build()));

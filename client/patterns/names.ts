@@ -1,20 +1,20 @@
-// Names of several parts: keys with a hierarchy, and namespaces that are made of what they are for.
+// Names that have several parts, joined by `:`: keys in a hierarchy, and names of namespaces.
 import { refused } from "../core/error.js";
 import { text } from "../core/validate.js";
 import type { Surface } from "../scopes/scope.js";
 
 /**
- * Joins parts to a name: `joinName("project", id, "files", "main.py")` is `project:<id>:files:main.py`. A `:` within a
- * part is written as `%3A`, and `%` as `%25`, so that different parts never make the same name.
+ * Joins parts to a name: `joinName("project", id, "files", "main.py")` is `project:<id>:files:main.py`. A `:` within
+ * a part is written as `%3A`, and `%` as `%25`, so that different parts never make the same name.
  *
  * @throws CortexError INVALID_KEY if a part is empty or no text.
  */
 export function joinName(...parts: readonly string[]): string {
-  if (parts.length === 0) throw refused("INVALID_KEY", "parts", "are none");
+  if (parts.length === 0) throw refused("INVALID_KEY", "parts", "is empty: give at least one part");
   return parts.map(encoded).join(":");
 }
 
-/** What all names below these parts begin with: their name, and `:`. */
+/** The prefix of every name below these parts: the parts, joined, and a `:`. */
 export const prefixName = (...parts: readonly string[]): string => `${joinName(...parts)}:`;
 
 /** The parts of a name that `joinName` made. */
@@ -28,8 +28,8 @@ function encoded(part: string, index: number): string {
 }
 
 /**
- * The names of the parts directly below some parts, in order and each once: of the keys `project:7:files:a` and
- * `project:7:status`, those below `project`, `7` are `files` and `status`.
+ * Lists the parts that come directly after the given parts, in order and each once. For example: with the keys
+ * `project:7:files:a` and `project:7:status`, the parts after `project`, `7` are `files` and `status`.
  */
 export async function childNames(
   cortex: Surface,

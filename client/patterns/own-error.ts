@@ -2,8 +2,8 @@
 import { CortexError, type ErrorCode } from "../core/error.js";
 
 /**
- * The error that a pattern threw within an update or a transaction, which wraps it, if it has one of these codes. Else
- * the error as it is.
+ * An update or a transaction wraps an error that its function threw. Gives the wrapped error if it has one of these
+ * codes, else the error itself.
  */
 export function ownError(error: unknown, ...codes: readonly ErrorCode[]): unknown {
   const cause = error instanceof CortexError ? error.cause : undefined;

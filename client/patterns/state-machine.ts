@@ -10,16 +10,16 @@ import { ownError } from "./own-error.js";
 export interface StateMachine<S extends string = string> {
   /** The namespace in MutableStore of the current states; also the type in ImmutableStore of the transitions. */
   name: string;
-  /** The state of what was never started. */
+  /** The state before the first transition. */
   initial: S;
-  /** Where one may go from each state. A state that is not named, or has none, is final. */
+  /** The allowed next states of each state. A state that is missing here, or has an empty list, is final. */
   transitions: { readonly [From in S]?: readonly S[] };
 }
 
 /** Where a machine is. */
 export interface MachineState<S extends string = string> {
   state: S;
-  /** What was given with the transition; null before the first, or if nothing was given. */
+  /** The data of the last transition that gave data; null if none did. */
   data: any;
   /** How many transitions there were. */
   step: number;
@@ -28,7 +28,7 @@ export interface MachineState<S extends string = string> {
 export interface TransitionOptions<S extends string> {
   /** Only from this state, or one of these. Default: from any that allows it. */
   from?: S | readonly S[] | undefined;
-  /** Any JSON value that belongs to the new state. Default: as it was. */
+  /** Any JSON value that belongs to the new state. Default: the data of the state before. */
   data?: unknown;
   /** The claim that the caller must hold: see WriteOptions. */
   claim?: ClaimGuard | undefined;
@@ -45,9 +45,9 @@ export async function stateOf<S extends string>(
 }
 
 /**
- * Makes a transition. In one transaction it checks that the current state allows it, stores the new state, and stores a
- * version `{ from, to, step, data }` under the type `machine.name` and the id. Of several callers at once each goes on
- * from the state that the one before left.
+ * Makes a transition. In one transaction it checks that the current state allows it, stores the new state, and stores
+ * a version `{ from, to, step, data }` under the type `machine.name` and the id. If several callers make transitions
+ * at once, they run one after the other: each starts from the state that the one before stored.
  *
  * @returns Where the machine is now.
  * @throws CortexError TRANSITION_NOT_ALLOWED (`details.from`, `details.to`, `details.allowed`), FENCE_STALE.

@@ -1,5 +1,5 @@
-// A client in Go, without a library of ours: what docs/other-languages.md says, in one file. It sends metadata and request
-// ids, repeats what may be repeated, updates in a loop that loses nothing, and watches from a cursor.
+// A client in Go, without a library of ours. It shows the main parts of docs/other-languages.md: metadata, request
+// ids, repeats, updates in a loop that loses nothing, and a watch that goes on from its cursor.
 //
 //	go generate && go run .
 //

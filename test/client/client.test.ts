@@ -13,15 +13,12 @@ import { serve, testLog } from "../support/server.js";
 const s = serve();
 
 describe("options", () => {
-  const environment = { ...process.env };
-  afterEach(() => {
-    process.env = { ...environment };
-  });
+  afterEach(() => vi.unstubAllEnvs());
 
   it("come from the environment where they are absent", async () => {
-    process.env.CORTEX_ADDRESS = s.address;
-    process.env.CORTEX_TENANT = "from-env";
-    process.env.CORTEX_TOKEN = "secret";
+    vi.stubEnv("CORTEX_ADDRESS", s.address);
+    vi.stubEnv("CORTEX_TENANT", "from-env");
+    vi.stubEnv("CORTEX_TOKEN", "secret");
     await using cortex = new Cortex();
     await cortex.mutable.set("ns", "k", 1);
     expect(await s.client({ tenantId: "from-env" }).mutable.get("ns", "k")).toBe(1);

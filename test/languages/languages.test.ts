@@ -57,7 +57,7 @@ it.each([
   ["one owner at a time", '"fence"'],
   ["one owner at a time", "{}"],
   ["A stream", '"dataJson": "{\\"n\\": 1}"'],
-  ["The changes", '"valueJson": "97.5"'],
+  ["Watch a namespace", '"valueJson": "97.5"'],
   ["buf curl", '"count": "1"'],
 ])("the tour: %s: %s", (title, expected) => {
   expect(after(title)).toContain(expected);

@@ -258,7 +258,7 @@ describe("names", () => {
       expect(splitName(joinName(...parts))).toEqual(parts);
     expect(prefixName("repo", "x")).toBe("repo:x:");
     expect(() => joinName("a", "")).toThrow("parts[1] is empty");
-    expect(() => joinName()).toThrow("are none");
+    expect(() => joinName()).toThrow("is empty: give at least one part");
   });
 
   it("finds the names below, and namespaces", async () => {

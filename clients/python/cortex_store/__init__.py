@@ -21,6 +21,7 @@ from ._aio.users import AsyncUsers
 from ._aio.watch import AsyncWatch
 from ._core.config import TlsOptions
 from ._core.errors import CortexError
+from ._core.messages import ImmutableFilters, MutableFilters
 from ._core.options import ClaimGuard, Guard, ScopeStep
 from ._core.records import (
     Appended,
@@ -128,6 +129,7 @@ __all__ = [
     "HistoryProblem",
     "Immutable",
     "ImmutableChange",
+    "ImmutableFilters",
     "ImmutableListResult",
     "ImmutablePurgeManyResult",
     "ImmutablePurgeResult",
@@ -135,6 +137,7 @@ __all__ = [
     "ImmutableVersion",
     "Mutable",
     "MutableChange",
+    "MutableFilters",
     "MutableListResult",
     "MutableRecord",
     "NackResult",

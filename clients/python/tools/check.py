@@ -2,8 +2,8 @@
 
 It makes a virtual environment in .venv, checks that the generated files are fresh, the style and the types
 (also those for Python 3.9 and 3.13), runs the tests with the newest protobuf and grpcio and with the lowest
-that the package allows, and installs the wheel in an environment of its own. Arguments are given to pytest;
-then only the tests run.
+that the package allows, and installs the wheel in an environment of its own. With arguments, it only runs
+pytest with them.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ def lowest() -> list[str]:
     """The lowest versions that pyproject.toml allows."""
     text = (PYTHON / "pyproject.toml").read_text()
     found = re.search(r'grpcio>=([\d.]+)", "protobuf>=([\d.]+),<(\d+)', text)
-    assert found is not None and found[3] == PROTOBUF_MAX, "pyproject.toml names the range otherwise"
+    assert found is not None and found[3] == PROTOBUF_MAX, (
+        "the versions in pyproject.toml do not have the expected form"
+    )
     return [f"grpcio=={found[1]}.*", f"protobuf=={found[2]}"]
 
 

@@ -21,7 +21,8 @@ PACKAGE = PYTHON / "cortex_store"
 
 HEADER = '"""Generated from _aio/{name} by tools/generate.py: change that file."""\n\n'
 
-# What makes the synchronous client of the asyncio one. Words, in this order, in code and in doc comments.
+# Replacements that turn the asyncio client into the synchronous one. They are applied in this order, in code and in
+# docstrings.
 WORDS = [
     (r"\bawait ", ""),
     (r"\basync (def|for|with)\b", r"\1"),
@@ -75,7 +76,7 @@ def write_sync(target: Path) -> None:
 
 
 def without_docstring(text: str) -> str:
-    """The module without its docstring, to which the header is the replacement."""
+    """The module without its docstring: the header replaces it."""
     return re.sub(r'\A"""(?:.|\n)*?"""\n+', "", text)
 
 

@@ -91,7 +91,7 @@ class AsyncHolder:
             try:
                 await claim.release()
             except CortexError:
-                pass  # its time will be over
+                pass  # the claim expires by itself
 
 
 class AsyncClaims:
@@ -131,8 +131,8 @@ class AsyncClaims:
 
         :param name: 1 to 512 bytes of UTF-8, not blank, without control characters.
         :param ttl_seconds: how long it lasts unless it is renewed: above 0.
-        :param wait: how many seconds to wait for its turn, in the order of arrival: at most an hour. Apart
-            from ``timeout``.
+        :param wait: how many seconds to wait for its turn, in the order of arrival: at most an hour. This
+            time is added to ``timeout``.
         :param owner: who holds it, for others to see. Default: the ``agent_id`` of the client, or a random id
             of it.
         :param user_id: the user it belongs to; must exist.
@@ -257,8 +257,8 @@ class _Held(AbstractAsyncContextManager[AsyncClaim]):
             details = {"claim": self._name, **({"owner": held.owner} if held else {})}
             raise CortexError("CLAIM_NOT_HELD", f"the claim {self._name!r} was not acquired: it is held", details)
         self._claim = claim
-        # After a long wait `granted_at` is far too early: then the time counts from the arrival of the reply, which is
-        # late by the time that the reply took.
+        # `granted_at` is when the call was sent, and a call that waited was granted much later. So the time counts
+        # from the arrival of the reply, which is too late only by the time that the reply travelled.
         self._held_at = time.monotonic()
         self._holder.held.add(claim)
         self._task = AsyncTask(self._keep)
@@ -274,7 +274,7 @@ class _Held(AbstractAsyncContextManager[AsyncClaim]):
             try:
                 await claim.release()
             except CortexError:
-                pass  # its time will be over
+                pass  # the claim expires by itself
 
     async def _keep(self) -> None:
         """Renews the claim until the block is over or the claim is lost."""

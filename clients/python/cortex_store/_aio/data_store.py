@@ -19,8 +19,8 @@ _BATCH_MAX = 1000  # the server's limit
 
 
 class AsyncDataStore:
-    """A namespace of MutableStore with a plain surface. All of it is atomic: ``update``, ``increment`` and
-    ``append`` lose nothing, where a ``get`` and a ``set`` after it would.
+    """A namespace of MutableStore with a plain surface. Every write is atomic. Change a value by ``update``,
+    ``increment`` or ``append``: a ``get`` followed by a ``set`` can lose the change of another caller.
 
     :param namespace: 1 to 256 bytes.
     :param refuse_credentials: if True, all writes refuse what looks like a credential (CREDENTIAL_REFUSED).

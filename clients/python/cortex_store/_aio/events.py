@@ -19,8 +19,8 @@ from .transport import AsyncEndless, AsyncTransport
 
 class AsyncEvents:
     """Events: a message on a channel goes to all who are subscribed at that moment, on any server. Each of
-    them gets it at most once, and nobody gets it later. What must not be missed is to be watched
-    (``mutable.watch``), or read from a store.
+    them gets it at most once, and nobody gets it later. If no message may be missed, use ``mutable.watch``
+    or a stream instead.
 
     A channel has segments, which ``:`` joins: ``user:created``. In a pattern ``*`` stands for any one
     segment, and ``**`` at its end for one segment or more.
@@ -39,7 +39,7 @@ class AsyncEvents:
         claim: Optional[ClaimGuard] = None,
         timeout: Optional[float] = None,
     ) -> int:
-        """Publishes an event. Gives how many matching subscriptions the answering process has.
+        """Publishes an event. Gives the number of matching subscriptions of the server process that answered.
 
         :param channel: 1 to 512 bytes of UTF-8: segments that ``:`` joins, without ``*`` and control
             characters.

@@ -260,7 +260,7 @@ class AsyncTask:
 
 
 class AsyncSlots:
-    """As many places as may be taken at a time, and how to wait for one."""
+    """Limits how many entries are worked on at once: counts free slots, and waits for a free one."""
 
     def __init__(self, count: int) -> None:
         self.free = count

@@ -5,8 +5,7 @@ from __future__ import annotations
 import random
 import time
 import uuid
-from datetime import datetime
-from typing import Any, AsyncIterator, Callable, Mapping, Optional, Sequence, TypeVar, Union, overload
+from typing import TYPE_CHECKING, Any, AsyncIterator, Callable, Mapping, Optional, Sequence, TypeVar, Union, overload
 
 from .._core.errors import CortexError, message_of, refused
 from .._core.jsontext import parse, to_json
@@ -62,6 +61,11 @@ from .transactions import (
 )
 from .transport import AsyncTransport
 from .watch import AsyncWatch
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .._core.messages import MutableFilters
 
 T = TypeVar("T")
 
@@ -473,10 +477,10 @@ class AsyncMutable:
         """Changes several keys atomically: all of them or none. It is serializable: nobody sees a part of it,
         and nothing that it read changes before it is committed.
 
-        - With a function, which gets the transaction: what it returns is returned, or if it returns None the
-          results of the writes (``TransactionResult``). It may run several times, up to ``max_attempts``
-          (others were first, a lost connection), so it must have no side effects. If it raises, nothing is
-          written.
+        - With a function: it gets the transaction. The call gives what the function returns, or the results
+          of the writes (``TransactionResult``) if the function returns None. The function may run up to
+          ``max_attempts`` times (after a conflict or a lost connection), so it must have no side effects. If
+          the function raises, nothing is written.
         - With a list of operations, each a dict ``{"op": …, "namespace": …, "key": …, …}``: ``set``,
           ``update``, ``increment``, ``decrement``, ``append``, ``merge``, ``expire``, ``touch``, ``delete``,
           ``store``, ``publish``, ``append_entry``. Each sees those before it.
@@ -524,13 +528,6 @@ class AsyncMutable:
         self,
         namespace: str,
         *,
-        key_prefix: Optional[str] = None,
-        user_id: Optional[str] = None,
-        updated_after: Optional[datetime] = None,
-        updated_before: Optional[datetime] = None,
-        last_accessed_before: Optional[datetime] = None,
-        updated_by: Optional[str] = None,
-        principal: Optional[str] = None,
         sort_by: str = "key",
         sort_order: str = "asc",
         limit: int = 100,
@@ -538,15 +535,11 @@ class AsyncMutable:
         page_token: Optional[str] = None,
         total: bool = True,
         timeout: Optional[float] = None,
+        **filters: Unpack[MutableFilters],
     ) -> MutableListResult:
         """Lists one page of records. ``scan`` gives all records.
 
-        :param key_prefix: keys that begin with this text: a prefix, not a pattern.
-        :param updated_after: entries written after this time (exclusive); likewise ``updated_before``. Times
-            need a time zone.
-        :param last_accessed_before: entries whose last read by ``get`` was before this time. For an entry
-            that was never read, the time of its creation counts.
-        :param updated_by: entries that this agent wrote last; ``principal``: that this principal wrote last.
+        :param filters: see ``MutableFilters``: ``key_prefix``, ``user_id``, ``updated_after``, …
         :param sort_by: ``key`` (bytewise), ``updated_at`` or ``access_count``.
         :param sort_order: ``asc`` or ``desc``.
         :param limit: 1 to 1000.
@@ -558,9 +551,7 @@ class AsyncMutable:
         Raises INVALID_FILTER, INVALID_LIMIT, INVALID_OFFSET, INVALID_SORT, INVALID_PAGE_TOKEN,
         INVALID_USER_ID.
         """
-        filter = mutable_filter(
-            key_prefix, user_id, updated_after, updated_before, last_accessed_before, updated_by, principal
-        )
+        filter = mutable_filter(**filters)
         request = mutable_pb2.ListRequest(
             namespace=namespace_text(namespace),
             filter=filter,
@@ -582,16 +573,10 @@ class AsyncMutable:
         self,
         namespace: str,
         *,
-        key_prefix: Optional[str] = None,
-        user_id: Optional[str] = None,
-        updated_after: Optional[datetime] = None,
-        updated_before: Optional[datetime] = None,
-        last_accessed_before: Optional[datetime] = None,
-        updated_by: Optional[str] = None,
-        principal: Optional[str] = None,
         sort_by: str = "key",
         sort_order: str = "asc",
         timeout: Optional[float] = None,
+        **filters: Unpack[MutableFilters],
     ) -> AsyncIterator[MutableRecord]:
         """Gives every record that matches, in constant memory. It is not one snapshot: a record that is
         written meanwhile may or may not come. ``timeout`` bounds the wait for each message of about 100
@@ -599,9 +584,7 @@ class AsyncMutable:
 
         >>> async for record in cortex.mutable.scan("inventory", key_prefix="store-15:"): ...
         """
-        filter = mutable_filter(
-            key_prefix, user_id, updated_after, updated_before, last_accessed_before, updated_by, principal
-        )
+        filter = mutable_filter(**filters)
         order = mutable_order(sort_by, sort_order)
         name = namespace_text(namespace)
         page_token = ""
@@ -632,14 +615,15 @@ class AsyncMutable:
     ) -> AsyncWatch[MutableChange]:
         """Gives the changes in a namespace as they are committed, from now on or after a cursor. It never
         ends by itself: leave the loop, or call ``close``. If the connection breaks or the server stops, it
-        goes on where it was. Of each key nothing is left out, nothing comes twice, and revisions rise.
-        What a transaction changed comes together.
+        goes on where it was. For each key every change comes once, in the order of the revisions. What a
+        transaction changed comes together.
 
         :param key: only this key. Not together with ``key_prefix``.
         :param cursor: goes on after this cursor, of a change or of ``on_progress``, from the same watch.
         :param include_current: if True, what exists comes first, as changes of the kind ``current``.
-        :param on_progress: called with the cursor when the watch has come further, also if nothing matched,
-            at least every 10 seconds; and with True once everything that existed has come.
+        :param on_progress: called as ``on_progress(cursor, is_current)`` when the watch has advanced, also if
+            no change matched, and at least every 10 seconds. ``is_current`` is True once everything that
+            existed has come.
         :param timeout: seconds for which it tries to reach a server before it fails. Default: 60.
 
         Raises CURSOR_EXPIRED (changes after the cursor are not kept any more: start again with
@@ -668,8 +652,9 @@ class AsyncMutable:
         *,
         timeout: Optional[float] = None,
     ) -> Any:
-        """Waits until a condition holds for the value of a key: None if the key does not exist. The condition
-        is asked for the value that is there, and then for each change. Gives the value for which it holds.
+        """Waits until ``condition`` returns true for the value of a key, and gives that value. The function
+        is called with the current value, then with the value after each change; with None if the key does
+        not exist.
 
         Raises DEADLINE_EXCEEDED if it does not hold in time, WATCH_DISABLED.
         """
@@ -688,26 +673,18 @@ class AsyncMutable:
         missing = await self._transport.connection.missing()
         if missing is not None:
             raise missing
-        message = f"the value did not become what was waited for within {deadline.seconds} s"
+        message = f"the condition did not hold within {deadline.seconds} s"
         raise CortexError("DEADLINE_EXCEEDED", message)
 
     async def count(
         self,
         namespace: str,
         *,
-        key_prefix: Optional[str] = None,
-        user_id: Optional[str] = None,
-        updated_after: Optional[datetime] = None,
-        updated_before: Optional[datetime] = None,
-        last_accessed_before: Optional[datetime] = None,
-        updated_by: Optional[str] = None,
-        principal: Optional[str] = None,
         timeout: Optional[float] = None,
+        **filters: Unpack[MutableFilters],
     ) -> int:
         """Counts the entries that match: the filters are those of ``list``."""
-        filter = mutable_filter(
-            key_prefix, user_id, updated_after, updated_before, last_accessed_before, updated_by, principal
-        )
+        filter = mutable_filter(**filters)
         request = mutable_pb2.CountRequest(namespace=namespace_text(namespace), filter=filter)
         return (await self._transport.unary(MutableRpc.count, request, timeout)).count
 
@@ -781,8 +758,8 @@ class AsyncMutable:
             done.
         :param entries_per_step: 1 to 10000.
         :param on_progress: called after each step.
-        :param request_id: of a purge in steps at most 116 bytes; repeated under it, the purge goes on where
-            it ended.
+        :param request_id: for a purge in steps at most 116 bytes. If a purge in steps fails, call it again
+            with the same id: it goes on after the last step that was done.
         :param timeout: of the call, or of each step. Default: 60 seconds.
 
         Raises INVALID_LIMIT (``entries_per_step``), INVALID_REQUEST_ID, REQUEST_ID_REUSED.
@@ -804,13 +781,6 @@ class AsyncMutable:
         self,
         namespace: str,
         *,
-        key_prefix: Optional[str] = None,
-        user_id: Optional[str] = None,
-        updated_after: Optional[datetime] = None,
-        updated_before: Optional[datetime] = None,
-        last_accessed_before: Optional[datetime] = None,
-        updated_by: Optional[str] = None,
-        principal: Optional[str] = None,
         dry_run: bool = False,
         stepped: bool = False,
         entries_per_step: int = 1000,
@@ -818,15 +788,14 @@ class AsyncMutable:
         request_id: Optional[str] = None,
         claim: Optional[ClaimGuard] = None,
         timeout: Optional[float] = None,
+        **filters: Unpack[MutableFilters],
     ) -> PurgeResult:
         """Deletes the entries that match, all of them or none, or in steps: see ``purge_namespace``. The
         filters are those of ``list``.
 
         Raises INVALID_FILTER, also if no filter is given: ``purge_namespace`` deletes all entries.
         """
-        filter = mutable_filter(
-            key_prefix, user_id, updated_after, updated_before, last_accessed_before, updated_by, principal
-        )
+        filter = mutable_filter(**filters)
         request = mutable_pb2.PurgeManyRequest(namespace=namespace_text(namespace), filter=filter)
         return await self._purge(
             MutableRpc.purge_many,
@@ -853,8 +822,8 @@ class AsyncMutable:
     ) -> PurgeResult:
         """Deletes every entry of the tenant: for tests and development. It gives no keys.
 
-        Raises PURGE_ALL_DISABLED, unless the server was started with ``--allow-purge-all``; INVALID_SCOPE of
-        a scope, which has ``purge``.
+        Raises PURGE_ALL_DISABLED, unless the server was started with ``--allow-purge-all``; INVALID_SCOPE if
+        it is called on a scope: use ``purge`` of the scope.
         """
         return await self._purge(
             MutableRpc.purge_all,

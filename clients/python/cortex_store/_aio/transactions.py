@@ -325,8 +325,8 @@ class AsyncLocks(Generic[T]):
             await sleep(wait)
 
     async def outcome(self, keys: Sequence[tuple[str, str]]) -> Optional[list[mutable_pb2.OperationResult]]:
-        """The results of the commit that was sent; None if it was not applied. If it is still running it has
-        ended once its keys can be locked."""
+        """The results of the commit that was sent; None if it was not applied. It locks the keys first: a
+        commit that is still running holds them, so it has ended once they are locked."""
         try:
             await (await self.begin()).lock(keys)
         except _EarlierCommit as earlier:
@@ -336,8 +336,8 @@ class AsyncLocks(Generic[T]):
         return None
 
     def failed(self, error: CortexError) -> float:
-        """The seconds to wait before the next attempt. Raises the error that the caller is to see if there is
-        none."""
+        """The seconds to wait before the next attempt. If there is no next attempt, raises the error for the
+        caller."""
         if self._sent is not None and not certainly_not(error):
             self._open_commits.append(self._sent)
         if self._open_commits:
@@ -485,8 +485,8 @@ class AsyncTransactionBlock:
             self._locks.close()
 
     async def _outcome(self, failed: CortexError, keys: Sequence[tuple[str, str]]) -> list[mutable_pb2.OperationResult]:
-        """The results of a commit whose reply was lost. The block cannot run again: if its commit was not
-        applied, or nobody can tell, this raises."""
+        """The results of a commit whose reply was lost. Raises if the commit was not applied, or if its
+        outcome is unknown, because the block cannot run again."""
         lost = failed
         if certainly_not(lost):
             raise transaction_error(lost, self._deadline, False)

@@ -16,13 +16,16 @@ from .._gen.cortex.scopes.v1 import scope_pb2
 from .io import AsyncConnection, AsyncConversation, AsyncEvent, AsyncStream, Metadata, is_closed, sleep, token_of
 
 _ENDLESS_SECONDS = 60.0
-_SILENCE_SECONDS = 30.0  # three times as long as the server is silent
+_SILENCE_SECONDS = (
+    30.0  # the server sends something every 10 seconds; after three times that, the connection counts as lost
+)
 _WAITING_CALLS_MAX = 100  # a server takes 1000 on a connection by default (--streams-max), proxies often 100
 
 
 class _Waiting:
-    """Connections for calls that wait for what others do. On the one of all other calls, so many watches
-    would stop even a short call, because a server accepts a limited number of calls on a connection."""
+    """Connections for calls that wait for other callers, such as watches. Short calls have a connection of
+    their own: a server accepts a limited number of calls on one connection, so many watches on it would
+    block short calls."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -75,7 +78,7 @@ class AsyncTransport:
         return self._with(guard=guard_message(claim))
 
     def scoped(self, key: str, identifier: str) -> AsyncTransport:
-        """The same transport for names in a scope of this one's."""
+        """The same transport, for a scope inside the current one."""
         return self._with(scope=(*self.scope, scope_step(key, identifier)))
 
     def as_agent(self, agent_id: str) -> AsyncTransport:
@@ -155,7 +158,7 @@ class AsyncTransport:
             await sleep(wait)
 
     def in_scope(self, method: Method[Any, Any], request: Any) -> None:
-        """Adds the scope to the request, if its RPC has names that can be in one."""
+        """Adds the scope to the request, if the RPC has a scope."""
         if self.scope and method.has_scope:
             del request.scope[:]
             request.scope.extend(self.scope)

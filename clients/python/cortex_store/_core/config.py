@@ -1,4 +1,4 @@
-"""The options of a client: where the server is, who calls, and how both prove it."""
+"""The options of a client: the address, the tenant and the agent, the credentials and TLS."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .validate import header, timeout_of
 
 @dataclass(frozen=True)
 class TlsOptions:
-    """How TLS is made, as PEM bytes or text (the content of a file, not its path)."""
+    """Certificates for TLS, as PEM bytes or text (the content of a file, not its path)."""
 
     ca: Union[bytes, str, None] = None
     """The authorities that sign server certificates. Default: those that gRPC trusts."""
@@ -134,6 +134,6 @@ def token_text(token: Any) -> str:
 
 
 def in_one_line(details: str) -> str:
-    """The text of gRPC without what only its developers need."""
+    """Shortens the error text of gRPC to its last error, in one line."""
     found = re.search(r"last error: (?:UNKNOWN: |UNAVAILABLE: )?(.*)", details)
     return (found[1] if found else details).split("\n")[0].strip()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Mapping, Optional, Sequence, TypedDict
 
 from .._gen.cortex.events.v1 import events_pb2
 from .._gen.cortex.immutable.v1 import immutable_pb2
@@ -101,6 +102,26 @@ _MUTABLE_SORT = {
 _MUTABLE_ORDER = {"asc": mutable_pb2.SORT_ORDER_ASC, "desc": mutable_pb2.SORT_ORDER_DESC}
 
 
+class MutableFilters(TypedDict, total=False):
+    """Selects entries of a namespace: those that match every filter that is given. Times need a time zone."""
+
+    key_prefix: Optional[str]
+    """Keys that begin with this text: a prefix, not a pattern."""
+    user_id: Optional[str]
+    """Entries of this user."""
+    updated_after: Optional[datetime]
+    """Entries written after this time (exclusive)."""
+    updated_before: Optional[datetime]
+    """Entries written before this time (exclusive)."""
+    last_accessed_before: Optional[datetime]
+    """Entries whose last read by ``get`` was before this time (exclusive). For an entry that was never read,
+    the time of its creation counts."""
+    updated_by: Optional[str]
+    """Entries that this agent wrote last."""
+    principal: Optional[str]
+    """Entries that this principal wrote last."""
+
+
 def mutable_filter(
     key_prefix: Any = None,
     user_id: Any = None,
@@ -134,6 +155,35 @@ _IMMUTABLE_SORT = {
     "type": immutable_pb2.SORT_BY_TYPE,
 }
 _IMMUTABLE_ORDER = {"asc": immutable_pb2.SORT_ORDER_ASC, "desc": immutable_pb2.SORT_ORDER_DESC}
+
+
+class ImmutableFilters(TypedDict, total=False):
+    """Selects records by their current version: those that match every filter that is given. Times need a
+    time zone."""
+
+    type: Optional[str]
+    """Records of this type; with ``types``, of this one or any of those. Without either, of all types that do
+    not begin with ``$cortex/``."""
+    types: Optional[Sequence[str]]
+    user_id: Optional[str]
+    """Records of this user."""
+    metadata: Optional[dict[str, Any]]
+    """Records whose metadata contains this object: an object contains one with the same or fewer members, a
+    list one with some of its elements."""
+    tags: Optional[Sequence[str]]
+    """Records that carry all of these tags."""
+    any_tag: Optional[Sequence[str]]
+    """Records that carry any of these tags."""
+    created_after: Optional[datetime]
+    """Records whose current version was stored after this time (exclusive)."""
+    created_before: Optional[datetime]
+    """Records whose current version was stored before this time (exclusive)."""
+    min_version: Optional[int]
+    """Records at this version or a later one."""
+    agent_id: Optional[str]
+    """Records whose current version this agent stored."""
+    principal: Optional[str]
+    """Records whose current version this principal stored."""
 
 
 def immutable_filter(
@@ -335,7 +385,7 @@ def operations_of(given: Any) -> list[mutable_pb2.Operation]:
     operation."""
     operations = listed(given, "operations", "INVALID_OPERATIONS")
     if not operations:
-        raise refused("INVALID_OPERATIONS", "operations", "are none")
+        raise refused("INVALID_OPERATIONS", "operations", "is empty")
     if len(operations) > OPERATIONS_MAX:
         problem = f"are too many: {len(operations)}, at most {OPERATIONS_MAX}"
         raise refused("INVALID_OPERATIONS", "operations", problem)

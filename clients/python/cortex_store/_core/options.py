@@ -12,7 +12,8 @@ from .validate import fence, text
 
 
 class ClaimGuard(Protocol):
-    """A claim and its fence, which guard a write: a ``Claim``, a ``ClaimRecord``, or anything with both."""
+    """The claim that guards a write: any object with ``name`` and ``fence``, such as a ``Claim`` or a
+    ``ClaimRecord``."""
 
     @property
     def name(self) -> str: ...
@@ -53,7 +54,7 @@ def guard_message(claim: Union[ClaimGuard, Any]) -> guard_pb2.Guard:
 def guard_of(
     method: Method[Any, Any], own: Optional[ClaimGuard], of_all: Optional[guard_pb2.Guard]
 ) -> Optional[guard_pb2.Guard]:
-    """The guard of a call: its own, or that of all calls."""
+    """The claim of this call, or else the default claim of the transport."""
     if method.has_claim:
         return guard_message(own) if own is not None else of_all
     if own is None:

@@ -23,8 +23,8 @@ MISSING = object()
 
 
 def own_error(error: CortexError, *codes: str) -> CortexError:
-    """The error that a pattern raised within an update or a transaction, which wraps it, if it has one of
-    these codes. Else the error as it is."""
+    """An update or a transaction wraps an error that its function raised. Gives the wrapped error if it has
+    one of these codes, else the error itself."""
     cause = error.cause
     return cause if isinstance(cause, CortexError) and cause.code in codes else error
 
@@ -45,12 +45,12 @@ def join_name(*parts: str) -> str:
     Raises INVALID_KEY if a part is empty or no text.
     """
     if not parts:
-        raise refused("INVALID_KEY", "parts", "are none")
+        raise refused("INVALID_KEY", "parts", "is empty: give at least one part")
     return ":".join(_encoded(part, i) for i, part in enumerate(parts))
 
 
 def prefix_name(*parts: str) -> str:
-    """What all names below these parts begin with: their name, and ``:``."""
+    """The prefix of every name below these parts: the parts, joined, and a ``:``."""
     return f"{join_name(*parts)}:"
 
 
@@ -96,7 +96,7 @@ class Statistics:
     """The mean of the squared distances to the mean (of the population): 0 for one value."""
 
 
-_DIGITS_MAX = 1000  # of an exponent, which would fill the memory
+_EXPONENT_MAX = 1000  # a larger exponent would need too much memory
 
 
 def exact(value: Any) -> Optional[Fraction]:
@@ -116,7 +116,7 @@ def exact(value: Any) -> Optional[Fraction]:
             decimal = Decimal(value)
         except InvalidOperation:
             return None
-        if decimal.is_finite() and abs(decimal.adjusted()) <= _DIGITS_MAX:
+        if decimal.is_finite() and abs(decimal.adjusted()) <= _EXPONENT_MAX:
             return Fraction(decimal)
     return None
 
@@ -141,7 +141,7 @@ def statistics_with(before: Any, added: Fraction) -> dict[str, Any]:
     known = {name: exact(_member(before, name)) for name in ("count", "sum", "squares", "min", "max")}
     for name, value in known.items():
         if value is None:
-            raise refused("INVALID_DATA", name, "is no number: what is stored are no statistics")
+            raise refused("INVALID_DATA", name, "is not a number: the key does not hold statistics")
     numbers = {name: value for name, value in known.items() if value is not None}
     count = numbers["count"] + 1
     total = numbers["sum"] + added
@@ -173,9 +173,9 @@ class StateMachine:
     """The namespace in MutableStore of the current states; also the type in ImmutableStore of the
     transitions."""
     initial: str
-    """The state of what was never started."""
+    """The state before the first transition."""
     transitions: Mapping[str, Sequence[str]]
-    """Where one may go from each state. A state that is not named, or has none, is final."""
+    """The allowed next states of each state. A state that is missing here, or has an empty list, is final."""
 
     def beginning(self) -> dict[str, Any]:
         return {"state": self.initial, "data": None, "step": 0}
@@ -187,7 +187,7 @@ class MachineState:
 
     state: str
     data: Any
-    """What was given with the transition; None before the first, or if nothing was given."""
+    """The data of the last transition that gave data; None if none did."""
     step: int
     """How many transitions there were."""
 
@@ -259,15 +259,17 @@ def _words(content: str) -> list[str]:
 
 def checked_keywords(keywords: Any) -> dict[str, Any]:
     if not isinstance(keywords, Mapping):
-        raise refused("INVALID_BATCH", "keywords", "are not a dict of weights")
+        raise refused("INVALID_BATCH", "keywords", "is not a dict of weights")
     if len(keywords) > KEYWORDS_MAX:
-        raise refused("INVALID_BATCH", "keywords", f"are too many: {len(keywords)}, at most {KEYWORDS_MAX}")
+        raise refused("INVALID_BATCH", "keywords", f"has {len(keywords)} keywords, and the limit is {KEYWORDS_MAX}")
     for word, weight in keywords.items():
         if word == "":
-            raise refused("INVALID_BATCH", "keywords", "hold an empty one")
+            raise refused("INVALID_BATCH", "keywords", "has an empty keyword")
         is_number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
         if not is_number or not math.isfinite(weight) or weight <= 0:
-            raise refused("INVALID_BATCH", "keywords", f"hold a weight that is no number above 0: {word}")
+            raise refused(
+                "INVALID_BATCH", "keywords", f"has a weight that is not a number above 0, for the keyword {word}"
+            )
     return dict(keywords)
 
 

@@ -57,9 +57,9 @@ class MutableRecord:
     principal: Optional[str] = None
     """The principal that wrote it last, from the credentials."""
     value_omitted: bool = False
-    """True only for a write that was repeated, for example because its reply was lost, if value and metadata
-    have more than 4 KiB together and the entry was written again in between. Then ``value`` is None and
-    ``metadata`` ``{}``. The write was made once."""
+    """True only in the reply to a repeated write (its first reply was lost, for example). The server then
+    leaves out value and metadata if they have more than 4 KiB together and the entry has been written
+    again. Then ``value`` is None and ``metadata`` is ``{}``. The write was made once."""
 
 
 def mutable_record(message: mutable_pb2.Record) -> MutableRecord:
@@ -89,8 +89,8 @@ class DeleteResult:
     namespace: str
     key: str
     deleted_at: Optional[datetime] = None
-    """The database's time of the delete, also if there was nothing to delete. None of a delete in a
-    transaction."""
+    """The database's time of the delete, also if there was nothing to delete. None if the delete was part of
+    a transaction."""
 
 
 @dataclass(frozen=True)
@@ -198,9 +198,9 @@ class MutableChange:
     value: Any
     """The value; None if the entry was removed."""
     revision: str
-    """The revision of the value, or the one that the removal ended."""
+    """The revision of the value. For a removal: the last revision of the entry."""
     at: datetime
-    """When it happened; of an expiry its time."""
+    """When the change happened. For an expiry: when the entry expired."""
     cursor: str
     """The place of this change: a later watch goes on after it."""
     updated_by: Optional[str] = None
@@ -242,8 +242,8 @@ class ImmutableVersion:
     request_id: Optional[str] = None
     """The request id it was stored under."""
     content_omitted: bool = False
-    """True only for a store that was repeated, if data or metadata have more than 4 KiB and the version is no
-    longer kept. Then those that are not known are None. The version was stored once."""
+    """True only in the reply to a repeated store. The server then leaves out data or metadata of more than 4
+    KiB if the version is no longer kept. What is left out is None. The version was stored once."""
 
 
 def _version_fields(message: immutable_pb2.Version) -> dict[str, Any]:
@@ -403,7 +403,7 @@ class ImmutableChange:
     data: Any
     """The data of the version; None if the record was removed."""
     version: int
-    """The version, or the one that the removal ended."""
+    """The version. For a removal: the last version of the record."""
     at: datetime
     cursor: str
     """The place of this change: a later watch goes on after it."""

@@ -37,8 +37,9 @@ def pause_before(error: CortexError, failures: int, is_repeatable: bool, deadlin
 
 
 def _unsure(error: CortexError) -> CortexError:
-    """The error of a repeat after an attempt that may have been applied: if the repeat changed nothing, or
-    was refused before the server looked for a stored reply, it says nothing about the earlier attempt."""
+    """Corrects the error of a repeat after an attempt that may have been applied. If the repeat changed
+    nothing, or was refused before the server looked for the stored reply, its error says nothing about the
+    earlier attempt. So ``applied`` becomes ``unknown``."""
     if error.details.get("applied") != "no" and not traits_of(error.code).before_lookup:
         return error
     return with_applied(error, "unknown")
@@ -70,8 +71,8 @@ class Attempts:
         self._before: Optional[CortexError] = None
 
     def failed(self, error: CortexError) -> float:
-        """The seconds to wait before the next attempt. Raises the error that the caller is to see if there is
-        none."""
+        """The seconds to wait before the next attempt. If there is no next attempt, raises the error for the
+        caller."""
         named = _after_failure(error, self._before)
         told = named if self._is_sure else _unsure(named)
         self._is_sure = self._is_sure and certainly_not(error)
@@ -84,8 +85,9 @@ class Attempts:
 
 
 def as_cut(error: CortexError, may_renew: bool) -> CortexError:
-    """Of a stream without an end: SLOW_READER, a silent server, and the end of a token if the caller may have
-    a new one are losses of the connection, after which it is opened again."""
+    """For streams without an end: turns SLOW_READER, DEADLINE_EXCEEDED (the server was silent), and the end
+    of a token that the caller can renew into UNAVAILABLE. The stream is then opened again, as after a lost
+    connection."""
     if error.code in ("SLOW_READER", "DEADLINE_EXCEEDED") or (may_renew and error.code == "UNAUTHENTICATED"):
         return CortexError("UNAVAILABLE", error.message, error.details)
     return error

@@ -151,7 +151,7 @@ def texts(value: Any, field: str) -> Optional[list[str]]:
         return None
     given = listed(value, field, "INVALID_FILTER")
     if not given:
-        raise refused("INVALID_FILTER", field, "is empty: leave it out to filter by nothing")
+        raise refused("INVALID_FILTER", field, "is empty: leave it out if you do not want this filter")
     return [text(one, f"{field}[{i}]", "INVALID_FILTER") for i, one in enumerate(given)]
 
 

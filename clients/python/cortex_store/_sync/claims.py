@@ -89,7 +89,7 @@ class Holder:
             try:
                 claim.release()
             except CortexError:
-                pass  # its time will be over
+                pass  # the claim expires by itself
 
 
 class Claims:
@@ -129,8 +129,8 @@ class Claims:
 
         :param name: 1 to 512 bytes of UTF-8, not blank, without control characters.
         :param ttl_seconds: how long it lasts unless it is renewed: above 0.
-        :param wait: how many seconds to wait for its turn, in the order of arrival: at most an hour. Apart
-            from ``timeout``.
+        :param wait: how many seconds to wait for its turn, in the order of arrival: at most an hour. This
+            time is added to ``timeout``.
         :param owner: who holds it, for others to see. Default: the ``agent_id`` of the client, or a random id
             of it.
         :param user_id: the user it belongs to; must exist.
@@ -253,8 +253,8 @@ class _Held(AbstractContextManager[Claim]):
             details = {"claim": self._name, **({"owner": held.owner} if held else {})}
             raise CortexError("CLAIM_NOT_HELD", f"the claim {self._name!r} was not acquired: it is held", details)
         self._claim = claim
-        # After a long wait `granted_at` is far too early: then the time counts from the arrival of the reply, which is
-        # late by the time that the reply took.
+        # `granted_at` is when the call was sent, and a call that waited was granted much later. So the time counts
+        # from the arrival of the reply, which is too late only by the time that the reply travelled.
         self._held_at = time.monotonic()
         self._holder.held.add(claim)
         self._task = Task(self._keep)
@@ -270,7 +270,7 @@ class _Held(AbstractContextManager[Claim]):
             try:
                 claim.release()
             except CortexError:
-                pass  # its time will be over
+                pass  # the claim expires by itself
 
     def _keep(self) -> None:
         """Renews the claim until the block is over or the claim is lost."""

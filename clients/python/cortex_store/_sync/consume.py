@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .streams import StreamGroup
 
 _BLOCK_SECONDS = 30.0
-_PAUSE_SECONDS = 1.0  # before it tries again what may succeed then
+_PAUSE_SECONDS = 1.0  # the pause before it repeats a failed call
 _DELAY_MAX = 60.0
 _DELAY_LIMIT = 604_800.0  # the server's
 _REASON_CHARS_MAX = 250  # of at most 4 bytes each
@@ -148,7 +148,7 @@ class Consumption:
             if entries:
                 self._group.nack(self._stream, entries, uncounted=True)
         except CortexError:
-            pass  # they come back by themselves
+            pass  # the group delivers the entries again after the visibility time
 
     def _begin(self, delivered: DeliveredEntry) -> None:
         fields = {one.name: getattr(delivered, one.name) for one in dataclasses.fields(delivered)}
@@ -164,7 +164,7 @@ class Consumption:
             try:
                 self._work(entry)
             except CortexError as error:
-                # The entry comes back by itself.
+                # The group delivers the entry again after the visibility time.
                 if not _may_pass(error) and not self._is_ending:
                     self._fail(error)
             finally:

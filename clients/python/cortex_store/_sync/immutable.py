@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Callable, Iterator, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional
 
 from .._core.messages import immutable_filter, immutable_order, page_fields, store_fields
 from .._core.methods import ImmutableRpc
@@ -42,6 +42,11 @@ from .._core.validate import (
 from .._gen.cortex.immutable.v1 import immutable_pb2
 from .transport import Transport
 from .watch import Watch
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .._core.messages import ImmutableFilters
 
 _SCAN_PAGE = 1000
 _PURGE_SECONDS = 60.0
@@ -172,17 +177,6 @@ class Immutable:
     def list(
         self,
         *,
-        type: Optional[str] = None,
-        types: Optional[Sequence[str]] = None,
-        user_id: Optional[str] = None,
-        metadata: Optional[dict[str, Any]] = None,
-        tags: Optional[Sequence[str]] = None,
-        any_tag: Optional[Sequence[str]] = None,
-        created_after: Optional[datetime] = None,
-        created_before: Optional[datetime] = None,
-        min_version: Optional[int] = None,
-        agent_id: Optional[str] = None,
-        principal: Optional[str] = None,
         sort_by: str = "created_at",
         sort_order: str = "desc",
         limit: int = 50,
@@ -191,38 +185,19 @@ class Immutable:
         total: bool = True,
         include_history: bool = False,
         timeout: Optional[float] = None,
+        **filters: Unpack[ImmutableFilters],
     ) -> ImmutableListResult:
         """Lists one page of records. ``scan`` gives all records. Types that begin with ``$cortex/`` are left
         out, unless the filter names them.
 
-        :param type: records of this type; with ``types``, of this one or any of those.
-        :param metadata: records whose metadata contains this object: an object contains one with the same or
-            fewer members, a list one with some of its elements.
-        :param tags: records that carry all of these tags; ``any_tag``: any of these.
-        :param created_after: records whose current version was stored after this time (exclusive); likewise
-            ``created_before``. Times need a time zone.
-        :param min_version: records at this version or a later one.
-        :param agent_id: records whose current version this agent stored; ``principal``: that this principal
-            stored.
+        :param filters: see ``ImmutableFilters``: ``type``, ``tags``, ``metadata``, ``created_after``, …
         :param sort_by: ``created_at``, ``version`` or ``type``.
         :param limit: 1 to 1000. ``offset``, ``page_token``, ``total``: as in ``mutable.list``.
 
         Raises INVALID_FILTER, INVALID_LIMIT, INVALID_OFFSET, INVALID_SORT, INVALID_PAGE_TOKEN,
         INVALID_USER_ID.
         """
-        filter = immutable_filter(
-            type,
-            types,
-            user_id,
-            metadata,
-            tags,
-            any_tag,
-            created_after,
-            created_before,
-            min_version,
-            agent_id,
-            principal,
-        )
+        filter = immutable_filter(**filters)
         request = immutable_pb2.ListRequest(
             filter=filter,
             **immutable_order(sort_by, sort_order, include_history),
@@ -242,37 +217,15 @@ class Immutable:
     def scan(
         self,
         *,
-        type: Optional[str] = None,
-        types: Optional[Sequence[str]] = None,
-        user_id: Optional[str] = None,
-        metadata: Optional[dict[str, Any]] = None,
-        tags: Optional[Sequence[str]] = None,
-        any_tag: Optional[Sequence[str]] = None,
-        created_after: Optional[datetime] = None,
-        created_before: Optional[datetime] = None,
-        min_version: Optional[int] = None,
-        agent_id: Optional[str] = None,
-        principal: Optional[str] = None,
         sort_by: str = "created_at",
         sort_order: str = "desc",
         include_history: bool = False,
         timeout: Optional[float] = None,
+        **filters: Unpack[ImmutableFilters],
     ) -> Iterator[ImmutableRecord]:
         """Gives every record that matches, in constant memory: see ``mutable.scan``. The filters are those of
         ``list``."""
-        filter = immutable_filter(
-            type,
-            types,
-            user_id,
-            metadata,
-            tags,
-            any_tag,
-            created_after,
-            created_before,
-            min_version,
-            agent_id,
-            principal,
-        )
+        filter = immutable_filter(**filters)
         order = immutable_order(sort_by, sort_order, include_history)
         page_token = ""
 
@@ -293,22 +246,12 @@ class Immutable:
         self,
         query: str,
         *,
-        type: Optional[str] = None,
-        types: Optional[Sequence[str]] = None,
-        user_id: Optional[str] = None,
-        metadata: Optional[dict[str, Any]] = None,
-        tags: Optional[Sequence[str]] = None,
-        any_tag: Optional[Sequence[str]] = None,
-        created_after: Optional[datetime] = None,
-        created_before: Optional[datetime] = None,
-        min_version: Optional[int] = None,
-        agent_id: Optional[str] = None,
-        principal: Optional[str] = None,
         search_in: str = "data",
         include_history: bool = False,
         limit: int = 10,
         offset: Optional[int] = None,
         timeout: Optional[float] = None,
+        **filters: Unpack[ImmutableFilters],
     ) -> list_of[SearchResult]:
         """Finds records whose current version holds every term: words (stemmed), ``"phrases in quotes"``, and
         fragments inside words. Best first. The filters are those of ``list``.
@@ -320,19 +263,7 @@ class Immutable:
 
         >>> results = cortex.immutable.search("refund process", type="kb-article", search_in="both")
         """
-        filter = immutable_filter(
-            type,
-            types,
-            user_id,
-            metadata,
-            tags,
-            any_tag,
-            created_after,
-            created_before,
-            min_version,
-            agent_id,
-            principal,
-        )
+        filter = immutable_filter(**filters)
         request = immutable_pb2.SearchRequest(
             query=text(query, "query", "INVALID_QUERY"),
             filter=filter,
@@ -398,33 +329,11 @@ class Immutable:
     def count(
         self,
         *,
-        type: Optional[str] = None,
-        types: Optional[Sequence[str]] = None,
-        user_id: Optional[str] = None,
-        metadata: Optional[dict[str, Any]] = None,
-        tags: Optional[Sequence[str]] = None,
-        any_tag: Optional[Sequence[str]] = None,
-        created_after: Optional[datetime] = None,
-        created_before: Optional[datetime] = None,
-        min_version: Optional[int] = None,
-        agent_id: Optional[str] = None,
-        principal: Optional[str] = None,
         timeout: Optional[float] = None,
+        **filters: Unpack[ImmutableFilters],
     ) -> int:
         """Counts the records that match: the filters are those of ``list``."""
-        filter = immutable_filter(
-            type,
-            types,
-            user_id,
-            metadata,
-            tags,
-            any_tag,
-            created_after,
-            created_before,
-            min_version,
-            agent_id,
-            principal,
-        )
+        filter = immutable_filter(**filters)
         request = immutable_pb2.CountRequest(filter=filter)
         return (self._transport.unary(ImmutableRpc.count, request, timeout)).count
 
@@ -449,23 +358,13 @@ class Immutable:
     def purge_many(
         self,
         *,
-        type: Optional[str] = None,
-        types: Optional[Sequence[str]] = None,
-        user_id: Optional[str] = None,
-        metadata: Optional[dict[str, Any]] = None,
-        tags: Optional[Sequence[str]] = None,
-        any_tag: Optional[Sequence[str]] = None,
-        created_after: Optional[datetime] = None,
-        created_before: Optional[datetime] = None,
-        min_version: Optional[int] = None,
-        agent_id: Optional[str] = None,
-        principal: Optional[str] = None,
         dry_run: bool = False,
         require_confirmation: bool = False,
         confirmation_token: Optional[str] = None,
         request_id: Optional[str] = None,
         claim: Optional[ClaimGuard] = None,
         timeout: Optional[float] = None,
+        **filters: Unpack[ImmutableFilters],
     ) -> ImmutablePurgeManyResult:
         """Deletes the records whose current version matches, with all their versions: all of them or none.
         The filters are those of ``list``. ``timeout`` is 60 seconds by default.
@@ -478,19 +377,7 @@ class Immutable:
 
         Raises INVALID_FILTER (also if no filter is given), CONFIRMATION_STALE, REQUEST_ID_REUSED.
         """
-        filter = immutable_filter(
-            type,
-            types,
-            user_id,
-            metadata,
-            tags,
-            any_tag,
-            created_after,
-            created_before,
-            min_version,
-            agent_id,
-            principal,
-        )
+        filter = immutable_filter(**filters)
         request = immutable_pb2.PurgeManyRequest(
             filter=filter,
             dry_run=flag(dry_run, "dry_run"),

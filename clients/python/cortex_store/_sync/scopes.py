@@ -50,7 +50,8 @@ class Surface:
         :param key: what kind of scope: at least one byte of UTF-8, not blank, without control characters.
         :param identifier: which one, written likewise. The whole path has at most 512 bytes.
 
-        Raises INVALID_SCOPE if one of them is empty or no text. What else is wrong, the first call says.
+        Raises INVALID_SCOPE if one of them is empty or no text. Other mistakes in the names are reported by
+        the first call.
 
         >>> workspace = cortex.scope("organization", "org_123").scope("workspace", "ws_456")
         """
@@ -63,8 +64,8 @@ class Surface:
         page_token: Optional[str] = None,
         timeout: Optional[float] = None,
     ) -> ScopeListResult:
-        """Lists the scopes directly in this one, or in the tenant, in which, or below which, something is
-        stored: 1 to 1000, by default 100. Raises INVALID_LIMIT, INVALID_PAGE_TOKEN."""
+        """Lists the scopes directly below this scope, or below the tenant, that hold data in themselves or in
+        a scope below them. ``limit``: 1 to 1000, by default 100. Raises INVALID_LIMIT, INVALID_PAGE_TOKEN."""
         request = scopes_pb2.ListRequest(
             limit=optional_whole(limit, "limit", "INVALID_LIMIT"),
             page_token=optional_text(page_token, "page_token", "INVALID_PAGE_TOKEN"),

@@ -184,8 +184,8 @@ class Streams:
         claim: Optional[ClaimGuard] = None,
         timeout: Optional[float] = None,
     ) -> int:
-        """Deletes the oldest entries: what is beyond any of the bounds, of which it needs one. What a group
-        has pending or as a dead letter stays, unless ``include_pending`` is set. Gives how many were
+        """Deletes the oldest entries that exceed any of the given bounds. Give at least one bound. What a
+        group has pending or as a dead letter stays, unless ``include_pending`` is set. Gives how many were
         deleted.
 
         Raises INVALID_STREAM, INVALID_OPTIONS (it names no bound), INVALID_LIMIT, INVALID_TTL,
@@ -241,8 +241,8 @@ class Streams:
         """A consumer of a group. It is only a pair of names: nothing is sent.
 
         :param name: the group: 1 to 256 bytes of UTF-8, not blank, without control characters.
-        :param consumer: the consumer, written likewise. One that comes back under its name holds what it
-            held.
+        :param consumer: the consumer, written likewise. A consumer that restarts under the same name still
+            holds its entries.
 
         >>> workers = cortex.streams.group("workers", "worker-1")
         >>> workers.ensure("jobs")
@@ -310,10 +310,12 @@ class StreamGroup:
         timeout: Optional[float] = None,
     ) -> list_of[DeliveredEntry]:
         """Gives entries to this consumer, which holds them until it acknowledges them or gives them back, at
-        most for the visibility time of the group: first those that came back, then new ones. None: ``[]``.
+        most for the visibility time of the group: first those that came back, then new ones. ``[]`` if
+        there are no entries.
 
         :param count: how many at most: 1 to 1000. Default: 10.
-        :param block: how many seconds to wait for the first: at most an hour. Apart from ``timeout``.
+        :param block: how many seconds to wait for the first: at most an hour. This time is added to
+            ``timeout``.
 
         Raises INVALID_LIMIT, QUOTA_EXCEEDED (the tenant has too many pending), OVERLOADED, FENCE_STALE.
         """
@@ -357,10 +359,11 @@ class StreamGroup:
         claim: Optional[ClaimGuard] = None,
         timeout: Optional[float] = None,
     ) -> int:
-        """Acknowledges entries: the group is done with them. Gives how many it has ended: not those that have
-        gone to another consumer since, or were acknowledged before.
+        """Acknowledges entries: the group is done with them. Gives the number of entries that this call
+        acknowledged. Entries that went to another consumer, or were acknowledged before, do not count.
 
-        :param deliveries: delivered entries, or ids: acknowledged whoever holds them. At most 1000.
+        :param deliveries: at most 1000 delivered entries, or ids. An id is acknowledged even if another
+            consumer holds the entry.
 
         Raises INVALID_BATCH, INVALID_ENTRY_ID, FENCE_STALE.
         """
@@ -424,15 +427,15 @@ class StreamGroup:
         """Calls a function for each entry, up to ``concurrency`` at a time, until ``stop`` is set or the
         client is closed. An entry whose function has returned is acknowledged; one whose function raised
         is given back, with the message of the error as the reason. While the function works, the entry is
-        held: ``consume`` extends it. ``entry.lost`` is set when the entry has gone to another consumer. It
-        ends once the functions that are at work have ended, also if it fails.
+        held: ``consume`` extends it. ``entry.lost`` is set when the entry has gone to another consumer.
+        ``consume`` always waits for the functions that are still running before it returns or raises.
 
         :param concurrency: 1 to 1000.
-        :param retry_delay: how long an entry whose function raised is not delivered, in seconds, or a
-            function of how often it was delivered. Default: a second, and twice as long each time, up to a
-            minute.
+        :param retry_delay: seconds until an entry is delivered again after its function raised; or a function
+            that gets the number of deliveries and returns the seconds. Default: a second, and twice as long
+            each time, up to a minute.
         :param on_error: called with each error that a function raised, before its entry is given back.
-        :param stop: ``Event()`` of this module, which ends it.
+        :param stop: a ``cortex_store.Event``. Setting it ends ``consume``.
 
         Raises GROUP_NOT_FOUND, PERMISSION_DENIED, and other errors that would come again. It goes on after a
         lost connection, and while the tenant has too many pending (QUOTA_EXCEEDED).
@@ -499,7 +502,7 @@ class StreamGroup:
         """Takes entries over from consumers that have held them for long, without waiting for their
         visibility time.
 
-        :param min_idle: only entries that were delivered so many seconds ago.
+        :param min_idle: only entries that were delivered at least this many seconds ago.
         :param ids: only these entries. Default: any.
         :param count: how many at most: 1 to 1000. Default: 100.
 

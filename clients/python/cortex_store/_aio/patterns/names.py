@@ -1,4 +1,4 @@
-"""Names of several parts: keys with a hierarchy, and namespaces that are made of what they are for."""
+"""Names that have several parts, joined by ``:``: keys in a hierarchy, and names of namespaces."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from ..scopes import AsyncSurface
 
 
 async def child_names(cortex: AsyncSurface, namespace: str, *parts: str) -> list[str]:
-    """The names of the parts directly below some parts, in order and each once: of the keys
-    ``project:7:files:a`` and ``project:7:status``, those below ``project``, ``7`` are ``files`` and
-    ``status``."""
+    """Lists the parts that come directly after the given parts, in order and each once. For example: with the
+    keys ``project:7:files:a`` and ``project:7:status``, the parts after ``project``, ``7`` are ``files``
+    and ``status``."""
     prefix = prefix_name(*parts) if parts else ""
     found: dict[str, None] = {}
     async for record in cortex.mutable.scan(namespace, key_prefix=prefix or None):

@@ -14,9 +14,9 @@ def count(cortex: Surface, namespace: str, key: str, by: Any = 1, *, id: Optiona
     """Adds to a counter, which begins at 0, and gives its new value.
 
     :param by: an int, a float, a Decimal or decimal text: exact.
-    :param id: adds once under this id (1 to 128 bytes), within 24 hours, however often it is called, also by
-        other processes: for a caller that may die before it has the answer. Default: each call adds. If the
-        key was deleted since: KEY_NOT_FOUND.
+    :param id: an id for this addition (1 to 128 bytes). Several calls with the same id within 24 hours, from
+        any process, add only once. Use it if the caller may die before it gets the answer. Default: each call
+        adds. If the key has been deleted since the first call: KEY_NOT_FOUND.
 
     Raises VALUE_NOT_NUMERIC, INVALID_AMOUNT, REQUEST_ID_REUSED (the id with another amount).
 
@@ -55,7 +55,7 @@ def add_to_statistics(cortex: Surface, namespace: str, key: str, value: Any, *, 
 
     :param value: an int, a float, a Decimal or decimal text.
 
-    Raises INVALID_AMOUNT; INVALID_DATA if what is stored are no statistics.
+    Raises INVALID_AMOUNT; INVALID_DATA if the key holds something else.
 
     >>> latency = add_to_statistics(cortex, "stats", "latency-ms", 12.5)
     """
@@ -67,8 +67,8 @@ def add_to_statistics(cortex: Surface, namespace: str, key: str, value: Any, *, 
 
 
 def _update_once(cortex: Surface, namespace: str, key: str, id: Optional[str], change: Callable[[Any], Any]) -> Any:
-    """Changes a value by a function: with an id once under that id. Gives the new value, or what is there if
-    it was changed under the id before. What the function raises is raised."""
+    """Changes a value by a function; with an id, only the first call under that id changes it. Gives the
+    value after the change; for a later call, the current value. What the function raises is raised."""
     try:
         if id is None:
             record = cortex.mutable.update(namespace, key, change, create_if_missing=True)
@@ -83,7 +83,7 @@ def _change_in(tx: Transaction, namespace: str, key: str, id: str, change: Calla
     was_done = tx.exists(done, id)
     before = tx.get(namespace, key)
     if was_done and before is None:
-        message = f"it was added under this id before, and {key} was deleted since"
+        message = f"the value was added under this id before, and {key} has been deleted since"
         raise CortexError("KEY_NOT_FOUND", message, {"namespace": namespace, "key": key})
     if was_done:
         return before

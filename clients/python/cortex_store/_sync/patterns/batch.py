@@ -11,8 +11,7 @@ from ..scopes import Surface
 
 
 def _result_key(key: str, index: int) -> str:
-    """The key of a result. Its number has as many digits as any, so that the order of the keys is that of the
-    items."""
+    """The key of a result. All numbers have 15 digits, so that the keys sort in the order of the items."""
     return f"{key}:{index:015d}"
 
 
@@ -36,10 +35,12 @@ def process_batch(
     :param work: gives the result of an item: any JSON value.
     :param batch_size: how many items this call works on at most. Default: all that are left.
     :param wait: how many seconds to wait if another process works on the batch.
-    :param claim_seconds: after how many seconds a process that died is given up.
+    :param claim_seconds: if the process that works on the batch dies, another may go on after this many
+        seconds.
 
-    Raises CLAIM_NOT_HELD if another process works on the batch; what ``work`` raises: the items before it are
-    recorded; INVALID_BATCH if the list is not the one of the checkpoint.
+    Raises CLAIM_NOT_HELD if another process works on the batch; INVALID_BATCH if the list has another length
+    than when the batch began; and what ``work`` raises: then the results of the items before the failed one
+    are stored.
 
     >>> progress = process_batch(cortex, "imports", "2026-11", rows, load)
     """
@@ -51,7 +52,7 @@ def process_batch(
     with cortex.claims.hold(name, ttl_seconds=claim_seconds, wait=wait) as claim:
         checkpoint = cortex.mutable.get(namespace, key, default={"processed": 0, "total": total})
         if checkpoint["total"] != total:
-            problem = f"are {total}, and were {checkpoint['total']} when the batch began"
+            problem = f"has {total} elements, but had {checkpoint['total']} when the batch began"
             raise refused("INVALID_BATCH", "items", problem)
         processed: int = checkpoint["processed"]
         results: list[Any] = []

@@ -28,13 +28,15 @@ def put_binary(
 ) -> None:
     """Stores binary data as ``{data, mime_type, size, sha256}``, in base64.
 
-    Raises VALUE_TOO_LARGE above ``max_bytes`` (512 KiB): store it elsewhere, and here ``put_reference``.
+    Raises VALUE_TOO_LARGE above ``max_bytes`` (512 KiB): store the data elsewhere, and its place with
+    ``put_reference``.
     """
     if not isinstance(data, (bytes, bytearray, memoryview)):
         raise refused("INVALID_VALUE", "data", "is not bytes")
     content = bytes(data)
     if len(content) > max_bytes:
-        message = f"data has {len(content)} bytes, at most {max_bytes}: store it elsewhere, and a reference to it here"
+        advice = "store the data elsewhere, and its place with put_reference"
+        message = f"data has {len(content)} bytes, and the limit is {max_bytes}: {advice}"
         raise CortexError(
             "VALUE_TOO_LARGE", message, {"field": "data", "limit": str(max_bytes), "got": str(len(content))}
         )

@@ -28,18 +28,19 @@ def cache_aside(
     wait: float = 60,
     claim_seconds: float = 10,
 ) -> Cached:
-    """Gives the value of a key, or computes it if none is cached. Of all callers, in whatever process, one
-    computes a missing value under a claim. The others wait for it, or take the old one
-    (``stale_seconds``). If its process dies, another computes. If ``compute`` raises, its caller gets the
-    error, and one that waits computes.
+    """Gives the value of a key, or computes it if none is cached. One caller among all processes computes a
+    missing value, under a claim. The others wait for the value, or take the old one (``stale_seconds``).
+    If the process that computes dies, another caller computes. If ``compute`` raises, that caller gets the
+    error, and a waiting caller computes.
 
     :param compute: gives any JSON value; None is cached too.
     :param ttl_seconds: for how long the value is fresh: above 0.
     :param stale_seconds: for how many seconds more it may be given while somebody computes the next one.
-    :param miss_ttl_seconds: the same as ``ttl_seconds``, for a computed None: that there is nothing is cached
-        too.
+    :param miss_ttl_seconds: seconds for which a computed None is fresh: a result that does not exist is
+        cached too. Default: ``ttl_seconds``.
     :param wait: how many seconds to wait for the caller that computes.
-    :param claim_seconds: after how many seconds a caller that computes is given up if its process died.
+    :param claim_seconds: if the process that computes dies, another caller may compute after this many
+        seconds.
 
     Raises CLAIM_NOT_HELD if the value was not there after ``wait``; INVALID_TTL; and what ``compute`` raises.
 

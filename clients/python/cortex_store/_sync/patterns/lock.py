@@ -14,7 +14,7 @@ def lock(
 ) -> AbstractContextManager[Claim]:
     """A block in which the lock of a resource is held. It is renewed meanwhile, and released at the end. What
     is written through ``held.mutable``, ``held.immutable``, ``held.events`` and ``held.streams`` fails
-    with FENCE_STALE once the lock has gone to another.
+    with FENCE_STALE once this caller does not hold the lock any more.
 
     :param ttl_seconds: after how many seconds the lock of a process that died is free.
     :param wait: how many seconds to wait for the lock, in the order of arrival.

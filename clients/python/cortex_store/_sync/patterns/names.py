@@ -7,9 +7,9 @@ from ..scopes import Surface
 
 
 def child_names(cortex: Surface, namespace: str, *parts: str) -> list[str]:
-    """The names of the parts directly below some parts, in order and each once: of the keys
-    ``project:7:files:a`` and ``project:7:status``, those below ``project``, ``7`` are ``files`` and
-    ``status``."""
+    """Lists the parts that come directly after the given parts, in order and each once. For example: with the
+    keys ``project:7:files:a`` and ``project:7:status``, the parts after ``project``, ``7`` are ``files``
+    and ``status``."""
     prefix = prefix_name(*parts) if parts else ""
     found: dict[str, None] = {}
     for record in cortex.mutable.scan(namespace, key_prefix=prefix or None):

@@ -30,12 +30,12 @@ def transition(
     timeout: Optional[float] = None,
 ) -> MachineState:
     """Makes a transition. In one transaction it checks that the current state allows it, stores the new
-    state, and stores a version ``{from, to, step, data}`` under the type ``machine.name`` and the id. Of
-    several callers at once each goes on from the state that the one before left. Gives where the machine
-    is now.
+    state, and stores a version ``{from, to, step, data}`` under the type ``machine.name`` and the id. If
+    several callers make transitions at once, they run one after the other: each starts from the state that
+    the one before stored. Gives where the machine is now.
 
     :param from_state: only from this state, or one of these. Default: from any that allows it.
-    :param data: any JSON value that belongs to the new state. Default: as it was.
+    :param data: any JSON value that belongs to the new state. Default: the data of the state before.
     :param claim: the claim that the caller must hold.
 
     Raises TRANSITION_NOT_ALLOWED (``details``: ``from``, ``to``, ``allowed``), FENCE_STALE.
