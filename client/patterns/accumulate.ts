@@ -3,14 +3,15 @@ import { CortexError, refused } from "../core/error.js";
 import { ExactNumber, textsOf } from "../core/numbers.js";
 import { amountText } from "../core/validate.js";
 import type { Surface } from "../scopes/scope.js";
+import { doneKey } from "./claim-name.js";
 import { add, compare, type Decimal, decimalOf, multiply, ratio, textOf } from "./decimal.js";
 import { ownError } from "./own-error.js";
 
 export interface AddOptions {
   /**
    * An id for this addition (1 to 128 bytes). Several calls with the same id within 24 hours, from any process, add
-   * only once. Use it if the caller may die before it gets the answer. Default: each call adds. If the key has been
-   * deleted since the first call: KEY_NOT_FOUND.
+   * only once. Use it if the caller may die before it gets the answer. Default: each call adds. A later call gives
+   * the number that the first call of `count` gave; the list or the statistics as they are then.
    */
   id?: string | undefined;
 }
@@ -43,7 +44,8 @@ export async function count(
  * const items = await appendBounded(cortex, "runs", "last", { id, at: new Date() }, { maxLength: 100 });
  * ```
  *
- * @throws CortexError VALUE_NOT_ARRAY, INVALID_LIMIT (`maxLength`), INVALID_VALUE, VALUE_TOO_LARGE.
+ * @throws CortexError VALUE_NOT_ARRAY, KEY_NOT_FOUND (deleted since the first call under this id), INVALID_LIMIT
+ * (`maxLength`), INVALID_VALUE, VALUE_TOO_LARGE.
  */
 export async function appendBounded<T = any>(
   cortex: Surface,
@@ -86,8 +88,9 @@ interface Stored extends Statistics {
  * const { count, mean } = await addToStatistics(cortex, "stats", "latency-ms", 12.5);
  * ```
  *
- * @param value A number, a bigint or decimal text.
- * @throws CortexError INVALID_AMOUNT; INVALID_DATA if the key holds something else.
+ * @param value A number, a bigint or decimal text, of at most 100 digits, below 1e150.
+ * @throws CortexError INVALID_AMOUNT; KEY_NOT_FOUND (deleted since the first call under this id); INVALID_DATA if the
+ * key holds something else.
  */
 export async function addToStatistics(
   cortex: Surface,
@@ -96,13 +99,21 @@ export async function addToStatistics(
   value: number | string | bigint,
   { id }: AddOptions = {},
 ): Promise<Statistics> {
-  const added = decimalOf(amountText(value));
-  if (!added) throw refused("INVALID_AMOUNT", "value", `is not a decimal number: ${String(value)}`);
+  const added = addedNumber(amountText(value));
   const stored = await updateOnce<Stored>(cortex, namespace, key, id, (before) =>
     statisticsWith(before, added),
   );
   const { squares: _, ...statistics } = stored;
   return statistics;
+}
+
+/** Within these limits, the store holds the square of a number too. */
+function addedNumber(text: string): Decimal {
+  const added = decimalOf(text);
+  const digits = `${added?.digits}`.replace(/^-|0+$/g, "").length;
+  if (added && digits <= 100 && added.scale <= 150 && Math.abs(Number(text)) < 1e150) return added;
+  const problem = `is not a decimal number of at most 100 digits, below 1e150: ${text}`;
+  throw refused("INVALID_AMOUNT", "value", problem);
 }
 
 const daySeconds = 86_400;
@@ -122,14 +133,14 @@ async function updateOnce<T>(
   try {
     if (id === undefined)
       return (await cortex.mutable.update<any>(namespace, key, change, options)).value;
-    const done = `${namespace}:done`;
+    const [done, marker] = [`${namespace}:done`, doneKey(key, id)];
     const { value } = await cortex.mutable.transaction((tx): { value: T } => {
-      const [wasDone, before] = [tx.get(done, id), tx.get<T>(namespace, key)];
+      const [wasDone, before] = [tx.get(done, marker), tx.get<T>(namespace, key)];
       if (wasDone && before === null) throw deletedSince(namespace, key);
       if (wasDone) return { value: before as T };
       const next = change(before);
       tx.update(namespace, key, () => next, options);
-      tx.set(done, id, true, { ttlSeconds: daySeconds });
+      tx.set(done, marker, true, { ttlSeconds: daySeconds });
       return { value: next };
     });
     return value;

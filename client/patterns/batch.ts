@@ -27,6 +27,9 @@ interface Checkpoint {
   total: number;
 }
 
+const isCheckpoint = ({ processed, total }: Checkpoint) =>
+  Number.isInteger(processed) && Number.isInteger(total);
+
 /** The key of a result. All numbers have 15 digits, so that the keys sort in the order of the items. */
 const resultKey = (key: string, index: number) => `${key}:${String(index).padStart(15, "0")}`;
 
@@ -54,12 +57,15 @@ export async function processBatch<I, R>(
   work: (item: I, index: number) => Promise<R> | R,
   { batchSize = items.length, waitMs = 0, claimSeconds: ttlSeconds = 30 }: BatchOptions = {},
 ): Promise<BatchProgress<R>> {
+  if (!Array.isArray(items)) throw refused("INVALID_BATCH", "items", "is not a list");
   if (!Number.isInteger(batchSize) || batchSize < Math.min(items.length, 1))
     throw refused("INVALID_BATCH", "batchSize", `is not a whole number above 0: ${batchSize}`);
   const total = items.length;
   const name = claimName("batch", namespace, key);
   const progress = await cortex.claims.with(name, { ttlSeconds, waitMs }, async (claim) => {
     const checkpoint = await cortex.mutable.get<Checkpoint>(namespace, key);
+    if (checkpoint !== null && !isCheckpoint(checkpoint))
+      throw refused("INVALID_DATA", "key", `${key} holds no checkpoint of a batch`);
     if (checkpoint !== null && checkpoint.total !== total) throw otherList(checkpoint.total, total);
     let processed = checkpoint?.processed ?? 0;
     const results: R[] = [];
@@ -89,6 +95,7 @@ export async function* batchResults<R = any>(
   namespace: string,
   key: string,
 ): AsyncGenerator<R, void, undefined> {
-  for await (const { value } of cortex.mutable.scan<R>(namespace, { keyPrefix: `${key}:` }))
-    yield value;
+  const prefix = `${key}:`;
+  for await (const record of cortex.mutable.scan<R>(namespace, { keyPrefix: prefix }))
+    if (/^\d{15}$/.test(record.key.slice(prefix.length))) yield record.value;
 }

@@ -15,14 +15,15 @@ export interface KeywordIndex {
 /** A keyword and its weight: how often it occurs, or any other number above 0. */
 export type Keywords = Readonly<Record<string, number>>;
 
+const wordMax = 100; // characters, so that a key has room for it
 const keywordsMax = 200; // at most 2 operations each, of the 500 of a transaction
 
 /** The key of the list of keywords of a document. No keyword is empty, so none has such a key. */
 const listKey = (id: string) => `:${joinName(id)}`;
 
 /**
- * The words of a text with how often each occurs: letters and digits, in lower case, of two characters or more. Those
- * that occur most often come first, at most 200.
+ * The words of a text with how often each occurs: letters and digits, in lower case, of two characters or more (and
+ * at most 100). Those that occur most often come first, at most 200.
  */
 export function keywordsOf(text: string): Record<string, number> {
   const counts = new Map<string, number>();
@@ -30,7 +31,7 @@ export function keywordsOf(text: string): Record<string, number> {
     .normalize("NFC")
     .toLowerCase()
     .matchAll(/[\p{L}\p{N}][\p{L}\p{M}\p{N}]+/gu))
-    counts.set(word, (counts.get(word) ?? 0) + 1);
+    if ([...word].length <= wordMax) counts.set(word, (counts.get(word) ?? 0) + 1);
   const byCount = [...counts].sort(([, a], [, b]) => b - a);
   return Object.fromEntries(byCount.slice(0, keywordsMax));
 }

@@ -35,13 +35,16 @@ export interface TransitionOptions<S extends string> {
   timeoutMs?: number | undefined;
 }
 
-/** Where the machine with an id is. One that was never started is in its initial state. */
+/**
+ * Where the machine with an id is. One that was never started is in its initial state. INVALID_DATA if the key holds
+ * something else.
+ */
 export async function stateOf<S extends string>(
   cortex: Surface,
   machine: StateMachine<S>,
   id: string,
 ): Promise<MachineState<S>> {
-  return (await cortex.mutable.get<MachineState<S>>(machine.name, id)) ?? beginning(machine);
+  return currentState(machine, await cortex.mutable.get(machine.name, id));
 }
 
 /**
@@ -50,7 +53,8 @@ export async function stateOf<S extends string>(
  * at once, they run one after the other: each starts from the state that the one before stored.
  *
  * @returns Where the machine is now.
- * @throws CortexError TRANSITION_NOT_ALLOWED (`details.from`, `details.to`, `details.allowed`), FENCE_STALE.
+ * @throws CortexError TRANSITION_NOT_ALLOWED (`details.from`, `details.to`, `details.allowed`), FENCE_STALE;
+ * INVALID_DATA if the key holds something else.
  *
  * ```ts
  * const jobs = { name: "jobs", initial: "pending", transitions: { pending: ["running"], running: ["done", "failed"] } };
@@ -68,7 +72,7 @@ export async function transition<S extends string>(
   try {
     return await cortex.mutable.transaction(
       (tx) => {
-        const current = tx.get<MachineState<S>>(name, id) ?? beginning(machine);
+        const current = currentState(machine, tx.get(name, id));
         const allowed = transitions[current.state] ?? [];
         const wanted = from === undefined ? undefined : [from].flat();
         if (!allowed.includes(to) || (wanted && !wanted.includes(current.state)))
@@ -86,7 +90,7 @@ export async function transition<S extends string>(
       { claim, timeoutMs },
     );
   } catch (error) {
-    const own = ownError(error, "TRANSITION_NOT_ALLOWED");
+    const own = ownError(error, "TRANSITION_NOT_ALLOWED", "INVALID_DATA");
     if (!(own instanceof CortexError) || own.details.reason !== "FENCE_STALE") throw own;
     throw new CortexError("FENCE_STALE", own.message, own.details, { cause: own });
   }
@@ -100,10 +104,17 @@ export const transitionsOf = <S extends string>(
 ): Promise<ImmutableVersion<{ from: S; to: S; step: number; data: any }>[]> =>
   cortex.immutable.getHistory(machine.name, id);
 
-function beginning<S extends string>({ initial, transitions }: StateMachine<S>): MachineState<S> {
+/** The stored state; the beginning if there is none. */
+function currentState<S extends string>(
+  { name, initial, transitions }: StateMachine<S>,
+  stored: MachineState<S> | null,
+): MachineState<S> {
   if (typeof initial !== "string" || typeof transitions !== "object" || transitions === null)
     throw refused("INVALID_OPTIONS", "machine", "has no initial state or no transitions");
-  return { state: initial, data: null, step: 0 };
+  if (stored === null) return { state: initial, data: null, step: 0 };
+  if (typeof stored.state !== "string" || !Number.isInteger(stored.step))
+    throw refused("INVALID_DATA", "id", `holds no state of the machine ${name}`);
+  return stored;
 }
 
 function notAllowed(id: string, from: string, to: string, allowed: readonly string[]): CortexError {

@@ -194,6 +194,14 @@ describe("count, appendBounded, addToStatistics", () => {
     ).rejects.toEqual(code("KEY_NOT_FOUND", { key: "gone" }));
   });
 
+  it("takes the same id for another key, and keys that are too long to be joined with it", async () => {
+    for (const key of ["one", "two", "k".repeat(1024)])
+      for (let i = 0; i < 2; i++) {
+        const list = await appendBounded(s.cortex, "a9", key, 1, { maxLength: 5, id: "same" });
+        expect(list).toEqual([1]);
+      }
+  });
+
   it("refuses a bound that is none, and what is no list", async () => {
     for (const maxLength of [0, -1, 1.5, Number.NaN])
       await expect(appendBounded(s.cortex, "a", "l", 1, { maxLength })).rejects.toEqual(
@@ -236,6 +244,17 @@ describe("count, appendBounded, addToStatistics", () => {
     expect(long.sum).toEqual(new ExactNumber("0.2469135780246913578"));
     const big = await addToStatistics(s.cortex, "a", "big", 2n ** 70n);
     expect(big.sum).toBe(2n ** 70n);
+  });
+
+  it("takes numbers of 100 digits and below 1e150, and refuses longer and larger ones", async () => {
+    const longest = `0.${"1234567890".repeat(10)}`;
+    for (const value of [longest, `-${longest}`, `${"9".repeat(100)}e49`, "1e-150"])
+      await addToStatistics(s.cortex, "a10", value.slice(0, 30), value);
+    for (const value of [`${longest}1`, "1e150", "-1e150", "1e-151", 1e300])
+      await expect(addToStatistics(s.cortex, "a10", "bad", value)).rejects.toThrow(
+        code("INVALID_AMOUNT", { field: "value" }),
+      );
+    expect(await s.cortex.mutable.get("a10", "bad")).toBeNull();
   });
 
   it("refuses what is no number, and what are no statistics", async () => {
@@ -323,7 +342,35 @@ describe("state machine", () => {
   });
 });
 
+it("stateOf and transition refuse a key that holds something else", async () => {
+  const machine = { name: "m9", initial: "a", transitions: { a: ["b"] } };
+  for (const value of ["text", { state: 5, step: 1 }, [1]]) {
+    await s.cortex.mutable.set("m9", "k", value);
+    const refusal = code("INVALID_DATA", { field: "id" });
+    await expect(stateOf(s.cortex, machine, "k")).rejects.toThrow(refusal);
+    await expect(transition(s.cortex, machine, "k", "b")).rejects.toThrow(refusal);
+  }
+});
+
 describe("processBatch", () => {
+  it("does not mix up the results of batches whose keys begin alike", async () => {
+    await processBatch(s.cortex, "b9", "x", ["one"], (item) => item);
+    await processBatch(s.cortex, "b9", "x:1", ["other"], (item) => item);
+    const results = [];
+    for await (const result of batchResults(s.cortex, "b9", "x")) results.push(result);
+    expect(results).toEqual(["one"]);
+  });
+
+  it("refuses what is no list, and a key that holds something else", async () => {
+    await expect(
+      processBatch(s.cortex, "b9", "y", new Set([1]) as never, (item) => item),
+    ).rejects.toThrow(code("INVALID_BATCH", { field: "items" }));
+    await s.cortex.mutable.set("b9", "y", "text");
+    await expect(processBatch(s.cortex, "b9", "y", [1], (item) => item)).rejects.toThrow(
+      code("INVALID_DATA", { field: "key" }),
+    );
+  });
+
   it("works on batchSize items a call, and goes on after an error", async () => {
     const items = [1, 2, 3, 4, 5];
     const seen: number[] = [];
@@ -396,6 +443,10 @@ describe("keyword index", () => {
       x1: 1,
     });
     expect(keywordsOf("")).toEqual({});
+  });
+
+  it("leaves out words that a key has no room for", () => {
+    expect(keywordsOf(`${"a".repeat(101)} ${"b".repeat(100)}`)).toEqual({ ["b".repeat(100)]: 1 });
   });
 
   it("ranks, follows changes of a document, and removes it", async () => {

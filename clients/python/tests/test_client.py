@@ -127,6 +127,14 @@ def test_the_environment_names_server_tenant_and_token(
         (lambda c: c.scope("", "x"), "INVALID_SCOPE", "key"),
         (lambda c: c.scope("a", "b").as_agent("é"), "INVALID_AGENT_ID", "agent_id"),
         (lambda c: c.mutable.purge_namespace("ns", on_progress=print), "INVALID_OPTIONS", "on_progress"),
+        (lambda c: c.mutable.purge_namespace("ns", on_progress=5), "INVALID_OPTIONS", "on_progress"),
+        (lambda c: c.mutable.set("ns", "k", 1, ttl_seconds=10**5000), "INVALID_TTL", "ttl_seconds"),
+        (lambda c: c.mutable.increment("ns", "k", "\ud800"), "INVALID_AMOUNT", "amount"),
+        (lambda c: c.mutable.transaction([{"op": ["set"]}]), "INVALID_OPERATIONS", "operations[0].op"),
+        (lambda c: c.events.publish_many([{"channel": "c"}]), "INVALID_VALUE", "events[0].data"),
+        (lambda c: c.events.subscribe("c", 5), "INVALID_OPTIONS", "handler"),
+        (lambda c: c.claims.release("c"), "INVALID_OPTIONS", "claim"),
+        (lambda c: c.claims.release(Guard("c", "x")), "INVALID_CLAIM", "claim.fence"),
     ],
 )
 def test_bad_input_is_refused_and_changes_nothing(cortex: Cortex, call: Any, code: str, field: str) -> None:

@@ -58,6 +58,8 @@ def test_a_number_is_what_it_says(text: str) -> None:
         ("1.0", float),
         ("1e2", float),
         ("-0.0", float),
+        ("1e99999999999999999999", Decimal),
+        ("-1e-99999999999999999999", Decimal),
         ("0.1", float),
         ("0.1234567890123456789", Decimal),
         ("1.5e400", int),

@@ -157,6 +157,50 @@ def test_counter_list_and_statistics(cortex: Cortex) -> None:
         add_to_statistics(cortex, "a", "other", 1)
 
 
+def test_the_same_id_adds_to_each_key(cortex: Cortex) -> None:
+    for key in ("one", "two", "k" * 1024):
+        for _ in range(2):
+            assert append_bounded(cortex, "a", key, 1, max_length=5, id="same") == [1]
+
+
+def test_statistics_take_100_digits_below_1e150(cortex: Cortex) -> None:
+    longest = f"0.{'1234567890' * 10}"
+    for value in (longest, f"-{longest}", f"{'9' * 100}e49", "1e-150"):
+        add_to_statistics(cortex, "a", value[:30], value)
+    for value in (f"{longest}1", "1e150", "-1e150", "1e-151", 1e300, 10**150):
+        with refused("INVALID_AMOUNT", field="value"):
+            add_to_statistics(cortex, "a", "bad", value)
+    assert cortex.mutable.get("a", "bad") is None
+
+
+def test_patterns_refuse_a_key_that_holds_something_else(cortex: Cortex) -> None:
+    machine = StateMachine("m", "a", {"a": ["b"]})
+    for value in ("text", {"state": 5, "step": 1}, [1], {"state": "a", "step": 1, "data": None, "more": 1}):
+        cortex.mutable.set("m", "k", value)
+        with refused("INVALID_DATA", field="id"):
+            state_of(cortex, machine, "k")
+        with refused("INVALID_DATA", field="id"):
+            transition(cortex, machine, "k", "b")
+        with refused("INVALID_DATA", field="key"):
+            process_batch(cortex, "m", "k", [1], lambda item: item)
+
+
+def test_batches_whose_keys_begin_alike_keep_their_results(cortex: Cortex) -> None:
+    process_batch(cortex, "b", "x", ["one"], lambda item: item)
+    process_batch(cortex, "b", "x:1", ["other"], lambda item: item)
+    assert list(batch_results(cortex, "b", "x")) == ["one"]
+
+
+def test_bad_input_of_patterns_is_refused(cortex: Cortex) -> None:
+    with refused("INVALID_BATCH", field="items"):
+        process_batch(cortex, "b", "y", (n for n in [1]), lambda item: item)  # type: ignore[arg-type]
+    with refused("INVALID_VALUE", field="reference"):
+        put_reference(cortex, "b", "y", {"url": "s3://x"})  # type: ignore[arg-type]
+    with refused("INVALID_KEY", field="name"):
+        split_name(5)  # type: ignore[arg-type]
+    assert keywords_of(f"{'a' * 101} {'b' * 100}") == {"b" * 100: 1}
+
+
 def test_names(cortex: Cortex) -> None:
     assert join_name("project", "7", "files", "main.py") == "project:7:files:main.py"
     assert prefix_name("repo", "x") == "repo:x:"

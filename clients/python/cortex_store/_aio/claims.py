@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+import uuid
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Optional
@@ -10,9 +12,9 @@ from typing import Any, Optional
 from .._core.errors import CortexError, refused
 from .._core.jsontext import to_json
 from .._core.methods import ClaimsRpc
-from .._core.options import ClaimGuard
+from .._core.options import ClaimGuard, guard_message
 from .._core.records import ClaimListResult, ClaimRecord, claim_record
-from .._core.validate import UNSET, Unset, fence, optional_text, optional_whole, seconds, text, timeout_of
+from .._core.validate import UNSET, Unset, optional_text, optional_whole, seconds, text, timeout_of
 from .._gen.cortex.claims.v1 import claims_pb2
 from .events import AsyncEvents
 from .immutable import AsyncImmutable
@@ -23,6 +25,7 @@ from .transport import AsyncTransport
 
 _WAIT_MAX = 3600.0
 _RETRY_SECONDS = 0.2
+_GIVE_UP_SECONDS = 2.0
 
 
 def _name_text(value: Any) -> str:
@@ -61,10 +64,22 @@ class AsyncClaim:
         self, *, ttl_seconds: float, request_id: Optional[str] = None, timeout: Optional[float] = None
     ) -> None:
         """Renews the claim: it lasts for ``ttl_seconds`` from now on. Raises CLAIM_NOT_HELD, INVALID_TTL."""
+        await self.renew_until(None, ttl_seconds, request_id, timeout)
+
+    async def renew_until(
+        self,
+        stop: Optional[AsyncEvent],
+        ttl_seconds: float,
+        request_id: Optional[str] = None,
+        timeout: Optional[float] = None,
+    ) -> None:
+        """The same; ``stop`` cancels it."""
         sent_at = time.monotonic()
         request = claims_pb2.RenewRequest(name=self.name, fence=int(self.fence), ttl_seconds=seconds(ttl_seconds))
         try:
-            reply = await self._transport.write(ClaimsRpc.renew, request, request_id=request_id, timeout=timeout)
+            reply = await self._transport.write(
+                ClaimsRpc.renew, request, request_id=request_id, timeout=timeout, stop=stop
+            )
         except CortexError as error:
             if error.code == "CLAIM_NOT_HELD":
                 self.lost.set()
@@ -81,16 +96,29 @@ class AsyncClaim:
 class AsyncHolder:
     """Who acquires claims by default, and the claims that blocks hold."""
 
-    def __init__(self, owner: str, held: Optional[set[AsyncClaim]] = None) -> None:
+    def __init__(self, owner: str, held: Optional[dict[AsyncClaim, int]] = None) -> None:
         self.owner = owner
-        self.held: set[AsyncClaim] = set() if held is None else held
+        self._held: dict[AsyncClaim, int] = {} if held is None else held  # each with the process that holds it
+
+    def as_agent(self, name: str) -> AsyncHolder:
+        """The same for an agent: the client releases what its blocks hold, too."""
+        return AsyncHolder(name, self._held)
+
+    def add(self, claim: AsyncClaim) -> None:
+        self._held[claim] = os.getpid()
+
+    def remove(self, claim: AsyncClaim) -> bool:
+        """False in a forked process, if its parent holds the claim."""
+        return self._held.pop(claim, None) == os.getpid()
 
     async def close(self) -> None:
         """Releases what blocks hold: the client is closed."""
-        for claim in list(self.held):
+        for claim in [claim for claim, process in self._held.items() if process == os.getpid()]:
             try:
                 await claim.release()
-            except CortexError:
+            except CortexError as error:
+                if error.code in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):
+                    return  # no server: the claims expire by themselves
                 pass  # the claim expires by itself
 
 
@@ -151,16 +179,35 @@ class AsyncClaims:
             user_id=optional_text(user_id, "user_id", "INVALID_USER_ID"),
         )
         sent_at = time.monotonic()
-        reply = await self._transport.write(
-            ClaimsRpc.acquire,
-            request,
-            request_id=request_id,
-            timeout=timeout_of(timeout, self._transport.timeout) + wait,
-            waits=wait > 0,
-        )
+        named = uuid.uuid4().hex if request_id is None else request_id
+        try:
+            reply = await self._transport.write(
+                ClaimsRpc.acquire,
+                request,
+                request_id=named,
+                timeout=timeout_of(timeout, self._transport.timeout) + wait,
+                waits=wait > 0,
+            )
+        except CortexError:
+            raise
+        except BaseException:  # the caller was cancelled: nobody would hold what is granted meanwhile
+            self._given_up = AsyncTask(lambda: self._give_up(request, named))
+            raise
         if not reply.HasField("claim"):
             return None
         return AsyncClaim(self._transport, claim_record(reply.claim), sent_at)
+
+    async def _give_up(self, request: claims_pb2.AcquireRequest, request_id: str) -> None:
+        """Releases what was granted under a request id."""
+        try:
+            reply = await self._transport.write(
+                ClaimsRpc.acquire, request, request_id=request_id, timeout=_GIVE_UP_SECONDS, waits=True
+            )
+            if reply.HasField("claim"):
+                release = claims_pb2.ReleaseRequest(name=reply.claim.name, fence=reply.claim.fence)
+                await self._transport.write(ClaimsRpc.release, release)
+        except CortexError:
+            pass  # the claim expires by itself
 
     def hold(
         self,
@@ -202,9 +249,8 @@ class AsyncClaims:
         timeout: Optional[float] = None,
     ) -> ClaimRecord:
         """Renews a claim by its name and fence. Raises CLAIM_NOT_HELD, INVALID_CLAIM, INVALID_TTL."""
-        request = claims_pb2.RenewRequest(
-            name=_name_text(claim.name), fence=fence(claim.fence), ttl_seconds=seconds(ttl_seconds)
-        )
+        held = guard_message(claim)
+        request = claims_pb2.RenewRequest(name=held.name, fence=held.fence, ttl_seconds=seconds(ttl_seconds))
         reply = await self._transport.write(ClaimsRpc.renew, request, request_id=request_id, timeout=timeout)
         return claim_record(reply.claim)
 
@@ -212,7 +258,8 @@ class AsyncClaims:
         self, claim: ClaimGuard, *, request_id: Optional[str] = None, timeout: Optional[float] = None
     ) -> None:
         """Releases a claim by its name and fence. Raises CLAIM_NOT_HELD, INVALID_CLAIM."""
-        request = claims_pb2.ReleaseRequest(name=_name_text(claim.name), fence=fence(claim.fence))
+        held = guard_message(claim)
+        request = claims_pb2.ReleaseRequest(name=held.name, fence=held.fence)
         await self._transport.write(ClaimsRpc.release, request, request_id=request_id, timeout=timeout)
 
     async def get(self, name: str, *, timeout: Optional[float] = None) -> Optional[ClaimRecord]:
@@ -260,16 +307,17 @@ class _Held(AbstractAsyncContextManager[AsyncClaim]):
         # `granted_at` is when the call was sent, and a call that waited was granted much later. So the time counts
         # from the arrival of the reply, which is too late only by the time that the reply travelled.
         self._held_at = time.monotonic()
-        self._holder.held.add(claim)
+        self._holder.add(claim)
         self._task = AsyncTask(self._keep)
         return claim
 
     async def __aexit__(self, *_: Any) -> None:
         claim, task = self._claim, self._task
         assert claim is not None and task is not None
+        if not self._holder.remove(claim):
+            return
         self._over.set()
         await task.join()
-        self._holder.held.discard(claim)
         if not claim.lost.is_set():
             try:
                 await claim.release()
@@ -288,9 +336,9 @@ class _Held(AbstractAsyncContextManager[AsyncClaim]):
                 claim.lost.set()
                 return
             try:
-                await claim.renew(ttl_seconds=ttl, timeout=left)
+                await claim.renew_until(self._over, ttl, timeout=left)
                 wait = ttl / 3
             except CortexError:
-                if claim.lost.is_set():
+                if claim.lost.is_set() or self._over.is_set():
                     return
                 wait = min(_RETRY_SECONDS, max(claim.granted_at, self._held_at) + ttl - time.monotonic())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from .._core.errors import CortexError, message_of, refused, traits_of
 from .._core.records import DeliveredEntry, delivered_entry
-from .io import AsyncEvent, AsyncSlots, AsyncTask, check_callable, result_of
+from .io import AsyncEvent, AsyncSlots, AsyncTask, check_callable, is_of_handler, result_of
 
 if TYPE_CHECKING:
     from .streams import AsyncStreamGroup
@@ -53,6 +53,8 @@ class AsyncConsumption:
             raise refused(
                 "INVALID_OPTIONS", "retry_delay", "is neither a number of seconds up to a week nor a function"
             )
+        if stop is not None and not isinstance(stop, AsyncEvent):
+            raise refused("INVALID_OPTIONS", "stop", "is not an AsyncEvent of cortex_store")
         self._group = group
         self._transport = group._transport
         self._stream = stream
@@ -64,6 +66,8 @@ class AsyncConsumption:
         self._concurrency = concurrency
         self._slots = AsyncSlots(concurrency)
         self._working: dict[str, AsyncConsumedEntry] = {}
+        self._tasks: dict[str, AsyncTask] = {}
+        self._cut: list[AsyncConsumedEntry] = []
         self._failure: Optional[CortexError] = None
         self._visibility = 0.0
 
@@ -92,6 +96,10 @@ class AsyncConsumption:
             except CortexError as error:
                 self._fail(error)
             await self._slots.wait_all()
+        except BaseException:
+            self._ending.set()
+            await self._cut_off()
+            raise
         finally:
             self._ending.set()
             over.set()
@@ -99,6 +107,19 @@ class AsyncConsumption:
                 await task.join()
         if self._failure is not None:
             raise self._failure
+
+    async def _cut_off(self) -> None:
+        """The caller was cancelled: ends the functions at work, and gives their entries back."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            await task.join()
+        if self._cut:
+            try:
+                await self._group.nack(self._stream, self._cut, uncounted=True)
+            except CortexError:
+                pass  # the group delivers the entries again after the visibility time
 
     def _fail(self, error: CortexError) -> None:
         if self._failure is None:
@@ -161,23 +182,31 @@ class AsyncConsumption:
         await self._slots.take(1)
 
         async def work() -> None:
+            is_done = False
             try:
                 await self._work(entry)
+                is_done = True
             except CortexError as error:
+                is_done = True
                 # The group delivers the entry again after the visibility time.
                 if not _may_pass(error) and not self._is_ending:
                     self._fail(error)
             finally:
+                if not is_done:
+                    self._cut.append(entry)
                 self._working.pop(_name(entry), None)
+                self._tasks.pop(_name(entry), None)
                 await self._slots.give()
 
-        AsyncTask(work)
+        self._tasks[_name(entry)] = AsyncTask(work)
 
     async def _work(self, entry: AsyncConsumedEntry) -> None:
         """Works on an entry to its end."""
         try:
             await result_of(self._handler(entry))
-        except Exception as error:
+        except BaseException as error:
+            if not is_of_handler(error):
+                raise
             delay = _default_delay(entry.deliveries)
             try:
                 if self._on_error is not None:
@@ -223,7 +252,7 @@ def _is_delay(seconds: Any) -> bool:
 
 
 def _default_delay(deliveries: int) -> float:
-    return min(2.0 ** (deliveries - 1), _DELAY_MAX)
+    return min(2.0 ** min(deliveries - 1, 10), _DELAY_MAX)
 
 
 def _reason_of(error: BaseException) -> str:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, Callable, Mapping, Optional, Sequence, Union
 
 from .._core.config import TlsOptions
-from .._core.errors import CortexError
+from .._core.errors import CortexError, refused
 from .._core.pattern_types import own_error, refuse_credentials
 from .._core.validate import UNSET, listed
 from .client import AsyncCortex
@@ -124,6 +124,8 @@ class AsyncDataStore:
 
     async def set_many(self, mapping: Mapping[str, Any]) -> None:
         """Stores up to 1000 keys, all of them or none."""
+        if not isinstance(mapping, Mapping):
+            raise refused("INVALID_BATCH", "mapping", "is not a dict of values")
         for key, value in mapping.items():
             self._check(key, value)
         await self.cortex.mutable.set_many(self.namespace, mapping)

@@ -6,14 +6,14 @@ import warnings
 from collections import deque
 from typing import Any, AsyncIterator, Callable, Mapping, Optional, Sequence
 
-from .._core.errors import CortexError, message_of
+from .._core.errors import CortexError, message_of, refused
 from .._core.messages import known, new_event
 from .._core.methods import EventsRpc
 from .._core.options import ClaimGuard, ScopeStep
 from .._core.records import EventEnvelope, event_envelope
 from .._core.validate import listed, text, timeout_of
 from .._gen.cortex.events.v1 import events_pb2
-from .io import AsyncEvent, AsyncTask, check_callable, result_of
+from .io import AsyncEvent, AsyncTask, check_callable, is_of_handler, result_of
 from .transport import AsyncEndless, AsyncTransport
 
 
@@ -75,6 +75,8 @@ class AsyncEvents:
         for i, event in enumerate(listed(events, "events")):
             given = known(event, ["channel", "data", "user_id"], f"events[{i}]", "INVALID_OPTIONS")
             prefix = f"events[{i}]."
+            if "data" not in given:
+                raise refused("INVALID_VALUE", f"{prefix}data", "is missing")
             messages.append(new_event(given.get("channel"), given.get("data"), given.get("user_id"), prefix))
         request = events_pb2.PublishRequest(events=messages)
         reply = await self._transport.write(
@@ -125,7 +127,9 @@ class AsyncEvents:
 
         >>> subscription = await cortex.events.subscribe("user:*", lambda event: print(event.type, event.data))
         """
-        check_callable(handler, "handler")
+        for function, name in ((handler, "handler"), (on_error, "on_error"), (on_resubscribe, "on_resubscribe")):
+            if function is not None or name == "handler":
+                check_callable(function, name)
         subscription = AsyncSubscription(self._transport, pattern, handler, on_error, on_resubscribe, timeout)
         await subscription.begin()
         return subscription
@@ -219,8 +223,12 @@ class AsyncSubscription:
 
     async def begin(self) -> None:
         """Waits until it has begun. Raises if it cannot begin."""
-        AsyncTask(self._run)
-        await self._begun.wait()
+        self._task = AsyncTask(self._run)
+        try:
+            await self._begun.wait()
+        except BaseException:
+            self.close()
+            raise
         if self._failure is not None:
             raise self._failure
 
@@ -259,12 +267,16 @@ class AsyncSubscription:
                     return
                 self._stream.close()
                 self._stream = self._open(None)
+                if self._is_closed:
+                    self._stream.close()
 
     async def _calling(self, call: Callable[..., Any], *arguments: Any) -> None:
         """Calls a function of the caller. What it raises is told."""
         try:
             await result_of(call(*arguments))
-        except Exception as error:
+        except BaseException as error:
+            if not is_of_handler(error):
+                raise
             await self._tell(error)
 
     async def _tell(self, error: BaseException) -> None:

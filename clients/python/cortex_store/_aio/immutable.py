@@ -51,6 +51,11 @@ if TYPE_CHECKING:
 _SCAN_PAGE = 1000
 _PURGE_SECONDS = 60.0
 
+
+def _purge_timeout(timeout: Optional[float]) -> float:
+    return _PURGE_SECONDS if timeout is None else timeout
+
+
 _SEARCH_IN = {
     "data": immutable_pb2.SEARCH_IN_DATA,
     "metadata": immutable_pb2.SEARCH_IN_METADATA,
@@ -355,7 +360,11 @@ class AsyncImmutable:
         REQUEST_ID_REUSED."""
         request = immutable_pb2.PurgeRequest(**_name(type, id))
         reply = await self._transport.write(
-            ImmutableRpc.purge, request, request_id=request_id, claim=claim, timeout=timeout or _PURGE_SECONDS
+            ImmutableRpc.purge,
+            request,
+            request_id=request_id,
+            claim=claim,
+            timeout=_purge_timeout(timeout),
         )
         return ImmutablePurgeResult(reply.deleted, type, id, reply.versions_deleted, to_datetime(reply.purge_time))
 
@@ -389,7 +398,11 @@ class AsyncImmutable:
             confirmation_token=optional_text(confirmation_token, "confirmation_token", "INVALID_OPTIONS"),
         )
         reply = await self._transport.write(
-            ImmutableRpc.purge_many, request, request_id=request_id, claim=claim, timeout=timeout or _PURGE_SECONDS
+            ImmutableRpc.purge_many,
+            request,
+            request_id=request_id,
+            claim=claim,
+            timeout=_purge_timeout(timeout),
         )
         return ImmutablePurgeManyResult(
             reply.records_affected,
@@ -428,7 +441,7 @@ class AsyncImmutable:
             request,
             request_id=request_id,
             claim=claim,
-            timeout=timeout or _PURGE_SECONDS,
+            timeout=_purge_timeout(timeout),
         )
         return PurgeVersionsResult(reply.versions_deleted, reply.versions_remaining)
 

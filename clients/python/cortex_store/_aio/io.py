@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 from typing import Any, Callable, Coroutine, Generic, Optional
 
 import grpc
@@ -18,6 +19,7 @@ Metadata = list[tuple[str, str]]
 
 sleep = asyncio.sleep
 _PROBE_SECONDS = 0.25
+_SLICE_SECONDS = 0.25
 
 
 def is_closed() -> CortexError:
@@ -29,6 +31,7 @@ class AsyncConnection:
 
     def __init__(self, config: Config) -> None:
         self._config = config
+        self._process = os.getpid()
         self._opened: Optional[grpc.aio.Channel] = None
         self._calls: dict[str, Any] = {}
         self.is_closed = False
@@ -46,11 +49,12 @@ class AsyncConnection:
 
     async def close(self) -> None:
         self.is_closed = True
-        if self._opened is not None:
+        if self._opened is not None and self._process == os.getpid():  # after a fork it is the parent's
             await self._opened.close()
 
-    async def ready(self, deadline: Deadline) -> None:
-        """Waits for the connection before a call is sent. If it fails, the call has not reached the server."""
+    async def ready(self, deadline: Deadline, stop: Optional[AsyncEvent] = None) -> None:
+        """Waits for the connection before a call is sent. If it fails, the call has not reached the server. ``stop``
+        ends the wait."""
         if self.is_closed:
             raise is_closed()
         channel = self._channel
@@ -60,6 +64,10 @@ class AsyncConnection:
             left = deadline.left()
             if left <= 0:
                 raise await self._unreachable()
+            if stop is not None:
+                if stop.is_set():
+                    raise CortexError("CANCELLED", "the call was cancelled", {"applied": "no"})
+                left = min(left, _SLICE_SECONDS)
             try:
                 await asyncio.wait_for(channel.wait_for_state_change(state), left)
             except asyncio.TimeoutError:
@@ -105,6 +113,10 @@ class AsyncConnection:
             raise from_grpc(error) from error
         except (ValueError, grpc.aio.UsageError):  # "the channel is closed"
             raise is_closed() from None
+        except asyncio.CancelledError:
+            if self.is_closed and not _is_cancelling():
+                raise CortexError("CANCELLED", "the client is closed") from None
+            raise
 
     async def stoppable(
         self, method: Method[Request, Response], request: Request, metadata: Metadata, timeout: float, stop: AsyncEvent
@@ -124,51 +136,62 @@ class AsyncConnection:
     def stream(
         self, method: Method[Request, Response], request: Request, metadata: Metadata, timeout: Optional[float]
     ) -> AsyncStream[Response]:
-        return AsyncStream(self._call("unary_stream", method)(request, metadata=metadata, timeout=timeout))
+        return AsyncStream(self._call("unary_stream", method)(request, metadata=metadata, timeout=timeout), self)
 
     def conversation(
         self, method: Method[Request, Response], metadata: Metadata, timeout: float
     ) -> AsyncConversation[Request, Response]:
-        return AsyncConversation(self._call("stream_stream", method)(metadata=metadata, timeout=timeout))
+        return AsyncConversation(self._call("stream_stream", method)(metadata=metadata, timeout=timeout), self)
 
 
 class AsyncStream(Generic[Response]):
     """The messages of a server-streaming call."""
 
-    def __init__(self, call: Any) -> None:
+    def __init__(self, call: Any, connection: AsyncConnection) -> None:
         self._call = call
+        self._connection = connection
+        self._pending: Optional[asyncio.Future[Any]] = None
+        self._is_cancelled = False
 
     async def read(self, timeout: float) -> Optional[Response]:
-        """The next message; None at the end. Fails with DEADLINE_EXCEEDED if none comes in time."""
+        """The next message; None at the end. Fails with DEADLINE_EXCEEDED if none comes in time. If the task that
+        awaits it is cancelled, the next call gives the message."""
+        if self._pending is None:
+            self._pending = asyncio.ensure_future(self._call.read())
+        await asyncio.wait([self._pending], timeout=max(timeout, 0))
+        if not self._pending.done():
+            self.cancel()
+            raise CortexError("DEADLINE_EXCEEDED", "the call ran out of time")
+        pending, self._pending = self._pending, None
         try:
-            message = await asyncio.wait_for(self._call.read(), max(timeout, 0))
-        except asyncio.TimeoutError:
-            self._call.cancel()
-            raise CortexError("DEADLINE_EXCEEDED", "the call ran out of time") from None
+            message = pending.result()
         except grpc.RpcError as error:
             raise from_grpc(error) from error
         except asyncio.CancelledError:
-            if self._call.cancelled() and not _is_cancelling():
-                raise CortexError("CANCELLED", "the call was cancelled") from None
-            raise
+            is_closed = self._connection.is_closed and not self._is_cancelled
+            text = "the client is closed" if is_closed else "the call was cancelled"
+            raise CortexError("CANCELLED", text) from None
         return None if message is grpc.aio.EOF else message
 
     def cancel(self) -> None:
+        self._is_cancelled = True
         self._call.cancel()
 
 
 def _is_cancelling() -> bool:
-    """True if the running task itself is cancelled, and not only the call that it awaits."""
-    task = asyncio.current_task()
-    cancelling = getattr(task, "cancelling", None)  # from Python 3.11 on
-    return cancelling is None or cancelling() > 0
+    """True if the running task itself is cancelled, and not only the call that it awaits. Python 3.9 and 3.10 do not
+    say."""
+    cancelling = getattr(asyncio.current_task(), "cancelling", None)
+    return cancelling is not None and cancelling() > 0
 
 
 class AsyncConversation(Generic[Request, Response]):
     """A call in which both sides send messages."""
 
-    def __init__(self, call: Any) -> None:
+    def __init__(self, call: Any, connection: AsyncConnection) -> None:
         self._call = call
+        self._connection = connection
+        self._is_cancelled = False
 
     async def send(self, message: Request) -> None:
         try:
@@ -192,28 +215,51 @@ class AsyncConversation(Generic[Request, Response]):
             )
         except grpc.RpcError as error:
             raise from_grpc(error) from error
+        except asyncio.CancelledError:
+            if (self._connection.is_closed or self._is_cancelled) and not _is_cancelling():
+                raise CortexError("CANCELLED", "the client is closed") from None
+            raise
 
     def cancel(self) -> None:
+        self._is_cancelled = True
         self._call.cancel()
 
 
-async def token_of(token: Any) -> str:
+async def token_of(token: Any, deadline: Deadline) -> str:
     """The current token: the text, or what the function returns, which may be awaitable."""
     if isinstance(token, str):
         return token
     try:
-        given = token()
-        if inspect.isawaitable(given):
-            given = await given
+        given = await result_of(token(), deadline)
+    except CortexError:
+        raise
     except Exception as error:
         message = f"the token function failed: {message_of(error)}"
         raise CortexError("UNAUTHENTICATED", message, {"problem": "no token"}) from error
     return token_text(given)
 
 
-async def result_of(value: Any) -> Any:
-    """What a function of the caller returned; it may be awaitable."""
-    return await value if inspect.isawaitable(value) else value
+async def result_of(value: Any, deadline: Optional[Deadline] = None) -> Any:
+    """What a function of the caller returned. It may be awaitable, and is then awaited until the deadline."""
+    if not inspect.isawaitable(value):
+        return value
+    if deadline is None:
+        return await value
+    work = asyncio.ensure_future(value)
+    try:
+        await asyncio.wait([work], timeout=max(deadline.left(), 0))
+        if work.done():
+            return work.result()
+        raise CortexError("DEADLINE_EXCEEDED", "the function took too long", {"applied": "no"})
+    finally:
+        work.cancel()
+
+
+def is_of_handler(error: BaseException) -> bool:
+    """True if a function of the caller raised the error, and False if it ends this task."""
+    if isinstance(error, asyncio.CancelledError):
+        return hasattr(asyncio.current_task(), "cancelling") and not _is_cancelling()
+    return isinstance(error, Exception)
 
 
 def check_callable(function: Any, field: str, code: str = "INVALID_OPTIONS") -> None:
@@ -257,6 +303,22 @@ class AsyncTask:
 
     async def join(self) -> None:
         await asyncio.wait([self._task])
+
+    def cancel(self) -> None:
+        self._task.cancel()
+
+
+class AsyncLock:
+    """One at a time."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+
+    async def __aenter__(self) -> None:
+        await self._lock.acquire()
+
+    async def __aexit__(self, *_: Any) -> None:
+        self._lock.release()
 
 
 class AsyncSlots:

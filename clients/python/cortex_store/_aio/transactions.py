@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any, Awaitable, Callable, Generic, Optional, Sequence, TypeVar
+from typing import Any, Callable, Generic, Optional, Sequence, TypeVar
 
 from .._core.errors import CortexError, certainly_not, message_of, refused, with_applied
 from .._core.jsontext import parse
@@ -13,7 +13,7 @@ from .._core.records import TransactionResult, operation_result
 from .._core.retry import Deadline, pause_before
 from .._core.validate import UNSET, Unset, key_text, listed, namespace_text, optional_text, whole
 from .._gen.cortex.mutable.v1 import mutable_pb2
-from .io import AsyncConversation, result_of, sleep
+from .io import AsyncConversation, AsyncLock, check_callable, result_of, sleep
 from .transport import AsyncTransport
 
 T = TypeVar("T")
@@ -31,11 +31,9 @@ class AsyncTransaction:
         self._buffer: list[mutable_pb2.Operation] = []
         self._writes = 0
         self._is_over = False
-        self.on_locked: Callable[[], Awaitable[None]]
-        self.touched: dict[tuple[str, str], None] = {}
-        """The keys that it has read or written."""
+        self._turn = AsyncLock()
         self.failure: Optional[CortexError] = None
-        """The error with which the server has ended it."""
+        """Why it has ended: the error of the server, or that its caller was cancelled within a call."""
 
     async def get(self, namespace: str, key: str) -> Any:
         """The value; None if the key does not exist, or if None is stored."""
@@ -62,10 +60,8 @@ class AsyncTransaction:
 
     async def _read(self, namespace: str, keys: Sequence[str]) -> list[Optional[str]]:
         """The JSON texts of the values; None for a key that does not exist."""
-        await self._flush()
+        self._check_not_over()
         names = [mutable_pb2.EntryKey(namespace=namespace_text(namespace), key=key_text(key)) for key in keys]
-        for name in names:
-            self._note(name.namespace, name.key)
         found: list[Optional[str]] = []
         for i in range(0, len(names), OPERATIONS_MAX):
             request = mutable_pb2.TransactRead(keys=names[i : i + OPERATIONS_MAX])
@@ -82,7 +78,7 @@ class AsyncTransaction:
 
         Raises REPLY_TOO_LARGE if more than ``limit`` (1 to 1000) match.
         """
-        await self._flush()
+        self._check_not_over()
         request = mutable_pb2.TransactList(
             namespace=namespace_text(namespace),
             key_prefix=optional_text(key_prefix, "key_prefix", "INVALID_FILTER"),
@@ -109,6 +105,7 @@ class AsyncTransaction:
     ) -> None:
         """Changes a value by a function. A missing key is KEY_NOT_FOUND; with ``create_if_missing`` the
         function is called with None instead."""
+        check_callable(updater, "updater", "INVALID_UPDATER")
         text = await self.read_text(namespace, key)
         if text is None and not create_if_missing:
             missing = key_not_found(namespace, key)
@@ -136,6 +133,10 @@ class AsyncTransaction:
     async def expire(self, namespace: str, key: str, ttl_seconds: float) -> None:
         """Sets when a key expires. A missing key fails the transaction with KEY_NOT_FOUND."""
         self._write(Operations.expire, namespace, key, ttl_seconds)
+
+    async def touch(self, namespace: str, key: str, ttl_seconds: float) -> None:
+        """The same as ``expire``."""
+        await self.expire(namespace, key, ttl_seconds)
 
     async def delete(self, namespace: str, key: str) -> None:
         """Deletes a key. A missing key fails the transaction with KEY_NOT_FOUND."""
@@ -182,39 +183,30 @@ class AsyncTransaction:
             error.details["operation_index"] = str(self._writes)
             raise
         self._writes += 1
-        self._note(operation.namespace, operation.key)
         self._buffer.append(operation)
-
-    def _note(self, namespace: str, key: str) -> None:
-        if key:
-            self.touched[(namespace, key)] = None
 
     def _check_not_over(self) -> None:
         if self._is_over:
             raise CortexError("INVALID_TRANSACTION", "the transaction is over", {"problem": "it is over"})
 
-    async def _flush(self) -> None:
-        self._check_not_over()
-        if self._buffer:
-            request = mutable_pb2.TransactWrite(operations=self._buffer)
-            self._buffer = []
-            await self._ask(mutable_pb2.TransactRequest(write=request))
-
     async def _ask(self, request: mutable_pb2.TransactRequest) -> mutable_pb2.TransactResponse:
-        try:
-            await self._messages.send(request)
-            answer = await next_answer(self._messages)
-        except CortexError as error:
-            self.failure = error
-            raise
-        await self.on_locked()
-        return answer
-
-    async def lock(self, keys: Sequence[tuple[str, str]]) -> None:
-        """Locks keys again that an earlier attempt has used."""
-        for i in range(0, len(keys), OPERATIONS_MAX):
-            names = [mutable_pb2.EntryKey(namespace=ns, key=key) for ns, key in keys[i : i + OPERATIONS_MAX]]
-            await self._ask(mutable_pb2.TransactRequest(read=mutable_pb2.TransactRead(keys=names)))
+        """Sends what was written so far and then the request, and gives the answer to it. One at a time."""
+        async with self._turn:
+            self._check_not_over()
+            try:
+                if self._buffer:
+                    write = mutable_pb2.TransactWrite(operations=self._buffer)
+                    self._buffer = []
+                    await self._messages.send(mutable_pb2.TransactRequest(write=write))
+                    await next_answer(self._messages)
+                await self._messages.send(request)
+                return await next_answer(self._messages)
+            except CortexError as error:
+                self.failure = error
+                raise
+            except BaseException:
+                self.failure = CortexError("CANCELLED", "a call of the transaction was cancelled", {"applied": "no"})
+                raise
 
     def end(self) -> None:
         """Nothing can be read or written any more."""
@@ -222,8 +214,6 @@ class AsyncTransaction:
 
     async def commit(self, request: mutable_pb2.TransactCommit) -> list_of[mutable_pb2.OperationResult]:
         """Writes what is left, and commits."""
-        if self.failure is not None:
-            raise self.failure  # the caller went on although the server has ended it
         buffer, self._buffer = self._buffer, []
         self.end()
         if buffer:
@@ -258,9 +248,9 @@ class _EarlierCommit(Exception):
 class AsyncLocks(Generic[T]):
     """Makes attempts at a transaction, until one is committed or fails for good.
 
-    A commit that was sent before the connection was lost may still be running. Once the next attempt holds a
-    lock of the same keys, that commit has ended. So that attempt asks for its outcome before it uses a value
-    that it has read.
+    A commit that was sent before the connection was lost may have been applied, or may still arrive. So before the
+    next attempt, an empty transaction is committed under its request id. If that is refused, the lost commit was
+    applied. If not, the lost commit can never be applied: the server takes each request id once.
     """
 
     def __init__(self, transport: AsyncTransport, deadline: Deadline) -> None:
@@ -271,22 +261,18 @@ class AsyncLocks(Generic[T]):
         self._sent: Optional[tuple[str, Any]] = None
         self.failures = 0
 
-    @property
-    def was_sent(self) -> bool:
-        """True if a commit was sent."""
-        return self._sent is not None or bool(self._open_commits)
-
-    async def begin(self, request_id: Optional[str] = None) -> AsyncTransaction:
+    async def begin(self) -> AsyncTransaction:
         self._sent = None
+        await self.settle()
         self._messages = await self._transport.conversation(MutableRpc.transact, self._deadline)
-        begin = mutable_pb2.TransactBegin(scope=self._transport.scope, request_id=request_id)
+        begin = mutable_pb2.TransactBegin(scope=self._transport.scope)
         await self._messages.send(mutable_pb2.TransactRequest(begin=begin))
         await next_answer(self._messages)
-        tx = AsyncTransaction(self._messages)
-        tx.on_locked = self._ask_for_commits
-        return tx
+        return AsyncTransaction(self._messages)
 
     async def commit(self, tx: AsyncTransaction, value: Any) -> list[mutable_pb2.OperationResult]:
+        if tx.failure is not None:
+            raise tx.failure  # the caller went on although the transaction has ended
         if self._deadline.left() <= 0:
             raise CortexError("DEADLINE_EXCEEDED", "the function took too long", {"applied": "no"})
         request_id = uuid.uuid4().hex
@@ -303,19 +289,18 @@ class AsyncLocks(Generic[T]):
     async def run(
         self, work: Callable[[AsyncTransaction], Any], max_attempts: Optional[int] = None
     ) -> tuple[list[mutable_pb2.OperationResult], Any]:
-        """Runs the work until it is committed. Gives the results of the operations, and what the work
-        returned."""
+        """Runs the work until it is committed. Gives the results of the operations, and what the work returned."""
         conflicts = 0
         while True:
             try:
                 tx = await self.begin()
-                value = await result_of(work(tx))
+                value = await result_of(work(tx), self._deadline)
                 return await self.commit(tx, value), value
             except _EarlierCommit as earlier:
                 return earlier.results, earlier.value
             except CortexError as error:
                 conflicts += error.code == "CONFLICT"
-                if conflicts == max_attempts:
+                if conflicts == max_attempts and not self._open_commits:
                     message = f"others were first in each of {conflicts} attempts; nothing was written"
                     details = {"reason": "CONFLICT", "attempts": str(conflicts)}
                     raise CortexError("TRANSACTION_FAILED", message, details) from error
@@ -324,50 +309,60 @@ class AsyncLocks(Generic[T]):
                 self.close()
             await sleep(wait)
 
-    async def outcome(self, keys: Sequence[tuple[str, str]]) -> Optional[list[mutable_pb2.OperationResult]]:
-        """The results of the commit that was sent; None if it was not applied. It locks the keys first: a
-        commit that is still running holds them, so it has ended once they are locked."""
-        try:
-            await (await self.begin()).lock(keys)
-        except _EarlierCommit as earlier:
-            return earlier.results
-        finally:
-            self.close()
-        return None
-
     def failed(self, error: CortexError) -> float:
         """The seconds to wait before the next attempt. If there is no next attempt, raises the error for the
         caller."""
         if self._sent is not None and not certainly_not(error):
             self._open_commits.append(self._sent)
+            self._sent = None
         if self._open_commits:
             told = _as_unknown(error)
-        elif self._sent is not None or certainly_not(error):
-            told = error
         else:
-            told = with_applied(error, "no")  # no commit was sent
+            told = error if certainly_not(error) else with_applied(error, "no")  # no commit was sent
         self.failures += 1
         wait = pause_before(error, self.failures, True, self._deadline)
         if wait is None:
             raise told
         return wait
 
-    async def _ask_for_commits(self) -> None:
+    @property
+    def is_unsure(self) -> bool:
+        """True if a commit that was sent may have been applied."""
+        return bool(self._open_commits)
+
+    async def settle(self) -> None:
+        """Finds out whether commits whose replies were lost were applied. Raises _EarlierCommit if one was."""
         while self._open_commits:
             request_id, value = self._open_commits[0]
-            results = await self._committed(request_id)
-            if results is not None:
-                raise _EarlierCommit(results, value)
+            try:
+                await self._commit_nothing(request_id)
+            except CortexError as error:
+                if error.code != "REQUEST_ID_REUSED":
+                    raise
+                results = await self._committed(request_id)
+                raise _EarlierCommit(results, value) from None
             self._open_commits.pop(0)
 
-    async def _committed(self, request_id: str) -> Optional[list[mutable_pb2.OperationResult]]:
-        """The results of the transaction that was committed under the request id; None if none was."""
+    async def _commit_nothing(self, request_id: str) -> None:
+        """Uses the request id up. Fails with REQUEST_ID_REUSED if a commit was applied under it."""
+        messages = await self._transport.conversation(MutableRpc.transact, self._deadline)
+        try:
+            begin = mutable_pb2.TransactBegin(scope=self._transport.scope)
+            await messages.send(mutable_pb2.TransactRequest(begin=begin))
+            await next_answer(messages)
+            commit = mutable_pb2.TransactCommit(request_id=request_id)
+            await messages.send(mutable_pb2.TransactRequest(commit=commit))
+            await next_answer(messages)
+        finally:
+            messages.cancel()
+
+    async def _committed(self, request_id: str) -> list[mutable_pb2.OperationResult]:
+        """The results of the transaction that was committed under the request id."""
         messages = await self._transport.conversation(MutableRpc.transact, self._deadline)
         try:
             begin = mutable_pb2.TransactBegin(scope=self._transport.scope, request_id=request_id)
             await messages.send(mutable_pb2.TransactRequest(begin=begin))
-            answer = await next_answer(messages)
-            return list(answer.committed.results) if answer.WhichOneof("message") == "committed" else None
+            return list((await next_answer(messages)).committed.results)
         finally:
             messages.cancel()
 
@@ -398,14 +393,10 @@ async def run_transaction(
 
     async def attempt(tx: AsyncTransaction) -> Any:
         try:
-            return await result_of(work(tx))
-        except _EarlierCommit:
-            raise
-        except CortexError as error:
-            if error is tx.failure:
-                raise
-            raise _CallbackRaised(error) from error
+            return await result_of(work(tx), deadline)
         except Exception as error:
+            if tx.failure is not None:
+                raise tx.failure from error.__cause__
             raise _CallbackRaised(error) from error
 
     try:
@@ -413,7 +404,7 @@ async def run_transaction(
     except _CallbackRaised as raised:
         raise _callback_error(raised.error) from raised.error
     except CortexError as error:
-        raise transaction_error(error, deadline, locks.was_sent) from error
+        raise transaction_error(error, deadline, locks.is_unsure) from error
     return to_result(results) if value is None else value
 
 
@@ -425,14 +416,13 @@ def _callback_error(error: BaseException) -> CortexError:
     return CortexError("TRANSACTION_FAILED", message, details)
 
 
-def transaction_error(error: CortexError, deadline: Deadline, was_sent: bool) -> CortexError:
+def transaction_error(error: CortexError, deadline: Deadline, is_unsure: bool) -> CortexError:
     """The error that the caller of a transaction gets."""
     if error.code in ("DEADLINE_EXCEEDED", "TRANSACTION_TIMEOUT"):
-        applied = error.details.get("applied") or ("unknown" if was_sent else "no")
+        applied = "unknown" if is_unsure or error.details.get("applied") == "unknown" else "no"
         message = f"the transaction did not end in time ({error.message})"
-        return CortexError(
-            "TRANSACTION_TIMEOUT", message, {"limit": str(deadline.seconds), **error.details, "applied": applied}
-        )
+        details = {"limit": str(deadline.seconds), **error.details, "applied": applied}
+        return CortexError("TRANSACTION_TIMEOUT", message, details)
     if error.code == "CONFLICT":
         return CortexError("TRANSACTION_FAILED", "others were first; nothing was written", {"reason": "CONFLICT"})
     if error.code == "TRANSACTION_FAILED" or "operation_index" not in error.details:
@@ -477,31 +467,29 @@ class AsyncTransactionBlock:
             if kind is not None:
                 tx.end()
                 return
-            try:
-                self.result = to_result(await self._locks.commit(tx, None))
-            except CortexError as failed:
-                self.result = to_result(await self._outcome(failed, list(tx.touched)))
+            self.result = to_result(await self._commit(tx))
         finally:
             self._locks.close()
 
-    async def _outcome(self, failed: CortexError, keys: Sequence[tuple[str, str]]) -> list[mutable_pb2.OperationResult]:
-        """The results of a commit whose reply was lost. Raises if the commit was not applied, or if its
-        outcome is unknown, because the block cannot run again."""
-        lost = failed
-        if certainly_not(lost):
-            raise transaction_error(lost, self._deadline, False)
+    async def _commit(self, tx: AsyncTransaction) -> list[mutable_pb2.OperationResult]:
+        """Commits. If the reply is lost, finds out what came of it: the block cannot run again."""
+        try:
+            return await self._locks.commit(tx, None)
+        except CortexError as error:
+            lost = failed = error
         while True:
+            if certainly_not(lost):
+                raise transaction_error(lost, self._deadline, False) from lost.__cause__
             try:
                 wait = self._locks.failed(failed)
             except CortexError as told:
                 raise transaction_error(told, self._deadline, True) from failed
             await sleep(wait)
             try:
-                results = await self._locks.outcome(keys)
+                await self._locks.settle()
+            except _EarlierCommit as earlier:
+                return earlier.results
             except CortexError as again:
                 failed = again
                 continue
-            if results is not None:
-                return results
-            # Without keys to lock, the commit may still be running.
-            raise with_applied(lost, "no" if keys else "unknown") from lost.__cause__
+            raise with_applied(lost, "no") from lost.__cause__

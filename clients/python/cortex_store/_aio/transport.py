@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from typing import Any, AsyncIterator, Callable, Generic, Optional
 
@@ -30,26 +31,34 @@ class _Waiting:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._all: list[tuple[AsyncConnection, list[int]]] = []
+        self._lock = threading.Lock()
+        self._is_closed = False
 
     def take(self) -> tuple[AsyncConnection, Callable[[], None]]:
         """A connection with room for a call, and a function to be called when the call has ended."""
-        taken = next((one for one in self._all if one[1][0] < _WAITING_CALLS_MAX), None)
-        if taken is None:
-            taken = (AsyncConnection(self._config), [0])
-            self._all.append(taken)
-        connection, calls = taken
-        calls[0] += 1
+        with self._lock:
+            if self._is_closed:
+                raise is_closed()
+            taken = next((one for one in self._all if one[1][0] < _WAITING_CALLS_MAX), None)
+            if taken is None:
+                taken = (AsyncConnection(self._config), [0])
+                self._all.append(taken)
+            connection, calls = taken
+            calls[0] += 1
         has_ended = False
 
         def release() -> None:
             nonlocal has_ended
-            if not has_ended:
-                calls[0] -= 1
-            has_ended = True
+            with self._lock:
+                if not has_ended:
+                    calls[0] -= 1
+                has_ended = True
 
         return connection, release
 
     async def close(self) -> None:
+        with self._lock:
+            self._is_closed = True
         for connection, _ in self._all:
             await connection.close()
 
@@ -95,10 +104,10 @@ class AsyncTransport:
         """True if the caller may have a new token when the old one is over."""
         return callable(self.config.token)
 
-    async def metadata(self) -> Metadata:
+    async def metadata(self, deadline: Deadline) -> Metadata:
         sent = list(self.headers)
         if self.config.token is not None:
-            sent.append(("authorization", f"Bearer {await token_of(self.config.token)}"))
+            sent.append(("authorization", f"Bearer {await token_of(self.config.token, deadline)}"))
         return sent
 
     async def unary(
@@ -147,8 +156,8 @@ class AsyncTransport:
         attempts = Attempts(is_repeatable, deadline)
         while True:
             try:
-                await connection.ready(deadline)
-                metadata = await self.metadata()
+                await connection.ready(deadline, stop)
+                metadata = await self.metadata(deadline)
                 left = max(deadline.left(), 0.001)
                 if stop is not None:
                     return await connection.stoppable(method, request, metadata, left, stop)
@@ -174,7 +183,7 @@ class AsyncTransport:
             stream: Optional[AsyncStream[Response]] = None
             try:
                 await self.connection.ready(deadline)
-                stream = self.connection.stream(method, request, await self.metadata(), deadline.left())
+                stream = self.connection.stream(method, request, await self.metadata(deadline), deadline.left())
                 messages: list[Response] = []
                 while (message := await stream.read(deadline.left())) is not None:
                     messages.append(message)
@@ -201,7 +210,7 @@ class AsyncTransport:
                 await self.connection.ready(deadline)
                 request = next_request()
                 self.in_scope(method, request)
-                stream = self.connection.stream(method, request, await self.metadata(), None)
+                stream = self.connection.stream(method, request, await self.metadata(deadline), None)
                 while (message := await stream.read(deadline.left())) is not None:
                     failures = 0
                     yield message
@@ -222,7 +231,7 @@ class AsyncTransport:
     ) -> AsyncConversation[Request, Response]:
         """Opens a call in which both sides send messages."""
         await self.connection.ready(deadline)
-        return self.connection.conversation(method, await self.metadata(), max(deadline.left(), 0.001))
+        return self.connection.conversation(method, await self.metadata(deadline), max(deadline.left(), 0.001))
 
 
 class AsyncEndless(Generic[Request, Response]):
@@ -246,21 +255,29 @@ class AsyncEndless(Generic[Request, Response]):
         self._failures = 0
         self._has_begun = False
         self._stream: Optional[AsyncStream[Response]] = None
-        self.is_closed = False
+        self._closing = AsyncEvent()
+
+    @property
+    def is_closed(self) -> bool:
+        return self._closing.is_set()
 
     def close(self) -> None:
         """Ends it, also while another thread or task waits for a message."""
-        self.is_closed = True
+        self._closing.set()
         self._release()
         if self._stream is not None:
             self._stream.cancel()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_release"):  # else its constructor has failed
+            self._release()
 
     async def next(self, deadline: Optional[Deadline] = None) -> Optional[Response]:
         """The next message; None once it is closed, or at the deadline."""
         while not self.is_closed:
             try:
                 if self._stream is None:
-                    await self._open()
+                    await self._open(self._deadline if deadline is None else deadline)
                     first = self._deadline.left()
                 else:
                     first = _SILENCE_SECONDS
@@ -279,14 +296,15 @@ class AsyncEndless(Generic[Request, Response]):
                     return None
                 wait = self._failed(error)
             if wait is not None:
-                await sleep(wait)
+                await self._closing.wait(wait if deadline is None else min(wait, max(deadline.left(), 0)))
         return None
 
-    async def _open(self) -> None:
-        await self._connection.ready(self._deadline)
+    async def _open(self, deadline: Deadline) -> None:
+        await self._connection.ready(deadline, self._closing)
         request = self._next_request()
         self._transport.in_scope(self._method, request)
-        self._stream = self._connection.stream(self._method, request, await self._transport.metadata(), None)
+        metadata = await self._transport.metadata(deadline)
+        self._stream = self._connection.stream(self._method, request, metadata, None)
 
     def _failed(self, error: CortexError) -> Optional[float]:
         """The seconds to wait before it is opened again; None if it was closed."""

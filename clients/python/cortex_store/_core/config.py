@@ -120,7 +120,7 @@ def _pem(value: Any, field: str) -> Optional[bytes]:
         return None
     if not isinstance(value, (str, bytes)):
         raise refused("INVALID_CONFIG", field, "is neither PEM text nor bytes of it")
-    pem = value.encode() if isinstance(value, str) else value
+    pem = value.encode("utf-8", "replace") if isinstance(value, str) else value
     if b"-----BEGIN" not in pem:
         raise refused("INVALID_CONFIG", field, "is not PEM: give the content of the file, not its path")
     return pem

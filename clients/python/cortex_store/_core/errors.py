@@ -147,6 +147,15 @@ def _info_of(error: Any) -> Optional[status_pb2.ErrorInfo]:
     return None
 
 
+def shown(value: Any) -> str:
+    """A value as text for an error, in at most 100 characters."""
+    try:
+        text = repr(value)
+    except Exception:  # such as an int of more digits than Python shows
+        return f"a {type(value).__name__}"
+    return text if len(text) <= 100 else f"{text[:100]}…"
+
+
 def message_of(error: BaseException) -> str:
     try:
         return str(error) or type(error).__name__

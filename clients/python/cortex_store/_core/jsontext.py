@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, Iterator, Optional
 
-from .errors import CortexError
+from .errors import CortexError, shown
 
 DEPTH_MAX = 1000  # the server's limit
 _INT_DIGITS_MAX = 20_000  # the time to convert digits grows with their square: 20 ms for so many
@@ -55,13 +55,24 @@ def _real(text: str) -> Any:
     value = float(text)
     if repr(value) == text:
         return value
-    exact = Decimal(text)
+    try:
+        exact = Decimal(text)
+    except InvalidOperation:  # its exponent has more digits than a Decimal can have
+        return _beyond(text)
     # The shortest text of a float names it: the float holds the number if both texts are the same number.
     if value - value == 0 and Decimal(repr(value)) == exact:
         return _with_text(_Float, text)
     if exact.adjusted() < _INT_DIGITS_MAX and exact == exact.to_integral_value():
         return _with_text(_Int, text)
     return _with_text(_Decimal, text)
+
+
+def _beyond(text: str) -> Any:
+    """A number whose exponent no Decimal can have: infinity or 0, which is written back with the text that it had."""
+    near = "0" if re.search(r"[eE]-", text) or not re.search("[1-9]", re.split("[eE]", text)[0]) else "Infinity"
+    number = _Decimal(f"-{near}" if text.startswith("-") else near)
+    number.json_text = text
+    return number
 
 
 def _integer(text: str) -> Any:
@@ -189,7 +200,7 @@ def _check(root: Any, field: str) -> bool:
                 raise _refuse(field, path, f"is {value}")
             plain = plain and not isinstance(value, _Float)
         elif isinstance(value, Decimal):
-            if not value.is_finite():
+            if not value.is_finite() and not isinstance(value, _Decimal):
                 raise _refuse(field, path, f"is {value}")
             plain = False
         elif isinstance(value, int):  # a bool too
@@ -210,7 +221,7 @@ def _check(root: Any, field: str) -> bool:
         path[-1] = name
         if not isinstance(name, str) and isinstance(container, dict):
             path.pop()
-            raise _refuse(field, path, f"has a key that is not a str but {_kind(name)}: {name!r}")
+            raise _refuse(field, path, f"has a key that is not a str but {_kind(name)}: {shown(name)}")
 
 
 def _refuse(field: str, path: list[Any], problem: str) -> CortexError:

@@ -9,7 +9,7 @@ from .._gen.cortex.events.v1 import events_pb2
 from .._gen.cortex.immutable.v1 import immutable_pb2
 from .._gen.cortex.mutable.v1 import mutable_pb2
 from .._gen.cortex.streams.v1 import streams_pb2
-from .errors import refused
+from .errors import refused, shown
 from .jsontext import object_to_json, to_json
 from .validate import (
     UNSET,
@@ -396,8 +396,9 @@ def _operation_of(given: Any, field: str) -> mutable_pb2.Operation:
     if not isinstance(given, Mapping):
         raise refused("INVALID_OPERATIONS", field, "is not a dict")
     op = given.get("op")
-    if op not in _OPERATION_NAMES:
-        raise refused("INVALID_OPERATIONS", f"{field}.op", f"is none of {', '.join(_OPERATION_NAMES)}: {op!r}")
+    if not isinstance(op, str) or op not in _OPERATION_NAMES:
+        problem = f"is none of {', '.join(_OPERATION_NAMES)}: {shown(op)}"
+        raise refused("INVALID_OPERATIONS", f"{field}.op", problem)
     required, more = _OPERATION_NAMES[op]
     known(given, ["op", *required, *more], field, "INVALID_OPERATIONS")
     for name in required:

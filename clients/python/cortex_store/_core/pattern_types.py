@@ -11,11 +11,12 @@ from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Any, Mapping, Optional, Sequence, Union
 
-from .errors import CortexError, refused
+from .errors import CortexError, refused, shown
 from .jsontext import _Float
 from .validate import text
 
 CLAIM_BYTES_MAX = 512  # the server's limit
+WORD_MAX = 100  # characters, so that a key holds it
 KEYWORDS_MAX = 200  # at most 2 operations each, of the 500 of a transaction
 BINARY_BYTES_MAX = 512 * 1024  # base64 makes them a third longer, and an entry has 1 MiB
 DAY_SECONDS = 86_400.0
@@ -37,6 +38,12 @@ def claim_name(pattern: str, namespace: str, key: str) -> str:
     return f"{pattern}:{hashlib.sha256(name.encode('utf-8', 'replace')).hexdigest()}"
 
 
+def done_key(key: str, id: str) -> str:
+    """The key that notes what was done to a key under an id. One that would be too long is a digest."""
+    name = join_name(key, id)
+    return name if len(name.encode("utf-8", "replace")) <= 1024 else hashlib.sha256(name.encode()).hexdigest()
+
+
 def join_name(*parts: str) -> str:
     """Joins parts to a name: ``join_name("project", id, "files", "main.py")`` is
     ``project:<id>:files:main.py``. A ``:`` within a part is written as ``%3A``, and ``%`` as ``%25``, so
@@ -56,7 +63,8 @@ def prefix_name(*parts: str) -> str:
 
 def split_name(name: str) -> list[str]:
     """The parts of a name that ``join_name`` made."""
-    return [part.replace("%3A", ":").replace("%25", "%") for part in name.split(":")]
+    parts = text(name, "name", "INVALID_KEY").split(":")
+    return [part.replace("%3A", ":").replace("%25", "%") for part in parts]
 
 
 def _encoded(part: Any, index: int) -> str:
@@ -121,13 +129,33 @@ def exact(value: Any) -> Optional[Fraction]:
     return None
 
 
+def added_number(value: Any) -> Fraction:
+    """A value to be added to statistics: at most 100 digits, and between 10^-150 and 10^150, so that its
+    square is a number that the store holds."""
+    fraction = exact(value)
+    if fraction is not None:
+        digits = str(fraction.numerator * _POWER // fraction.denominator).strip("-0")
+        is_whole = fraction.numerator * _POWER % fraction.denominator == 0
+        if len(digits) <= 100 and is_whole and abs(fraction) < _POWER:
+            return fraction
+    raise refused(
+        "INVALID_AMOUNT", "value", f"is not a decimal number of at most 100 digits, below 1e150: {shown(value)}"
+    )
+
+
+_POWER = 10**150
+
+
 def number_of(fraction: Fraction) -> Union[int, float, Decimal]:
     """An int or a float if one holds the decimal number, else a Decimal."""
     if fraction.denominator == 1:
         return fraction.numerator
-    near = float(fraction)
-    if Fraction(Decimal(repr(near))) == fraction:
-        return near
+    try:
+        near = float(fraction)
+        if Fraction(Decimal(repr(near))) == fraction:
+            return near
+    except OverflowError:
+        pass  # no float holds it
     scale = 0
     while 10**scale % fraction.denominator != 0:
         scale += 1
@@ -177,8 +205,14 @@ class StateMachine:
     transitions: Mapping[str, Sequence[str]]
     """The allowed next states of each state. A state that is missing here, or has an empty list, is final."""
 
-    def beginning(self) -> dict[str, Any]:
-        return {"state": self.initial, "data": None, "step": 0}
+    def current(self, stored: Any) -> dict[str, Any]:
+        """The stored state; the beginning if there is none."""
+        if stored is None:
+            return {"state": self.initial, "data": None, "step": 0}
+        is_state = isinstance(stored, dict) and stored.keys() == {"state", "data", "step"}
+        if not is_state or not isinstance(stored["state"], str) or not isinstance(stored["step"], int):
+            raise refused("INVALID_DATA", "id", f"holds no state of the machine {self.name}: {shown(stored)}")
+        return dict(stored)
 
 
 @dataclass(frozen=True)
@@ -234,7 +268,7 @@ class FoundDocument:
 
 def keywords_of(content: str) -> dict[str, int]:
     """The words of a text with how often each occurs: letters and digits, in lower case, of two characters or
-    more. Those that occur most often come first, at most 200."""
+    more (and at most 100). Those that occur most often come first, at most 200."""
     counts: dict[str, int] = {}
     for word in _words(unicodedata.normalize("NFC", text(content, "content", "INVALID_VALUE")).lower()):
         counts[word] = counts.get(word, 0) + 1
@@ -251,7 +285,7 @@ def _words(content: str) -> list[str]:
         if kind in "LN" or (kind == "M" and current):
             current += char
             continue
-        if len(current) > 1:
+        if 1 < len(current) <= WORD_MAX:
             words.append(current)
         current = ""
     return words

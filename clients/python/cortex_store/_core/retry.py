@@ -32,7 +32,7 @@ def pause_before(error: CortexError, failures: int, is_repeatable: bool, deadlin
     if not _may_repeat(error, is_repeatable):
         return None
     asked = float(error.details.get("retry_after_ms", 0)) / 1000
-    wait = asked + random.random() * min(_BACKOFF * 2.0**failures, _BACKOFF_MAX)  # full jitter
+    wait = asked + random.random() * min(_BACKOFF * 2.0 ** min(failures, 10), _BACKOFF_MAX)  # full jitter
     return wait if wait < deadline.left() else None
 
 

@@ -10,7 +10,7 @@ from typing import Any, Mapping, Optional, Sequence, TypeVar, Union
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from .errors import refused
+from .errors import refused, shown
 
 T = TypeVar("T")
 
@@ -53,7 +53,7 @@ def user_id_text(value: Any, field: str = "user_id") -> str:
 def whole(value: Any, field: str, code: str) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**31:
         return value
-    raise refused(code, field, f"is not a whole number: {value!r}")
+    raise refused(code, field, f"is not a whole number: {shown(value)}")
 
 
 def optional_whole(value: Any, field: str, code: str) -> Optional[int]:
@@ -63,16 +63,16 @@ def optional_whole(value: Any, field: str, code: str) -> Optional[int]:
 def flag(value: Any, field: str) -> bool:
     if isinstance(value, bool):
         return value
-    raise refused("INVALID_OPTIONS", field, f"is not True or False: {value!r}")
+    raise refused("INVALID_OPTIONS", field, f"is not True or False: {shown(value)}")
 
 
 def seconds(value: Any, field: str = "ttl_seconds", code: str = "INVALID_TTL") -> float:
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and not math.isnan(value):
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and value == value:  # NaN is not
         try:
             return float(value)
         except OverflowError:
             return math.inf
-    raise refused(code, field, f"is not a number of seconds: {value!r}")
+    raise refused(code, field, f"is not a number of seconds: {shown(value)}")
 
 
 def optional_seconds(value: Any, field: str = "ttl_seconds", code: str = "INVALID_TTL") -> Optional[float]:
@@ -85,7 +85,10 @@ def time(value: Any, field: str, code: str = "INVALID_FILTER") -> Timestamp:
     if value.utcoffset() is None:
         raise refused(code, field, "is a naive datetime: give it a time zone, such as datetime.now(timezone.utc)")
     stamp = Timestamp()
-    stamp.FromDatetime(value.astimezone(timezone.utc))
+    try:
+        stamp.FromDatetime(value.astimezone(timezone.utc))
+    except (OverflowError, ValueError):
+        raise refused(code, field, "is not in the years 1 to 9999 in UTC") from None
     return stamp
 
 
@@ -101,14 +104,14 @@ def to_datetime(stamp: Timestamp) -> datetime:
 def amount_text(value: Any) -> str:
     """An amount for increment and decrement: an int, a float, a Decimal, or decimal text."""
     if isinstance(value, str):
-        return value
+        return text(value, "amount", "INVALID_AMOUNT")
     if isinstance(value, float) and math.isfinite(value):
         return repr(float(value))
     if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
         number = Decimal(value)
         if number.is_finite():
             return str(number)
-    raise refused("INVALID_AMOUNT", "amount", f"is not a number: {value!r}")
+    raise refused("INVALID_AMOUNT", "amount", f"is not a number: {shown(value)}")
 
 
 def _is_int64(value: Any) -> bool:
@@ -159,7 +162,7 @@ def picked(choices: Mapping[str, T], choice: Any, field: str, code: str = "INVAL
     """The member of ``choices`` that the caller names."""
     if isinstance(choice, str) and choice in choices:
         return choices[choice]
-    raise refused(code, field, f"is not one of {', '.join(choices)}: {choice!r}")
+    raise refused(code, field, f"is not one of {', '.join(choices)}: {shown(choice)}")
 
 
 def header(field: str, value: Any, code: str = "INVALID_CONFIG") -> Optional[str]:
@@ -179,4 +182,4 @@ def timeout_of(value: Union[int, float, None], default: float) -> float:
         return default
     if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
         return float(min(value, TIMEOUT_MAX))
-    raise refused("INVALID_CONFIG", "timeout", f"is not a number of seconds above 0: {value!r}")
+    raise refused("INVALID_CONFIG", "timeout", f"is not a number of seconds above 0: {shown(value)}")

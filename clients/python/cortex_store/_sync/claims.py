@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+import uuid
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Optional
@@ -10,9 +12,9 @@ from typing import Any, Optional
 from .._core.errors import CortexError, refused
 from .._core.jsontext import to_json
 from .._core.methods import ClaimsRpc
-from .._core.options import ClaimGuard
+from .._core.options import ClaimGuard, guard_message
 from .._core.records import ClaimListResult, ClaimRecord, claim_record
-from .._core.validate import UNSET, Unset, fence, optional_text, optional_whole, seconds, text, timeout_of
+from .._core.validate import UNSET, Unset, optional_text, optional_whole, seconds, text, timeout_of
 from .._gen.cortex.claims.v1 import claims_pb2
 from .events import Events
 from .immutable import Immutable
@@ -23,6 +25,7 @@ from .transport import Transport
 
 _WAIT_MAX = 3600.0
 _RETRY_SECONDS = 0.2
+_GIVE_UP_SECONDS = 2.0
 
 
 def _name_text(value: Any) -> str:
@@ -59,10 +62,20 @@ class Claim:
 
     def renew(self, *, ttl_seconds: float, request_id: Optional[str] = None, timeout: Optional[float] = None) -> None:
         """Renews the claim: it lasts for ``ttl_seconds`` from now on. Raises CLAIM_NOT_HELD, INVALID_TTL."""
+        self.renew_until(None, ttl_seconds, request_id, timeout)
+
+    def renew_until(
+        self,
+        stop: Optional[Event],
+        ttl_seconds: float,
+        request_id: Optional[str] = None,
+        timeout: Optional[float] = None,
+    ) -> None:
+        """The same; ``stop`` cancels it."""
         sent_at = time.monotonic()
         request = claims_pb2.RenewRequest(name=self.name, fence=int(self.fence), ttl_seconds=seconds(ttl_seconds))
         try:
-            reply = self._transport.write(ClaimsRpc.renew, request, request_id=request_id, timeout=timeout)
+            reply = self._transport.write(ClaimsRpc.renew, request, request_id=request_id, timeout=timeout, stop=stop)
         except CortexError as error:
             if error.code == "CLAIM_NOT_HELD":
                 self.lost.set()
@@ -79,16 +92,29 @@ class Claim:
 class Holder:
     """Who acquires claims by default, and the claims that blocks hold."""
 
-    def __init__(self, owner: str, held: Optional[set[Claim]] = None) -> None:
+    def __init__(self, owner: str, held: Optional[dict[Claim, int]] = None) -> None:
         self.owner = owner
-        self.held: set[Claim] = set() if held is None else held
+        self._held: dict[Claim, int] = {} if held is None else held  # each with the process that holds it
+
+    def as_agent(self, name: str) -> Holder:
+        """The same for an agent: the client releases what its blocks hold, too."""
+        return Holder(name, self._held)
+
+    def add(self, claim: Claim) -> None:
+        self._held[claim] = os.getpid()
+
+    def remove(self, claim: Claim) -> bool:
+        """False in a forked process, if its parent holds the claim."""
+        return self._held.pop(claim, None) == os.getpid()
 
     def close(self) -> None:
         """Releases what blocks hold: the client is closed."""
-        for claim in list(self.held):
+        for claim in [claim for claim, process in self._held.items() if process == os.getpid()]:
             try:
                 claim.release()
-            except CortexError:
+            except CortexError as error:
+                if error.code in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):
+                    return  # no server: the claims expire by themselves
                 pass  # the claim expires by itself
 
 
@@ -149,16 +175,35 @@ class Claims:
             user_id=optional_text(user_id, "user_id", "INVALID_USER_ID"),
         )
         sent_at = time.monotonic()
-        reply = self._transport.write(
-            ClaimsRpc.acquire,
-            request,
-            request_id=request_id,
-            timeout=timeout_of(timeout, self._transport.timeout) + wait,
-            waits=wait > 0,
-        )
+        named = uuid.uuid4().hex if request_id is None else request_id
+        try:
+            reply = self._transport.write(
+                ClaimsRpc.acquire,
+                request,
+                request_id=named,
+                timeout=timeout_of(timeout, self._transport.timeout) + wait,
+                waits=wait > 0,
+            )
+        except CortexError:
+            raise
+        except BaseException:  # the caller was cancelled: nobody would hold what is granted meanwhile
+            self._given_up = Task(lambda: self._give_up(request, named))
+            raise
         if not reply.HasField("claim"):
             return None
         return Claim(self._transport, claim_record(reply.claim), sent_at)
+
+    def _give_up(self, request: claims_pb2.AcquireRequest, request_id: str) -> None:
+        """Releases what was granted under a request id."""
+        try:
+            reply = self._transport.write(
+                ClaimsRpc.acquire, request, request_id=request_id, timeout=_GIVE_UP_SECONDS, waits=True
+            )
+            if reply.HasField("claim"):
+                release = claims_pb2.ReleaseRequest(name=reply.claim.name, fence=reply.claim.fence)
+                self._transport.write(ClaimsRpc.release, release)
+        except CortexError:
+            pass  # the claim expires by itself
 
     def hold(
         self,
@@ -200,15 +245,15 @@ class Claims:
         timeout: Optional[float] = None,
     ) -> ClaimRecord:
         """Renews a claim by its name and fence. Raises CLAIM_NOT_HELD, INVALID_CLAIM, INVALID_TTL."""
-        request = claims_pb2.RenewRequest(
-            name=_name_text(claim.name), fence=fence(claim.fence), ttl_seconds=seconds(ttl_seconds)
-        )
+        held = guard_message(claim)
+        request = claims_pb2.RenewRequest(name=held.name, fence=held.fence, ttl_seconds=seconds(ttl_seconds))
         reply = self._transport.write(ClaimsRpc.renew, request, request_id=request_id, timeout=timeout)
         return claim_record(reply.claim)
 
     def release(self, claim: ClaimGuard, *, request_id: Optional[str] = None, timeout: Optional[float] = None) -> None:
         """Releases a claim by its name and fence. Raises CLAIM_NOT_HELD, INVALID_CLAIM."""
-        request = claims_pb2.ReleaseRequest(name=_name_text(claim.name), fence=fence(claim.fence))
+        held = guard_message(claim)
+        request = claims_pb2.ReleaseRequest(name=held.name, fence=held.fence)
         self._transport.write(ClaimsRpc.release, request, request_id=request_id, timeout=timeout)
 
     def get(self, name: str, *, timeout: Optional[float] = None) -> Optional[ClaimRecord]:
@@ -256,16 +301,17 @@ class _Held(AbstractContextManager[Claim]):
         # `granted_at` is when the call was sent, and a call that waited was granted much later. So the time counts
         # from the arrival of the reply, which is too late only by the time that the reply travelled.
         self._held_at = time.monotonic()
-        self._holder.held.add(claim)
+        self._holder.add(claim)
         self._task = Task(self._keep)
         return claim
 
     def __exit__(self, *_: Any) -> None:
         claim, task = self._claim, self._task
         assert claim is not None and task is not None
+        if not self._holder.remove(claim):
+            return
         self._over.set()
         task.join()
-        self._holder.held.discard(claim)
         if not claim.lost.is_set():
             try:
                 claim.release()
@@ -284,9 +330,9 @@ class _Held(AbstractContextManager[Claim]):
                 claim.lost.set()
                 return
             try:
-                claim.renew(ttl_seconds=ttl, timeout=left)
+                claim.renew_until(self._over, ttl, timeout=left)
                 wait = ttl / 3
             except CortexError:
-                if claim.lost.is_set():
+                if claim.lost.is_set() or self._over.is_set():
                     return
                 wait = min(_RETRY_SECONDS, max(claim.granted_at, self._held_at) + ttl - time.monotonic())

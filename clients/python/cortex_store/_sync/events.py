@@ -6,14 +6,14 @@ import warnings
 from collections import deque
 from typing import Any, Callable, Iterator, Mapping, Optional, Sequence
 
-from .._core.errors import CortexError, message_of
+from .._core.errors import CortexError, message_of, refused
 from .._core.messages import known, new_event
 from .._core.methods import EventsRpc
 from .._core.options import ClaimGuard, ScopeStep
 from .._core.records import EventEnvelope, event_envelope
 from .._core.validate import listed, text, timeout_of
 from .._gen.cortex.events.v1 import events_pb2
-from .io import Event, Task, check_callable, result_of
+from .io import Event, Task, check_callable, is_of_handler, result_of
 from .transport import Endless, Transport
 
 
@@ -73,6 +73,8 @@ class Events:
         for i, event in enumerate(listed(events, "events")):
             given = known(event, ["channel", "data", "user_id"], f"events[{i}]", "INVALID_OPTIONS")
             prefix = f"events[{i}]."
+            if "data" not in given:
+                raise refused("INVALID_VALUE", f"{prefix}data", "is missing")
             messages.append(new_event(given.get("channel"), given.get("data"), given.get("user_id"), prefix))
         request = events_pb2.PublishRequest(events=messages)
         reply = self._transport.write(EventsRpc.publish, request, request_id=request_id, claim=claim, timeout=timeout)
@@ -121,7 +123,9 @@ class Events:
 
         >>> subscription = cortex.events.subscribe("user:*", lambda event: print(event.type, event.data))
         """
-        check_callable(handler, "handler")
+        for function, name in ((handler, "handler"), (on_error, "on_error"), (on_resubscribe, "on_resubscribe")):
+            if function is not None or name == "handler":
+                check_callable(function, name)
         subscription = Subscription(self._transport, pattern, handler, on_error, on_resubscribe, timeout)
         subscription.begin()
         return subscription
@@ -213,8 +217,12 @@ class Subscription:
 
     def begin(self) -> None:
         """Waits until it has begun. Raises if it cannot begin."""
-        Task(self._run)
-        self._begun.wait()
+        self._task = Task(self._run)
+        try:
+            self._begun.wait()
+        except BaseException:
+            self.close()
+            raise
         if self._failure is not None:
             raise self._failure
 
@@ -253,12 +261,16 @@ class Subscription:
                     return
                 self._stream.close()
                 self._stream = self._open(None)
+                if self._is_closed:
+                    self._stream.close()
 
     def _calling(self, call: Callable[..., Any], *arguments: Any) -> None:
         """Calls a function of the caller. What it raises is told."""
         try:
             result_of(call(*arguments))
-        except Exception as error:
+        except BaseException as error:
+            if not is_of_handler(error):
+                raise
             self._tell(error)
 
     def _tell(self, error: BaseException) -> None:

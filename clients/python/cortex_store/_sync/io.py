@@ -23,6 +23,7 @@ Metadata = list[tuple[str, str]]
 
 sleep = time.sleep
 _PROBE_SECONDS = 0.25
+_HEALTH = "/grpc.health.v1.Health/Check"
 _SLICE_SECONDS = 0.25
 _STOP_SECONDS = 0.1
 
@@ -64,12 +65,15 @@ class Connection:
 
     def close(self) -> None:
         self.is_closed = True
+        if self._process != os.getpid():
+            return  # after a fork it is the parent's
         self._timers.close()
         if self._opened is not None:
             self._opened.close()
 
-    def ready(self, deadline: Deadline) -> None:
-        """Waits for the connection before a call is sent. If it fails, the call has not reached the server."""
+    def ready(self, deadline: Deadline, stop: Optional[Event] = None) -> None:
+        """Waits for the connection before a call is sent. If it fails, the call has not reached the server. ``stop``
+        ends the wait."""
         if self._process != os.getpid():
             # After a fork the connection is the parent's. It is kept, so that nobody closes it here.
             kept = [*self._kept, self._opened]
@@ -78,19 +82,28 @@ class Connection:
         while not self._is_ready:
             if self.is_closed:
                 raise is_closed()
+            if stop is not None and stop.is_set():
+                raise CortexError("CANCELLED", "the call was cancelled", {"applied": "no"})
             if deadline.left() <= 0:
                 raise self._unreachable()
-            future = grpc.channel_ready_future(self._channel)
-            try:
-                # In slices, so that close() ends it.
-                future.result(timeout=min(max(deadline.left(), 0), _SLICE_SECONDS))
-                self._is_ready = True
-            except grpc.FutureTimeoutError:
-                pass
-            finally:
-                future.cancel()
+            # In slices, so that close() ends it. A call, because grpc.channel_ready_future would leave a thread
+            # behind for 0.2 s, and a fork at that time ends the child.
+            self._is_ready = self._answers(min(deadline.left(), _SLICE_SECONDS))
         if self.is_closed:
             raise is_closed()
+
+    def _answers(self, seconds: float) -> bool:
+        check: Any = self._channel.unary_unary(_HEALTH, request_serializer=None, response_deserializer=None)
+        try:
+            check(b"", timeout=seconds, wait_for_ready=True)
+        except ValueError:  # "the channel is closed"
+            raise is_closed() from None
+        except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.UNAVAILABLE:
+                time.sleep(min(seconds, _SLICE_SECONDS / 2))  # the connection was lost at once
+            unknown = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+            return error.code() not in unknown
+        return True
 
     def missing(self) -> Optional[CortexError]:
         """The error UNAVAILABLE if no server can be reached; None if one can."""
@@ -156,7 +169,7 @@ class Connection:
                     call.cancel()
                     raise CortexError("CANCELLED", "the call was cancelled") from None
             except grpc.FutureCancelledError:
-                raise is_closed() from None
+                raise CortexError("CANCELLED", "the client is closed") from None
             except grpc.RpcError as error:
                 raise self.failed(error) from error
 
@@ -286,24 +299,29 @@ class Conversation(Generic[Request, Response]):
         self._outgoing.put(None)
 
 
-def token_of(token: Any) -> str:
+def token_of(token: Any, deadline: Deadline) -> str:
     """The current token: the text, or what the function returns."""
     if isinstance(token, str):
         return token
     try:
-        given = token()
+        given = result_of(token(), deadline)
     except Exception as error:
         message = f"the token function failed: {message_of(error)}"
         raise CortexError("UNAUTHENTICATED", message, {"problem": "no token"}) from error
     return token_text(given)
 
 
-def result_of(value: Any) -> Any:
+def result_of(value: Any, deadline: Optional[Deadline] = None) -> Any:
     """What a function of the caller returned. An awaitable is refused: nobody would await it."""
     if inspect.isawaitable(value):
         getattr(value, "close", lambda: None)()
         raise TypeError("the function is async: use AsyncCortex")
     return value
+
+
+def is_of_handler(error: BaseException) -> bool:
+    """True if a function of the caller raised the error, and False if it ends this thread."""
+    return isinstance(error, Exception)
 
 
 def check_callable(function: Any, field: str, code: str = "INVALID_OPTIONS") -> None:
@@ -340,6 +358,22 @@ class Task:
     def join(self) -> None:
         if self._thread is not threading.current_thread():
             self._thread.join()
+
+    def cancel(self) -> None:
+        """Nothing: a thread cannot be cancelled."""
+
+
+class Lock:
+    """One at a time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: Any) -> None:
+        self._lock.release()
 
 
 class Slots:

@@ -197,12 +197,13 @@ class Mutable:
             if value_json is None and not create_if_missing:
                 raise _UpdaterFailed(key_not_found(namespace, key))
             try:
-                new = result_of(updater(None if value_json is None else parse(value_json)))
+                new = result_of(updater(None if value_json is None else parse(value_json)), deadline)
+            except CortexError as error:
+                if error.code == "DEADLINE_EXCEEDED":
+                    raise _UpdaterFailed(error) from None
+                raise _UpdaterFailed(_updater_raised(error, namespace, key)) from None
             except Exception as error:
-                details = {"namespace": namespace, "key": key}
-                failed = CortexError("UPDATE_FAILED", f"the updater raised: {message_of(error)}", details)
-                failed.__cause__ = error
-                raise _UpdaterFailed(failed) from None
+                raise _UpdaterFailed(_updater_raised(error, namespace, key)) from None
             try:
                 return to_json(new)
             except CortexError as error:
@@ -210,14 +211,18 @@ class Mutable:
 
         try:
             losses = 0
-            while losses < _LOSSES_MAX and not self._is_contended(name):
-                record = self._update_once(transport, name, compute, deadline, losses)
+            may_lock = True
+            while True:
+                if may_lock and (losses == _LOSSES_MAX or self._is_contended(name)):
+                    self._note_contention(name)
+                    record = self._update_locked(transport, name, compute, deadline)
+                    may_lock = False
+                else:
+                    record = self._update_once(transport, name, compute, deadline, losses)
                 if record is not None:
                     return record
                 losses += 1
                 sleep(random.random() * 0.004 * losses)
-            self._note_contention(name)
-            return self._update_locked(transport, name, compute, deadline)
         except _UpdaterFailed as failed:
             raise failed.error from failed.error.__cause__
 
@@ -240,7 +245,9 @@ class Mutable:
         read = transport.unary(MutableRpc.get_record, read_request, left)
         exists = read.HasField("record")
         value_json = compute(read.record.value_json if exists else None)
-        left = max(deadline.left(), 0.001)
+        left = deadline.left()
+        if left <= 0:
+            raise CortexError("DEADLINE_EXCEEDED", "the updater took too long; nothing was written", {"applied": "no"})
         request_id = uuid.uuid4().hex
         try:
             if exists:
@@ -267,7 +274,8 @@ class Mutable:
         name: tuple[str, str],
         compute: Callable[[Optional[str]], Any],
         deadline: Deadline,
-    ) -> MutableRecord:
+    ) -> Optional[MutableRecord]:
+        """Gives the record; None if the updater is too slow to hold a lock."""
         namespace, key = name
 
         def work(tx: Transaction) -> str:
@@ -279,7 +287,9 @@ class Mutable:
         try:
             results, value_json = locks.run(work)
         except CortexError as error:
-            raise _update_error(error, deadline, locks.was_sent) from error
+            if error.code == "TRANSACTION_TIMEOUT" and deadline.left() > 0 and not locks.is_unsure:
+                return None
+            raise _update_error(error, deadline, locks.is_unsure) from error
         return _with_value(results[0].record, value_json)
 
     def _is_contended(self, name: tuple[str, str]) -> bool:
@@ -844,6 +854,8 @@ class Mutable:
         timeout: Optional[float],
     ) -> PurgeResult:
         request.dry_run = flag(dry_run, "dry_run")
+        if on_progress is not None:
+            check_callable(on_progress, "on_progress")
         limit = _PURGE_SECONDS if timeout is None else timeout
         if not flag(stepped, "stepped"):
             if on_progress is not None:
@@ -955,12 +967,19 @@ def _with_value(message: mutable_pb2.Record, value_json: str) -> MutableRecord:
     return mutable_record(message)
 
 
-def _update_error(error: CortexError, deadline: Deadline, was_sent: bool) -> CortexError:
+def _updater_raised(error: Exception, namespace: str, key: str) -> CortexError:
+    details = {"namespace": namespace, "key": key}
+    failed = CortexError("UPDATE_FAILED", f"the updater raised: {message_of(error)}", details)
+    failed.__cause__ = error
+    return failed
+
+
+def _update_error(error: CortexError, deadline: Deadline, is_unsure: bool) -> CortexError:
     """The error of an update, from that of its transaction."""
     if error.code == "TRANSACTION_FAILED" and "reason" in error.details:
         return CortexError(error.details["reason"], error.details.get("problem", error.message), error.details)
     if error.code == "TRANSACTION_TIMEOUT":
         message = f"the update did not end in time ({error.message})"
-        applied = error.details.get("applied") or ("unknown" if was_sent else "no")
+        applied = "unknown" if is_unsure else "no"
         return CortexError("DEADLINE_EXCEEDED", message, {**error.details, "applied": applied})
     return error

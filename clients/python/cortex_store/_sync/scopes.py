@@ -98,7 +98,7 @@ class Scope(Surface):
         header("agent_id", name, "INVALID_AGENT_ID")
         if not 1 <= len(name) <= _AGENT_BYTES_MAX:
             raise refused("INVALID_AGENT_ID", "agent_id", f"has not 1 to {_AGENT_BYTES_MAX} bytes")
-        return Scope(self._transport.as_agent(name), Holder(name, self._holder.held))
+        return Scope(self._transport.as_agent(name), self._holder.as_agent(name))
 
     def export(self, *, timeout: Optional[float] = None) -> Iterator[str]:
         """Gives what is stored in this scope and below it, as lines of JSON: entries, all versions of

@@ -13,7 +13,7 @@ from .._core.records import TransactionResult, operation_result
 from .._core.retry import Deadline, pause_before
 from .._core.validate import UNSET, Unset, key_text, listed, namespace_text, optional_text, whole
 from .._gen.cortex.mutable.v1 import mutable_pb2
-from .io import Conversation, result_of, sleep
+from .io import Conversation, Lock, check_callable, result_of, sleep
 from .transport import Transport
 
 T = TypeVar("T")
@@ -31,11 +31,9 @@ class Transaction:
         self._buffer: list[mutable_pb2.Operation] = []
         self._writes = 0
         self._is_over = False
-        self.on_locked: Callable[[], None]
-        self.touched: dict[tuple[str, str], None] = {}
-        """The keys that it has read or written."""
+        self._turn = Lock()
         self.failure: Optional[CortexError] = None
-        """The error with which the server has ended it."""
+        """Why it has ended: the error of the server, or that its caller was cancelled within a call."""
 
     def get(self, namespace: str, key: str) -> Any:
         """The value; None if the key does not exist, or if None is stored."""
@@ -62,10 +60,8 @@ class Transaction:
 
     def _read(self, namespace: str, keys: Sequence[str]) -> list[Optional[str]]:
         """The JSON texts of the values; None for a key that does not exist."""
-        self._flush()
+        self._check_not_over()
         names = [mutable_pb2.EntryKey(namespace=namespace_text(namespace), key=key_text(key)) for key in keys]
-        for name in names:
-            self._note(name.namespace, name.key)
         found: list[Optional[str]] = []
         for i in range(0, len(names), OPERATIONS_MAX):
             request = mutable_pb2.TransactRead(keys=names[i : i + OPERATIONS_MAX])
@@ -80,7 +76,7 @@ class Transaction:
 
         Raises REPLY_TOO_LARGE if more than ``limit`` (1 to 1000) match.
         """
-        self._flush()
+        self._check_not_over()
         request = mutable_pb2.TransactList(
             namespace=namespace_text(namespace),
             key_prefix=optional_text(key_prefix, "key_prefix", "INVALID_FILTER"),
@@ -107,6 +103,7 @@ class Transaction:
     ) -> None:
         """Changes a value by a function. A missing key is KEY_NOT_FOUND; with ``create_if_missing`` the
         function is called with None instead."""
+        check_callable(updater, "updater", "INVALID_UPDATER")
         text = self.read_text(namespace, key)
         if text is None and not create_if_missing:
             missing = key_not_found(namespace, key)
@@ -134,6 +131,10 @@ class Transaction:
     def expire(self, namespace: str, key: str, ttl_seconds: float) -> None:
         """Sets when a key expires. A missing key fails the transaction with KEY_NOT_FOUND."""
         self._write(Operations.expire, namespace, key, ttl_seconds)
+
+    def touch(self, namespace: str, key: str, ttl_seconds: float) -> None:
+        """The same as ``expire``."""
+        self.expire(namespace, key, ttl_seconds)
 
     def delete(self, namespace: str, key: str) -> None:
         """Deletes a key. A missing key fails the transaction with KEY_NOT_FOUND."""
@@ -180,39 +181,30 @@ class Transaction:
             error.details["operation_index"] = str(self._writes)
             raise
         self._writes += 1
-        self._note(operation.namespace, operation.key)
         self._buffer.append(operation)
-
-    def _note(self, namespace: str, key: str) -> None:
-        if key:
-            self.touched[(namespace, key)] = None
 
     def _check_not_over(self) -> None:
         if self._is_over:
             raise CortexError("INVALID_TRANSACTION", "the transaction is over", {"problem": "it is over"})
 
-    def _flush(self) -> None:
-        self._check_not_over()
-        if self._buffer:
-            request = mutable_pb2.TransactWrite(operations=self._buffer)
-            self._buffer = []
-            self._ask(mutable_pb2.TransactRequest(write=request))
-
     def _ask(self, request: mutable_pb2.TransactRequest) -> mutable_pb2.TransactResponse:
-        try:
-            self._messages.send(request)
-            answer = next_answer(self._messages)
-        except CortexError as error:
-            self.failure = error
-            raise
-        self.on_locked()
-        return answer
-
-    def lock(self, keys: Sequence[tuple[str, str]]) -> None:
-        """Locks keys again that an earlier attempt has used."""
-        for i in range(0, len(keys), OPERATIONS_MAX):
-            names = [mutable_pb2.EntryKey(namespace=ns, key=key) for ns, key in keys[i : i + OPERATIONS_MAX]]
-            self._ask(mutable_pb2.TransactRequest(read=mutable_pb2.TransactRead(keys=names)))
+        """Sends what was written so far and then the request, and gives the answer to it. One at a time."""
+        with self._turn:
+            self._check_not_over()
+            try:
+                if self._buffer:
+                    write = mutable_pb2.TransactWrite(operations=self._buffer)
+                    self._buffer = []
+                    self._messages.send(mutable_pb2.TransactRequest(write=write))
+                    next_answer(self._messages)
+                self._messages.send(request)
+                return next_answer(self._messages)
+            except CortexError as error:
+                self.failure = error
+                raise
+            except BaseException:
+                self.failure = CortexError("CANCELLED", "a call of the transaction was cancelled", {"applied": "no"})
+                raise
 
     def end(self) -> None:
         """Nothing can be read or written any more."""
@@ -220,8 +212,6 @@ class Transaction:
 
     def commit(self, request: mutable_pb2.TransactCommit) -> list_of[mutable_pb2.OperationResult]:
         """Writes what is left, and commits."""
-        if self.failure is not None:
-            raise self.failure  # the caller went on although the server has ended it
         buffer, self._buffer = self._buffer, []
         self.end()
         if buffer:
@@ -256,9 +246,9 @@ class _EarlierCommit(Exception):
 class Locks(Generic[T]):
     """Makes attempts at a transaction, until one is committed or fails for good.
 
-    A commit that was sent before the connection was lost may still be running. Once the next attempt holds a
-    lock of the same keys, that commit has ended. So that attempt asks for its outcome before it uses a value
-    that it has read.
+    A commit that was sent before the connection was lost may have been applied, or may still arrive. So before the
+    next attempt, an empty transaction is committed under its request id. If that is refused, the lost commit was
+    applied. If not, the lost commit can never be applied: the server takes each request id once.
     """
 
     def __init__(self, transport: Transport, deadline: Deadline) -> None:
@@ -269,22 +259,18 @@ class Locks(Generic[T]):
         self._sent: Optional[tuple[str, Any]] = None
         self.failures = 0
 
-    @property
-    def was_sent(self) -> bool:
-        """True if a commit was sent."""
-        return self._sent is not None or bool(self._open_commits)
-
-    def begin(self, request_id: Optional[str] = None) -> Transaction:
+    def begin(self) -> Transaction:
         self._sent = None
+        self.settle()
         self._messages = self._transport.conversation(MutableRpc.transact, self._deadline)
-        begin = mutable_pb2.TransactBegin(scope=self._transport.scope, request_id=request_id)
+        begin = mutable_pb2.TransactBegin(scope=self._transport.scope)
         self._messages.send(mutable_pb2.TransactRequest(begin=begin))
         next_answer(self._messages)
-        tx = Transaction(self._messages)
-        tx.on_locked = self._ask_for_commits
-        return tx
+        return Transaction(self._messages)
 
     def commit(self, tx: Transaction, value: Any) -> list[mutable_pb2.OperationResult]:
+        if tx.failure is not None:
+            raise tx.failure  # the caller went on although the transaction has ended
         if self._deadline.left() <= 0:
             raise CortexError("DEADLINE_EXCEEDED", "the function took too long", {"applied": "no"})
         request_id = uuid.uuid4().hex
@@ -301,19 +287,18 @@ class Locks(Generic[T]):
     def run(
         self, work: Callable[[Transaction], Any], max_attempts: Optional[int] = None
     ) -> tuple[list[mutable_pb2.OperationResult], Any]:
-        """Runs the work until it is committed. Gives the results of the operations, and what the work
-        returned."""
+        """Runs the work until it is committed. Gives the results of the operations, and what the work returned."""
         conflicts = 0
         while True:
             try:
                 tx = self.begin()
-                value = result_of(work(tx))
+                value = result_of(work(tx), self._deadline)
                 return self.commit(tx, value), value
             except _EarlierCommit as earlier:
                 return earlier.results, earlier.value
             except CortexError as error:
                 conflicts += error.code == "CONFLICT"
-                if conflicts == max_attempts:
+                if conflicts == max_attempts and not self._open_commits:
                     message = f"others were first in each of {conflicts} attempts; nothing was written"
                     details = {"reason": "CONFLICT", "attempts": str(conflicts)}
                     raise CortexError("TRANSACTION_FAILED", message, details) from error
@@ -322,50 +307,60 @@ class Locks(Generic[T]):
                 self.close()
             sleep(wait)
 
-    def outcome(self, keys: Sequence[tuple[str, str]]) -> Optional[list[mutable_pb2.OperationResult]]:
-        """The results of the commit that was sent; None if it was not applied. It locks the keys first: a
-        commit that is still running holds them, so it has ended once they are locked."""
-        try:
-            (self.begin()).lock(keys)
-        except _EarlierCommit as earlier:
-            return earlier.results
-        finally:
-            self.close()
-        return None
-
     def failed(self, error: CortexError) -> float:
         """The seconds to wait before the next attempt. If there is no next attempt, raises the error for the
         caller."""
         if self._sent is not None and not certainly_not(error):
             self._open_commits.append(self._sent)
+            self._sent = None
         if self._open_commits:
             told = _as_unknown(error)
-        elif self._sent is not None or certainly_not(error):
-            told = error
         else:
-            told = with_applied(error, "no")  # no commit was sent
+            told = error if certainly_not(error) else with_applied(error, "no")  # no commit was sent
         self.failures += 1
         wait = pause_before(error, self.failures, True, self._deadline)
         if wait is None:
             raise told
         return wait
 
-    def _ask_for_commits(self) -> None:
+    @property
+    def is_unsure(self) -> bool:
+        """True if a commit that was sent may have been applied."""
+        return bool(self._open_commits)
+
+    def settle(self) -> None:
+        """Finds out whether commits whose replies were lost were applied. Raises _EarlierCommit if one was."""
         while self._open_commits:
             request_id, value = self._open_commits[0]
-            results = self._committed(request_id)
-            if results is not None:
-                raise _EarlierCommit(results, value)
+            try:
+                self._commit_nothing(request_id)
+            except CortexError as error:
+                if error.code != "REQUEST_ID_REUSED":
+                    raise
+                results = self._committed(request_id)
+                raise _EarlierCommit(results, value) from None
             self._open_commits.pop(0)
 
-    def _committed(self, request_id: str) -> Optional[list[mutable_pb2.OperationResult]]:
-        """The results of the transaction that was committed under the request id; None if none was."""
+    def _commit_nothing(self, request_id: str) -> None:
+        """Uses the request id up. Fails with REQUEST_ID_REUSED if a commit was applied under it."""
+        messages = self._transport.conversation(MutableRpc.transact, self._deadline)
+        try:
+            begin = mutable_pb2.TransactBegin(scope=self._transport.scope)
+            messages.send(mutable_pb2.TransactRequest(begin=begin))
+            next_answer(messages)
+            commit = mutable_pb2.TransactCommit(request_id=request_id)
+            messages.send(mutable_pb2.TransactRequest(commit=commit))
+            next_answer(messages)
+        finally:
+            messages.cancel()
+
+    def _committed(self, request_id: str) -> list[mutable_pb2.OperationResult]:
+        """The results of the transaction that was committed under the request id."""
         messages = self._transport.conversation(MutableRpc.transact, self._deadline)
         try:
             begin = mutable_pb2.TransactBegin(scope=self._transport.scope, request_id=request_id)
             messages.send(mutable_pb2.TransactRequest(begin=begin))
-            answer = next_answer(messages)
-            return list(answer.committed.results) if answer.WhichOneof("message") == "committed" else None
+            return list((next_answer(messages)).committed.results)
         finally:
             messages.cancel()
 
@@ -396,14 +391,10 @@ def run_transaction(
 
     def attempt(tx: Transaction) -> Any:
         try:
-            return result_of(work(tx))
-        except _EarlierCommit:
-            raise
-        except CortexError as error:
-            if error is tx.failure:
-                raise
-            raise _CallbackRaised(error) from error
+            return result_of(work(tx), deadline)
         except Exception as error:
+            if tx.failure is not None:
+                raise tx.failure from error.__cause__
             raise _CallbackRaised(error) from error
 
     try:
@@ -411,7 +402,7 @@ def run_transaction(
     except _CallbackRaised as raised:
         raise _callback_error(raised.error) from raised.error
     except CortexError as error:
-        raise transaction_error(error, deadline, locks.was_sent) from error
+        raise transaction_error(error, deadline, locks.is_unsure) from error
     return to_result(results) if value is None else value
 
 
@@ -423,14 +414,13 @@ def _callback_error(error: BaseException) -> CortexError:
     return CortexError("TRANSACTION_FAILED", message, details)
 
 
-def transaction_error(error: CortexError, deadline: Deadline, was_sent: bool) -> CortexError:
+def transaction_error(error: CortexError, deadline: Deadline, is_unsure: bool) -> CortexError:
     """The error that the caller of a transaction gets."""
     if error.code in ("DEADLINE_EXCEEDED", "TRANSACTION_TIMEOUT"):
-        applied = error.details.get("applied") or ("unknown" if was_sent else "no")
+        applied = "unknown" if is_unsure or error.details.get("applied") == "unknown" else "no"
         message = f"the transaction did not end in time ({error.message})"
-        return CortexError(
-            "TRANSACTION_TIMEOUT", message, {"limit": str(deadline.seconds), **error.details, "applied": applied}
-        )
+        details = {"limit": str(deadline.seconds), **error.details, "applied": applied}
+        return CortexError("TRANSACTION_TIMEOUT", message, details)
     if error.code == "CONFLICT":
         return CortexError("TRANSACTION_FAILED", "others were first; nothing was written", {"reason": "CONFLICT"})
     if error.code == "TRANSACTION_FAILED" or "operation_index" not in error.details:
@@ -475,31 +465,29 @@ class TransactionBlock:
             if kind is not None:
                 tx.end()
                 return
-            try:
-                self.result = to_result(self._locks.commit(tx, None))
-            except CortexError as failed:
-                self.result = to_result(self._outcome(failed, list(tx.touched)))
+            self.result = to_result(self._commit(tx))
         finally:
             self._locks.close()
 
-    def _outcome(self, failed: CortexError, keys: Sequence[tuple[str, str]]) -> list[mutable_pb2.OperationResult]:
-        """The results of a commit whose reply was lost. Raises if the commit was not applied, or if its
-        outcome is unknown, because the block cannot run again."""
-        lost = failed
-        if certainly_not(lost):
-            raise transaction_error(lost, self._deadline, False)
+    def _commit(self, tx: Transaction) -> list[mutable_pb2.OperationResult]:
+        """Commits. If the reply is lost, finds out what came of it: the block cannot run again."""
+        try:
+            return self._locks.commit(tx, None)
+        except CortexError as error:
+            lost = failed = error
         while True:
+            if certainly_not(lost):
+                raise transaction_error(lost, self._deadline, False) from lost.__cause__
             try:
                 wait = self._locks.failed(failed)
             except CortexError as told:
                 raise transaction_error(told, self._deadline, True) from failed
             sleep(wait)
             try:
-                results = self._locks.outcome(keys)
+                self._locks.settle()
+            except _EarlierCommit as earlier:
+                return earlier.results
             except CortexError as again:
                 failed = again
                 continue
-            if results is not None:
-                return results
-            # Without keys to lock, the commit may still be running.
-            raise with_applied(lost, "no" if keys else "unknown") from lost.__cause__
+            raise with_applied(lost, "no") from lost.__cause__

@@ -7,7 +7,7 @@ import hashlib
 import re
 from typing import Any, Optional, Union
 
-from ..._core.errors import CortexError, refused
+from ..._core.errors import CortexError, refused, shown
 from ..._core.options import ClaimGuard
 from ..._core.pattern_types import BINARY_BYTES_MAX, Binary, BinaryReference
 from ..._core.validate import UNSET, Unset, text
@@ -79,6 +79,8 @@ async def put_reference(
     ttl_seconds: Optional[float] = None,
 ) -> None:
     """Stores where binary data is, as ``{url, mime_type, size, sha256}``."""
+    if not isinstance(reference, BinaryReference):
+        raise refused("INVALID_VALUE", "reference", f"is no BinaryReference: {shown(reference)}")
     size = reference.size
     if isinstance(size, bool) or not isinstance(size, int) or size < 0:
         raise refused("INVALID_VALUE", "size", f"is not a number of bytes: {size!r}")

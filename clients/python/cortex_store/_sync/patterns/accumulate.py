@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any, Callable, Optional
 
 from ..._core.errors import CortexError, refused
-from ..._core.pattern_types import DAY_SECONDS, Statistics, exact, own_error, statistics_of, statistics_with
+from ..._core.pattern_types import (
+    DAY_SECONDS,
+    Statistics,
+    added_number,
+    done_key,
+    own_error,
+    statistics_of,
+    statistics_with,
+)
 from ..scopes import Surface
 from ..transactions import Transaction
 
@@ -15,8 +23,8 @@ def count(cortex: Surface, namespace: str, key: str, by: Any = 1, *, id: Optiona
 
     :param by: an int, a float, a Decimal or decimal text: exact.
     :param id: an id for this addition (1 to 128 bytes). Several calls with the same id within 24 hours, from
-        any process, add only once. Use it if the caller may die before it gets the answer. Default: each call
-        adds. If the key has been deleted since the first call: KEY_NOT_FOUND.
+        any process, add only once: a later call gives what the first one gave. Use it if the caller may die
+        before it gets the answer. Default: each call adds.
 
     Raises VALUE_NOT_NUMERIC, INVALID_AMOUNT, REQUEST_ID_REUSED (the id with another amount).
 
@@ -30,9 +38,11 @@ def append_bounded(
     cortex: Surface, namespace: str, key: str, element: Any, *, max_length: int, id: Optional[str] = None
 ) -> list[Any]:
     """Appends to a list, which begins empty and keeps its last ``max_length`` elements. Gives the list.
-    ``id``: as in ``count``.
 
-    Raises VALUE_NOT_ARRAY, INVALID_LIMIT (``max_length``), INVALID_VALUE, VALUE_TOO_LARGE.
+    :param id: as in ``count``, but a later call gives the list as it is then.
+
+    Raises VALUE_NOT_ARRAY, KEY_NOT_FOUND (deleted since the first call under this id), INVALID_LIMIT
+    (``max_length``), INVALID_VALUE, VALUE_TOO_LARGE.
 
     >>> items = append_bounded(cortex, "runs", "last", {"id": run}, max_length=100)
     """
@@ -50,18 +60,17 @@ def append_bounded(
 
 def add_to_statistics(cortex: Surface, namespace: str, key: str, value: Any, *, id: Optional[str] = None) -> Statistics:
     """Adds a value to running statistics, and gives them. Sum, minimum and maximum are exact decimals: 0.1
-    added ten times is 1. Mean and variance are computed from exact sums, and then rounded. ``id``: as in
-    ``count``.
+    added ten times is 1. Mean and variance are computed from exact sums, and then rounded.
 
-    :param value: an int, a float, a Decimal or decimal text.
+    :param value: an int, a float, a Decimal or decimal text, of at most 100 digits, below 1e150.
+    :param id: as in ``count``, but a later call gives the statistics as they are then.
 
-    Raises INVALID_AMOUNT; INVALID_DATA if the key holds something else.
+    Raises INVALID_AMOUNT; KEY_NOT_FOUND (deleted since the first call under this id); INVALID_DATA if the
+    key holds something else.
 
     >>> latency = add_to_statistics(cortex, "stats", "latency-ms", 12.5)
     """
-    added = exact(value)
-    if added is None:
-        raise refused("INVALID_AMOUNT", "value", f"is not a decimal number: {value!r}")
+    added = added_number(value)
     stored = _update_once(cortex, namespace, key, id, lambda before: statistics_with(before, added))
     return statistics_of(stored)
 
@@ -79,8 +88,8 @@ def _update_once(cortex: Surface, namespace: str, key: str, id: Optional[str], c
 
 
 def _change_in(tx: Transaction, namespace: str, key: str, id: str, change: Callable[[Any], Any]) -> Any:
-    done = f"{namespace}:done"
-    was_done = tx.exists(done, id)
+    marker = (f"{namespace}:done", done_key(key, id))
+    was_done = tx.exists(*marker)
     before = tx.get(namespace, key)
     if was_done and before is None:
         message = f"the value was added under this id before, and {key} has been deleted since"
@@ -89,5 +98,5 @@ def _change_in(tx: Transaction, namespace: str, key: str, id: str, change: Calla
         return before
     changed = change(before)
     tx.update(namespace, key, lambda _: changed, create_if_missing=True)
-    tx.set(done, id, True, ttl_seconds=DAY_SECONDS)
+    tx.set(*marker, True, ttl_seconds=DAY_SECONDS)
     return changed

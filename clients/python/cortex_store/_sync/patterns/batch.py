@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Callable, Iterator, Optional, Sequence
 
-from ..._core.errors import refused
+from ..._core.errors import refused, shown
 from ..._core.pattern_types import BatchProgress, claim_name
 from ..io import result_of
 from ..scopes import Surface
@@ -13,6 +14,13 @@ from ..scopes import Surface
 def _result_key(key: str, index: int) -> str:
     """The key of a result. All numbers have 15 digits, so that the keys sort in the order of the items."""
     return f"{key}:{index:015d}"
+
+
+_IS_NUMBER = re.compile("[0-9]{15}")
+
+
+def _is_checkpoint(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(value.get(name), int) for name in ("processed", "total"))
 
 
 def process_batch(
@@ -44,6 +52,8 @@ def process_batch(
 
     >>> progress = process_batch(cortex, "imports", "2026-11", rows, load)
     """
+    if not isinstance(items, Sequence) or isinstance(items, (str, bytes)):
+        raise refused("INVALID_BATCH", "items", f"is not a list: {shown(items)}")
     total = len(items)
     size = total if batch_size is None else batch_size
     if isinstance(size, bool) or not isinstance(size, int) or size < min(total, 1):
@@ -51,6 +61,8 @@ def process_batch(
     name = claim_name("batch", namespace, key)
     with cortex.claims.hold(name, ttl_seconds=claim_seconds, wait=wait) as claim:
         checkpoint = cortex.mutable.get(namespace, key, default={"processed": 0, "total": total})
+        if not _is_checkpoint(checkpoint):
+            raise refused("INVALID_DATA", "key", f"holds no checkpoint of a batch: {shown(checkpoint)}")
         if checkpoint["total"] != total:
             problem = f"has {total} elements, but had {checkpoint['total']} when the batch began"
             raise refused("INVALID_BATCH", "items", problem)
@@ -72,5 +84,7 @@ def process_batch(
 
 def batch_results(cortex: Surface, namespace: str, key: str) -> Iterator[Any]:
     """The results of a batch so far, in the order of its items, in constant memory."""
-    for record in cortex.mutable.scan(namespace, key_prefix=f"{key}:"):
-        yield record.value
+    prefix = f"{key}:"
+    for record in cortex.mutable.scan(namespace, key_prefix=prefix):
+        if _IS_NUMBER.fullmatch(record.key[len(prefix) :]):
+            yield record.value

@@ -14,8 +14,11 @@ from ..transactions import Transaction
 
 
 def state_of(cortex: Surface, machine: StateMachine, id: str) -> MachineState:
-    """Where the machine with an id is. One that was never started is in its initial state."""
-    return MachineState(**(cortex.mutable.get(machine.name, id, default=machine.beginning())))
+    """Where the machine with an id is. One that was never started is in its initial state.
+
+    Raises INVALID_DATA if the key holds something else.
+    """
+    return MachineState(**machine.current(cortex.mutable.get(machine.name, id, default=None)))
 
 
 def transition(
@@ -38,7 +41,8 @@ def transition(
     :param data: any JSON value that belongs to the new state. Default: the data of the state before.
     :param claim: the claim that the caller must hold.
 
-    Raises TRANSITION_NOT_ALLOWED (``details``: ``from``, ``to``, ``allowed``), FENCE_STALE.
+    Raises TRANSITION_NOT_ALLOWED (``details``: ``from``, ``to``, ``allowed``), FENCE_STALE; INVALID_DATA if
+    the key holds something else.
 
     >>> jobs = StateMachine("jobs", "pending", {"pending": ["running"], "running": ["done", "failed"]})
     >>> transition(cortex, jobs, "job-7", "running", data={"worker": "w-1"})
@@ -46,7 +50,7 @@ def transition(
     wanted = [from_state] if isinstance(from_state, str) else from_state
 
     def work(tx: Transaction) -> dict[str, Any]:
-        current = tx.get(machine.name, id) or machine.beginning()
+        current = machine.current(tx.get(machine.name, id))
         allowed = machine.transitions.get(current["state"], ())
         if to not in allowed or (wanted is not None and current["state"] not in wanted):
             raise not_allowed(id, current["state"], to, allowed)
@@ -62,7 +66,7 @@ def transition(
     except CortexError as error:
         if error.details.get("reason") == "FENCE_STALE":
             raise CortexError("FENCE_STALE", error.message, error.details) from error
-        raise own_error(error, "TRANSITION_NOT_ALLOWED") from error.cause
+        raise own_error(error, "TRANSITION_NOT_ALLOWED", "INVALID_DATA") from error.cause
 
 
 def transitions_of(cortex: Surface, machine: StateMachine, id: str) -> list[ImmutableVersion]:

@@ -1,0 +1,371 @@
+"""Lost replies, slow functions, cancelled calls and closed clients: nothing is lost, and nothing is applied twice."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Iterator
+
+import pytest
+from conftest import ROOT
+from test_client import refused
+
+from cortex_store import AsyncCortex, AsyncEvent, Cortex, Event
+
+
+class Proxy:
+    """A proxy between client and server that can lose what one side sends, and then cut the connection."""
+
+    def __init__(self, address: str) -> None:
+        self._target = address
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._listening.getsockname()[1]}"
+        self._losing: set[str] = set()
+        self._open: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def lose(self, what: str) -> None:
+        """Loses the ``requests`` or ``replies`` from now on, until the connections are cut in a moment."""
+        self._losing.add(what)
+        threading.Timer(0.4, self._cut).start()
+
+    def _cut(self) -> None:
+        cut, self._open = self._open, []
+        self._losing.clear()
+        for one in cut:
+            with contextlib.suppress(OSError):  # it has ended already
+                one.shutdown(socket.SHUT_RDWR)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listening.accept()
+            except OSError:
+                return
+            host, port = self._target.rsplit(":", 1)
+            server = socket.create_connection((host, int(port)))
+            self._open += [client, server]
+            for one, other, what in ((client, server, "requests"), (server, client, "replies")):
+                threading.Thread(target=self._pump, args=(one, other, what), daemon=True).start()
+
+    def _pump(self, one: socket.socket, other: socket.socket, what: str) -> None:
+        try:
+            while data := one.recv(65536):
+                if what not in self._losing:
+                    other.sendall(data)
+        except OSError:
+            pass
+
+    def close(self) -> None:
+        self._listening.close()
+        self._cut()
+
+
+@pytest.fixture
+def proxy(server: Any) -> Iterator[Proxy]:
+    opened = Proxy(server.address)
+    yield opened
+    opened.close()
+
+
+# --- lost commits ---
+
+
+@pytest.mark.parametrize("lost", ["replies", "requests"])
+@pytest.mark.parametrize("reads", [True, False])
+def test_a_transaction_whose_commit_is_lost_is_applied_once(
+    options: dict[str, Any], proxy: Proxy, lost: str, reads: bool
+) -> None:
+    attempts: list[int] = []
+
+    def work(tx: Any) -> int:
+        attempts.append(1)
+        before = tx.get("ns", "read") if reads else None
+        assert before is None
+        tx.increment("ns", "k", create_if_missing=True)
+        tx.exists("ns", "other")  # so that the increment has been sent
+        if len(attempts) == 1:
+            proxy.lose(lost)
+        return len(attempts)
+
+    with Cortex(**{**options, "address": proxy.address}) as cortex:
+        result = cortex.mutable.transaction(work)
+        assert cortex.mutable.get("ns", "k") == 1
+    assert (len(attempts), result) == ((1, 1) if lost == "replies" else (2, 2))
+
+
+@pytest.mark.parametrize("lost", ["replies", "requests"])
+def test_a_transaction_of_asyncio_whose_commit_is_lost_is_applied_once(
+    options: dict[str, Any], proxy: Proxy, lost: str
+) -> None:
+    async def main() -> None:
+        attempts: list[int] = []
+
+        async def work(tx: Any) -> int:
+            attempts.append(1)
+            await tx.increment("ns", "k", create_if_missing=True)
+            await tx.exists("ns", "other")
+            if len(attempts) == 1:
+                proxy.lose(lost)
+            return len(attempts)
+
+        async with AsyncCortex(**{**options, "address": proxy.address}) as cortex:
+            assert await cortex.mutable.transaction(work) == (1 if lost == "replies" else 2)
+            assert await cortex.mutable.get("ns", "k") == 1
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("lost", ["replies", "requests"])
+def test_a_block_whose_commit_is_lost_says_what_is_known(options: dict[str, Any], proxy: Proxy, lost: str) -> None:
+    """A block cannot run again. Either it was committed, or it certainly was not."""
+    with Cortex(**{**options, "address": proxy.address}) as cortex:
+        try:
+            with cortex.mutable.transaction() as tx:
+                tx.set("ns", "k", 1)
+                tx.exists("ns", "other")
+                proxy.lose(lost)
+        except Exception as error:
+            assert getattr(error, "details", {}).get("applied") == "no", error
+            assert lost == "requests"
+            assert cortex.mutable.get("ns", "k") is None
+        else:
+            assert cortex.mutable.get("ns", "k") == 1
+
+
+def test_an_increment_whose_reply_is_lost_is_applied_once(options: dict[str, Any], proxy: Proxy) -> None:
+    with Cortex(**{**options, "address": proxy.address}) as cortex:
+        cortex.mutable.set("ns", "k", 0)
+        proxy.lose("replies")
+        assert cortex.mutable.increment("ns", "k").value == 1
+        assert cortex.mutable.get("ns", "k") == 1
+
+
+def test_a_function_that_swallows_the_failure_commits_nothing(cortex: Cortex) -> None:
+    def work(tx: Any) -> str:
+        tx.set("ns", "k", 1)
+        tx.increment("ns", "missing")
+        try:
+            tx.get("ns", "k")
+        except Exception:
+            return "went on"
+        raise AssertionError("the increment of a missing key fails")
+
+    with refused("TRANSACTION_FAILED", reason="KEY_NOT_FOUND"):
+        cortex.mutable.transaction(work)
+    assert cortex.mutable.get("ns", "k") is None
+
+
+# --- deadlines ---
+
+
+def test_an_update_whose_function_takes_too_long_stores_nothing(cortex: Cortex, options: dict[str, Any]) -> None:
+    def slow(_: Any) -> int:
+        time.sleep(0.6)
+        return 1
+
+    with refused("DEADLINE_EXCEEDED", applied="no"):
+        cortex.mutable.update("ns", "k", slow, create_if_missing=True, timeout=0.4)
+    time.sleep(0.3)
+    assert cortex.mutable.get("ns", "k") is None
+
+    async def main() -> None:
+        async with AsyncCortex(**options) as aio:
+
+            async def stuck(_: Any) -> int:
+                await asyncio.sleep(60)
+                return 1
+
+            with refused("DEADLINE_EXCEEDED", applied="no"):
+                await aio.mutable.update("ns", "k", stuck, create_if_missing=True, timeout=0.4)
+
+    begun = time.monotonic()
+    asyncio.run(main())
+    assert time.monotonic() - begun < 30
+    assert cortex.mutable.get("ns", "k") is None
+
+
+def test_a_slow_updater_on_a_contended_key_loses_nothing(options: dict[str, Any]) -> None:
+    slow_calls: list[int] = []
+
+    def slow(n: int) -> int:
+        slow_calls.append(n)
+        time.sleep(0.2)
+        return n + 1000
+
+    with Cortex(**options) as cortex, ThreadPoolExecutor(3) as pool:
+        cortex.mutable.set("ns", "k", 0)
+        ends = threading.Event()
+
+        def quick() -> int:
+            done = 0
+            while not ends.is_set():
+                cortex.mutable.update("ns", "k", lambda n: n + 1)
+                done += 1
+            return done
+
+        others = [pool.submit(quick) for _ in range(2)]
+        try:
+            cortex.mutable.update("ns", "k", slow)
+        finally:
+            ends.set()
+        expected = 1000 + sum(one.result(20) for one in others)
+        assert cortex.mutable.get("ns", "k") == expected
+    assert slow_calls
+
+
+# --- cancelled calls and closed clients ---
+
+
+def test_calls_that_wait_fail_when_the_client_is_closed(options: dict[str, Any]) -> None:
+    cortex = Cortex(**options)
+    cortex.claims.acquire("held", ttl_seconds=60)
+    group = cortex.streams.group("g", "c")
+    group.ensure("s")
+    calls = [
+        lambda: cortex.claims.acquire("held", ttl_seconds=5, wait=60),
+        lambda: group.read("s", block=60),
+        lambda: cortex.mutable.wait_for("ns", "k", lambda _: False, timeout=60),
+    ]
+    with ThreadPoolExecutor(len(calls)) as pool:
+        waiting = [pool.submit(call) for call in calls]
+        time.sleep(0.5)
+        cortex.close()
+        for one in waiting:
+            with refused("CANCELLED"):
+                one.result(20)
+
+
+def test_calls_of_a_transaction_at_once_go_one_after_the_other(options: dict[str, Any]) -> None:
+    async def main() -> None:
+        async with AsyncCortex(**options) as cortex:
+            for i in range(10):
+                await cortex.mutable.set("ns", f"k{i}", i)
+
+            async def work(tx: Any) -> list[Any]:
+                await tx.increment("ns", "k0", 0)
+                return list(await asyncio.gather(*(tx.get("ns", f"k{i}") for i in range(10))))
+
+            assert await cortex.mutable.transaction(work) == list(range(10))
+
+            async def cancels(tx: Any) -> None:
+                await tx.set("ns", "k0", "changed")
+                reading = asyncio.ensure_future(tx.get("ns", "k1"))
+                await asyncio.sleep(0)
+                reading.cancel()
+                await asyncio.gather(reading, return_exceptions=True)
+
+            # Whether the server got the call is not known, so the transaction cannot go on.
+            with refused("CANCELLED", applied="no"):
+                await cortex.mutable.transaction(cancels)
+            assert await cortex.mutable.get("ns", "k0") == 0
+
+    asyncio.run(main())
+
+
+def test_a_watch_loses_nothing_to_a_time_limit_of_its_reader(options: dict[str, Any]) -> None:
+    async def main() -> None:
+        async with AsyncCortex(**options) as cortex:
+            watch = cortex.mutable.watch("ns", include_current=True)
+            changes = watch.__aiter__()
+            seen: list[Any] = []
+
+            async def read() -> None:
+                while len(seen) < 20:
+                    try:
+                        change = await asyncio.wait_for(changes.__anext__(), 0.01)
+                    except asyncio.TimeoutError:
+                        continue
+                    if change.value is not None:
+                        seen.append(change.value)
+
+            reading = asyncio.ensure_future(read())
+            await asyncio.sleep(0.3)
+            for i in range(20):
+                await cortex.mutable.set("ns", "k", i)
+                await asyncio.sleep(0.012)
+            await asyncio.wait_for(reading, 30)
+            assert seen == list(range(20))
+
+    asyncio.run(main())
+
+
+def test_a_child_that_closes_keeps_the_claim_of_its_parent(options: dict[str, Any]) -> None:
+    program = """
+import os, sys
+from cortex_store import Cortex
+cortex = Cortex(address=sys.argv[1], tenant_id=sys.argv[2], timeout=20)
+holding = cortex.claims.hold("c", ttl_seconds=60)
+with holding as claim:
+    child = os.fork()
+    if child == 0:
+        holding.__exit__(None, None, None)
+        cortex.close()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert cortex.claims.get("c").fence == claim.fence
+    claim.mutable.set("ns", "k", 1)
+child = os.fork()
+if child == 0:
+    with cortex.claims.hold("c", ttl_seconds=60):
+        pass
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+print(cortex.mutable.get("ns", "k"), cortex.claims.get("c"))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, options["address"], options["tenant_id"]],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "clients" / "python")},
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "1 None"), done.stderr
+
+
+def test_consume_takes_only_an_event_as_stop(cortex: Cortex, options: dict[str, Any]) -> None:
+    group = cortex.streams.group("g", "c")
+    with refused("INVALID_OPTIONS", field="stop"):
+        group.consume("s", print, stop=threading.Event() if not isinstance(Event(), threading.Event) else "stop")  # type: ignore[arg-type]
+
+    async def main() -> None:
+        async with AsyncCortex(**options) as aio:
+            with refused("INVALID_OPTIONS", field="stop"):
+                await aio.streams.group("g", "c").consume("s", print, stop=asyncio.Event())  # type: ignore[arg-type]
+            stop = AsyncEvent()
+            stop.set()
+            await aio.streams.group("g", "c").consume("s", print, stop=stop)
+
+    asyncio.run(main())
+
+
+def test_a_cancelled_consume_gives_its_entries_back(options: dict[str, Any]) -> None:
+    """As in gcloud-aio #304: the end of a consumer must not lose what it was given."""
+
+    async def main() -> None:
+        async with AsyncCortex(**options) as cortex:
+            await cortex.streams.append("s", {"n": 1})
+            group = cortex.streams.group("g", "c")
+            await group.ensure("s", start="0-0")
+            working = asyncio.Event()
+
+            async def work(_: Any) -> None:
+                working.set()
+                await asyncio.sleep(60)
+
+            consuming = asyncio.ensure_future(group.consume("s", work))
+            await asyncio.wait_for(working.wait(), 20)
+            consuming.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await consuming
+            again = await cortex.streams.group("g", "d").read("s", block=10)
+            assert [(one.data, one.deliveries) for one in again] == [({"n": 1}, 1)]
+
+    asyncio.run(main())
