@@ -45,7 +45,11 @@ class _Decimal(Decimal):
 
 
 def _with_text(kind: Any, text: str) -> Any:
-    number = _Int(int(Decimal(text))) if kind is _Int else kind(text)
+    try:
+        number = _Int(int(Decimal(text))) if kind is _Int else kind(text)
+    except InvalidOperation:  # its exponent has more digits than a Decimal can have: it is infinity or 0
+        is_zero = "e-" in text.lower() or not re.search("[1-9]", re.split("[eE]", text)[0])
+        number = _Decimal(f"{'-' if text[0] == '-' else ''}{'0' if is_zero else 'Infinity'}")
     number.json_text = text
     return number
 
@@ -57,22 +61,14 @@ def _real(text: str) -> Any:
         return value
     try:
         exact = Decimal(text)
-    except InvalidOperation:  # its exponent has more digits than a Decimal can have
-        return _beyond(text)
+    except InvalidOperation:
+        return _with_text(_Decimal, text)
     # The shortest text of a float names it: the float holds the number if both texts are the same number.
     if value - value == 0 and Decimal(repr(value)) == exact:
         return _with_text(_Float, text)
     if exact.adjusted() < _INT_DIGITS_MAX and exact == exact.to_integral_value():
         return _with_text(_Int, text)
     return _with_text(_Decimal, text)
-
-
-def _beyond(text: str) -> Any:
-    """A number whose exponent no Decimal can have: infinity or 0, which is written back with the text that it had."""
-    near = "0" if re.search(r"[eE]-", text) or not re.search("[1-9]", re.split("[eE]", text)[0]) else "Infinity"
-    number = _Decimal(f"-{near}" if text.startswith("-") else near)
-    number.json_text = text
-    return number
 
 
 def _integer(text: str) -> Any:
