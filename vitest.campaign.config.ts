@@ -23,6 +23,8 @@ export default mergeConfig(base, {
       SERVER_KILLS: "20",
       POSTGRES_KILLS: "10",
       LIVENESS_SECONDS: "1800",
+      PATTERN_STEPS: "100",
+      PATTERN_KILLS: "100",
       TENANT_RUNS: "500",
       FUZZ_FRAMES: "100000",
       STORM_CONNECTIONS: "2000",

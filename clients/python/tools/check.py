@@ -1,8 +1,8 @@
 """Checks and tests the Python client: `npm run test:python`.
 
 It makes a virtual environment in .venv, checks that the generated files are fresh, the style and the types
-(also those for Python 3.9 and 3.13), runs the tests with the newest protobuf and grpcio and with the lowest
-that the package allows, and installs the wheel in an environment of its own. With arguments, it only runs
+(also those for Python 3.9 and 3.13), installs the wheel in an environment of its own and runs the README there,
+and runs the tests with the lowest protobuf and grpcio that the package allows and with the newest. With arguments, it only runs
 pytest with them.
 """
 
@@ -62,7 +62,6 @@ def main() -> None:
     run(tools, "-m", "ruff", "format", "--check", "--quiet", ".")
     for version in ("3.9", "3.13"):
         run(tools, "-m", "mypy", "--python-version", version, "--cache-dir", str(VENV / "mypy"))
-    run(newest, "-m", "pytest", "-q", "-p", "no:cacheprovider")
     low = make(VENV / "lowest", "pytest", "hypothesis", *lowest())
     run(low, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_conformance.py", "tests/test_jsontext.py")
     with tempfile.TemporaryDirectory() as folder:
@@ -70,6 +69,7 @@ def main() -> None:
         (wheel,) = Path(folder).glob("*.whl")
         clean = make(Path(folder) / "clean", str(wheel))
         run(clean, "tools/walk.py", "README.md")
+    run(newest, "-m", "pytest", "-q", "-p", "no:cacheprovider")
 
 
 if __name__ == "__main__":
