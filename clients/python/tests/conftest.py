@@ -80,3 +80,16 @@ def session_cortex(server: Server) -> Iterator[Cortex]:
     """A client that many tests share."""
     with Cortex(address=server.address, tenant_id="shared", timeout=20) as client:
         yield client
+
+
+def run_program(program: str, options: dict[str, Any]) -> str:
+    """Runs a program with an address and a tenant as its arguments. Gives what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", program, options["address"], options["tenant_id"]],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "clients" / "python")},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()

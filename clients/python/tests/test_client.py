@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import os
 import socket
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, Server
+from conftest import ROOT, Server, run_program
 
 from cortex_store import AsyncCortex, AsyncEvent, Cortex, CortexError, Event, Guard, TlsOptions
 
@@ -685,14 +682,7 @@ if child == 0:
 assert os.waitpid(child, 0)[1] == 0
 print(cortex.mutable.increment("ns", "k").value)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", program, options["address"], options["tenant_id"]],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "clients" / "python")},
-    )
-    assert (done.returncode, done.stdout.strip()) == (0, "3"), done.stderr
+    assert run_program(program, options) == "3"
 
 
 def test_no_message_has_a_name_that_another_package_may_have() -> None:

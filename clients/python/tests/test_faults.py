@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Iterator
 
 import pytest
-from conftest import ROOT
+from conftest import run_program
 from test_client import refused
 
 from cortex_store import AsyncCortex, AsyncEvent, Cortex, Event
@@ -320,14 +317,7 @@ if child == 0:
 assert os.waitpid(child, 0)[1] == 0
 print(cortex.mutable.get("ns", "k"), cortex.claims.get("c"))
 """
-    done = subprocess.run(
-        [sys.executable, "-c", program, options["address"], options["tenant_id"]],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "clients" / "python")},
-    )
-    assert (done.returncode, done.stdout.strip()) == (0, "1 None"), done.stderr
+    assert run_program(program, options) == "1 None"
 
 
 def test_consume_takes_only_an_event_as_stop(cortex: Cortex, options: dict[str, Any]) -> None:

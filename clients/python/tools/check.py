@@ -2,8 +2,8 @@
 
 It makes a virtual environment in .venv, checks that the generated files are fresh, the style and the types
 (also those for Python 3.9 and 3.13), installs the wheel in an environment of its own and runs the README there,
-and runs the tests with the lowest protobuf and grpcio that the package allows and with the newest. With arguments, it only runs
-pytest with them.
+and runs the tests with the lowest protobuf and grpcio that the package allows and with the newest. With
+arguments, it only runs pytest with them.
 """
 
 from __future__ import annotations
