@@ -315,7 +315,9 @@ def test_keyword_index(cortex: Cortex) -> None:
 
 
 def test_binary(cortex: Cortex) -> None:
-    put_binary(cortex, "bin", "k", b"\x00\xff\x80\n", "image/png")
+    put_binary(cortex, "bin", "k", b"\x00\xff\x80\n", "image/png", metadata={"by": "a"}, request_id="r-1")
+    record = cortex.mutable.get_record("bin", "k")
+    assert record is not None and record.metadata == {"by": "a"}
     found = get_binary(cortex, "bin", "k")
     assert found is not None and (found.bytes, found.mime_type) == (b"\x00\xff\x80\n", "image/png")
     assert get_binary(cortex, "bin", "none") is None

@@ -23,8 +23,10 @@ def put_binary(
     *,
     max_bytes: int = BINARY_BYTES_MAX,
     user_id: Optional[str] | Unset = UNSET,
+    metadata: Optional[dict[str, Any]] | Unset = UNSET,
     ttl_seconds: Optional[float] = None,
     claim: Optional[ClaimGuard] = None,
+    request_id: Optional[str] = None,
 ) -> None:
     """Stores binary data as ``{data, mime_type, size, sha256}``, in base64.
 
@@ -46,7 +48,8 @@ def put_binary(
         "size": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
     }
-    cortex.mutable.set(namespace, key, value, user_id=user_id, ttl_seconds=ttl_seconds, claim=claim)
+    fields: dict[str, Any] = {"user_id": user_id, "metadata": metadata, "ttl_seconds": ttl_seconds}
+    cortex.mutable.set(namespace, key, value, **fields, claim=claim, request_id=request_id)
 
 
 def get_binary(cortex: Surface, namespace: str, key: str) -> Optional[Binary]:
@@ -76,6 +79,7 @@ def put_reference(
     reference: BinaryReference,
     *,
     user_id: Optional[str] | Unset = UNSET,
+    metadata: Optional[dict[str, Any]] | Unset = UNSET,
     ttl_seconds: Optional[float] = None,
 ) -> None:
     """Stores where binary data is, as ``{url, mime_type, size, sha256}``."""
@@ -92,7 +96,8 @@ def put_reference(
         "size": size,
         "sha256": reference.sha256,
     }
-    cortex.mutable.set(namespace, key, value, user_id=user_id, ttl_seconds=ttl_seconds)
+    fields: dict[str, Any] = {"user_id": user_id, "metadata": metadata, "ttl_seconds": ttl_seconds}
+    cortex.mutable.set(namespace, key, value, **fields)
 
 
 def get_reference(cortex: Surface, namespace: str, key: str) -> Optional[BinaryReference]:
