@@ -3,7 +3,7 @@ import { CortexError, refused } from "../core/error.js";
 import { ExactNumber, textsOf } from "../core/numbers.js";
 import { amountText } from "../core/validate.js";
 import type { Surface } from "../scopes/scope.js";
-import { doneKey } from "./claim-name.js";
+import { countId, doneKey } from "./claim-name.js";
 import { add, compare, type Decimal, decimalOf, multiply, ratio, textOf } from "./decimal.js";
 import { ownError } from "./own-error.js";
 
@@ -33,7 +33,10 @@ export async function count(
   by: number | string | bigint = 1,
   { id }: AddOptions = {},
 ): Promise<number> {
-  const options = { createIfMissing: true, ...(id !== undefined && { requestId: id }) };
+  const options = {
+    createIfMissing: true,
+    ...(id !== undefined && { requestId: countId(namespace, key, id) }),
+  };
   return (await cortex.mutable.increment(namespace, key, by, options)).value;
 }
 

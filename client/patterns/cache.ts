@@ -139,8 +139,9 @@ function entriesOf(namespace: string, key: string, value: unknown, times: CacheT
 }
 
 function checkTimes({ ttlSeconds, staleSeconds = 0, missTtlSeconds = ttlSeconds }: CacheTimes) {
-  secondsOf(ttlSeconds);
-  secondsOf(missTtlSeconds, "missTtlSeconds");
+  for (const [field, value] of Object.entries({ ttlSeconds, missTtlSeconds }))
+    if (!(secondsOf(value, field) > 0))
+      throw refused("INVALID_TTL", field, `is not above 0: ${value}`);
   if (!(secondsOf(staleSeconds, "staleSeconds") >= 0))
     throw refused("INVALID_TTL", "staleSeconds", `is below 0: ${staleSeconds}`);
 }

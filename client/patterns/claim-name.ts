@@ -1,4 +1,4 @@
-// The names of the claims that patterns take, and of the keys that note what was done.
+// The names of the claims that patterns take, and of what notes that an addition was done.
 import { createHash } from "node:crypto";
 import { joinName } from "./names.js";
 
@@ -10,6 +10,10 @@ export function claimName(pattern: string, namespace: string, key: string): stri
   if (Buffer.byteLength(name) <= claimBytesMax) return name;
   return `${pattern}:${digest(name)}`;
 }
+
+/** The request id of an addition to a counter. Each counter has ids of its own. */
+export const countId = (namespace: string, key: string, id: string): string =>
+  digest(joinName(namespace, key, id));
 
 /** The key that notes what was done to a key under an id. One that would be too long is a digest. */
 export function doneKey(key: string, id: string): string {

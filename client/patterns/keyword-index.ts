@@ -40,7 +40,7 @@ export function keywordsOf(text: string): Record<string, number> {
  * Stores a document with its keywords, in one transaction: a search never finds one without the other. Keywords that
  * the document had before and has no more are removed.
  *
- * @param keywords At most 200, with weights: `keywordsOf(document.content)`.
+ * @param keywords At most 200, in lower or upper case, with weights: `keywordsOf(document.content)`.
  * @throws CortexError INVALID_BATCH (too many keywords, one that is empty, a weight that is no number above 0), and
  * what `mutable.set` throws.
  */
@@ -51,20 +51,23 @@ export async function indexDocument(
   document: unknown,
   keywords: Keywords,
 ): Promise<void> {
-  const words = Object.entries(checked(keywords));
+  const now = checked(keywords);
+  const words = Object.entries(now);
   await cortex.mutable.transaction((tx) => {
     const before = tx.get<Record<string, number>>(index, listKey(id)) ?? {};
     for (const word of Object.keys(before))
-      if (!Object.hasOwn(keywords, word)) tx.delete(index, joinName(word, id));
+      if (!Object.hasOwn(now, word)) tx.delete(index, joinName(word, id));
     for (const [word, weight] of words)
       if (before[word] !== weight) tx.set(index, joinName(word, id), weight);
-    if (!isSameJson(before, keywords) || words.length === 0) tx.set(index, listKey(id), keywords);
+    if (!isSameJson(before, now) || words.length === 0) tx.set(index, listKey(id), now);
     tx.set(documents, id, document);
   });
 }
 
+/** The keywords as a search looks for them: in lower case. */
 function checked(keywords: Keywords): Keywords {
   const words = Object.entries(keywords);
+  const found = new Map<string, number>();
   if (words.length > keywordsMax)
     throw refused(
       "INVALID_BATCH",
@@ -73,6 +76,8 @@ function checked(keywords: Keywords): Keywords {
     );
   for (const [word, weight] of words) {
     if (word === "") throw refused("INVALID_BATCH", "keywords", "has an empty keyword");
+    const foundAs = word.normalize("NFC").toLowerCase();
+    found.set(foundAs, (found.get(foundAs) ?? 0) + weight);
     if (!(typeof weight === "number" && weight > 0 && Number.isFinite(weight)))
       throw refused(
         "INVALID_BATCH",
@@ -80,7 +85,7 @@ function checked(keywords: Keywords): Keywords {
         `has a weight that is not a number above 0, for the keyword ${word}`,
       );
   }
-  return keywords;
+  return Object.fromEntries(found);
 }
 
 /** Removes a document and its keywords, in one transaction. Gives whether there was one. */

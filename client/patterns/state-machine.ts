@@ -44,6 +44,7 @@ export async function stateOf<S extends string>(
   machine: StateMachine<S>,
   id: string,
 ): Promise<MachineState<S>> {
+  check(machine);
   return currentState(machine, await cortex.mutable.get(machine.name, id));
 }
 
@@ -68,6 +69,7 @@ export async function transition<S extends string>(
   to: NoInfer<S>,
   { from, data, claim, timeoutMs }: TransitionOptions<NoInfer<S>> = {},
 ): Promise<MachineState<S>> {
+  check(machine);
   const { name, transitions } = machine;
   try {
     return await cortex.mutable.transaction(
@@ -76,7 +78,7 @@ export async function transition<S extends string>(
         const allowed = transitions[current.state] ?? [];
         const wanted = from === undefined ? undefined : [from].flat();
         if (!allowed.includes(to) || (wanted && !wanted.includes(current.state)))
-          throw notAllowed(id, current.state, to, allowed);
+          throw notAllowed(id, current.state, to, allowed, wanted);
         const next = {
           state: to,
           data: data === undefined ? current.data : data,
@@ -104,21 +106,33 @@ export const transitionsOf = <S extends string>(
 ): Promise<ImmutableVersion<{ from: S; to: S; step: number; data: any }>[]> =>
   cortex.immutable.getHistory(machine.name, id);
 
-/** The stored state; the beginning if there is none. */
-function currentState<S extends string>(
-  { name, initial, transitions }: StateMachine<S>,
-  stored: MachineState<S> | null,
-): MachineState<S> {
+function check({ initial, transitions }: StateMachine): void {
   if (typeof initial !== "string" || typeof transitions !== "object" || transitions === null)
     throw refused("INVALID_OPTIONS", "machine", "has no initial state or no transitions");
+  if (!Object.values(transitions).every((next) => next === undefined || Array.isArray(next)))
+    throw refused("INVALID_OPTIONS", "transitions", "has a state whose next states are no list");
+}
+
+/** The stored state; the beginning if there is none. */
+function currentState<S extends string>(
+  { name, initial }: StateMachine<S>,
+  stored: MachineState<S> | null,
+): MachineState<S> {
   if (stored === null) return { state: initial, data: null, step: 0 };
   if (typeof stored.state !== "string" || !Number.isInteger(stored.step))
     throw refused("INVALID_DATA", "id", `holds no state of the machine ${name}`);
   return stored;
 }
 
-function notAllowed(id: string, from: string, to: string, allowed: readonly string[]): CortexError {
-  const there = allowed.length > 0 ? `only to ${allowed.join(", ")}` : "it is final";
+function notAllowed(
+  id: string,
+  from: string,
+  to: string,
+  allowed: readonly string[],
+  wanted: readonly string[] = [],
+): CortexError {
+  const next = allowed.length > 0 ? `only to ${allowed.join(", ")}` : "it is final";
+  const there = allowed.includes(to) ? `the caller wants it from ${wanted.join(" or ")}` : next;
   return new CortexError(
     "TRANSITION_NOT_ALLOWED",
     `${id} cannot go from ${from} to ${to}: ${there}`,

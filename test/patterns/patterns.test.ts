@@ -156,7 +156,7 @@ describe("cacheAside", () => {
   });
 
   it.each([
-    [{ ttlSeconds: 0 }, "ttl_seconds"],
+    [{ ttlSeconds: 0 }, "ttlSeconds"],
     [{ ttlSeconds: "1" as unknown as number }, "ttlSeconds"],
     [{ ttlSeconds: 1, staleSeconds: -1 }, "staleSeconds"],
     [{ ttlSeconds: 1, missTtlSeconds: Number.NaN }, "missTtlSeconds"],
@@ -200,6 +200,16 @@ describe("count, appendBounded, addToStatistics", () => {
         const list = await appendBounded(s.cortex, "a9", key, 1, { maxLength: 5, id: "same" });
         expect(list).toEqual([1]);
       }
+  });
+
+  it("counts an id for each counter", async () => {
+    const counts = [];
+    for (const key of ["one", "two", "one"])
+      counts.push(await count(s.cortex, "a11", key, 1, { id: "job-7" }));
+    expect(counts).toEqual([1, 1, 1]);
+    await expect(count(s.cortex, "a11", "one", 2, { id: "job-7" })).rejects.toThrow(
+      code("REQUEST_ID_REUSED"),
+    );
   });
 
   it("refuses a bound that is none, and what is no list", async () => {
@@ -352,6 +362,17 @@ it("stateOf and transition refuse a key that holds something else", async () => 
   }
 });
 
+it("transition refuses next states that are no list, and says what the caller wanted", async () => {
+  const machine = { name: "m10", initial: "a", transitions: { a: "bc" as never, b: ["c"] } };
+  await expect(transition(s.cortex, machine, "k", "b")).rejects.toThrow(
+    code("INVALID_OPTIONS", { field: "transitions" }),
+  );
+  const right = { ...machine, transitions: { a: ["b"], b: ["c"] } };
+  await expect(transition(s.cortex, right, "k", "b", { from: "b" })).rejects.toThrow(
+    "k cannot go from a to b: the caller wants it from b",
+  );
+});
+
 describe("processBatch", () => {
   it("does not mix up the results of batches whose keys begin alike", async () => {
     await processBatch(s.cortex, "b9", "x", ["one"], (item) => item);
@@ -447,6 +468,13 @@ describe("keyword index", () => {
 
   it("leaves out words that a key has no room for", () => {
     expect(keywordsOf(`${"a".repeat(101)} ${"b".repeat(100)}`)).toEqual({ ["b".repeat(100)]: 1 });
+  });
+
+  it("finds keywords whatever their case", async () => {
+    const names = { documents: "d9", index: "i9" };
+    await indexDocument(s.cortex, names, "d", { title: "R" }, { Refund: 2, refund: 1 });
+    const found = await searchIndex(s.cortex, names, "REFUND");
+    expect(found.map(({ id, score }) => [id, score])).toEqual([["d", 3]]);
   });
 
   it("ranks, follows changes of a document, and removes it", async () => {

@@ -556,7 +556,7 @@ def test_consume_works_on_each_entry_and_gives_back_what_failed(cortex: Cortex) 
     assert sorted(set(seen)) == list(range(20))
     assert seen.count(8) == 1 and failed == [("seven", 1), ("seven", 2)]
     (dead,) = group.dead_letters("s").entries
-    assert (dead.data, dead.history[-1].reason) == (7, "seven")
+    assert (dead.data, dead.history[-1].reason) == (7, "ValueError: seven")
     assert group.pending("s").entries == []
     with refused("GROUP_NOT_FOUND"):
         cortex.streams.group("none", "c").consume("s", handler)

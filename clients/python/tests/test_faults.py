@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +16,7 @@ import pytest
 from conftest import run_program
 from test_client import refused
 
-from cortex_store import AsyncCortex, AsyncEvent, Cortex, Event
+from cortex_store import AsyncCortex, AsyncEvent, Cortex, CortexError, Event
 
 
 class Proxy:
@@ -25,6 +27,8 @@ class Proxy:
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._listening.getsockname()[1]}"
         self._losing: set[str] = set()
+        self.delay = 0.0
+        """Seconds that each message takes, in each direction."""
         self._open: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -32,6 +36,10 @@ class Proxy:
         """Loses the ``requests`` or ``replies`` from now on, until the connections are cut in a moment."""
         self._losing.add(what)
         threading.Timer(0.4, self._cut).start()
+
+    def freeze(self) -> None:
+        """Loses everything from now on, while the connections stay open."""
+        self._losing |= {"requests", "replies"}
 
     def _cut(self) -> None:
         cut, self._open = self._open, []
@@ -55,6 +63,7 @@ class Proxy:
     def _pump(self, one: socket.socket, other: socket.socket, what: str) -> None:
         try:
             while data := one.recv(65536):
+                time.sleep(self.delay)
                 if what not in self._losing:
                     other.sendall(data)
         except OSError:
@@ -359,3 +368,235 @@ def test_a_cancelled_consume_gives_its_entries_back(options: dict[str, Any]) -> 
             assert [(one.data, one.deliveries) for one in again] == [({"n": 1}, 1)]
 
     asyncio.run(main())
+
+
+def test_a_consume_that_is_cancelled_acknowledges_what_its_function_has_done(options: dict[str, Any]) -> None:
+    async def main() -> None:
+        async with AsyncCortex(**options) as cortex:
+            group = cortex.streams.group("g", "c")
+            await group.ensure("s", start="0-0")
+            for _ in range(10):
+                await cortex.streams.append("s", {"n": 1})
+                handled = asyncio.Event()
+
+                async def work(_: Any, handled: asyncio.Event = handled) -> None:
+                    handled.set()
+
+                consuming = asyncio.ensure_future(group.consume("s", work))
+                await asyncio.wait_for(handled.wait(), 20)
+                consuming.cancel()  # during the Ack
+                with pytest.raises(asyncio.CancelledError):
+                    await consuming
+                assert await cortex.streams.group("g", "d").read("s") == []
+
+    asyncio.run(main())
+
+
+def test_a_consume_that_is_cancelled_gives_back_what_it_was_about_to_get(options: dict[str, Any]) -> None:
+    async def main() -> None:
+        async def work(_: Any) -> None:
+            await asyncio.sleep(60)
+
+        async with AsyncCortex(**options) as cortex:
+            group = cortex.streams.group("g", "c")
+            await group.ensure("s", start="0-0")
+            for i in range(10):
+                consuming = asyncio.ensure_future(group.consume("s", work))
+                await asyncio.sleep(0.05)
+                await cortex.streams.append("s", i)
+                await asyncio.sleep(i / 5000)
+                consuming.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await consuming
+                (entry,) = await cortex.streams.group("g", "d").read("s", block=3)
+                assert entry.data == i
+                await group.ack("s", [entry])
+
+    asyncio.run(main())
+
+
+def test_a_handler_that_exits_its_thread_gives_the_entry_back(cortex: Cortex) -> None:
+    cortex.streams.append("s", 1)
+    group = cortex.streams.group("g", "c")
+    group.ensure("s", start="0-0")
+    stop = Event()
+    seen: list[int] = []
+
+    def work(entry: Any) -> None:
+        seen.append(entry.deliveries)
+        if len(seen) == 1:
+            sys.exit()
+        stop.set()
+
+    group.consume("s", work, retry_delay=0, stop=stop)
+    assert seen == [1, 2]
+
+
+# --- claims ---
+
+
+def test_a_cancelled_acquire_leaves_no_claim_even_if_the_client_is_closed(options: dict[str, Any]) -> None:
+    async def main() -> None:
+        with Cortex(**options) as other:
+            for _ in range(5):
+                held = other.claims.acquire("c", ttl_seconds=60)
+                assert held is not None
+                async with AsyncCortex(**options) as cortex:
+                    waiting = asyncio.ensure_future(cortex.claims.acquire("c", ttl_seconds=60, wait=30))
+                    await asyncio.sleep(0.1)
+                    held.release()
+                    await asyncio.sleep(0.002)
+                    waiting.cancel()
+                    with contextlib.suppress(asyncio.CancelledError):
+                        claim = await waiting
+                        assert claim is not None
+                        await claim.release()
+                assert other.claims.get("c") is None
+
+    asyncio.run(main())
+
+
+def test_a_cancelled_acquire_under_a_request_id_can_be_repeated(options: dict[str, Any]) -> None:
+    async def main() -> None:
+        async with AsyncCortex(**options) as cortex:
+            asking: Any = {"ttl_seconds": 60, "wait": 30, "request_id": "job-7"}
+            held = await cortex.claims.acquire("c", ttl_seconds=60)
+            assert held is not None
+            waiting = asyncio.ensure_future(cortex.claims.acquire("c", **asking))
+            await asyncio.sleep(0.1)
+            waiting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await waiting
+            await held.release()
+            mine = await cortex.claims.acquire("c", **asking)
+            assert mine is not None
+            await asyncio.sleep(0.5)
+            await mine.renew(ttl_seconds=60)
+
+    asyncio.run(main())
+
+
+def test_a_block_that_holds_a_claim_ends_soon_when_the_server_is_frozen(options: dict[str, Any], proxy: Proxy) -> None:
+    with Cortex(**{**options, "address": proxy.address, "timeout": 1}) as cortex:
+        with cortex.claims.hold("c", ttl_seconds=24):
+            proxy.freeze()
+            time.sleep(8.5)  # a renewal has begun
+            begun = time.monotonic()
+        assert time.monotonic() - begun < 8  # and not until the claim is over
+
+
+# --- the connection ---
+
+
+def test_a_connection_with_much_latency_works(options: dict[str, Any], proxy: Proxy) -> None:
+    proxy.delay = 0.3
+    with Cortex(**{**options, "address": proxy.address}) as cortex:
+        assert cortex.mutable.get("ns", "k") is None
+
+
+def test_watches_that_nobody_needs_any_more_may_be_collected_at_any_time(cortex: Cortex) -> None:
+    def open_many() -> None:
+        for count in range(3000):
+            gc.set_threshold(50 + count % 97)  # so that it happens at each place once
+            cortex.mutable.watch("ns")
+
+    threshold = gc.get_threshold()
+    try:
+        opening = threading.Thread(target=open_many, daemon=True)
+        opening.start()
+        opening.join(60)
+        assert not opening.is_alive()
+    finally:
+        gc.set_threshold(*threshold)
+
+
+# --- functions of the caller ---
+
+
+def test_an_async_function_that_takes_too_long_is_a_timeout(options: dict[str, Any]) -> None:
+    async def main() -> None:
+        async with AsyncCortex(**options) as cortex:
+            ended: list[str] = []
+
+            async def slow(_: Any) -> None:
+                try:
+                    await asyncio.sleep(60)
+                finally:
+                    await asyncio.sleep(0.05)
+                    ended.append("function")
+
+            for _ in range(5):
+                with refused("TRANSACTION_TIMEOUT", applied="no"):
+                    await cortex.mutable.transaction(slow, timeout=0.1)
+            ended.clear()
+            running = asyncio.ensure_future(cortex.mutable.transaction(slow))
+            await asyncio.sleep(0.2)
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await running
+            ended.append("caller")
+            assert ended == ["function", "caller"]
+
+    asyncio.run(main())
+
+
+def test_what_a_function_raises_is_not_taken_for_the_failure_of_its_call(
+    cortex: Cortex, options: dict[str, Any]
+) -> None:
+    inner = CortexError("DEADLINE_EXCEEDED", "of another call", {"applied": "unknown"})
+
+    def updater(_: Any) -> Any:
+        raise inner
+
+    with refused("UPDATE_FAILED") as failed:
+        cortex.mutable.update("ns", "k", updater, create_if_missing=True)
+    assert failed.error.cause is inner
+
+    async def main() -> None:
+        async with AsyncCortex(**options) as aio:
+
+            async def work(tx: Any) -> None:
+                reading = asyncio.ensure_future(tx.get("ns", "k"))
+                await asyncio.sleep(0)
+                reading.cancel()
+                await asyncio.gather(reading, return_exceptions=True)
+                raise KeyError("mine")
+
+            with refused("TRANSACTION_FAILED") as lost:
+                await aio.mutable.transaction(work)
+            assert isinstance(lost.error.cause, KeyError)
+
+    asyncio.run(main())
+
+
+def test_a_token_that_many_calls_wait_for_is_not_cancelled_by_one_of_them(options: dict[str, Any]) -> None:
+    async def main() -> None:
+        async def fetch() -> str:
+            await asyncio.sleep(0.6)
+            return "token"
+
+        shared = asyncio.ensure_future(fetch())
+        async with AsyncCortex(**options, token=lambda: shared) as cortex:
+            first = asyncio.ensure_future(cortex.mutable.get("ns", "k", timeout=0.2))
+            assert await cortex.mutable.get("ns", "k") is None
+            with refused("DEADLINE_EXCEEDED"):
+                await first
+
+        def down() -> str:
+            raise CortexError("UNAVAILABLE", "the vault is down")
+
+        async with AsyncCortex(**options, token=down) as cortex:
+            with refused("UNAUTHENTICATED", problem="no token"):
+                await cortex.mutable.get("ns", "k")
+
+    asyncio.run(main())
+
+
+def test_an_updater_that_changes_its_argument_in_place_is_refused(cortex: Cortex) -> None:
+    cortex.mutable.set("ns", "d", {"a": 1})
+    with refused("INVALID_UPDATER", field="updater"):
+        cortex.mutable.update("ns", "d", lambda d: d.update(b=2))
+    with refused("TRANSACTION_FAILED", reason="INVALID_UPDATER"):
+        cortex.mutable.transaction(lambda tx: tx.update("ns", "d", lambda d: d.update(b=2)))
+    assert cortex.mutable.get("ns", "d") == {"a": 1}
+    assert cortex.mutable.update("ns", "d", lambda _: None).value is None

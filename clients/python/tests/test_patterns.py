@@ -191,7 +191,60 @@ def test_batches_whose_keys_begin_alike_keep_their_results(cortex: Cortex) -> No
     assert list(batch_results(cortex, "b", "x")) == ["one"]
 
 
+def test_an_id_of_a_counter_is_for_this_counter(cortex: Cortex) -> None:
+    assert [count(cortex, "a", key, id="job-7") for key in ("one", "two", "one")] == [1, 1, 1]
+    with refused("REQUEST_ID_REUSED"):
+        count(cortex, "a", "one", 2, id="job-7")
+
+
+def test_a_pattern_takes_a_client_of_its_kind(cortex: Cortex, options: dict[str, Any]) -> None:
+    async def main() -> None:
+        async with AsyncCortex(**options) as aio:
+            client: Any = aio
+            for call in (
+                lambda: cache_aside(client, "c", "k", lambda: 1, ttl_seconds=5),
+                lambda: lock(client, "l"),
+                lambda: list(batch_results(client, "c", "k")),
+                lambda: aio_patterns.count(cortex, "c", "k"),  # type: ignore[arg-type]
+            ):
+                with refused("INVALID_OPTIONS", field="cortex"):
+                    call()
+
+    asyncio.run(main())
+
+
+def test_a_state_machine_says_what_is_wrong(cortex: Cortex) -> None:
+    with refused("INVALID_OPTIONS", field="transitions['a']"):
+        StateMachine("m", "a", {"a": "b"})
+    with refused("INVALID_OPTIONS", field="machine"):
+        transition(cortex, {"name": "m"}, "k", "b")  # type: ignore[arg-type]
+    with refused("INVALID_OPTIONS", field="index"):
+        search_index(cortex, {"index": "i"}, "word")  # type: ignore[arg-type]
+    machine = StateMachine("m", "a", {"a": ["b"], "b": ["c"]})
+    with refused("TRANSITION_NOT_ALLOWED") as failed:
+        transition(cortex, machine, "k", "b", from_state="x")
+    assert failed.error.message == "k cannot go from a to b: the caller wants it from x"
+
+
+def test_keywords_are_found_whatever_their_case(cortex: Cortex) -> None:
+    index = KeywordIndex("docs", "words")
+    index_document(cortex, index, "d", {"title": "R"}, {"Refund": 2, "refund": 1})
+    assert [(found.id, found.score) for found in search_index(cortex, index, "REFUND")] == [("d", 3)]
+
+
 def test_bad_input_of_patterns_is_refused(cortex: Cortex) -> None:
+    for ttl in (0, -1):
+        with refused("INVALID_TTL", field="ttl_seconds"):
+            cache_aside(cortex, "c", "k", unreachable, ttl_seconds=ttl)
+    number: Any = 5
+    for call in (
+        lambda: cache_aside(cortex, "c", "k", number, ttl_seconds=1),
+        lambda: process_batch(cortex, "b", "y", [1], number),
+    ):
+        with refused("INVALID_OPTIONS"):
+            call()
+    with refused("INVALID_AMOUNT", field="value"):
+        add_to_statistics(cortex, "a", "huge", 10**5000)
     with refused("INVALID_BATCH", field="items"):
         process_batch(cortex, "b", "y", (n for n in [1]), lambda item: item)  # type: ignore[arg-type]
     with refused("INVALID_VALUE", field="reference"):

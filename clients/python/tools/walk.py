@@ -14,7 +14,7 @@ from pathlib import Path
 def main() -> int:
     readme = Path(sys.argv[1]).read_text("utf-8")
     programs = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
-    assert len(programs) >= 3, "the README has fewer programs than it had"
+    assert len(programs) >= 5, "the README has fewer programs than it had"
     with tempfile.TemporaryDirectory() as folder:
         server = subprocess.Popen(
             ["node", str(main_of_server()), "--listen", "127.0.0.1:0", "--data-dir", str(Path(folder) / "data")],

@@ -7,7 +7,7 @@ import time
 import uuid
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from .._core.errors import CortexError, refused
 from .._core.jsontext import to_json
@@ -99,6 +99,7 @@ class AsyncHolder:
     def __init__(self, owner: str, held: Optional[dict[AsyncClaim, int]] = None) -> None:
         self.owner = owner
         self._held: dict[AsyncClaim, int] = {} if held is None else held  # each with the process that holds it
+        self._tasks: list[AsyncTask] = []
 
     def as_agent(self, name: str) -> AsyncHolder:
         """The same for an agent: the client releases what its blocks hold, too."""
@@ -107,13 +108,25 @@ class AsyncHolder:
     def add(self, claim: AsyncClaim) -> None:
         self._held[claim] = os.getpid()
 
-    def remove(self, claim: AsyncClaim) -> bool:
+    def remove(self, claim: AsyncClaim) -> None:
+        self._held.pop(claim, None)
+
+    def holds(self, claim: AsyncClaim) -> bool:
         """False in a forked process, if its parent holds the claim."""
-        return self._held.pop(claim, None) == os.getpid()
+        return self._held.get(claim) == os.getpid()
+
+    def run(self, work: Callable[[], Any]) -> None:
+        """Runs a function beside the caller, to its end or until the client is closed."""
+        self._tasks = [task for task in self._tasks if not task.is_done]
+        self._tasks.append(AsyncTask(work))
 
     async def close(self) -> None:
         """Releases what blocks hold: the client is closed."""
-        for claim in [claim for claim, process in self._held.items() if process == os.getpid()]:
+        for task in self._tasks:
+            await task.join()
+        for claim in list(self._held):
+            if not self.holds(claim):
+                continue
             try:
                 await claim.release()
             except CortexError as error:
@@ -190,8 +203,11 @@ class AsyncClaims:
             )
         except CortexError:
             raise
-        except BaseException:  # the caller was cancelled: nobody would hold what is granted meanwhile
-            self._given_up = AsyncTask(lambda: self._give_up(request, named))
+        except BaseException:
+            # The caller was cancelled, and nobody would hold what is granted meanwhile. But a caller with a request
+            # id of its own may ask again.
+            if request_id is None:
+                self._holder.run(lambda: self._give_up(request, named))
             raise
         if not reply.HasField("claim"):
             return None
@@ -205,7 +221,7 @@ class AsyncClaims:
             )
             if reply.HasField("claim"):
                 release = claims_pb2.ReleaseRequest(name=reply.claim.name, fence=reply.claim.fence)
-                await self._transport.write(ClaimsRpc.release, release)
+                await self._transport.write(ClaimsRpc.release, release, timeout=_GIVE_UP_SECONDS)
         except CortexError:
             pass  # the claim expires by itself
 
@@ -302,7 +318,8 @@ class _Held(AbstractAsyncContextManager[AsyncClaim]):
         if claim is None:
             held = await self._claims.get(self._name)
             details = {"claim": self._name, **({"owner": held.owner} if held else {})}
-            raise CortexError("CLAIM_NOT_HELD", f"the claim {self._name!r} was not acquired: it is held", details)
+            by = f" by {held.owner!r}" if held else ""
+            raise CortexError("CLAIM_NOT_HELD", f"the claim {self._name!r} was not acquired: it is held{by}", details)
         self._claim = claim
         # `granted_at` is when the call was sent, and a call that waited was granted much later. So the time counts
         # from the arrival of the reply, which is too late only by the time that the reply travelled.
@@ -314,7 +331,7 @@ class _Held(AbstractAsyncContextManager[AsyncClaim]):
     async def __aexit__(self, *_: Any) -> None:
         claim, task = self._claim, self._task
         assert claim is not None and task is not None
-        if not self._holder.remove(claim):
+        if not self._holder.holds(claim):
             return
         self._over.set()
         await task.join()
@@ -323,6 +340,7 @@ class _Held(AbstractAsyncContextManager[AsyncClaim]):
                 await claim.release()
             except CortexError:
                 pass  # the claim expires by itself
+        self._holder.remove(claim)
 
     async def _keep(self) -> None:
         """Renews the claim until the block is over or the claim is lost."""

@@ -67,7 +67,10 @@ class AsyncConsumption:
         self._slots = AsyncSlots(concurrency)
         self._working: dict[str, AsyncConsumedEntry] = {}
         self._tasks: dict[str, AsyncTask] = {}
+        self._handled: set[str] = set()
         self._cut: list[AsyncConsumedEntry] = []
+        self._cut_handled: list[AsyncConsumedEntry] = []
+        self._asked: Optional[tuple[int, str]] = None
         self._failure: Optional[CortexError] = None
         self._visibility = 0.0
 
@@ -115,11 +118,14 @@ class AsyncConsumption:
             task.cancel()
         for task in tasks:
             await task.join()
-        if self._cut:
-            try:
+        try:
+            if self._cut:
                 await self._group.nack(self._stream, self._cut, uncounted=True)
-            except CortexError:
-                pass  # the group delivers the entries again after the visibility time
+            if self._cut_handled:
+                await self._group.ack(self._stream, self._cut_handled)
+        except CortexError:
+            pass  # the group delivers the entries again after the visibility time
+        await self._give_back()
 
     def _fail(self, error: CortexError) -> None:
         if self._failure is None:
@@ -132,12 +138,11 @@ class AsyncConsumption:
 
     async def _read_all(self, extending: AsyncEvent) -> None:
         # A read that failed may have been given entries: it is repeated with the same request id.
-        asked: Optional[tuple[int, str]] = None
         while True:
             free = await self._slots.wait_free()
             if self._is_ending:
                 break
-            asked = asked or (free, uuid.uuid4().hex)
+            asked = self._asked = self._asked or (free, uuid.uuid4().hex)
             asked_at = time.monotonic()
             try:
                 reply = await self._group.read_reply(
@@ -152,18 +157,18 @@ class AsyncConsumption:
                     raise
                 await self._ending.wait(_PAUSE_SECONDS * (0.5 + random.random()))
                 continue
-            asked = None
+            self._asked = None
             self._visibility = reply.visibility_seconds
             extending.set()
             for message in reply.entries:
                 await self._begin(delivered_entry(message))
-        if asked is not None:
-            await self._give_back(*asked)
+        await self._give_back()
 
-    async def _give_back(self, count: int, request_id: str) -> None:
+    async def _give_back(self) -> None:
         """Gives back the entries of a read whose answer was not heard."""
-        if self._transport.connection.is_closed:
+        if self._asked is None or self._transport.connection.is_closed:
             return
+        count, request_id = self._asked
         try:
             entries = await self._group.read(self._stream, count=count, request_id=request_id)
             if entries:
@@ -178,7 +183,8 @@ class AsyncConsumption:
         for other in list(self._working.values()):
             if other.id == entry.id:
                 other.lost.set()
-        self._working[_name(entry)] = entry
+        name = _name(entry)
+        self._working[name] = entry
         await self._slots.take(1)
 
         async def work() -> None:
@@ -192,13 +198,17 @@ class AsyncConsumption:
                 if not _may_pass(error) and not self._is_ending:
                     self._fail(error)
             finally:
+                is_handled = name in self._handled
+                self._handled.discard(name)
                 if not is_done:
-                    self._cut.append(entry)
-                self._working.pop(_name(entry), None)
-                self._tasks.pop(_name(entry), None)
+                    (self._cut_handled if is_handled else self._cut).append(entry)
+                self._working.pop(name, None)
+                self._tasks.pop(name, None)
                 await self._slots.give()
 
-        self._tasks[_name(entry)] = AsyncTask(work)
+        self._tasks[name] = AsyncTask(work)
+        if name not in self._working:  # it has ended already
+            self._tasks.pop(name, None)
 
     async def _work(self, entry: AsyncConsumedEntry) -> None:
         """Works on an entry to its end."""
@@ -220,6 +230,7 @@ class AsyncConsumption:
                 error = raised
             await self._group.nack(self._stream, [entry], delay=delay, reason=_reason_of(error))
             return
+        self._handled.add(_name(entry))
         await self._group.ack(self._stream, [entry])
 
     async def _extend(self) -> None:

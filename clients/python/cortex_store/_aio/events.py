@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+import logging
 from collections import deque
 from typing import Any, AsyncIterator, Callable, Mapping, Optional, Sequence
 
@@ -15,6 +15,8 @@ from .._core.validate import listed, text, timeout_of
 from .._gen.cortex.events.v1 import events_pb2
 from .io import AsyncEvent, AsyncTask, check_callable, is_of_handler, result_of
 from .transport import AsyncEndless, AsyncTransport
+
+_log = logging.getLogger("cortex_store")
 
 
 class AsyncEvents:
@@ -120,7 +122,7 @@ class AsyncEvents:
 
         :param on_error: called with what the handler raises, and with each error of the subscription. After
             EVENTS_MISSED and errors that are ``retryable`` it goes on; after others it has ended. Default: a
-            warning.
+            line of the logger ``cortex_store``.
         :param timeout: seconds until this call fails if it cannot begin.
 
         Raises INVALID_CHANNEL, INVALID_OPTIONS, WATCH_DISABLED, OVERLOADED, UNAVAILABLE, DEADLINE_EXCEEDED.
@@ -266,7 +268,12 @@ class AsyncSubscription:
                 if error.code != "EVENTS_MISSED" and not error.retryable:
                     return
                 self._stream.close()
-                self._stream = self._open(None)
+                if self._is_closed:
+                    return
+                try:
+                    self._stream = self._open(None)
+                except CortexError:
+                    return  # the client is closed
                 if self._is_closed:
                     self._stream.close()
 
@@ -286,4 +293,4 @@ class AsyncSubscription:
                 return
         except Exception as raised:
             error = raised
-        warnings.warn(f"cortex_store: an event was not handled: {message_of(error)}", stacklevel=2)
+        _log.error("an event was not handled: %s", message_of(error), exc_info=error)

@@ -11,7 +11,7 @@ import grpc
 import grpc.aio
 
 from .._core.config import Config, in_one_line, token_text
-from .._core.errors import CortexError, from_grpc, message_of, refused
+from .._core.errors import CortexError, from_grpc, is_late, message_of, refused, too_late
 from .._core.methods import Method, Request, Response
 from .._core.retry import Deadline
 
@@ -19,6 +19,7 @@ Metadata = list[tuple[str, str]]
 
 sleep = asyncio.sleep
 _PROBE_SECONDS = 0.25
+_CLEANUP_SECONDS = 1.0
 _SLICE_SECONDS = 0.25
 
 
@@ -58,7 +59,7 @@ class AsyncConnection:
         if self.is_closed:
             raise is_closed()
         channel = self._channel
-        while (state := channel.get_state(try_to_connect=True)) is not grpc.ChannelConnectivity.READY:
+        while (state := self._state(channel)) is not grpc.ChannelConnectivity.READY:
             if self.is_closed or state is grpc.ChannelConnectivity.SHUTDOWN:
                 raise is_closed()
             left = deadline.left()
@@ -72,6 +73,14 @@ class AsyncConnection:
                 await asyncio.wait_for(channel.wait_for_state_change(state), left)
             except asyncio.TimeoutError:
                 pass
+            except grpc.aio.UsageError:  # "the channel is closed"
+                raise is_closed() from None
+
+    def _state(self, channel: grpc.aio.Channel) -> grpc.ChannelConnectivity:
+        try:
+            return channel.get_state(try_to_connect=True)
+        except grpc.aio.UsageError:
+            return grpc.ChannelConnectivity.SHUTDOWN
 
     async def missing(self) -> Optional[CortexError]:
         """The error UNAVAILABLE if no server can be reached; None if one can."""
@@ -123,6 +132,7 @@ class AsyncConnection:
     ) -> Response:
         """The same, until ``stop`` is set: then it fails with CANCELLED."""
         call = asyncio.ensure_future(self.unary(method, request, metadata, timeout))
+        call.add_done_callback(_heed)
         stopping = asyncio.ensure_future(stop.wait())
         try:
             await asyncio.wait([call, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -158,6 +168,7 @@ class AsyncStream(Generic[Response]):
         awaits it is cancelled, the next call gives the message."""
         if self._pending is None:
             self._pending = asyncio.ensure_future(self._call.read())
+            self._pending.add_done_callback(_heed)
         await asyncio.wait([self._pending], timeout=max(timeout, 0))
         if not self._pending.done():
             self.cancel()
@@ -176,6 +187,12 @@ class AsyncStream(Generic[Response]):
     def cancel(self) -> None:
         self._is_cancelled = True
         self._call.cancel()
+
+
+def _heed(task: asyncio.Future[Any]) -> None:
+    """Takes the error of a task that nobody may await any more, so that asyncio does not log it."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _is_cancelling() -> bool:
@@ -231,9 +248,9 @@ async def token_of(token: Any, deadline: Deadline) -> str:
         return token
     try:
         given = await result_of(token(), deadline)
-    except CortexError:
-        raise
     except Exception as error:
+        if is_late(error, deadline):
+            raise
         message = f"the token function failed: {message_of(error)}"
         raise CortexError("UNAUTHENTICATED", message, {"problem": "no token"}) from error
     return token_text(given)
@@ -246,13 +263,22 @@ async def result_of(value: Any, deadline: Optional[Deadline] = None) -> Any:
     if deadline is None:
         return await value
     work = asyncio.ensure_future(value)
+    is_own = work is not value  # a future of the caller is not cancelled: others may await it
     try:
         await asyncio.wait([work], timeout=max(deadline.left(), 0))
-        if work.done():
-            return work.result()
-        raise CortexError("DEADLINE_EXCEEDED", "the function took too long", {"applied": "no"})
-    finally:
-        work.cancel()
+    except asyncio.CancelledError:
+        if is_own:
+            work.cancel()
+            await asyncio.wait([work])
+        raise
+    if not work.done():
+        if is_own:
+            work.cancel()
+            await asyncio.wait([work], timeout=_CLEANUP_SECONDS)
+        raise too_late(deadline)
+    if work.cancelled():
+        raise CortexError("CANCELLED", "the function was cancelled", {"applied": "no"})
+    return work.result()
 
 
 def is_of_handler(error: BaseException) -> bool:
@@ -300,6 +326,10 @@ class AsyncTask:
 
     def __init__(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         self._task: asyncio.Task[Any] = asyncio.get_running_loop().create_task(work())
+
+    @property
+    def is_done(self) -> bool:
+        return self._task.done()
 
     async def join(self) -> None:
         await asyncio.wait([self._task])

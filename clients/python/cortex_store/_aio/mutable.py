@@ -7,8 +7,8 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any, AsyncIterator, Callable, Mapping, Optional, Sequence, TypeVar, Union, overload
 
-from .._core.errors import CortexError, message_of, refused
-from .._core.jsontext import parse, to_json
+from .._core.errors import CortexError, is_late, message_of, refused
+from .._core.jsontext import parse, to_json, updated
 from .._core.messages import (
     batch_entries,
     mutable_filter,
@@ -199,15 +199,14 @@ class AsyncMutable:
             if value_json is None and not create_if_missing:
                 raise _UpdaterFailed(key_not_found(namespace, key))
             try:
-                new = await result_of(updater(None if value_json is None else parse(value_json)), deadline)
-            except CortexError as error:
-                if error.code == "DEADLINE_EXCEEDED":
+                before = None if value_json is None else parse(value_json)
+                new = await result_of(updater(before), deadline)
+            except Exception as error:
+                if isinstance(error, CortexError) and is_late(error, deadline):
                     raise _UpdaterFailed(error) from None
                 raise _UpdaterFailed(_updater_raised(error, namespace, key)) from None
-            except Exception as error:
-                raise _UpdaterFailed(_updater_raised(error, namespace, key)) from None
             try:
-                return to_json(new)
+                return to_json(updated(value_json, before, new))
             except CortexError as error:
                 raise _UpdaterFailed(error) from None
 

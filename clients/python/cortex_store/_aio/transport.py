@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import uuid
+from collections import deque
 from typing import Any, AsyncIterator, Callable, Generic, Optional
 
 from .._core.config import Config
@@ -31,28 +33,35 @@ class _Waiting:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._all: list[tuple[AsyncConnection, list[int]]] = []
+        self._ended: deque[list[int]] = deque()
         self._lock = threading.Lock()
+        self._process = os.getpid()
         self._is_closed = False
 
     def take(self) -> tuple[AsyncConnection, Callable[[], None]]:
         """A connection with room for a call, and a function to be called when the call has ended."""
+        if self._process != os.getpid():  # after a fork: another thread of the parent may have held the lock
+            self._process = os.getpid()
+            self._lock = threading.Lock()
         with self._lock:
             if self._is_closed:
                 raise is_closed()
+            while self._ended:
+                self._ended.popleft()[0] -= 1
             taken = next((one for one in self._all if one[1][0] < _WAITING_CALLS_MAX), None)
             if taken is None:
                 taken = (AsyncConnection(self._config), [0])
                 self._all.append(taken)
             connection, calls = taken
             calls[0] += 1
-        has_ended = False
+        open_calls = [calls]
 
         def release() -> None:
-            nonlocal has_ended
-            with self._lock:
-                if not has_ended:
-                    calls[0] -= 1
-                has_ended = True
+            # Without the lock: the garbage collector may call it within `take`.
+            try:
+                self._ended.append(open_calls.pop())
+            except IndexError:
+                pass  # it was called before
 
         return connection, release
 
@@ -135,7 +144,7 @@ class AsyncTransport:
         if guard is not None:
             request.claim.CopyFrom(guard)
         if not waits:
-            return await self._call(self.connection, method, request, timeout, True)
+            return await self._call(self.connection, method, request, timeout, True, stop)
         connection, release = self.waiting.take()
         try:
             return await self._call(connection, method, request, timeout, True, stop)

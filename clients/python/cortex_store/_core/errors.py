@@ -65,6 +65,7 @@ class CortexError(Exception):
         self.code = code
         self.message = message or code
         self.details = dict(details or {})
+        self.deadline: Optional[object] = None
         traits = traits_of(code)
         has_conflict = code == "TRANSACTION_FAILED" and self.details.get("reason") == "CONFLICT"
         self.retryable = (traits.repeatable or traits.timed_out or has_conflict) and "tls" not in self.details
@@ -83,6 +84,9 @@ class CortexError(Exception):
     def __str__(self) -> str:
         return f"{self.code}: {self.message}" if self.message != self.code else self.code
 
+    def __repr__(self) -> str:
+        return f"CortexError({self.code!r}, {self.message!r}, {self.details!r})"
+
     def __reduce__(self) -> Any:
         return (CortexError, (self.code, self.message, self.details))
 
@@ -97,6 +101,18 @@ def with_applied(error: CortexError, applied: str) -> CortexError:
     changed = CortexError(error.code, error.message, {**error.details, "applied": applied})
     changed.__cause__ = error.__cause__
     return changed
+
+
+def too_late(deadline: object) -> CortexError:
+    """The error for a function of the caller that was not done at the deadline of its call."""
+    error = CortexError("DEADLINE_EXCEEDED", "the function took too long", {"applied": "no"})
+    error.deadline = deadline
+    return error
+
+
+def is_late(error: BaseException, deadline: object) -> bool:
+    """True if this deadline ended the function, and not an error that it raised itself."""
+    return isinstance(error, CortexError) and error.deadline is deadline
 
 
 def certainly_not(error: BaseException) -> bool:
@@ -157,7 +173,11 @@ def shown(value: Any) -> str:
 
 
 def message_of(error: BaseException) -> str:
+    """The kind of an error and its text: ``KeyError: 'name'``."""
     try:
-        return str(error) or type(error).__name__
-    except Exception:
-        return "an error without a message"
+        text = str(error)
+    except Exception:  # its __str__ fails
+        text = ""
+    if isinstance(error, CortexError):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -7,7 +7,7 @@ import re
 from decimal import Decimal, InvalidOperation
 from typing import Any, Iterator, Optional
 
-from .errors import CortexError, shown
+from .errors import CortexError, refused, shown
 
 DEPTH_MAX = 1000  # the server's limit
 _INT_DIGITS_MAX = 20_000  # the time to convert digits grows with their square: 20 ms for so many
@@ -83,6 +83,14 @@ def _integer(text: str) -> Any:
 _needs_integer = re.compile(rf"-0(?![\d.eE])|\d{{{_QUICK_DIGITS_MAX}}}")
 _plain = json.JSONDecoder(parse_float=_real, strict=False)
 _exact = json.JSONDecoder(parse_float=_real, parse_int=_integer, strict=False)
+
+
+def updated(text: Optional[str], before: Any, after: Any) -> Any:
+    """The value that an updater returned. Refuses None if the updater changed its argument in place."""
+    if after is None and isinstance(before, (dict, list)) and text is not None and before != parse(text):
+        problem = "returned None but changed its argument: an updater has to return the new value"
+        raise refused("INVALID_UPDATER", "updater", problem)
+    return after
 
 
 def parse(text: str) -> Any:

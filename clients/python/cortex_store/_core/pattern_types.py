@@ -38,6 +38,11 @@ def claim_name(pattern: str, namespace: str, key: str) -> str:
     return f"{pattern}:{hashlib.sha256(name.encode('utf-8', 'replace')).hexdigest()}"
 
 
+def count_id(namespace: str, key: str, id: str) -> str:
+    """The request id of an addition to a counter. Each counter has ids of its own."""
+    return hashlib.sha256(join_name(namespace, key, id).encode("utf-8", "replace")).hexdigest()
+
+
 def done_key(key: str, id: str) -> str:
     """The key that notes what was done to a key under an id. One that would be too long is a digest."""
     name = join_name(key, id)
@@ -133,10 +138,10 @@ def added_number(value: Any) -> Fraction:
     """A value to be added to statistics: at most 100 digits, and between 10^-150 and 10^150, so that its
     square is a number that the store holds."""
     fraction = exact(value)
-    if fraction is not None:
+    if fraction is not None and abs(fraction) < _POWER:
         digits = str(fraction.numerator * _POWER // fraction.denominator).strip("-0")
         is_whole = fraction.numerator * _POWER % fraction.denominator == 0
-        if len(digits) <= 100 and is_whole and abs(fraction) < _POWER:
+        if len(digits) <= 100 and is_whole:
             return fraction
     raise refused(
         "INVALID_AMOUNT", "value", f"is not a decimal number of at most 100 digits, below 1e150: {shown(value)}"
@@ -205,6 +210,15 @@ class StateMachine:
     transitions: Mapping[str, Sequence[str]]
     """The allowed next states of each state. A state that is missing here, or has an empty list, is final."""
 
+    def __post_init__(self) -> None:
+        text(self.name, "name", "INVALID_OPTIONS")
+        text(self.initial, "initial", "INVALID_OPTIONS")
+        if not isinstance(self.transitions, Mapping):
+            raise refused("INVALID_OPTIONS", "transitions", f"is not a dict of lists: {shown(self.transitions)}")
+        for state, following in self.transitions.items():
+            if isinstance(following, str) or not isinstance(following, (list, tuple, set, frozenset)):
+                raise refused("INVALID_OPTIONS", f"transitions[{state!r}]", f"is not a list: {shown(following)}")
+
     def current(self, stored: Any) -> dict[str, Any]:
         """The stored state; the beginning if there is none."""
         if stored is None:
@@ -226,8 +240,12 @@ class MachineState:
     """How many transitions there were."""
 
 
-def not_allowed(id: str, current: str, to: str, allowed: Sequence[str]) -> CortexError:
+def not_allowed(
+    id: str, current: str, to: str, allowed: Sequence[str], wanted: Optional[Sequence[str]] = None
+) -> CortexError:
     there = f"only to {', '.join(allowed)}" if allowed else "it is final"
+    if to in allowed and wanted is not None:
+        there = f"the caller wants it from {' or '.join(wanted)}"
     return CortexError(
         "TRANSITION_NOT_ALLOWED",
         f"{id} cannot go from {current} to {to}: {there}",
@@ -266,6 +284,18 @@ class FoundDocument:
     """How many words of the query it has."""
 
 
+def keyword_index(index: Any) -> KeywordIndex:
+    if not isinstance(index, KeywordIndex):
+        raise refused("INVALID_OPTIONS", "index", f"is no KeywordIndex: {shown(index)}")
+    return index
+
+
+def state_machine(machine: Any) -> StateMachine:
+    if not isinstance(machine, StateMachine):
+        raise refused("INVALID_OPTIONS", "machine", f"is no StateMachine: {shown(machine)}")
+    return machine
+
+
 def keywords_of(content: str) -> dict[str, int]:
     """The words of a text with how often each occurs: letters and digits, in lower case, of two characters or
     more (and at most 100). Those that occur most often come first, at most 200."""
@@ -296,15 +326,18 @@ def checked_keywords(keywords: Any) -> dict[str, Any]:
         raise refused("INVALID_BATCH", "keywords", "is not a dict of weights")
     if len(keywords) > KEYWORDS_MAX:
         raise refused("INVALID_BATCH", "keywords", f"has {len(keywords)} keywords, and the limit is {KEYWORDS_MAX}")
+    words: dict[str, Any] = {}
     for word, weight in keywords.items():
-        if word == "":
+        if text(word, "keywords", "INVALID_BATCH") == "":
             raise refused("INVALID_BATCH", "keywords", "has an empty keyword")
         is_number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
         if not is_number or not math.isfinite(weight) or weight <= 0:
             raise refused(
                 "INVALID_BATCH", "keywords", f"has a weight that is not a number above 0, for the keyword {word}"
             )
-    return dict(keywords)
+        found_as = unicodedata.normalize("NFC", word).lower()
+        words[found_as] = words.get(found_as, 0) + weight
+    return words
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,10 @@ class Consumption:
         self._slots = Slots(concurrency)
         self._working: dict[str, ConsumedEntry] = {}
         self._tasks: dict[str, Task] = {}
+        self._handled: set[str] = set()
         self._cut: list[ConsumedEntry] = []
+        self._cut_handled: list[ConsumedEntry] = []
+        self._asked: Optional[tuple[int, str]] = None
         self._failure: Optional[CortexError] = None
         self._visibility = 0.0
 
@@ -115,11 +118,14 @@ class Consumption:
             task.cancel()
         for task in tasks:
             task.join()
-        if self._cut:
-            try:
+        try:
+            if self._cut:
                 self._group.nack(self._stream, self._cut, uncounted=True)
-            except CortexError:
-                pass  # the group delivers the entries again after the visibility time
+            if self._cut_handled:
+                self._group.ack(self._stream, self._cut_handled)
+        except CortexError:
+            pass  # the group delivers the entries again after the visibility time
+        self._give_back()
 
     def _fail(self, error: CortexError) -> None:
         if self._failure is None:
@@ -132,12 +138,11 @@ class Consumption:
 
     def _read_all(self, extending: Event) -> None:
         # A read that failed may have been given entries: it is repeated with the same request id.
-        asked: Optional[tuple[int, str]] = None
         while True:
             free = self._slots.wait_free()
             if self._is_ending:
                 break
-            asked = asked or (free, uuid.uuid4().hex)
+            asked = self._asked = self._asked or (free, uuid.uuid4().hex)
             asked_at = time.monotonic()
             try:
                 reply = self._group.read_reply(
@@ -152,18 +157,18 @@ class Consumption:
                     raise
                 self._ending.wait(_PAUSE_SECONDS * (0.5 + random.random()))
                 continue
-            asked = None
+            self._asked = None
             self._visibility = reply.visibility_seconds
             extending.set()
             for message in reply.entries:
                 self._begin(delivered_entry(message))
-        if asked is not None:
-            self._give_back(*asked)
+        self._give_back()
 
-    def _give_back(self, count: int, request_id: str) -> None:
+    def _give_back(self) -> None:
         """Gives back the entries of a read whose answer was not heard."""
-        if self._transport.connection.is_closed:
+        if self._asked is None or self._transport.connection.is_closed:
             return
+        count, request_id = self._asked
         try:
             entries = self._group.read(self._stream, count=count, request_id=request_id)
             if entries:
@@ -178,7 +183,8 @@ class Consumption:
         for other in list(self._working.values()):
             if other.id == entry.id:
                 other.lost.set()
-        self._working[_name(entry)] = entry
+        name = _name(entry)
+        self._working[name] = entry
         self._slots.take(1)
 
         def work() -> None:
@@ -192,13 +198,17 @@ class Consumption:
                 if not _may_pass(error) and not self._is_ending:
                     self._fail(error)
             finally:
+                is_handled = name in self._handled
+                self._handled.discard(name)
                 if not is_done:
-                    self._cut.append(entry)
-                self._working.pop(_name(entry), None)
-                self._tasks.pop(_name(entry), None)
+                    (self._cut_handled if is_handled else self._cut).append(entry)
+                self._working.pop(name, None)
+                self._tasks.pop(name, None)
                 self._slots.give()
 
-        self._tasks[_name(entry)] = Task(work)
+        self._tasks[name] = Task(work)
+        if name not in self._working:  # it has ended already
+            self._tasks.pop(name, None)
 
     def _work(self, entry: ConsumedEntry) -> None:
         """Works on an entry to its end."""
@@ -220,6 +230,7 @@ class Consumption:
                 error = raised
             self._group.nack(self._stream, [entry], delay=delay, reason=_reason_of(error))
             return
+        self._handled.add(_name(entry))
         self._group.ack(self._stream, [entry])
 
     def _extend(self) -> None:

@@ -22,9 +22,10 @@ from .._core.retry import Deadline
 Metadata = list[tuple[str, str]]
 
 sleep = time.sleep
-_PROBE_SECONDS = 0.25
+_PROBE_SECONDS = 1.0
 _HEALTH = "/grpc.health.v1.Health/Check"
 _SLICE_SECONDS = 0.25
+_SLICE_SECONDS_MAX = 4.0
 _STOP_SECONDS = 0.1
 
 
@@ -79,6 +80,7 @@ class Connection:
             kept = [*self._kept, self._opened]
             self._begin()
             self._kept = kept
+        seconds = _SLICE_SECONDS
         while not self._is_ready:
             if self.is_closed:
                 raise is_closed()
@@ -86,9 +88,10 @@ class Connection:
                 raise CortexError("CANCELLED", "the call was cancelled", {"applied": "no"})
             if deadline.left() <= 0:
                 raise self._unreachable()
-            # In slices, so that close() ends it. A call, because grpc.channel_ready_future would leave a thread
-            # behind for 0.2 s, and a fork at that time ends the child.
-            self._is_ready = self._answers(min(deadline.left(), _SLICE_SECONDS))
+            # In slices, so that `stop` ends it; they get longer, for a slow connection. A call, because
+            # grpc.channel_ready_future would leave a thread behind for 0.2 s, and a fork at that time ends the child.
+            self._is_ready = self._answers(min(deadline.left(), seconds))
+            seconds = min(2 * seconds, _SLICE_SECONDS_MAX)
         if self.is_closed:
             raise is_closed()
 
@@ -320,8 +323,8 @@ def result_of(value: Any, deadline: Optional[Deadline] = None) -> Any:
 
 
 def is_of_handler(error: BaseException) -> bool:
-    """True if a function of the caller raised the error, and False if it ends this thread."""
-    return isinstance(error, Exception)
+    """True: nothing else than a function of the caller ends a thread."""
+    return True
 
 
 def check_callable(function: Any, field: str, code: str = "INVALID_OPTIONS") -> None:
@@ -358,6 +361,10 @@ class Task:
     def join(self) -> None:
         if self._thread is not threading.current_thread():
             self._thread.join()
+
+    @property
+    def is_done(self) -> bool:
+        return not self._thread.is_alive()
 
     def cancel(self) -> None:
         """Nothing: a thread cannot be cancelled."""

@@ -6,7 +6,7 @@ import uuid
 from typing import Any, Callable, Generic, Optional, Sequence, TypeVar
 
 from .._core.errors import CortexError, certainly_not, message_of, refused, with_applied
-from .._core.jsontext import parse
+from .._core.jsontext import parse, updated
 from .._core.messages import OPERATIONS_MAX, Operations
 from .._core.methods import MutableRpc
 from .._core.records import TransactionResult, operation_result
@@ -109,7 +109,8 @@ class Transaction:
             missing = key_not_found(namespace, key)
             missing.details["operation_index"] = str(self._writes)
             raise missing
-        value = result_of(updater(None if text is None else parse(text)))
+        before = None if text is None else parse(text)
+        value = updated(text, before, result_of(updater(before)))
         self._write(Operations.update, namespace, key, value, create_if_missing)
 
     def increment(self, namespace: str, key: str, amount: Any = 1, *, create_if_missing: bool = False) -> None:
@@ -200,8 +201,9 @@ class Transaction:
                 self._messages.send(request)
                 return next_answer(self._messages)
             except CortexError as error:
-                self.failure = error
-                raise
+                # No commit was sent.
+                self.failure = error if certainly_not(error) else with_applied(error, "no")
+                raise self.failure from error.__cause__
             except BaseException:
                 self.failure = CortexError("CANCELLED", "a call of the transaction was cancelled", {"applied": "no"})
                 raise
@@ -298,7 +300,7 @@ class Locks(Generic[T]):
                 return earlier.results, earlier.value
             except CortexError as error:
                 conflicts += error.code == "CONFLICT"
-                if conflicts == max_attempts and not self._open_commits:
+                if max_attempts is not None and conflicts >= max_attempts and not self._open_commits:
                     message = f"others were first in each of {conflicts} attempts; nothing was written"
                     details = {"reason": "CONFLICT", "attempts": str(conflicts)}
                     raise CortexError("TRANSACTION_FAILED", message, details) from error
@@ -360,7 +362,10 @@ class Locks(Generic[T]):
         try:
             begin = mutable_pb2.TransactBegin(scope=self._transport.scope, request_id=request_id)
             messages.send(mutable_pb2.TransactRequest(begin=begin))
-            return list((next_answer(messages)).committed.results)
+            answer = next_answer(messages)
+            if answer.WhichOneof("message") != "committed":
+                raise CortexError("UNAVAILABLE", "the server has no results of the commit", {"applied": "unknown"})
+            return list(answer.committed.results)
         finally:
             messages.cancel()
 
@@ -391,11 +396,14 @@ def run_transaction(
 
     def attempt(tx: Transaction) -> Any:
         try:
-            return result_of(work(tx), deadline)
+            return result_of(work(tx))
         except Exception as error:
-            if tx.failure is not None:
-                raise tx.failure from error.__cause__
-            raise _CallbackRaised(error) from error
+            failure = tx.failure
+            if error is failure:
+                raise
+            if failure is None or failure.code == "CANCELLED":
+                raise _CallbackRaised(error) from error
+            raise failure from error
 
     try:
         results, value = locks.run(attempt, max_attempts)

@@ -9,6 +9,7 @@ from ..._core.pattern_types import (
     DAY_SECONDS,
     Statistics,
     added_number,
+    count_id,
     done_key,
     own_error,
     statistics_of,
@@ -16,8 +17,10 @@ from ..._core.pattern_types import (
 )
 from ..scopes import AsyncSurface
 from ..transactions import AsyncTransaction
+from .client import takes_client
 
 
+@takes_client
 async def count(cortex: AsyncSurface, namespace: str, key: str, by: Any = 1, *, id: Optional[str] = None) -> Any:
     """Adds to a counter, which begins at 0, and gives its new value.
 
@@ -30,10 +33,12 @@ async def count(cortex: AsyncSurface, namespace: str, key: str, by: Any = 1, *, 
 
     >>> runs = await count(cortex, "stats", "runs")
     """
-    record = await cortex.mutable.increment(namespace, key, by, create_if_missing=True, request_id=id)
+    request_id = None if id is None else count_id(namespace, key, id)
+    record = await cortex.mutable.increment(namespace, key, by, create_if_missing=True, request_id=request_id)
     return record.value
 
 
+@takes_client
 async def append_bounded(
     cortex: AsyncSurface, namespace: str, key: str, element: Any, *, max_length: int, id: Optional[str] = None
 ) -> list[Any]:
@@ -58,6 +63,7 @@ async def append_bounded(
     return changed
 
 
+@takes_client
 async def add_to_statistics(
     cortex: AsyncSurface, namespace: str, key: str, value: Any, *, id: Optional[str] = None
 ) -> Statistics:

@@ -12,8 +12,10 @@ from ..._core.options import ClaimGuard
 from ..._core.pattern_types import BINARY_BYTES_MAX, Binary, BinaryReference
 from ..._core.validate import UNSET, Unset, text
 from ..scopes import AsyncSurface
+from .client import takes_client
 
 
+@takes_client
 async def put_binary(
     cortex: AsyncSurface,
     namespace: str,
@@ -52,6 +54,7 @@ async def put_binary(
     await cortex.mutable.set(namespace, key, value, **fields, claim=claim, request_id=request_id)
 
 
+@takes_client
 async def get_binary(cortex: AsyncSurface, namespace: str, key: str) -> Optional[Binary]:
     """Reads binary data; None if the key does not exist.
 
@@ -72,6 +75,7 @@ async def get_binary(cortex: AsyncSurface, namespace: str, key: str) -> Optional
     return Binary(content, value.get("mime_type", ""))
 
 
+@takes_client
 async def put_reference(
     cortex: AsyncSurface,
     namespace: str,
@@ -100,6 +104,7 @@ async def put_reference(
     await cortex.mutable.set(namespace, key, value, **fields)
 
 
+@takes_client
 async def get_reference(cortex: AsyncSurface, namespace: str, key: str) -> Optional[BinaryReference]:
     """Reads where binary data is; None if the key does not exist. Raises INVALID_VALUE if it holds something
     else."""

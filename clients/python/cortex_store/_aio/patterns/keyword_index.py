@@ -10,12 +10,15 @@ from ..._core.pattern_types import (
     KeywordIndex,
     checked_keywords,
     join_name,
+    keyword_index,
     keywords_of,
     prefix_name,
     split_name,
 )
+from ..._core.validate import text
 from ..scopes import AsyncSurface
 from ..transactions import AsyncTransaction
+from .client import takes_client
 
 
 def _list_key(id: str) -> str:
@@ -23,17 +26,19 @@ def _list_key(id: str) -> str:
     return f":{join_name(id)}"
 
 
+@takes_client
 async def index_document(
     cortex: AsyncSurface, index: KeywordIndex, id: str, document: Any, keywords: Mapping[str, float]
 ) -> None:
     """Stores a document with its keywords, in one transaction: a search never finds one without the other.
     Keywords that the document had before and has no more are removed.
 
-    :param keywords: at most 200, with weights above 0: ``keywords_of(document["content"])``.
+    :param keywords: at most 200, in lower or upper case, with weights above 0: ``keywords_of(document["content"])``.
 
     Raises INVALID_BATCH (too many keywords, one that is empty, a weight that is no number above 0), and what
     ``mutable.set`` raises.
     """
+    keyword_index(index)
     words = checked_keywords(keywords)
 
     async def work(tx: AsyncTransaction) -> None:
@@ -52,8 +57,10 @@ async def index_document(
     await cortex.mutable.transaction(work)
 
 
+@takes_client
 async def remove_document(cortex: AsyncSurface, index: KeywordIndex, id: str) -> bool:
     """Removes a document and its keywords, in one transaction. Gives whether there was one."""
+    keyword_index(index)
 
     async def work(tx: AsyncTransaction) -> bool:
         words = await tx.get(index.index, _list_key(id))
@@ -69,6 +76,7 @@ async def remove_document(cortex: AsyncSurface, index: KeywordIndex, id: str) ->
     return removed
 
 
+@takes_client
 async def search_index(
     cortex: AsyncSurface, index: KeywordIndex, query: str, *, limit: int = 10
 ) -> list[FoundDocument]:
@@ -78,10 +86,12 @@ async def search_index(
     :param query: words, as ``keywords_of`` finds them in a text.
     :param limit: how many documents at most: 1 to 1000.
     """
+    keyword_index(index)
+    words = keywords_of(text(query, "query", "INVALID_VALUE"))
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= 1000:
         raise refused("INVALID_LIMIT", "limit", f"is not a whole number from 1 to 1000: {limit!r}")
     found: dict[str, tuple[float, int]] = {}
-    for word in keywords_of(query):
+    for word in words:
         async for record in cortex.mutable.scan(index.index, key_prefix=prefix_name(word)):
             id = split_name(record.key)[1]
             score, matched = found.get(id, (0, 0))

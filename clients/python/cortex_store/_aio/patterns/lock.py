@@ -7,8 +7,10 @@ from typing import Optional
 
 from ..claims import AsyncClaim
 from ..scopes import AsyncSurface
+from .client import takes_client
 
 
+@takes_client
 def lock(
     cortex: AsyncSurface, resource: str, *, ttl_seconds: float = 300, wait: float = 0, owner: Optional[str] = None
 ) -> AbstractAsyncContextManager[AsyncClaim]:

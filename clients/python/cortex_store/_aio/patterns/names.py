@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from ..._core.pattern_types import NamespaceOverview, prefix_name, split_name
 from ..scopes import AsyncSurface
+from .client import takes_client
 
 
+@takes_client
 async def child_names(cortex: AsyncSurface, namespace: str, *parts: str) -> list[str]:
     """Lists the parts that come directly after the given parts, in order and each once. For example: with the
     keys ``project:7:files:a`` and ``project:7:status``, the parts after ``project``, ``7`` are ``files``
@@ -17,6 +19,7 @@ async def child_names(cortex: AsyncSurface, namespace: str, *parts: str) -> list
     return list(found)
 
 
+@takes_client
 async def discover_namespaces(cortex: AsyncSurface, prefix: str = "", *, sample: int = 5) -> list[NamespaceOverview]:
     """The namespaces that begin with a prefix and hold at least one key, by name.
 

@@ -6,21 +6,25 @@ from typing import Any, Optional, Sequence, Union
 
 from ..._core.errors import CortexError
 from ..._core.options import ClaimGuard
-from ..._core.pattern_types import MachineState, StateMachine, not_allowed, own_error
+from ..._core.pattern_types import MachineState, StateMachine, not_allowed, own_error, state_machine
 from ..._core.records import ImmutableVersion
 from ..._core.validate import UNSET, Unset
 from ..scopes import AsyncSurface
 from ..transactions import AsyncTransaction
+from .client import takes_client
 
 
+@takes_client
 async def state_of(cortex: AsyncSurface, machine: StateMachine, id: str) -> MachineState:
     """Where the machine with an id is. One that was never started is in its initial state.
 
     Raises INVALID_DATA if the key holds something else.
     """
+    state_machine(machine)
     return MachineState(**machine.current(await cortex.mutable.get(machine.name, id, default=None)))
 
 
+@takes_client
 async def transition(
     cortex: AsyncSurface,
     machine: StateMachine,
@@ -47,13 +51,14 @@ async def transition(
     >>> jobs = StateMachine("jobs", "pending", {"pending": ["running"], "running": ["done", "failed"]})
     >>> await transition(cortex, jobs, "job-7", "running", data={"worker": "w-1"})
     """
+    state_machine(machine)
     wanted = [from_state] if isinstance(from_state, str) else from_state
 
     async def work(tx: AsyncTransaction) -> dict[str, Any]:
         current = machine.current(await tx.get(machine.name, id))
         allowed = machine.transitions.get(current["state"], ())
         if to not in allowed or (wanted is not None and current["state"] not in wanted):
-            raise not_allowed(id, current["state"], to, allowed)
+            raise not_allowed(id, current["state"], to, allowed, wanted)
         step = current["step"] + 1
         following = {"state": to, "data": current["data"] if data is UNSET else data, "step": step}
         await tx.set(machine.name, id, following)
@@ -69,6 +74,7 @@ async def transition(
         raise own_error(error, "TRANSITION_NOT_ALLOWED", "INVALID_DATA") from error.cause
 
 
+@takes_client
 async def transitions_of(cortex: AsyncSurface, machine: StateMachine, id: str) -> list[ImmutableVersion]:
     """The transitions of a machine, the oldest first: as many as the retention of their type keeps."""
-    return await cortex.immutable.get_history(machine.name, id)
+    return await cortex.immutable.get_history(state_machine(machine).name, id)

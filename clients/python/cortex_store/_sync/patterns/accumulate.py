@@ -9,6 +9,7 @@ from ..._core.pattern_types import (
     DAY_SECONDS,
     Statistics,
     added_number,
+    count_id,
     done_key,
     own_error,
     statistics_of,
@@ -16,8 +17,10 @@ from ..._core.pattern_types import (
 )
 from ..scopes import Surface
 from ..transactions import Transaction
+from .client import takes_client
 
 
+@takes_client
 def count(cortex: Surface, namespace: str, key: str, by: Any = 1, *, id: Optional[str] = None) -> Any:
     """Adds to a counter, which begins at 0, and gives its new value.
 
@@ -30,10 +33,12 @@ def count(cortex: Surface, namespace: str, key: str, by: Any = 1, *, id: Optiona
 
     >>> runs = count(cortex, "stats", "runs")
     """
-    record = cortex.mutable.increment(namespace, key, by, create_if_missing=True, request_id=id)
+    request_id = None if id is None else count_id(namespace, key, id)
+    record = cortex.mutable.increment(namespace, key, by, create_if_missing=True, request_id=request_id)
     return record.value
 
 
+@takes_client
 def append_bounded(
     cortex: Surface, namespace: str, key: str, element: Any, *, max_length: int, id: Optional[str] = None
 ) -> list[Any]:
@@ -58,6 +63,7 @@ def append_bounded(
     return changed
 
 
+@takes_client
 def add_to_statistics(cortex: Surface, namespace: str, key: str, value: Any, *, id: Optional[str] = None) -> Statistics:
     """Adds a value to running statistics, and gives them. Sum, minimum and maximum are exact decimals: 0.1
     added ten times is 1. Mean and variance are computed from exact sums, and then rounded.

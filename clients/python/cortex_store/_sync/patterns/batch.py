@@ -7,8 +7,9 @@ from typing import Any, Callable, Iterator, Optional, Sequence
 
 from ..._core.errors import refused, shown
 from ..._core.pattern_types import BatchProgress, claim_name
-from ..io import result_of
+from ..io import check_callable, result_of
 from ..scopes import Surface
+from .client import takes_client
 
 
 def _result_key(key: str, index: int) -> str:
@@ -23,6 +24,7 @@ def _is_checkpoint(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(value.get(name), int) for name in ("processed", "total"))
 
 
+@takes_client
 def process_batch(
     cortex: Surface,
     namespace: str,
@@ -54,6 +56,7 @@ def process_batch(
     """
     if not isinstance(items, Sequence) or isinstance(items, (str, bytes)):
         raise refused("INVALID_BATCH", "items", f"is not a list: {shown(items)}")
+    check_callable(work, "work")
     total = len(items)
     size = total if batch_size is None else batch_size
     if isinstance(size, bool) or not isinstance(size, int) or size < min(total, 1):
@@ -82,6 +85,7 @@ def process_batch(
         return BatchProgress(processed, total, processed >= total, results)
 
 
+@takes_client
 def batch_results(cortex: Surface, namespace: str, key: str) -> Iterator[Any]:
     """The results of a batch so far, in the order of its items, in constant memory."""
     prefix = f"{key}:"

@@ -7,8 +7,9 @@ from typing import Any, Callable, Optional
 from ..._core.errors import CortexError, refused
 from ..._core.pattern_types import MISSING, Cached, claim_name
 from ..._core.validate import seconds
-from ..io import result_of
+from ..io import check_callable, result_of
 from ..scopes import Surface
+from .client import takes_client
 
 
 def _stale_of(namespace: str) -> str:
@@ -16,6 +17,7 @@ def _stale_of(namespace: str) -> str:
     return f"{namespace}:stale"
 
 
+@takes_client
 def cache_aside(
     cortex: Surface,
     namespace: str,
@@ -47,6 +49,7 @@ def cache_aside(
     >>> page = cache_aside(cortex, "pages", url, lambda: fetch_page(url), ttl_seconds=3600)
     """
     times = _times(ttl_seconds, stale_seconds, miss_ttl_seconds)
+    check_callable(compute, "compute")
     fresh = cortex.mutable.get(namespace, key, default=MISSING)
     if fresh is not MISSING:
         return Cached(fresh, "cache")
@@ -79,6 +82,7 @@ def cache_aside(
         raise CortexError("CLAIM_NOT_HELD", f"the value of {key} was not computed in time", {"claim": claim}) from None
 
 
+@takes_client
 def write_through(
     cortex: Surface,
     namespace: str,
@@ -98,6 +102,7 @@ def write_through(
     return value
 
 
+@takes_client
 def invalidate(cortex: Surface, namespace: str, key: str) -> bool:
     """Removes a key from the cache, also as an old value. Gives whether there was one."""
     old = cortex.mutable.delete(_stale_of(namespace), key)
@@ -112,6 +117,9 @@ def _times(ttl_seconds: Any, stale_seconds: Any, miss_ttl_seconds: Any) -> _Time
     ttl = seconds(ttl_seconds)
     miss = ttl if miss_ttl_seconds is None else seconds(miss_ttl_seconds, "miss_ttl_seconds")
     stale = seconds(stale_seconds, "stale_seconds")
+    for field, value in (("ttl_seconds", ttl), ("miss_ttl_seconds", miss)):
+        if value <= 0:
+            raise refused("INVALID_TTL", field, f"is not above 0: {value}")
     if stale < 0:
         raise refused("INVALID_TTL", "stale_seconds", f"is below 0: {stale_seconds}")
     return ttl, stale, miss

@@ -10,12 +10,15 @@ from ..._core.pattern_types import (
     KeywordIndex,
     checked_keywords,
     join_name,
+    keyword_index,
     keywords_of,
     prefix_name,
     split_name,
 )
+from ..._core.validate import text
 from ..scopes import Surface
 from ..transactions import Transaction
+from .client import takes_client
 
 
 def _list_key(id: str) -> str:
@@ -23,15 +26,17 @@ def _list_key(id: str) -> str:
     return f":{join_name(id)}"
 
 
+@takes_client
 def index_document(cortex: Surface, index: KeywordIndex, id: str, document: Any, keywords: Mapping[str, float]) -> None:
     """Stores a document with its keywords, in one transaction: a search never finds one without the other.
     Keywords that the document had before and has no more are removed.
 
-    :param keywords: at most 200, with weights above 0: ``keywords_of(document["content"])``.
+    :param keywords: at most 200, in lower or upper case, with weights above 0: ``keywords_of(document["content"])``.
 
     Raises INVALID_BATCH (too many keywords, one that is empty, a weight that is no number above 0), and what
     ``mutable.set`` raises.
     """
+    keyword_index(index)
     words = checked_keywords(keywords)
 
     def work(tx: Transaction) -> None:
@@ -50,8 +55,10 @@ def index_document(cortex: Surface, index: KeywordIndex, id: str, document: Any,
     cortex.mutable.transaction(work)
 
 
+@takes_client
 def remove_document(cortex: Surface, index: KeywordIndex, id: str) -> bool:
     """Removes a document and its keywords, in one transaction. Gives whether there was one."""
+    keyword_index(index)
 
     def work(tx: Transaction) -> bool:
         words = tx.get(index.index, _list_key(id))
@@ -67,6 +74,7 @@ def remove_document(cortex: Surface, index: KeywordIndex, id: str) -> bool:
     return removed
 
 
+@takes_client
 def search_index(cortex: Surface, index: KeywordIndex, query: str, *, limit: int = 10) -> list[FoundDocument]:
     """Finds documents by keywords: those with most words of the query first, then those with the highest sum
     of weights, then by id.
@@ -74,10 +82,12 @@ def search_index(cortex: Surface, index: KeywordIndex, query: str, *, limit: int
     :param query: words, as ``keywords_of`` finds them in a text.
     :param limit: how many documents at most: 1 to 1000.
     """
+    keyword_index(index)
+    words = keywords_of(text(query, "query", "INVALID_VALUE"))
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= 1000:
         raise refused("INVALID_LIMIT", "limit", f"is not a whole number from 1 to 1000: {limit!r}")
     found: dict[str, tuple[float, int]] = {}
-    for word in keywords_of(query):
+    for word in words:
         for record in cortex.mutable.scan(index.index, key_prefix=prefix_name(word)):
             id = split_name(record.key)[1]
             score, matched = found.get(id, (0, 0))

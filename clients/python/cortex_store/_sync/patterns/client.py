@@ -1,0 +1,24 @@
+"""Generated from _aio/patterns/client.py by tools/generate.py: change that file."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, Callable, TypeVar, cast
+
+from ..._core.errors import refused
+from ..scopes import Surface
+
+Pattern = TypeVar("Pattern", bound=Callable[..., Any])
+
+
+def takes_client(pattern: Pattern) -> Pattern:
+    """Refuses what is no client of this kind: an ``Cortex`` for the patterns of ``cortex_store.patterns``,
+    and a ``Cortex`` for the others."""
+
+    @functools.wraps(pattern)
+    def checked(cortex: Any, *arguments: Any, **options: Any) -> Any:
+        if not isinstance(cortex, Surface):
+            raise refused("INVALID_OPTIONS", "cortex", f"is no Cortex and no scope of one: {type(cortex).__name__}")
+        return pattern(cortex, *arguments, **options)
+
+    return cast(Pattern, checked)
