@@ -48,9 +48,9 @@ it("small merges into large values hold up no other calls", async () => {
   const other = s.client({ tenantId: "other" });
   const keys = Array.from({ length: 12 }, (_, i) => `large-${i}`);
   for (const key of keys) await merging.mutable.set("ns", key, { text: "x".repeat(900_000) });
-  const merges = keys.map((key, n) => merging.mutable.merge("ns", key, { n }));
   const appends = s.client({ tenantId: "appending", timeoutMs: 60_000 });
   await appends.mutable.set("ns", "list", Array(200_000).fill(1));
+  const merges = keys.map((key, n) => merging.mutable.merge("ns", key, { n }));
   merges.push(appends.mutable.append("ns", "list", 2));
   let done = 0;
   for (const merge of merges) void merge.then(() => done++);
