@@ -2,14 +2,15 @@
 import { CortexError, refused } from "../core/error.js";
 import { ExactNumber, textsOf } from "../core/numbers.js";
 import { amountText } from "../core/validate.js";
+import type { Transaction } from "../mutable/transactions/callback.js";
 import type { Surface } from "../scopes/scope.js";
-import { countId, doneKey } from "./claim-name.js";
 import { add, compare, type Decimal, decimalOf, multiply, ratio, textOf } from "./decimal.js";
-import { ownError } from "./own-error.js";
+import { countId, doneKey } from "./derived-names.js";
+import { unwrapErrors } from "./unwrap-errors.js";
 
 export interface AddOptions {
   /**
-   * An id for this addition (1 to 128 bytes). Several calls with the same id within 24 hours, from any process, add
+   * An id for this addition: any text that is not empty. Several calls with the same id within 24 hours, from any process, add
    * only once. Use it if the caller may die before it gets the answer. Default: each call adds. A later call gives
    * the number that the first call of `count` gave; the list or the statistics as they are then.
    */
@@ -35,7 +36,7 @@ export async function count(
 ): Promise<number> {
   const options = {
     createIfMissing: true,
-    ...(id !== undefined && { requestId: countId(namespace, key, id) }),
+    ...(id !== undefined && { requestId: countId(cortex.path, namespace, key, id) }),
   };
   return (await cortex.mutable.increment(namespace, key, by, options)).value;
 }
@@ -133,23 +134,21 @@ async function updateOnce<T>(
   change: (value: T | null) => T,
 ): Promise<T> {
   const options = { createIfMissing: true };
-  try {
-    if (id === undefined)
-      return (await cortex.mutable.update<any>(namespace, key, change, options)).value;
-    const [done, marker] = [`${namespace}:done`, doneKey(key, id)];
-    const { value } = await cortex.mutable.transaction((tx): { value: T } => {
-      const [wasDone, before] = [tx.get(done, marker), tx.get<T>(namespace, key)];
-      if (wasDone && before === null) throw deletedSince(namespace, key);
-      if (wasDone) return { value: before as T };
-      const next = change(before);
-      tx.update(namespace, key, () => next, options);
-      tx.set(done, marker, true, { ttlSeconds: daySeconds });
-      return { value: next };
-    });
-    return value;
-  } catch (error) {
-    throw ownError(error, "VALUE_NOT_ARRAY", "INVALID_DATA", "KEY_NOT_FOUND");
+  if (id === undefined) {
+    const update = () => cortex.mutable.update<any>(namespace, key, change, options);
+    return (await unwrapErrors(update)).value;
   }
+  const [done, marker] = [`${namespace}:done`, doneKey(key, id)];
+  const work = (tx: Transaction): { value: T } => {
+    const [wasDone, before] = [tx.get(done, marker), tx.get<T>(namespace, key)];
+    if (wasDone && before === null) throw deletedSince(namespace, key);
+    if (wasDone) return { value: before as T };
+    const next = change(before);
+    tx.update(namespace, key, () => next, options);
+    tx.set(done, marker, true, { ttlSeconds: daySeconds });
+    return { value: next };
+  };
+  return (await unwrapErrors(() => cortex.mutable.transaction(work))).value;
 }
 
 function deletedSince(namespace: string, key: string): CortexError {

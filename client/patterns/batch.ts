@@ -1,7 +1,8 @@
 // Batches with a checkpoint: they go on where they were after a crash, and record each item once.
 import { CortexError, refused } from "../core/error.js";
 import type { Surface } from "../scopes/scope.js";
-import { claimName } from "./claim-name.js";
+import { claimName } from "./derived-names.js";
+import { unwrapErrors } from "./unwrap-errors.js";
 
 export interface BatchOptions {
   /** How many items this call works on at most. Default: all that are left. */
@@ -42,8 +43,8 @@ const resultKey = (key: string, index: number) => `${key}:${String(index).padSta
  * @param work Gives the result of an item: any JSON value.
  * @returns How far the batch is. `batchResults` reads all results.
  * @throws CortexError CLAIM_NOT_HELD if another process works on the batch; INVALID_BATCH if the list has another
- * length than when the batch began; and what `work` throws: then the results of the items before the failed one are
- * stored.
+ * length than when the batch began; FENCE_STALE if this process lost the claim meanwhile; what `mutable.set` throws for a
+ * result; and what `work` throws. Then the results of the items before the failed one are stored.
  *
  * ```ts
  * const { processed, total } = await processBatch(cortex, "imports", "2026-11", rows, (row) => load(row));
@@ -55,12 +56,14 @@ export async function processBatch<I, R>(
   key: string,
   items: readonly I[],
   work: (item: I, index: number) => Promise<R> | R,
-  { batchSize = items.length, waitMs = 0, claimSeconds: ttlSeconds = 30 }: BatchOptions = {},
+  { batchSize, waitMs = 0, claimSeconds: ttlSeconds = 30 }: BatchOptions = {},
 ): Promise<BatchProgress<R>> {
   if (!Array.isArray(items)) throw refused("INVALID_BATCH", "items", "is not a list");
-  if (!Number.isInteger(batchSize) || batchSize < Math.min(items.length, 1))
-    throw refused("INVALID_BATCH", "batchSize", `is not a whole number above 0: ${batchSize}`);
+  if (typeof work !== "function") throw refused("INVALID_OPTIONS", "work", "is not a function");
   const total = items.length;
+  const size = batchSize ?? total;
+  if (!Number.isInteger(size) || size < Math.min(total, 1))
+    throw refused("INVALID_BATCH", "batchSize", `is not a whole number above 0: ${batchSize}`);
   const name = claimName("batch", namespace, key);
   const progress = await cortex.claims.with(name, { ttlSeconds, waitMs }, async (claim) => {
     const checkpoint = await cortex.mutable.get<Checkpoint>(namespace, key);
@@ -69,13 +72,15 @@ export async function processBatch<I, R>(
     if (checkpoint !== null && checkpoint.total !== total) throw otherList(checkpoint.total, total);
     let processed = checkpoint?.processed ?? 0;
     const results: R[] = [];
-    while (processed < total && results.length < batchSize) {
+    while (processed < total && results.length < size) {
       const result = (await work(items[processed] as I, processed)) ?? (null as R);
       const [value, index] = [{ processed: processed + 1, total }, processed];
-      await claim.mutable.transaction([
-        { op: "set", namespace, key: resultKey(key, index), value: result },
-        { op: "set", namespace, key, value },
-      ]);
+      await unwrapErrors(() =>
+        claim.mutable.transaction([
+          { op: "set", namespace, key: resultKey(key, index), value: result },
+          { op: "set", namespace, key, value },
+        ]),
+      );
       results.push(result);
       processed++;
     }

@@ -1,8 +1,10 @@
 // Caches: one caller computes a missing value while the others wait for it or take the old one.
 import { CortexError, refused } from "../core/error.js";
 import { secondsOf } from "../core/validate.js";
+import type { Mutable } from "../mutable/mutable.js";
 import type { Surface } from "../scopes/scope.js";
-import { claimName } from "./claim-name.js";
+import { claimName } from "./derived-names.js";
+import { unwrapErrors } from "./unwrap-errors.js";
 
 /** How long a cached value lasts. */
 export interface CacheTimes {
@@ -57,6 +59,8 @@ export async function cacheAside<T>(
 ): Promise<Cached<T>> {
   const { staleSeconds = 0, waitMs = 60_000, claimSeconds: ttlSeconds = 10 } = options;
   checkTimes(options);
+  if (typeof compute !== "function")
+    throw refused("INVALID_OPTIONS", "compute", "is not a function");
   const fresh = await find<T>(cortex, namespace, key);
   if (fresh) return { ...fresh, source: "cache" };
   const claim = claimName("cache", namespace, key);
@@ -70,10 +74,10 @@ export async function cacheAside<T>(
       if (found) return { ...found, source: "cache" };
       const value = (await compute()) ?? (null as T);
       try {
-        await mutable.transaction(entriesOf(namespace, key, value, options));
+        await store(mutable, namespace, key, value, options);
       } catch (error) {
         // The claim was lost meanwhile, so another caller computes too: what it stores is newer.
-        if (!isStale(error)) throw error;
+        if (!(error instanceof CortexError && error.code === "FENCE_STALE")) throw error;
       }
       return { value, source: "computed" };
     },
@@ -84,10 +88,6 @@ export async function cacheAside<T>(
     claim,
   });
 }
-
-const isStale = (error: unknown): boolean =>
-  error instanceof CortexError &&
-  (error.code === "FENCE_STALE" || error.details.reason === "FENCE_STALE");
 
 /**
  * Caches a value that the caller has, whether or not one is cached. Gives the value.
@@ -104,7 +104,7 @@ export async function writeThrough<T>(
   times: CacheTimes,
 ): Promise<T> {
   checkTimes(times);
-  await cortex.mutable.transaction(entriesOf(namespace, key, value, times));
+  await store(cortex.mutable, namespace, key, value, times);
   return value;
 }
 
@@ -129,13 +129,19 @@ async function find<T>(
   return undefined;
 }
 
-function entriesOf(namespace: string, key: string, value: unknown, times: CacheTimes) {
-  const { ttlSeconds, staleSeconds = 0, missTtlSeconds = ttlSeconds } = times;
+/** Stores a value, and the old value beside it if there is to be one. */
+async function store(
+  mutable: Mutable,
+  namespace: string,
+  key: string,
+  value: unknown,
+  { ttlSeconds, staleSeconds = 0, missTtlSeconds = ttlSeconds }: CacheTimes,
+): Promise<void> {
   const lasts = value === null ? missTtlSeconds : ttlSeconds;
   const entry = { op: "set" as const, namespace, key, value, ttlSeconds: lasts };
-  if (staleSeconds === 0 || value === null) return [entry];
   const old = { ...entry, namespace: staleOf(namespace), ttlSeconds: lasts + staleSeconds };
-  return [entry, old];
+  const entries = staleSeconds === 0 || value === null ? [entry] : [entry, old];
+  await unwrapErrors(() => mutable.transaction(entries));
 }
 
 function checkTimes({ ttlSeconds, staleSeconds = 0, missTtlSeconds = ttlSeconds }: CacheTimes) {

@@ -31,21 +31,28 @@ const inLowerCase = (name: string) => name.replace(/([a-z0-9])([A-Z])/g, "$1_$2"
  * @param name The name that the value is stored under. Default: none.
  */
 export function refuseCredentials(value: unknown, name = ""): void {
-  check(value, name, "value", new Set());
+  const todo: [part: unknown, name: string, path: string][] = [[value, name, "value"]];
+  const seen = new Set<object>();
+  for (let next = todo.pop(); next; next = todo.pop()) {
+    const [part, named, path] = next;
+    if (typeof part === "string") {
+      const what = secret(part, named);
+      if (what === undefined) continue;
+      const problem = `looks like a credential (${what}): keep it in the environment or in a secret manager`;
+      throw new CortexError("CREDENTIAL_REFUSED", `${path} ${problem}`, { path, problem });
+    }
+    if (typeof part !== "object" || part === null || seen.has(part)) continue;
+    seen.add(part);
+    for (const [member, one] of Object.entries(part))
+      todo.push(
+        Array.isArray(part) ? [one, "", `${path}[${member}]`] : [one, member, `${path}.${member}`],
+      );
+  }
 }
 
-function check(value: unknown, name: string, path: string, above: Set<object>): void {
-  if (typeof value === "string") {
-    const what =
-      forms.find(([, form]) => form.test(value))?.[0] ??
-      (value !== "" && secretName.test(inLowerCase(name)) ? "a secret by its name" : undefined);
-    if (what === undefined) return;
-    const problem = `looks like a credential (${what}): keep it in the environment or in a secret manager`;
-    throw new CortexError("CREDENTIAL_REFUSED", `${path} ${problem}`, { path, problem });
-  }
-  if (typeof value !== "object" || value === null || above.has(value)) return;
-  above.add(value);
-  for (const [member, one] of Object.entries(value))
-    check(one, member, Array.isArray(value) ? `${path}[${member}]` : `${path}.${member}`, above);
-  above.delete(value);
+/** What kind of credential a text is; undefined if it looks like none. */
+function secret(value: string, name: string): string | undefined {
+  const form = forms.find(([, form]) => form.test(value));
+  if (form) return form[0];
+  return value !== "" && secretName.test(inLowerCase(name)) ? "a secret by its name" : undefined;
 }

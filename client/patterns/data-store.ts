@@ -1,17 +1,16 @@
 // A namespace with the plain surface that agents' tools use: get, set, delete, list.
-import { CortexError, refused } from "../core/error.js";
+import { refused } from "../core/error.js";
 import { listed } from "../core/validate.js";
 import { isPromise } from "../mutable/updater.js";
 import type { Surface } from "../scopes/scope.js";
 import { appendBounded } from "./accumulate.js";
 import { refuseCredentials } from "./credentials.js";
-import { ownError } from "./own-error.js";
-
-const batchMax = 1000; // the server's limit
+import { readMany } from "./read-many.js";
+import { unwrapErrors } from "./unwrap-errors.js";
 
 export interface DataStoreOptions {
   /**
-   * If true, `set` and all other writes refuse what looks like a credential: see `refuseCredentials`. Default: false.
+   * If true, all writes refuse a value or metadata that looks like a credential: see `refuseCredentials`. Default: false.
    */
   refuseCredentials?: boolean | undefined;
 }
@@ -53,7 +52,9 @@ export class DataStore {
       ttlSeconds?: number | undefined;
     } = {},
   ): Promise<void> {
-    await this.cortex.mutable.set(this.namespace, key, this.#checked(key, value), options);
+    this.#checked(key, value);
+    this.#checked("", { metadata: options.metadata });
+    await this.cortex.mutable.set(this.namespace, key, value, options);
   }
 
   /** Deletes a key. Gives whether it existed. */
@@ -85,24 +86,7 @@ export class DataStore {
 
   /** The values in the order of the keys, however many; null for a key that does not exist. */
   async getMany<T = any>(keys: readonly string[]): Promise<(T | null)[]> {
-    const values: (T | null)[] = [];
-    for (let i = 0; i < listed(keys, "keys").length; i += batchMax)
-      values.push(...(await this.#getSome<T>(keys.slice(i, i + batchMax))));
-    return values;
-  }
-
-  async #getSome<T>(keys: readonly string[]): Promise<(T | null)[]> {
-    try {
-      return await this.cortex.mutable.getMany<T>(this.namespace, keys);
-    } catch (error) {
-      const isLarge = error instanceof CortexError && error.code === "REPLY_TOO_LARGE";
-      if (!isLarge || keys.length === 1) throw error;
-      const half = keys.length >> 1;
-      return [
-        ...(await this.#getSome<T>(keys.slice(0, half))),
-        ...(await this.#getSome<T>(keys.slice(half))),
-      ];
-    }
+    return readMany<T>(this.cortex, this.namespace, listed(keys, "keys"));
   }
 
   /** Stores up to 1000 keys, all of them or none. */
@@ -141,22 +125,20 @@ export class DataStore {
   ): Promise<T> {
     if (typeof change !== "function") throw refused("INVALID_UPDATER", "change", "is no function");
     const start = fallback === null ? null : structuredClone(fallback);
-    try {
-      const { value } = await this.cortex.mutable.update<T>(
-        this.namespace,
-        key,
-        (current) => {
-          const next = change((current ?? structuredClone(start)) as T);
-          return isPromise(next)
-            ? Promise.resolve(next).then((value) => this.#checked(key, value as T))
-            : this.#checked(key, next);
-        },
-        { createIfMissing: true },
-      );
-      return value;
-    } catch (error) {
-      throw ownError(error, "CREDENTIAL_REFUSED");
-    }
+    const changed = (current: T | null): T | Promise<T> => {
+      const next = change((current ?? structuredClone(start)) as T);
+      return isPromise(next)
+        ? Promise.resolve(next).then((value) => this.#checked(key, value as T))
+        : this.#checked(key, next);
+    };
+    const { value } = await unwrapErrors(
+      () =>
+        this.cortex.mutable.update<T>(this.namespace, key, changed as (value: T) => T, {
+          createIfMissing: true,
+        }),
+      "CREDENTIAL_REFUSED",
+    );
+    return value;
   }
 
   /** Adds to a number, which begins at 0, in exact decimal arithmetic. Gives the new value. */

@@ -1,8 +1,11 @@
 // A keyword index: a document and its keywords are stored and removed together, and found by rank.
 import { refused } from "../core/error.js";
 import { isSameJson } from "../core/json.js";
+import type { Transaction } from "../mutable/transactions/callback.js";
 import type { Surface } from "../scopes/scope.js";
 import { joinName, prefixName, splitName } from "./names.js";
+import { readMany } from "./read-many.js";
+import { unwrapErrors } from "./unwrap-errors.js";
 
 /** The namespaces of an index. */
 export interface KeywordIndex {
@@ -53,7 +56,7 @@ export async function indexDocument(
 ): Promise<void> {
   const now = checked(keywords);
   const words = Object.entries(now);
-  await cortex.mutable.transaction((tx) => {
+  const work = (tx: Transaction) => {
     const before = tx.get<Record<string, number>>(index, listKey(id)) ?? {};
     for (const word of Object.keys(before))
       if (!Object.hasOwn(now, word)) tx.delete(index, joinName(word, id));
@@ -61,7 +64,8 @@ export async function indexDocument(
       if (before[word] !== weight) tx.set(index, joinName(word, id), weight);
     if (!isSameJson(before, now) || words.length === 0) tx.set(index, listKey(id), now);
     tx.set(documents, id, document);
-  });
+  };
+  await unwrapErrors(() => cortex.mutable.transaction(work));
 }
 
 /** The keywords as a search looks for them: in lower case. */
@@ -76,14 +80,14 @@ function checked(keywords: Keywords): Keywords {
     );
   for (const [word, weight] of words) {
     if (word === "") throw refused("INVALID_BATCH", "keywords", "has an empty keyword");
-    const foundAs = word.normalize("NFC").toLowerCase();
-    found.set(foundAs, (found.get(foundAs) ?? 0) + weight);
     if (!(typeof weight === "number" && weight > 0 && Number.isFinite(weight)))
       throw refused(
         "INVALID_BATCH",
         "keywords",
         `has a weight that is not a number above 0, for the keyword ${word}`,
       );
+    const foundAs = word.normalize("NFC").toLowerCase();
+    found.set(foundAs, (found.get(foundAs) ?? 0) + weight);
   }
   return Object.fromEntries(found);
 }
@@ -94,14 +98,15 @@ export async function removeDocument(
   { documents, index }: KeywordIndex,
   id: string,
 ): Promise<boolean> {
-  return cortex.mutable.transaction((tx) => {
+  const work = (tx: Transaction): boolean => {
     const words = tx.get<Record<string, number>>(index, listKey(id));
     if (words === null) return false;
     for (const word of Object.keys(words)) tx.delete(index, joinName(word, id));
     tx.delete(index, listKey(id));
     tx.delete(documents, id);
     return true;
-  });
+  };
+  return unwrapErrors(() => cortex.mutable.transaction(work));
 }
 
 /** A document that was found. */
@@ -143,9 +148,14 @@ export async function searchIndex<D = any>(
       b.matched - a.matched || b.score - a.score || (idA < idB ? -1 : idA > idB ? 1 : 0),
   );
   const best = ranked.slice(0, limit);
-  const values = await Promise.all(best.map(([id]) => cortex.mutable.getRecord<D>(documents, id)));
-  return best.flatMap(([id, rank], i) => {
-    const record = values[i]; // null: it was removed meanwhile
-    return record ? [{ id, document: record.value, ...rank }] : [];
-  });
+  const ids = best.map(([id]) => id);
+  const values = await readMany<D>(cortex, documents, ids);
+  const results: FoundDocument<D>[] = [];
+  for (const [i, [id, rank]] of best.entries()) {
+    const document = values[i] as D;
+    // A document that is not there was removed meanwhile.
+    if (document !== null || (await cortex.mutable.exists(documents, id)))
+      results.push({ id, document, ...rank });
+  }
+  return results;
 }

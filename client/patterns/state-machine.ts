@@ -3,8 +3,9 @@
 import type { ClaimGuard } from "../core/call-options.js";
 import { CortexError, refused } from "../core/error.js";
 import type { ImmutableVersion } from "../immutable/versions.js";
+import type { Transaction } from "../mutable/transactions/callback.js";
 import type { Surface } from "../scopes/scope.js";
-import { ownError } from "./own-error.js";
+import { unwrapErrors } from "./unwrap-errors.js";
 
 /** A kind of state machine. */
 export interface StateMachine<S extends string = string> {
@@ -71,31 +72,23 @@ export async function transition<S extends string>(
 ): Promise<MachineState<S>> {
   check(machine);
   const { name, transitions } = machine;
-  try {
-    return await cortex.mutable.transaction(
-      (tx) => {
-        const current = currentState(machine, tx.get(name, id));
-        const allowed = transitions[current.state] ?? [];
-        const wanted = from === undefined ? undefined : [from].flat();
-        if (!allowed.includes(to) || (wanted && !wanted.includes(current.state)))
-          throw notAllowed(id, current.state, to, allowed, wanted);
-        const next = {
-          state: to,
-          data: data === undefined ? current.data : data,
-          step: current.step + 1,
-        };
-        tx.set(name, id, next);
-        const record = { from: current.state, to, step: next.step, data: next.data };
-        tx.store({ type: name, id, data: record });
-        return next;
-      },
-      { claim, timeoutMs },
-    );
-  } catch (error) {
-    const own = ownError(error, "TRANSITION_NOT_ALLOWED", "INVALID_DATA");
-    if (!(own instanceof CortexError) || own.details.reason !== "FENCE_STALE") throw own;
-    throw new CortexError("FENCE_STALE", own.message, own.details, { cause: own });
-  }
+  const work = (tx: Transaction): MachineState<S> => {
+    const current = currentState(machine, tx.get(name, id));
+    const allowed = (Object.hasOwn(transitions, current.state) && transitions[current.state]) || [];
+    const wanted = from === undefined ? undefined : [from].flat();
+    if (!allowed.includes(to) || (wanted && !wanted.includes(current.state)))
+      throw notAllowed(id, current.state, to, allowed, wanted);
+    const next = {
+      state: to,
+      data: data === undefined ? current.data : data,
+      step: current.step + 1,
+    };
+    tx.set(name, id, next);
+    const record = { from: current.state, to, step: next.step, data: next.data };
+    tx.store({ type: name, id, data: record });
+    return next;
+  };
+  return unwrapErrors(() => cortex.mutable.transaction(work, { claim, timeoutMs }));
 }
 
 /** The transitions of a machine, the oldest first: as many as the retention of their type keeps. */

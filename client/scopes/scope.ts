@@ -47,6 +47,11 @@ export class Surface {
     this.streams = new Streams(transport);
   }
 
+  /** The steps of the path of a scope, the outermost first; none for a client. */
+  get path(): readonly ScopeStep[] {
+    return this.#transport.scope;
+  }
+
   /**
    * A scope in this one, or in the tenant. It is only a name: nothing is sent, and nothing is created.
    *
@@ -87,11 +92,6 @@ export class Scope extends Surface {
     super(transport, holder);
     this.#transport = transport;
     this.#holder = holder;
-  }
-
-  /** The steps of its path, the outermost first. */
-  get path(): readonly ScopeStep[] {
-    return this.#transport.scope;
   }
 
   /**

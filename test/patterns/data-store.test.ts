@@ -102,6 +102,9 @@ describe("DataStore", () => {
     const key = "sk-0123456789abcdef";
     await expect(store.set("k", { key })).toFailWith("CREDENTIAL_REFUSED", { path: "value.key" });
     await expect(store.setMany({ a: 1, api_key: "x" })).toFailWith("CREDENTIAL_REFUSED");
+    await expect(store.set("k", 1, { metadata: { key } })).toFailWith("CREDENTIAL_REFUSED", {
+      path: "value.metadata.key",
+    });
     await expect(store.append("l", key)).toFailWith("CREDENTIAL_REFUSED");
     await expect(store.append("l", key, { maxLength: 1 })).toFailWith("CREDENTIAL_REFUSED");
     await expect(store.update("u", () => key)).toFailWith("CREDENTIAL_REFUSED");

@@ -212,6 +212,25 @@ describe("count, appendBounded, addToStatistics", () => {
     );
   });
 
+  it("have ids of their own in each scope", async () => {
+    for (const name of ["x", "y", "x"]) {
+      const scope = s.cortex.scope("team", name);
+      expect(await count(scope, "a12", "n", 1, { id: "job-7" })).toBe(1);
+      const options = { maxLength: 5, id: "job-7" };
+      expect(await appendBounded(scope, "a12", "l", 1, options)).toEqual([1]);
+    }
+    for (const id of ["", 5, "\ud800"] as string[]) {
+      const refusal = code("INVALID_REQUEST_ID", { field: "id" });
+      await expect(count(s.cortex, "a12", "n", 1, { id })).rejects.toThrow(refusal);
+      await expect(appendBounded(s.cortex, "a12", "l", 1, { maxLength: 5, id })).rejects.toThrow(
+        refusal,
+      );
+    }
+    await expect(count(s.cortex, "a12", "", 1, { id: "job-7" })).rejects.toThrow(
+      code("INVALID_KEY", { field: "key" }),
+    );
+  });
+
   it("refuses a bound that is none, and what is no list", async () => {
     for (const maxLength of [0, -1, 1.5, Number.NaN])
       await expect(appendBounded(s.cortex, "a", "l", 1, { maxLength })).rejects.toEqual(
@@ -362,6 +381,33 @@ it("stateOf and transition refuse a key that holds something else", async () => 
   }
 });
 
+it("patterns throw what was refused within their transaction", async () => {
+  const index = { documents: "docs", index: "words" };
+  const machine = { name: "m12", initial: "a", transitions: { a: ["b"] } };
+  const cortex = s.client({ tenantId: "refused" });
+  for (const [value, reason] of [
+    ["x".repeat(1_100_000), "VALUE_TOO_LARGE"],
+    [Number.NaN, "INVALID_VALUE"],
+  ] as const)
+    for (const call of [
+      () => appendBounded(cortex, "p", "l", value, { maxLength: 1, id: "x" }),
+      () => indexDocument(cortex, index, "d", value, { w: 1 }),
+      () => writeThrough(cortex, "p", "c", value, { ttlSeconds: 5 }),
+      () => processBatch(cortex, "p", "b", [1], () => value),
+      () => transition(cortex, machine, "k", "b", { data: value }),
+    ])
+      await expect(call()).rejects.toThrow(code(reason));
+  expect(await cortex.mutable.listNamespaces()).toEqual([]);
+});
+
+it("states may have any name", async () => {
+  const machine = { name: "m11", initial: "a", transitions: { a: ["constructor"] } };
+  await transition(s.cortex, machine, "k", "constructor");
+  await expect(transition(s.cortex, machine, "k", "a")).rejects.toThrow(
+    "k cannot go from constructor to a: it is final",
+  );
+});
+
 it("transition refuses next states that are no list, and says what the caller wanted", async () => {
   const machine = { name: "m10", initial: "a", transitions: { a: "bc" as never, b: ["c"] } };
   await expect(transition(s.cortex, machine, "k", "b")).rejects.toThrow(
@@ -382,7 +428,19 @@ describe("processBatch", () => {
     expect(results).toEqual(["one"]);
   });
 
+  it("refuses what is no function", async () => {
+    await expect(processBatch(s.cortex, "b9", "z", [1], 5 as never)).rejects.toThrow(
+      code("INVALID_OPTIONS", { field: "work" }),
+    );
+    await expect(cacheAside(s.cortex, "b9", "z", 5 as never, { ttlSeconds: 1 })).rejects.toThrow(
+      code("INVALID_OPTIONS", { field: "compute" }),
+    );
+  });
+
   it("refuses what is no list, and a key that holds something else", async () => {
+    await expect(processBatch(s.cortex, "b9", "y", null as never, (item) => item)).rejects.toThrow(
+      code("INVALID_BATCH", { field: "items" }),
+    );
     await expect(
       processBatch(s.cortex, "b9", "y", new Set([1]) as never, (item) => item),
     ).rejects.toThrow(code("INVALID_BATCH", { field: "items" }));
@@ -468,6 +526,17 @@ describe("keyword index", () => {
 
   it("leaves out words that a key has no room for", () => {
     expect(keywordsOf(`${"a".repeat(101)} ${"b".repeat(100)}`)).toEqual({ ["b".repeat(100)]: 1 });
+  });
+
+  it("reads documents that are null or large", async () => {
+    const names = { documents: "d10", index: "i10" };
+    await indexDocument(s.cortex, names, "none", null, { word: 9 });
+    const large = { text: "x".repeat(900_000) };
+    for (let i = 0; i < 6; i++) await indexDocument(s.cortex, names, `d${i}`, large, { word: 1 });
+    const ids = async () => (await searchIndex(s.cortex, names, "word")).map(({ id }) => id);
+    expect(await ids()).toEqual(["none", "d0", "d1", "d2", "d3", "d4", "d5"]);
+    await s.cortex.mutable.delete("d10", "d0");
+    expect(await ids()).toHaveLength(6);
   });
 
   it("finds keywords whatever their case", async () => {
@@ -578,6 +647,12 @@ describe("refuseCredentials", () => {
         details: expect.objectContaining({ path }),
       }),
     );
+  });
+
+  it("looks at every depth", () => {
+    let deep: unknown = { api_key: "x" };
+    for (let i = 0; i < 100_000; i++) deep = [deep];
+    expect(() => refuseCredentials(deep)).toThrow(code("CREDENTIAL_REFUSED"));
   });
 
   it.each([

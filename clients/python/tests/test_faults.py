@@ -435,14 +435,20 @@ def test_a_handler_that_exits_its_thread_gives_the_entry_back(cortex: Cortex) ->
 # --- claims ---
 
 
-def test_a_cancelled_acquire_leaves_no_claim_even_if_the_client_is_closed(options: dict[str, Any]) -> None:
+@pytest.mark.parametrize("is_agent", [False, True])
+def test_a_cancelled_acquire_leaves_no_claim_even_if_the_client_is_closed(
+    options: dict[str, Any], is_agent: bool
+) -> None:
     async def main() -> None:
-        with Cortex(**options) as other:
+        with Cortex(**options) as client:
+            other = client.scope("a", "b")
             for _ in range(5):
                 held = other.claims.acquire("c", ttl_seconds=60)
                 assert held is not None
                 async with AsyncCortex(**options) as cortex:
-                    waiting = asyncio.ensure_future(cortex.claims.acquire("c", ttl_seconds=60, wait=30))
+                    scope = cortex.scope("a", "b")
+                    claims = (scope.as_agent("x") if is_agent else scope).claims
+                    waiting = asyncio.ensure_future(claims.acquire("c", ttl_seconds=60, wait=30))
                     await asyncio.sleep(0.1)
                     held.release()
                     await asyncio.sleep(0.002)
@@ -454,6 +460,15 @@ def test_a_cancelled_acquire_leaves_no_claim_even_if_the_client_is_closed(option
                 assert other.claims.get("c") is None
 
     asyncio.run(main())
+
+
+def test_a_block_that_holds_a_claim_can_be_used_again(cortex: Cortex) -> None:
+    holding = cortex.claims.hold("c", ttl_seconds=1)
+    for _ in range(2):
+        with holding as claim:
+            assert not claim.lost.wait(2.5)  # it is renewed
+            claim.mutable.set("ns", "k", 1)
+    assert cortex.claims.get("c") is None
 
 
 def test_a_cancelled_acquire_under_a_request_id_can_be_repeated(options: dict[str, Any]) -> None:

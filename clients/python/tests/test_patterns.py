@@ -197,6 +197,69 @@ def test_an_id_of_a_counter_is_for_this_counter(cortex: Cortex) -> None:
         count(cortex, "a", "one", 2, id="job-7")
 
 
+def test_patterns_raise_what_was_refused_within_their_transaction(cortex: Cortex) -> None:
+    large = "x" * 1_100_000
+    index = KeywordIndex("docs", "words")
+    machine = StateMachine("m", "a", {"a": ["b"]})
+    for value, code in ((large, "VALUE_TOO_LARGE"), (float("nan"), "INVALID_VALUE")):
+        calls = [
+            lambda value=value: append_bounded(cortex, "p", "l", value, max_length=1, id="x"),
+            lambda value=value: index_document(cortex, index, "d", value, {"w": 1}),
+            lambda value=value: write_through(cortex, "p", "c", value, ttl_seconds=5),
+            lambda value=value: process_batch(cortex, "p", "b", [1], lambda _: value),
+            lambda value=value: transition(cortex, machine, "k", "b", data=value),
+        ]
+        for call in calls:
+            with refused(code):
+                call()
+    assert {one.namespace for one in cortex.mutable.list_namespaces()} == set()
+
+
+def test_an_id_is_one_of_its_scope(cortex: Cortex) -> None:
+    for name in ("x", "y"):
+        scope = cortex.scope("team", name)
+        for _ in range(2):
+            assert count(scope, "a", "n", id="job-7") == 1
+            assert append_bounded(scope, "a", "l", 1, max_length=5, id="job-7") == [1]
+    assert count(cortex, "a", "n", id="job-7") == 1
+    for id in ("", 5, "\ud800"):
+        with refused("INVALID_REQUEST_ID", field="id"):
+            count(cortex, "a", "n", id=id)  # type: ignore[arg-type]
+        with refused("INVALID_REQUEST_ID", field="id"):
+            append_bounded(cortex, "a", "l", 1, max_length=5, id=id)  # type: ignore[arg-type]
+    with refused("INVALID_KEY", field="key"):
+        count(cortex, "a", "", id="job-7")
+
+
+def test_a_search_reads_documents_that_are_null_or_large(cortex: Cortex) -> None:
+    index = KeywordIndex("docs", "words")
+    index_document(cortex, index, "none", None, {"word": 9})
+    for i in range(6):
+        index_document(cortex, index, f"d{i}", {"text": "x" * 900_000}, {"word": 1})
+    assert [found.id for found in search_index(cortex, index, "word")] == ["none", *(f"d{i}" for i in range(6))]
+    with refused("INVALID_BATCH", field="keywords"):
+        index_document(cortex, index, "d", 1, {"word": float("inf")})
+    with refused("INVALID_VALUE"):
+        index_document(cortex, index, "d", float("nan"), {"word": 10**400})
+    cortex.mutable.delete("docs", "d0")
+    assert len(search_index(cortex, index, "word")) == 6
+
+
+def test_a_data_store_refuses_what_it_cannot_use(cortex: Cortex) -> None:
+    for bad, field in (({"cortex": 1}, "cortex"), ({"cortex": cortex, "address": "x:1"}, "cortex")):
+        with refused("INVALID_OPTIONS", field=field):
+            DataStore(**bad)  # type: ignore[arg-type]
+    store = DataStore(cortex=cortex, namespace="s", refuse_credentials=True)
+    with refused("INVALID_NAMESPACE", field="namespace"):
+        store.use_namespace(3)  # type: ignore[arg-type]
+    with refused("CREDENTIAL_REFUSED", path="value.metadata.api_key"):
+        store.set("k", 1, metadata={"api_key": "abc"})
+    store.set("k", 1, metadata={"by": "me"})
+    with refused("INVALID_UPDATER", field="updater"):
+        store.update("new", lambda d: d.update(a=1), default={})
+    assert store.list_keys() == ["k"]
+
+
 def test_a_pattern_takes_a_client_of_its_kind(cortex: Cortex, options: dict[str, Any]) -> None:
     async def main() -> None:
         async with AsyncCortex(**options) as aio:

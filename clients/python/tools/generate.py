@@ -67,7 +67,7 @@ def write_sync(target: Path) -> None:
             text = re.sub(pattern, replacement, text)
         head = HEADER.format(name=name)
         (target / name).parent.mkdir(exist_ok=True)
-        (target / name).write_text(re.sub(r'^"""', '"""', head + without_docstring(text)))
+        (target / name).write_text(head + without_docstring(text))
     config = PYTHON / "pyproject.toml"
     for step in (["check", "--fix", "--select", "I,F401"], ["format"]):
         subprocess.run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import time
 import uuid
@@ -96,14 +97,16 @@ class AsyncClaim:
 class AsyncHolder:
     """Who acquires claims by default, and the claims that blocks hold."""
 
-    def __init__(self, owner: str, held: Optional[dict[AsyncClaim, int]] = None) -> None:
+    def __init__(self, owner: str) -> None:
         self.owner = owner
-        self._held: dict[AsyncClaim, int] = {} if held is None else held  # each with the process that holds it
-        self._tasks: list[AsyncTask] = []
+        self._held: dict[AsyncClaim, int] = {}  # each with the process that holds it
+        self._tasks: set[AsyncTask] = set()
 
     def as_agent(self, name: str) -> AsyncHolder:
         """The same for an agent: the client releases what its blocks hold, too."""
-        return AsyncHolder(name, self._held)
+        agent = copy.copy(self)
+        agent.owner = name
+        return agent
 
     def add(self, claim: AsyncClaim) -> None:
         self._held[claim] = os.getpid()
@@ -117,12 +120,12 @@ class AsyncHolder:
 
     def run(self, work: Callable[[], Any]) -> None:
         """Runs a function beside the caller, to its end or until the client is closed."""
-        self._tasks = [task for task in self._tasks if not task.is_done]
-        self._tasks.append(AsyncTask(work))
+        self._tasks -= {task for task in self._tasks if task.is_done}
+        self._tasks.add(AsyncTask(work))
 
     async def close(self) -> None:
         """Releases what blocks hold: the client is closed."""
-        for task in self._tasks:
+        for task in list(self._tasks):
             await task.join()
         for claim in list(self._held):
             if not self.holds(claim):
@@ -314,6 +317,7 @@ class _Held(AbstractAsyncContextManager[AsyncClaim]):
         self._held_at = 0.0
 
     async def __aenter__(self) -> AsyncClaim:
+        self._over = AsyncEvent()
         claim = await self._claims.acquire(self._name, **self._options)
         if claim is None:
             held = await self._claims.get(self._name)

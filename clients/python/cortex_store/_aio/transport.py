@@ -19,9 +19,8 @@ from .._gen.cortex.scopes.v1 import scope_pb2
 from .io import AsyncConnection, AsyncConversation, AsyncEvent, AsyncStream, Metadata, is_closed, sleep, token_of
 
 _ENDLESS_SECONDS = 60.0
-_SILENCE_SECONDS = (
-    30.0  # the server sends something every 10 seconds; after three times that, the connection counts as lost
-)
+# The server sends something every 10 seconds. After three times that, the connection counts as lost.
+_SILENCE_SECONDS = 30.0
 _WAITING_CALLS_MAX = 100  # a server takes 1000 on a connection by default (--streams-max), proxies often 100
 
 
@@ -40,10 +39,7 @@ class _Waiting:
 
     def take(self) -> tuple[AsyncConnection, Callable[[], None]]:
         """A connection with room for a call, and a function to be called when the call has ended."""
-        if self._process != os.getpid():  # after a fork: another thread of the parent may have held the lock
-            self._process = os.getpid()
-            self._lock = threading.Lock()
-        with self._lock:
+        with self._own_lock():
             if self._is_closed:
                 raise is_closed()
             while self._ended:
@@ -65,8 +61,14 @@ class _Waiting:
 
         return connection, release
 
+    def _own_lock(self) -> threading.Lock:
+        if self._process != os.getpid():  # after a fork: another thread of the parent may have held it
+            self._process = os.getpid()
+            self._lock = threading.Lock()
+        return self._lock
+
     async def close(self) -> None:
-        with self._lock:
+        with self._own_lock():
             self._is_closed = True
         for connection, _ in self._all:
             await connection.close()

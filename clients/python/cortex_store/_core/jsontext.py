@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from decimal import Decimal, InvalidOperation
-from typing import Any, Iterator, Optional
+from typing import Any, Callable, Iterator, Optional
 
 from .errors import CortexError, refused, shown
 
@@ -85,9 +85,9 @@ _plain = json.JSONDecoder(parse_float=_real, strict=False)
 _exact = json.JSONDecoder(parse_float=_real, parse_int=_integer, strict=False)
 
 
-def updated(text: Optional[str], before: Any, after: Any) -> Any:
-    """The value that an updater returned. Refuses None if the updater changed its argument in place."""
-    if after is None and isinstance(before, (dict, list)) and text is not None and before != parse(text):
+def returned(after: Any, argument: Any, original: Callable[[], Any]) -> Any:
+    """What an updater returned. Refuses None if the updater changed its argument in place."""
+    if after is None and isinstance(argument, (dict, list)) and argument != original():
         problem = "returned None but changed its argument: an updater has to return the new value"
         raise refused("INVALID_UPDATER", "updater", problem)
     return after

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import time
 import uuid
@@ -92,14 +93,16 @@ class Claim:
 class Holder:
     """Who acquires claims by default, and the claims that blocks hold."""
 
-    def __init__(self, owner: str, held: Optional[dict[Claim, int]] = None) -> None:
+    def __init__(self, owner: str) -> None:
         self.owner = owner
-        self._held: dict[Claim, int] = {} if held is None else held  # each with the process that holds it
-        self._tasks: list[Task] = []
+        self._held: dict[Claim, int] = {}  # each with the process that holds it
+        self._tasks: set[Task] = set()
 
     def as_agent(self, name: str) -> Holder:
         """The same for an agent: the client releases what its blocks hold, too."""
-        return Holder(name, self._held)
+        agent = copy.copy(self)
+        agent.owner = name
+        return agent
 
     def add(self, claim: Claim) -> None:
         self._held[claim] = os.getpid()
@@ -113,12 +116,12 @@ class Holder:
 
     def run(self, work: Callable[[], Any]) -> None:
         """Runs a function beside the caller, to its end or until the client is closed."""
-        self._tasks = [task for task in self._tasks if not task.is_done]
-        self._tasks.append(Task(work))
+        self._tasks -= {task for task in self._tasks if task.is_done}
+        self._tasks.add(Task(work))
 
     def close(self) -> None:
         """Releases what blocks hold: the client is closed."""
-        for task in self._tasks:
+        for task in list(self._tasks):
             task.join()
         for claim in list(self._held):
             if not self.holds(claim):
@@ -308,6 +311,7 @@ class _Held(AbstractContextManager[Claim]):
         self._held_at = 0.0
 
     def __enter__(self) -> Claim:
+        self._over = Event()
         claim = self._claims.acquire(self._name, **self._options)
         if claim is None:
             held = self._claims.get(self._name)

@@ -7,15 +7,16 @@ from datetime import timedelta
 from typing import Any, Callable, Mapping, Optional, Sequence, Union
 
 from .._core.config import TlsOptions
-from .._core.errors import CortexError, refused
-from .._core.pattern_types import own_error, refuse_credentials
-from .._core.validate import UNSET, listed
+from .._core.errors import refused, shown
+from .._core.jsontext import returned
+from .._core.patterns.credentials import refuse_credentials
+from .._core.patterns.unwrap_errors import unwrapped_errors
+from .._core.validate import UNSET, listed, namespace_text
 from .client import Cortex
 from .io import check_callable, result_of
 from .patterns.accumulate import append_bounded
+from .patterns.read_many import read_many
 from .scopes import Surface
-
-_BATCH_MAX = 1000  # the server's limit
 
 
 class DataStore:
@@ -23,7 +24,8 @@ class DataStore:
     ``increment`` or ``append``: a ``get`` followed by a ``set`` can lose the change of another caller.
 
     :param namespace: 1 to 256 bytes.
-    :param refuse_credentials: if True, all writes refuse what looks like a credential (CREDENTIAL_REFUSED).
+    :param refuse_credentials: if True, all writes refuse a value or metadata that looks like a credential
+        (CREDENTIAL_REFUSED).
     :param cortex: a client, or a scope of one. Default: a client of its own, with the other options, which
         are those of ``Cortex``; ``close`` closes it.
 
@@ -47,11 +49,15 @@ class DataStore:
     ) -> None:
         self._own: Optional[Cortex] = None
         if cortex is None:
-            self._own = Cortex(
+            cortex = self._own = Cortex(
                 address=address, tenant_id=tenant_id, token=token, tls=tls, agent_id=agent_id, timeout=timeout
             )
-        self.cortex: Surface = cortex if cortex is not None else self._own  # type: ignore[assignment]
-        self.namespace = namespace
+        elif not isinstance(cortex, Surface):
+            raise refused("INVALID_OPTIONS", "cortex", f"is no Cortex and no scope of one: {shown(cortex)}")
+        elif not all(one is None for one in (address, tenant_id, token, tls, agent_id)):
+            raise refused("INVALID_OPTIONS", "cortex", "does not go with the options of a client")
+        self.cortex: Surface = cortex
+        self.namespace = namespace_text(namespace)
         self._refuses_credentials = refuse_credentials
 
     def close(self) -> None:
@@ -85,6 +91,7 @@ class DataStore:
         Raises INVALID_VALUE (with the path), VALUE_TOO_LARGE, INVALID_TTL, CREDENTIAL_REFUSED.
         """
         self._check(key, value)
+        self._check("", {"metadata": metadata})
         lasts = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
         kept = UNSET if metadata is None else metadata
         self.cortex.mutable.set(self.namespace, key, value, metadata=kept, ttl_seconds=lasts)
@@ -108,19 +115,7 @@ class DataStore:
 
     def get_many(self, keys: Sequence[str]) -> list[Any]:
         """The values in the order of the keys, however many; None for a key that does not exist."""
-        values: list[Any] = []
-        for i in range(0, len(listed(keys, "keys")), _BATCH_MAX):
-            values.extend(self._get_some(keys[i : i + _BATCH_MAX]))
-        return values
-
-    def _get_some(self, keys: Sequence[str]) -> list[Any]:
-        try:
-            return self.cortex.mutable.get_many(self.namespace, keys)
-        except CortexError as error:
-            if error.code != "REPLY_TOO_LARGE" or len(keys) == 1:
-                raise
-        half = len(keys) // 2
-        return [*(self._get_some(keys[:half])), *(self._get_some(keys[half:]))]
+        return read_many(self.cortex, self.namespace, listed(keys, "keys"))
 
     def set_many(self, mapping: Mapping[str, Any]) -> None:
         """Stores up to 1000 keys, all of them or none."""
@@ -154,14 +149,15 @@ class DataStore:
         check_callable(fn, "fn", "INVALID_UPDATER")
 
         def change(value: Any) -> Any:
-            changed = result_of(fn(copy.deepcopy(default) if value is None else value))
+            start = copy.deepcopy(default) if value is None else value
+            changed = result_of(fn(start))
+            if value is None:  # else `mutable.update` checks it
+                returned(changed, start, lambda: default)
             self._check(key, changed)
             return changed
 
-        try:
+        with unwrapped_errors("CREDENTIAL_REFUSED", "INVALID_UPDATER"):
             record = self.cortex.mutable.update(self.namespace, key, change, create_if_missing=True)
-        except CortexError as error:
-            raise own_error(error, "CREDENTIAL_REFUSED") from error.cause
         return record.value
 
     def increment(self, key: str, amount: Any = 1) -> Any:

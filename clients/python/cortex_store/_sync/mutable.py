@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import random
-import time
-import uuid
 from typing import TYPE_CHECKING, Any, Callable, Iterator, Mapping, Optional, Sequence, TypeVar, Union, overload
 
-from .._core.errors import CortexError, is_late, message_of, refused
-from .._core.jsontext import parse, to_json, updated
+from .._core.errors import CortexError, refused
+from .._core.jsontext import parse, to_json
 from .._core.messages import (
     batch_entries,
     mutable_filter,
@@ -43,23 +40,22 @@ from .._core.validate import (
     optional_text,
     revision,
     seconds,
-    text,
     timeout_of,
     to_datetime,
     whole,
 )
 from .._gen.cortex.mutable.v1 import mutable_pb2
-from .io import check_callable, result_of, sleep
+from .io import check_callable, result_of
+from .purges import run_purge
 from .transactions import (
-    Locks,
     Transaction,
     TransactionBlock,
-    key_not_found,
     run_transaction,
     to_result,
     transaction_error,
 )
 from .transport import Transport
+from .update import Updates
 from .watch import Watch
 
 if TYPE_CHECKING:
@@ -70,18 +66,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _SCAN_PAGE = 1000
-_LOSSES_MAX = 2  # after this many, an update takes a lock
-_PURGE_SECONDS = 60.0
-_CONTENDED_SECONDS = 1.0
-_CONTENDED_KEYS_MAX = 10_000
-
-
-class _UpdaterFailed(Exception):
-    """Carries the error of an updater through the attempts."""
-
-    def __init__(self, error: CortexError) -> None:
-        super().__init__()
-        self.error = error
 
 
 class Mutable:
@@ -100,7 +84,7 @@ class Mutable:
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
-        self._contended: dict[tuple[str, str], float] = {}
+        self._updates = Updates()
 
     def set(
         self,
@@ -193,120 +177,7 @@ class Mutable:
         deadline = Deadline(timeout_of(timeout, transport.timeout))
         name = (namespace_text(namespace), key_text(key))
 
-        def compute(value_json: Optional[str]) -> str:
-            if value_json is None and not create_if_missing:
-                raise _UpdaterFailed(key_not_found(namespace, key))
-            try:
-                before = None if value_json is None else parse(value_json)
-                new = result_of(updater(before), deadline)
-            except Exception as error:
-                if isinstance(error, CortexError) and is_late(error, deadline):
-                    raise _UpdaterFailed(error) from None
-                raise _UpdaterFailed(_updater_raised(error, namespace, key)) from None
-            try:
-                return to_json(updated(value_json, before, new))
-            except CortexError as error:
-                raise _UpdaterFailed(error) from None
-
-        try:
-            losses = 0
-            may_lock = True
-            while True:
-                if may_lock and (losses == _LOSSES_MAX or self._is_contended(name)):
-                    self._note_contention(name)
-                    record = self._update_locked(transport, name, compute, deadline)
-                    may_lock = False
-                else:
-                    record = self._update_once(transport, name, compute, deadline, losses)
-                if record is not None:
-                    return record
-                losses += 1
-                sleep(random.random() * 0.004 * losses)
-        except _UpdaterFailed as failed:
-            raise failed.error from failed.error.__cause__
-
-    def _update_once(
-        self,
-        transport: Transport,
-        name: tuple[str, str],
-        compute: Callable[[Optional[str]], Any],
-        deadline: Deadline,
-        losses: int,
-    ) -> Optional[MutableRecord]:
-        """Gives the record; None if others wrote first."""
-        namespace, key = name
-        left = deadline.left()
-        if left <= 0:
-            problem = f"others wrote {key!r} first {losses} times"
-            message = f"the update did not end within {deadline.seconds} s ({problem}); nothing was written"
-            raise CortexError("DEADLINE_EXCEEDED", message, {"applied": "no"})
-        read_request = mutable_pb2.GetRecordRequest(namespace=namespace, key=key)
-        read = transport.unary(MutableRpc.get_record, read_request, left)
-        exists = read.HasField("record")
-        value_json = compute(read.record.value_json if exists else None)
-        left = deadline.left()
-        if left <= 0:
-            raise CortexError("DEADLINE_EXCEEDED", "the updater took too long; nothing was written", {"applied": "no"})
-        request_id = uuid.uuid4().hex
-        try:
-            if exists:
-                update = mutable_pb2.UpdateRequest(
-                    namespace=namespace,
-                    key=key,
-                    replace=mutable_pb2.Replace(value_json=value_json),
-                    if_revision=read.record.revision,
-                )
-                updated = transport.write(MutableRpc.update, update, request_id=request_id, timeout=left)
-                return _with_value(updated.record, value_json)
-            create = mutable_pb2.SetRequest(namespace=namespace, key=key, value_json=value_json, if_absent=True)
-            created = transport.write(MutableRpc.set, create, request_id=request_id, timeout=left)
-            return _with_value(created.record, value_json)
-        except CortexError as error:
-            # KEY_NOT_FOUND: it was deleted in between.
-            if error.code in ("REVISION_MISMATCH", "KEY_EXISTS", "KEY_NOT_FOUND"):
-                return None
-            raise
-
-    def _update_locked(
-        self,
-        transport: Transport,
-        name: tuple[str, str],
-        compute: Callable[[Optional[str]], Any],
-        deadline: Deadline,
-    ) -> Optional[MutableRecord]:
-        """Gives the record; None if the updater is too slow to hold a lock."""
-        namespace, key = name
-
-        def work(tx: Transaction) -> str:
-            value_json: str = compute(tx.read_text(namespace, key))
-            tx.replace_text(namespace, key, value_json)
-            return value_json
-
-        locks: Locks[str] = Locks(transport, deadline)
-        try:
-            results, value_json = locks.run(work)
-        except CortexError as error:
-            if error.code == "TRANSACTION_TIMEOUT" and deadline.left() > 0 and not locks.is_unsure:
-                return None
-            raise _update_error(error, deadline, locks.is_unsure) from error
-        return _with_value(results[0].record, value_json)
-
-    def _is_contended(self, name: tuple[str, str]) -> bool:
-        """True if others wrote this key first within the last second: then an update takes a lock at once."""
-        until = self._contended.get(name)
-        if until is None:
-            return False
-        if time.monotonic() < until:
-            return True
-        self._contended.pop(name, None)
-        return False
-
-    def _note_contention(self, name: tuple[str, str]) -> None:
-        if name in self._contended:
-            return
-        if len(self._contended) >= _CONTENDED_KEYS_MAX:
-            self._contended.clear()
-        self._contended[name] = time.monotonic() + _CONTENDED_SECONDS
+        return self._updates.run(transport, name, updater, create_if_missing, deadline)
 
     def increment(
         self,
@@ -768,7 +639,8 @@ class Mutable:
         Raises INVALID_LIMIT (``entries_per_step``), INVALID_REQUEST_ID, REQUEST_ID_REUSED.
         """
         request = mutable_pb2.PurgeNamespaceRequest(namespace=namespace_text(namespace))
-        return self._purge(
+        return run_purge(
+            self._transport,
             MutableRpc.purge_namespace,
             request,
             dry_run,
@@ -800,7 +672,8 @@ class Mutable:
         """
         filter = mutable_filter(**filters)
         request = mutable_pb2.PurgeManyRequest(namespace=namespace_text(namespace), filter=filter)
-        return self._purge(
+        return run_purge(
+            self._transport,
             MutableRpc.purge_many,
             request,
             dry_run,
@@ -828,7 +701,8 @@ class Mutable:
         Raises PURGE_ALL_DISABLED, unless the server was started with ``--allow-purge-all``; INVALID_SCOPE if
         it is called on a scope: use ``purge`` of the scope.
         """
-        return self._purge(
+        return run_purge(
+            self._transport,
             MutableRpc.purge_all,
             mutable_pb2.PurgeAllRequest(),
             dry_run,
@@ -839,48 +713,6 @@ class Mutable:
             claim,
             timeout,
         )
-
-    def _purge(
-        self,
-        method: Any,
-        request: Any,
-        dry_run: bool,
-        stepped: bool,
-        entries_per_step: int,
-        on_progress: Optional[Callable[[PurgeProgress], Any]],
-        request_id: Optional[str],
-        claim: Optional[ClaimGuard],
-        timeout: Optional[float],
-    ) -> PurgeResult:
-        request.dry_run = flag(dry_run, "dry_run")
-        if on_progress is not None:
-            check_callable(on_progress, "on_progress")
-        limit = _PURGE_SECONDS if timeout is None else timeout
-        if not flag(stepped, "stepped"):
-            if on_progress is not None:
-                raise refused("INVALID_OPTIONS", "on_progress", "needs stepped=True")
-            reply = self._transport.write(method, request, request_id=request_id, claim=claim, timeout=limit)
-            return PurgeResult(reply.deleted, [*getattr(reply, "keys", ())], dry_run)
-        named = uuid.uuid4().hex if request_id is None else text(request_id, "request_id", "INVALID_REQUEST_ID")
-        if not 1 <= len(named.encode()) <= 116:
-            problem = "is not 1 to 116 bytes long, as a purge in steps needs"
-            raise refused("INVALID_REQUEST_ID", "request_id", problem)
-        request.entries_max = whole(entries_per_step, "entries_per_step", "INVALID_LIMIT")
-        deleted = 0
-        keys: list_of[str] = []
-        step = 1
-        while True:
-            reply = self._transport.write(method, request, request_id=f"{named}:{step}", claim=claim, timeout=limit)
-            deleted += reply.deleted
-            if len(keys) < 1000:
-                keys.extend(getattr(reply, "keys", ()))
-            done = not reply.HasField("continue_token")
-            if on_progress is not None:
-                result_of(on_progress(PurgeProgress(deleted, done)))
-            if done:
-                return PurgeResult(deleted, keys[:1000], dry_run)
-            request.continue_token = reply.continue_token
-            step += 1
 
     def expire(
         self,
@@ -955,30 +787,3 @@ class Mutable:
 
 
 list_of = list  # the class has a method `list`
-
-
-def _with_value(message: mutable_pb2.Record, value_json: str) -> MutableRecord:
-    """The record with the value that was computed here, if the reply to a repeated write left it out."""
-    if message.value_omitted:
-        message.value_omitted = False
-        message.value_json = value_json
-        message.metadata_json = "{}"
-    return mutable_record(message)
-
-
-def _updater_raised(error: Exception, namespace: str, key: str) -> CortexError:
-    details = {"namespace": namespace, "key": key}
-    failed = CortexError("UPDATE_FAILED", f"the updater raised: {message_of(error)}", details)
-    failed.__cause__ = error
-    return failed
-
-
-def _update_error(error: CortexError, deadline: Deadline, is_unsure: bool) -> CortexError:
-    """The error of an update, from that of its transaction."""
-    if error.code == "TRANSACTION_FAILED" and "reason" in error.details:
-        return CortexError(error.details["reason"], error.details.get("problem", error.message), error.details)
-    if error.code == "TRANSACTION_TIMEOUT":
-        message = f"the update did not end in time ({error.message})"
-        applied = "unknown" if is_unsure else "no"
-        return CortexError("DEADLINE_EXCEEDED", message, {**error.details, "applied": applied})
-    return error

@@ -44,6 +44,11 @@ class Surface:
         self.events = Events(transport)
         self.streams = Streams(transport)
 
+    @property
+    def path(self) -> tuple[ScopeStep, ...]:
+        """The steps of the path of a scope, the outermost first; none for a client."""
+        return self._transport.path
+
     def scope(self, key: str, identifier: str) -> Scope:
         """A scope in this one, or in the tenant. It is only a name: nothing is sent, and nothing is created.
 
@@ -83,11 +88,6 @@ class Scope(Surface):
     A claim of a scope guards writes in that scope. Request ids are those of the tenant: one that was used in
     another scope is refused (REQUEST_ID_REUSED).
     """
-
-    @property
-    def path(self) -> tuple[ScopeStep, ...]:
-        """The steps of its path, the outermost first."""
-        return self._transport.path
 
     def as_agent(self, agent_id: str) -> Scope:
         """The same scope for another agent of this process: what it writes is recorded under this id.

@@ -6,7 +6,7 @@ import uuid
 from typing import Any, Callable, Generic, Optional, Sequence, TypeVar
 
 from .._core.errors import CortexError, certainly_not, message_of, refused, with_applied
-from .._core.jsontext import parse, updated
+from .._core.jsontext import parse, returned
 from .._core.messages import OPERATIONS_MAX, Operations
 from .._core.methods import MutableRpc
 from .._core.records import TransactionResult, operation_result
@@ -109,8 +109,8 @@ class Transaction:
             missing = key_not_found(namespace, key)
             missing.details["operation_index"] = str(self._writes)
             raise missing
-        before = None if text is None else parse(text)
-        value = updated(text, before, result_of(updater(before)))
+        before = parse(text or "null")
+        value = returned(result_of(updater(before)), before, lambda: parse(text or "null"))
         self._write(Operations.update, namespace, key, value, create_if_missing)
 
     def increment(self, namespace: str, key: str, amount: Any = 1, *, create_if_missing: bool = False) -> None:
@@ -410,7 +410,10 @@ def run_transaction(
     except _CallbackRaised as raised:
         raise _callback_error(raised.error) from raised.error
     except CortexError as error:
-        raise transaction_error(error, deadline, locks.is_unsure) from error
+        told = transaction_error(error, deadline, locks.is_unsure)
+        if told is error:
+            raise
+        raise told from error
     return to_result(results) if value is None else value
 
 

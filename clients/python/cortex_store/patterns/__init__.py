@@ -1,23 +1,12 @@
 """The patterns that agents live by, as functions that take a client or a scope of one.
 ``cortex_store.patterns.aio`` has them for asyncio."""
 
-from .._core.pattern_types import (
-    BatchProgress,
-    Binary,
-    BinaryReference,
-    Cached,
-    FoundDocument,
-    KeywordIndex,
-    MachineState,
-    NamespaceOverview,
-    StateMachine,
-    Statistics,
-    join_name,
-    keywords_of,
-    prefix_name,
-    refuse_credentials,
-    split_name,
-)
+from .._core.patterns.credentials import refuse_credentials
+from .._core.patterns.keywords import FoundDocument, KeywordIndex, keywords_of
+from .._core.patterns.names import NamespaceOverview, join_name, prefix_name, split_name
+from .._core.patterns.results import BatchProgress, Binary, BinaryReference, Cached
+from .._core.patterns.state_machine import MachineState, StateMachine
+from .._core.patterns.statistics import Statistics
 from .._sync.patterns.accumulate import add_to_statistics, append_bounded, count
 from .._sync.patterns.batch import batch_results, process_batch
 from .._sync.patterns.binary import get_binary, get_reference, put_binary, put_reference

@@ -8,23 +8,12 @@ from .._aio.patterns.keyword_index import index_document, remove_document, searc
 from .._aio.patterns.lock import lock
 from .._aio.patterns.names import child_names, discover_namespaces
 from .._aio.patterns.state_machine import state_of, transition, transitions_of
-from .._core.pattern_types import (
-    BatchProgress,
-    Binary,
-    BinaryReference,
-    Cached,
-    FoundDocument,
-    KeywordIndex,
-    MachineState,
-    NamespaceOverview,
-    StateMachine,
-    Statistics,
-    join_name,
-    keywords_of,
-    prefix_name,
-    refuse_credentials,
-    split_name,
-)
+from .._core.patterns.credentials import refuse_credentials
+from .._core.patterns.keywords import FoundDocument, KeywordIndex, keywords_of
+from .._core.patterns.names import NamespaceOverview, join_name, prefix_name, split_name
+from .._core.patterns.results import BatchProgress, Binary, BinaryReference, Cached
+from .._core.patterns.state_machine import MachineState, StateMachine
+from .._core.patterns.statistics import Statistics
 
 __all__ = [
     "add_to_statistics",

@@ -5,19 +5,14 @@ from __future__ import annotations
 from typing import Any, Callable, Optional
 
 from ..._core.errors import CortexError, refused
-from ..._core.pattern_types import (
-    DAY_SECONDS,
-    Statistics,
-    added_number,
-    count_id,
-    done_key,
-    own_error,
-    statistics_of,
-    statistics_with,
-)
+from ..._core.patterns.derived_names import count_id, done_key
+from ..._core.patterns.statistics import Statistics, added_number, statistics_of, statistics_with
+from ..._core.patterns.unwrap_errors import unwrapped_errors
 from ..scopes import AsyncSurface
 from ..transactions import AsyncTransaction
 from .client import takes_client
+
+_DAY_SECONDS = 86_400.0
 
 
 @takes_client
@@ -25,7 +20,7 @@ async def count(cortex: AsyncSurface, namespace: str, key: str, by: Any = 1, *, 
     """Adds to a counter, which begins at 0, and gives its new value.
 
     :param by: an int, a float, a Decimal or decimal text: exact.
-    :param id: an id for this addition (1 to 128 bytes). Several calls with the same id within 24 hours, from
+    :param id: an id for this addition: any text that is not empty. Several calls with the same id within 24 hours, from
         any process, add only once: a later call gives what the first one gave. Use it if the caller may die
         before it gets the answer. Default: each call adds.
 
@@ -33,7 +28,7 @@ async def count(cortex: AsyncSurface, namespace: str, key: str, by: Any = 1, *, 
 
     >>> runs = await count(cortex, "stats", "runs")
     """
-    request_id = None if id is None else count_id(namespace, key, id)
+    request_id = None if id is None else count_id(cortex.path, namespace, key, id)
     record = await cortex.mutable.increment(namespace, key, by, create_if_missing=True, request_id=request_id)
     return record.value
 
@@ -88,17 +83,17 @@ async def _update_once(
 ) -> Any:
     """Changes a value by a function; with an id, only the first call under that id changes it. Gives the
     value after the change; for a later call, the current value. What the function raises is raised."""
-    try:
+    with unwrapped_errors():
         if id is None:
             record = await cortex.mutable.update(namespace, key, change, create_if_missing=True)
             return record.value
-        return await cortex.mutable.transaction(lambda tx: _change_in(tx, namespace, key, id, change))
-    except CortexError as error:
-        raise own_error(error, "VALUE_NOT_ARRAY", "INVALID_DATA", "KEY_NOT_FOUND") from error.cause
+        marker = (f"{namespace}:done", done_key(key, id))
+        return await cortex.mutable.transaction(lambda tx: _change_in(tx, namespace, key, marker, change))
 
 
-async def _change_in(tx: AsyncTransaction, namespace: str, key: str, id: str, change: Callable[[Any], Any]) -> Any:
-    marker = (f"{namespace}:done", done_key(key, id))
+async def _change_in(
+    tx: AsyncTransaction, namespace: str, key: str, marker: tuple[str, str], change: Callable[[Any], Any]
+) -> Any:
     was_done = await tx.exists(*marker)
     before = await tx.get(namespace, key)
     if was_done and before is None:
@@ -108,5 +103,5 @@ async def _change_in(tx: AsyncTransaction, namespace: str, key: str, id: str, ch
         return before
     changed = change(before)
     await tx.update(namespace, key, lambda _: changed, create_if_missing=True)
-    await tx.set(*marker, True, ttl_seconds=DAY_SECONDS)
+    await tx.set(*marker, True, ttl_seconds=_DAY_SECONDS)
     return changed

@@ -6,7 +6,9 @@ import re
 from typing import Any, AsyncIterator, Callable, Optional, Sequence
 
 from ..._core.errors import refused, shown
-from ..._core.pattern_types import BatchProgress, claim_name
+from ..._core.patterns.derived_names import claim_name
+from ..._core.patterns.results import BatchProgress
+from ..._core.patterns.unwrap_errors import unwrapped_errors
 from ..io import check_callable, result_of
 from ..scopes import AsyncSurface
 from .client import takes_client
@@ -49,8 +51,9 @@ async def process_batch(
         seconds.
 
     Raises CLAIM_NOT_HELD if another process works on the batch; INVALID_BATCH if the list has another length
-    than when the batch began; and what ``work`` raises: then the results of the items before the failed one
-    are stored.
+    than when the batch began; FENCE_STALE if this process lost the claim meanwhile; what ``mutable.set``
+    raises for a result; and what ``work`` raises. Then the results of the items before the failed one are
+    stored.
 
     >>> progress = await process_batch(cortex, "imports", "2026-11", rows, load)
     """
@@ -74,12 +77,12 @@ async def process_batch(
         while processed < total and len(results) < size:
             result = await result_of(work(items[processed]))
             after = {"processed": processed + 1, "total": total}
-            await claim.mutable.transaction(
-                [
-                    {"op": "set", "namespace": namespace, "key": _result_key(key, processed), "value": result},
-                    {"op": "set", "namespace": namespace, "key": key, "value": after},
-                ]
-            )
+            writes = [
+                {"op": "set", "namespace": namespace, "key": _result_key(key, processed), "value": result},
+                {"op": "set", "namespace": namespace, "key": key, "value": after},
+            ]
+            with unwrapped_errors():
+                await claim.mutable.transaction(writes)
             results.append(result)
             processed += 1
         return BatchProgress(processed, total, processed >= total, results)

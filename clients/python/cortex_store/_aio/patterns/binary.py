@@ -9,10 +9,12 @@ from typing import Any, Optional, Union
 
 from ..._core.errors import CortexError, refused, shown
 from ..._core.options import ClaimGuard
-from ..._core.pattern_types import BINARY_BYTES_MAX, Binary, BinaryReference
+from ..._core.patterns.results import Binary, BinaryReference
 from ..._core.validate import UNSET, Unset, text
 from ..scopes import AsyncSurface
 from .client import takes_client
+
+_BYTES_MAX = 512 * 1024  # base64 makes them a third longer, and an entry has 1 MiB
 
 
 @takes_client
@@ -23,7 +25,7 @@ async def put_binary(
     data: Union[bytes, bytearray, memoryview],
     mime_type: str,
     *,
-    max_bytes: int = BINARY_BYTES_MAX,
+    max_bytes: int = _BYTES_MAX,
     user_id: Optional[str] | Unset = UNSET,
     metadata: Optional[dict[str, Any]] | Unset = UNSET,
     ttl_seconds: Optional[float] = None,

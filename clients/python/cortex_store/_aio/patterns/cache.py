@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import Any, Callable, Optional
 
 from ..._core.errors import CortexError, refused
-from ..._core.pattern_types import MISSING, Cached, claim_name
+from ..._core.patterns.derived_names import claim_name
+from ..._core.patterns.results import Cached
+from ..._core.patterns.unwrap_errors import unwrapped_errors
 from ..._core.validate import seconds
 from ..io import check_callable, result_of
+from ..mutable import AsyncMutable
 from ..scopes import AsyncSurface
 from .client import takes_client
+
+_MISSING = object()
 
 
 def _stale_of(namespace: str) -> str:
@@ -50,34 +55,34 @@ async def cache_aside(
     """
     times = _times(ttl_seconds, stale_seconds, miss_ttl_seconds)
     check_callable(compute, "compute")
-    fresh = await cortex.mutable.get(namespace, key, default=MISSING)
-    if fresh is not MISSING:
+    fresh = await cortex.mutable.get(namespace, key, default=_MISSING)
+    if fresh is not _MISSING:
         return Cached(fresh, "cache")
-    old = MISSING
+    old = _MISSING
     if stale_seconds > 0:
-        old = await cortex.mutable.get(_stale_of(namespace), key, default=MISSING)
+        old = await cortex.mutable.get(_stale_of(namespace), key, default=_MISSING)
     claim = claim_name("cache", namespace, key)
-    patience = wait if old is MISSING else 0
+    patience = wait if old is _MISSING else 0
     is_held = False
     try:
         async with cortex.claims.hold(claim, ttl_seconds=claim_seconds, wait=patience) as held:
             is_held = True
             # Another caller may have computed it while this one waited.
-            found = await cortex.mutable.get(namespace, key, default=MISSING)
-            if found is not MISSING:
+            found = await cortex.mutable.get(namespace, key, default=_MISSING)
+            if found is not _MISSING:
                 return Cached(found, "cache")
             value = await result_of(compute())
             try:
-                await held.mutable.transaction(_entries(namespace, key, value, times))
+                await _store(held.mutable, namespace, key, value, times)
             except CortexError as error:
                 # The claim was lost meanwhile, so another caller computes too: what it stores is newer.
-                if error.code != "FENCE_STALE" and error.details.get("reason") != "FENCE_STALE":
+                if error.code != "FENCE_STALE":
                     raise
             return Cached(value, "computed")
     except CortexError as error:
         if is_held or error.code != "CLAIM_NOT_HELD":
             raise
-        if old is not MISSING:
+        if old is not _MISSING:
             return Cached(old, "stale")
         raise CortexError("CLAIM_NOT_HELD", f"the value of {key} was not computed in time", {"claim": claim}) from None
 
@@ -98,7 +103,7 @@ async def write_through(
     >>> analysis = await write_through(cortex, "analyses", path, analyze(path), ttl_seconds=3600)
     """
     times = _times(ttl_seconds, stale_seconds, miss_ttl_seconds)
-    await cortex.mutable.transaction(_entries(namespace, key, value, times))
+    await _store(cortex.mutable, namespace, key, value, times)
     return value
 
 
@@ -125,10 +130,12 @@ def _times(ttl_seconds: Any, stale_seconds: Any, miss_ttl_seconds: Any) -> _Time
     return ttl, stale, miss
 
 
-def _entries(namespace: str, key: str, value: Any, times: _Times) -> list[dict[str, Any]]:
+async def _store(mutable: AsyncMutable, namespace: str, key: str, value: Any, times: _Times) -> None:
+    """Stores a value, and the old value beside it if there is to be one."""
     ttl, stale, miss = times
     lasts = miss if value is None else ttl
-    entry = {"op": "set", "namespace": namespace, "key": key, "value": value, "ttl_seconds": lasts}
-    if stale == 0 or value is None:
-        return [entry]
-    return [entry, {**entry, "namespace": _stale_of(namespace), "ttl_seconds": lasts + stale}]
+    entries = [{"op": "set", "namespace": namespace, "key": key, "value": value, "ttl_seconds": lasts}]
+    if stale > 0 and value is not None:
+        entries.append({**entries[0], "namespace": _stale_of(namespace), "ttl_seconds": lasts + stale})
+    with unwrapped_errors():
+        await mutable.transaction(entries)

@@ -5,20 +5,14 @@ from __future__ import annotations
 from typing import Any, Mapping
 
 from ..._core.errors import refused
-from ..._core.pattern_types import (
-    FoundDocument,
-    KeywordIndex,
-    checked_keywords,
-    join_name,
-    keyword_index,
-    keywords_of,
-    prefix_name,
-    split_name,
-)
+from ..._core.patterns.keywords import FoundDocument, KeywordIndex, checked_keywords, keyword_index, keywords_of
+from ..._core.patterns.names import join_name, prefix_name, split_name
+from ..._core.patterns.unwrap_errors import unwrapped_errors
 from ..._core.validate import text
 from ..scopes import AsyncSurface
 from ..transactions import AsyncTransaction
 from .client import takes_client
+from .read_many import read_many
 
 
 def _list_key(id: str) -> str:
@@ -54,7 +48,8 @@ async def index_document(
             await tx.set(index.index, _list_key(id), words)
         await tx.set(index.documents, id, document)
 
-    await cortex.mutable.transaction(work)
+    with unwrapped_errors():
+        await cortex.mutable.transaction(work)
 
 
 @takes_client
@@ -72,7 +67,8 @@ async def remove_document(cortex: AsyncSurface, index: KeywordIndex, id: str) ->
         await tx.delete(index.documents, id)
         return True
 
-    removed: bool = await cortex.mutable.transaction(work)
+    with unwrapped_errors():
+        removed: bool = await cortex.mutable.transaction(work)
     return removed
 
 
@@ -97,9 +93,10 @@ async def search_index(
             score, matched = found.get(id, (0, 0))
             found[id] = (score + record.value, matched + 1)
     ranked = sorted(found.items(), key=lambda one: (-one[1][1], -one[1][0], one[0]))
+    best = ranked[:limit]
+    values = await read_many(cortex, index.documents, [id for id, _ in best])
     results = []
-    for id, (score, matched) in ranked[:limit]:
-        stored = await cortex.mutable.get_record(index.documents, id)
-        if stored is not None:  # else it was removed meanwhile
-            results.append(FoundDocument(id, stored.value, score, matched))
+    for (id, (score, matched)), document in zip(best, values):
+        if document is not None or await cortex.mutable.exists(index.documents, id):  # else it was removed meanwhile
+            results.append(FoundDocument(id, document, score, matched))
     return results

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..._core.pattern_types import NamespaceOverview, prefix_name, split_name
+from ..._core.patterns.names import NamespaceOverview, prefix_name, split_name
 from ..scopes import AsyncSurface
 from .client import takes_client
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Optional, Sequence, Union
 
-from ..._core.errors import CortexError
 from ..._core.options import ClaimGuard
-from ..._core.pattern_types import MachineState, StateMachine, not_allowed, own_error, state_machine
+from ..._core.patterns.state_machine import MachineState, StateMachine, not_allowed, state_machine
+from ..._core.patterns.unwrap_errors import unwrapped_errors
 from ..._core.records import ImmutableVersion
 from ..._core.validate import UNSET, Unset
 from ..scopes import AsyncSurface
@@ -66,12 +66,8 @@ async def transition(
         await tx.store(machine.name, id, record)
         return following
 
-    try:
+    with unwrapped_errors():
         return MachineState(**(await cortex.mutable.transaction(work, claim=claim, timeout=timeout)))
-    except CortexError as error:
-        if error.details.get("reason") == "FENCE_STALE":
-            raise CortexError("FENCE_STALE", error.message, error.details) from error
-        raise own_error(error, "TRANSITION_NOT_ALLOWED", "INVALID_DATA") from error.cause
 
 
 @takes_client

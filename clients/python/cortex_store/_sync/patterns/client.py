@@ -12,8 +12,7 @@ Pattern = TypeVar("Pattern", bound=Callable[..., Any])
 
 
 def takes_client(pattern: Pattern) -> Pattern:
-    """Refuses what is no client of this kind: an ``Cortex`` for the patterns of ``cortex_store.patterns``,
-    and a ``Cortex`` for the others."""
+    """Makes a pattern refuse what is no client of its kind."""
 
     @functools.wraps(pattern)
     def checked(cortex: Any, *arguments: Any, **options: Any) -> Any:

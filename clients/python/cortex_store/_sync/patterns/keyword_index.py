@@ -5,20 +5,14 @@ from __future__ import annotations
 from typing import Any, Mapping
 
 from ..._core.errors import refused
-from ..._core.pattern_types import (
-    FoundDocument,
-    KeywordIndex,
-    checked_keywords,
-    join_name,
-    keyword_index,
-    keywords_of,
-    prefix_name,
-    split_name,
-)
+from ..._core.patterns.keywords import FoundDocument, KeywordIndex, checked_keywords, keyword_index, keywords_of
+from ..._core.patterns.names import join_name, prefix_name, split_name
+from ..._core.patterns.unwrap_errors import unwrapped_errors
 from ..._core.validate import text
 from ..scopes import Surface
 from ..transactions import Transaction
 from .client import takes_client
+from .read_many import read_many
 
 
 def _list_key(id: str) -> str:
@@ -52,7 +46,8 @@ def index_document(cortex: Surface, index: KeywordIndex, id: str, document: Any,
             tx.set(index.index, _list_key(id), words)
         tx.set(index.documents, id, document)
 
-    cortex.mutable.transaction(work)
+    with unwrapped_errors():
+        cortex.mutable.transaction(work)
 
 
 @takes_client
@@ -70,7 +65,8 @@ def remove_document(cortex: Surface, index: KeywordIndex, id: str) -> bool:
         tx.delete(index.documents, id)
         return True
 
-    removed: bool = cortex.mutable.transaction(work)
+    with unwrapped_errors():
+        removed: bool = cortex.mutable.transaction(work)
     return removed
 
 
@@ -93,9 +89,10 @@ def search_index(cortex: Surface, index: KeywordIndex, query: str, *, limit: int
             score, matched = found.get(id, (0, 0))
             found[id] = (score + record.value, matched + 1)
     ranked = sorted(found.items(), key=lambda one: (-one[1][1], -one[1][0], one[0]))
+    best = ranked[:limit]
+    values = read_many(cortex, index.documents, [id for id, _ in best])
     results = []
-    for id, (score, matched) in ranked[:limit]:
-        stored = cortex.mutable.get_record(index.documents, id)
-        if stored is not None:  # else it was removed meanwhile
-            results.append(FoundDocument(id, stored.value, score, matched))
+    for (id, (score, matched)), document in zip(best, values):
+        if document is not None or cortex.mutable.exists(index.documents, id):  # else it was removed meanwhile
+            results.append(FoundDocument(id, document, score, matched))
     return results

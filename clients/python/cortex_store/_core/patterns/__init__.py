@@ -1,0 +1,1 @@
+"""What the patterns of both clients share."""

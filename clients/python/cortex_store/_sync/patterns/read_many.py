@@ -1,0 +1,29 @@
+"""Generated from _aio/patterns/read_many.py by tools/generate.py: change that file."""
+
+from __future__ import annotations
+
+from typing import Any, Sequence
+
+from ..._core.errors import CortexError
+from ..scopes import Surface
+
+_KEYS_MAX = 1000  # the server's limit
+
+
+def read_many(cortex: Surface, namespace: str, keys: Sequence[str]) -> list[Any]:
+    """The values in the order of the keys; None for a key that does not exist."""
+    values: list[Any] = []
+    for i in range(0, len(keys), _KEYS_MAX):
+        values.extend(_read_some(cortex, namespace, keys[i : i + _KEYS_MAX]))
+    return values
+
+
+def _read_some(cortex: Surface, namespace: str, keys: Sequence[str]) -> list[Any]:
+    try:
+        return cortex.mutable.get_many(namespace, keys)
+    except CortexError as error:
+        if error.code != "REPLY_TOO_LARGE" or len(keys) == 1:
+            raise
+    half = len(keys) // 2
+    before = _read_some(cortex, namespace, keys[:half])
+    return [*before, *(_read_some(cortex, namespace, keys[half:]))]
