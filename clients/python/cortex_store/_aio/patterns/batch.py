@@ -11,7 +11,7 @@ from ..._core.patterns.results import BatchProgress
 from ..._core.patterns.unwrap_errors import unwrapped_errors
 from ..io import check_callable, result_of
 from ..scopes import AsyncSurface
-from .client import takes_client
+from .takes_client import takes_client
 
 
 def _result_key(key: str, index: int) -> str:

@@ -12,7 +12,7 @@ from ..._core.options import ClaimGuard
 from ..._core.patterns.results import Binary, BinaryReference
 from ..._core.validate import UNSET, Unset, text
 from ..scopes import AsyncSurface
-from .client import takes_client
+from .takes_client import takes_client
 
 _BYTES_MAX = 512 * 1024  # base64 makes them a third longer, and an entry has 1 MiB
 

@@ -7,7 +7,7 @@ from typing import Optional
 
 from ..claims import AsyncClaim
 from ..scopes import AsyncSurface
-from .client import takes_client
+from .takes_client import takes_client
 
 
 @takes_client

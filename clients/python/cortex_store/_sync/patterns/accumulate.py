@@ -10,7 +10,7 @@ from ..._core.patterns.statistics import Statistics, added_number, statistics_of
 from ..._core.patterns.unwrap_errors import unwrapped_errors
 from ..scopes import Surface
 from ..transactions import Transaction
-from .client import takes_client
+from .takes_client import takes_client
 
 _DAY_SECONDS = 86_400.0
 

@@ -12,7 +12,7 @@ from ..._core.validate import seconds
 from ..io import check_callable, result_of
 from ..mutable import Mutable
 from ..scopes import Surface
-from .client import takes_client
+from .takes_client import takes_client
 
 _MISSING = object()
 

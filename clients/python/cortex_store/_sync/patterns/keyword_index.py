@@ -11,8 +11,8 @@ from ..._core.patterns.unwrap_errors import unwrapped_errors
 from ..._core.validate import text
 from ..scopes import Surface
 from ..transactions import Transaction
-from .client import takes_client
 from .read_many import read_many
+from .takes_client import takes_client
 
 
 def _list_key(id: str) -> str:

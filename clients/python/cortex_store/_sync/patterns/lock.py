@@ -7,7 +7,7 @@ from typing import Optional
 
 from ..claims import Claim
 from ..scopes import Surface
-from .client import takes_client
+from .takes_client import takes_client
 
 
 @takes_client

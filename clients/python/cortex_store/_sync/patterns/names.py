@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..._core.patterns.names import NamespaceOverview, prefix_name, split_name
 from ..scopes import Surface
-from .client import takes_client
+from .takes_client import takes_client
 
 
 @takes_client

@@ -11,7 +11,7 @@ from ..._core.records import ImmutableVersion
 from ..._core.validate import UNSET, Unset
 from ..scopes import Surface
 from ..transactions import Transaction
-from .client import takes_client
+from .takes_client import takes_client
 
 
 @takes_client

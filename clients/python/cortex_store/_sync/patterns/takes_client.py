@@ -1,4 +1,4 @@
-"""Generated from _aio/patterns/client.py by tools/generate.py: change that file."""
+"""Generated from _aio/patterns/takes_client.py by tools/generate.py: change that file."""
 
 from __future__ import annotations
 
