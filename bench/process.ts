@@ -6,7 +6,10 @@ import { join } from "node:path";
 import { Cortex } from "../client/index.js";
 import { connect } from "../server/postgres/connection.js";
 
-/** Starts a server on a database of its own in the cluster, and gives its client, address and process id, and how to stop it. */
+/**
+ * Starts a server on a database of its own in the cluster. Gives its client, its database, its address and process id,
+ * and how to stop it.
+ */
 export async function serverOn(
   url: string,
   database: string,
@@ -18,25 +21,42 @@ export async function serverOn(
   await admin.end();
   const own = new URL(url);
   own.pathname = database;
-  const child = spawn(
-    process.execPath,
+  const child = await started(
     [
-      "--max-semi-space-size=64",
       join(import.meta.dirname, "../server/dist/server/main.js"),
       ...["--listen", "127.0.0.1:0", "--database-url", own.href, "--log-level", "error"],
       ...settings,
     ],
-    { stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, ...env } },
+    env,
   );
-  const [line] = await once(child.stdout, "data");
-  const address = String(line).trim().split(" ").at(-1) ?? "";
-  const cortex = new Cortex({ address, timeoutMs: 60_000 });
+  const cortex = new Cortex({ address: child.address, timeoutMs: 60_000 });
+  const sql = connect(own.href, { max: 10 });
   return {
+    ...child,
     cortex,
-    address,
-    pid: child.pid as number,
+    url: own.href,
+    /** Its database, straight from here. */
+    sql,
     async stop() {
       await cortex.close();
+      await sql.end();
+      await child.stop();
+    },
+  };
+}
+
+/** Starts a program that listens. Gives its address and process id, and how to stop it. */
+export async function started(args: string[], env: NodeJS.ProcessEnv = {}) {
+  // npm start sets the same flag.
+  const child = spawn(process.execPath, ["--max-semi-space-size=64", ...args], {
+    stdio: ["ignore", "pipe", "inherit"],
+    env: { ...process.env, ...env },
+  });
+  const [line] = await once(child.stdout, "data");
+  return {
+    address: String(line).trim().split(" ").at(-1) ?? "",
+    pid: child.pid as number,
+    async stop() {
       child.kill("SIGTERM");
       await once(child, "exit");
     },
@@ -60,23 +80,35 @@ function statOf(pid: number): string[] {
   return text.slice(text.lastIndexOf(")") + 2).split(" ");
 }
 
-/** The CPU milliseconds that a process and all its descendants have used. */
-export function cpuMs(root: number): number {
+/** The process and all its descendants. */
+function processesOf(root: number): number[] {
   const parents = new Map<number, number>();
-  const used = new Map<number, number>();
-  for (const pid of readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number)) {
+  for (const pid of readdirSync("/proc").map(Number).filter(Number.isInteger)) {
     try {
-      const fields = statOf(pid);
-      parents.set(pid, Number(fields[1]));
-      // Ticks of 10 ms: its own, and those of children that have ended.
-      used.set(pid, [11, 12, 13, 14].reduce((sum, i) => sum + Number(fields[i]), 0) * 10);
+      parents.set(pid, Number(statOf(pid)[1]));
     } catch {
       // it has ended
     }
   }
   const isWithin = (pid: number | undefined): boolean =>
     pid !== undefined && (pid === root || isWithin(parents.get(pid)));
-  return [...used].reduce((sum, [pid, ms]) => sum + (isWithin(pid) ? ms : 0), 0);
+  return [...parents.keys()].filter(isWithin);
+}
+
+/** The CPU microseconds that a process and its descendants have used, without those that have ended. */
+export const cpuMicros = (root: number): number =>
+  processesOf(root).reduce((sum, pid) => sum + threadNanos(pid), 0) / 1000;
+
+/** The same in milliseconds. */
+export const cpuMs = (root: number): number => cpuMicros(root) / 1000;
+
+function threadNanos(pid: number): number {
+  try {
+    return readdirSync(`/proc/${pid}/task`).reduce((sum, task) => {
+      const [used = "0"] = readFileSync(`/proc/${pid}/task/${task}/schedstat`, "utf8").split(" ");
+      return sum + Number(used);
+    }, 0);
+  } catch {
+    return 0; // it has ended
+  }
 }
