@@ -1,10 +1,9 @@
 // A call in which both sides send messages. The server answers each message with one.
-import {
-  create,
-  type DescMessage,
-  type DescMethodBiDiStreaming,
-  type MessageInitShape,
-  type MessageShape,
+import type {
+  DescMessage,
+  DescMethodBiDiStreaming,
+  MessageInitShape,
+  MessageShape,
 } from "@bufbuild/protobuf";
 import type { Client, Metadata } from "@grpc/grpc-js";
 import type { Conversation } from "./call-options.js";
@@ -22,7 +21,7 @@ export function openConversation<I extends DescMessage, O extends DescMessage>(
   grpc.on("error", ignore); // it may come when nobody reads any more, and would end the process
   const reading: AsyncIterator<MessageShape<O>> = grpc[Symbol.asyncIterator]();
   return {
-    send: (message) => grpc.write(create(method.input, message)),
+    send: (message) => grpc.write(message),
     async next() {
       const { value, done } = await within(deadline, signal, reading.next());
       return done ? undefined : value;

@@ -1,13 +1,12 @@
 // Makes the calls to the server: deadline, cancellation, retries. Every failure is a CortexError.
 import { randomUUID } from "node:crypto";
-import {
-  create,
-  type DescMessage,
-  type DescMethodBiDiStreaming,
-  type DescMethodServerStreaming,
-  type DescMethodUnary,
-  type MessageInitShape,
-  type MessageShape,
+import type {
+  DescMessage,
+  DescMethodBiDiStreaming,
+  DescMethodServerStreaming,
+  DescMethodUnary,
+  MessageInitShape,
+  MessageShape,
 } from "@bufbuild/protobuf";
 import { MethodOptions_IdempotencyLevel as Idempotency } from "@bufbuild/protobuf/wkt";
 import type { ClientReadableStream, ServiceError } from "@grpc/grpc-js";
@@ -135,7 +134,7 @@ export class Transport {
           pathOf(method),
           encoder(method.input),
           decoder(method.output),
-          create(method.input, scopedInit(method, request, this.scope)),
+          scopedInit(method, request, this.scope),
           metadata,
           { deadline },
           (error, response) =>
@@ -262,7 +261,7 @@ export class Transport {
   ): Promise<ClientReadableStream<MessageShape<O>>> {
     await this.connection.ready(deadline, signal);
     const metadata = await within(deadline, signal, this.#metadata.next());
-    const request = create(method.input, scopedInit(method, next(), this.scope));
+    const request = scopedInit(method, next(), this.scope);
     const [send, receive] = [encoder(method.input), decoder(method.output)];
     return this.connection.grpc
       .makeServerStreamRequest(pathOf(method), send, receive, request, metadata, options)

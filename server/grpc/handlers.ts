@@ -1,19 +1,14 @@
 // Services -> grpc-js. A handler is an async function that turns a request into a response (for a stream: an
 // async generator), and throws reasons. Decoding, admission, errors and the log of calls are here, once for
 // all RPCs.
-import {
-  type DescMessage,
-  type DescService,
-  fromBinary,
-  type MessageInitShape,
-  type MessageShape,
-} from "@bufbuild/protobuf";
+import type { DescMessage, DescService, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import type { handleUnaryCall, MethodDefinition, Server, UntypedHandleCall } from "@grpc/grpc-js";
+import { decode as decodeMessage, encode } from "../../wire/codec.js";
 import { type Endpoint, endpointOf, type Permissions } from "../auth/authorize.js";
 import { reasonOf } from "../errors/sqlstate.js";
 import { toStatus } from "../errors/status.js";
 import { type Call, type Init, ServerCall } from "./call.js";
-import { decode, encoder } from "./codec.js";
+import { decode } from "./codec.js";
 import type { ServerContext } from "./context.js";
 import { bidiStream, serverStream } from "./streaming.js";
 
@@ -69,11 +64,11 @@ export function addService<S extends DescService>(
         method.methodKind === "client_streaming" || method.methodKind === "bidi_streaming",
       responseStream:
         method.methodKind === "server_streaming" || method.methodKind === "bidi_streaming",
-      requestSerialize: encoder(method.input),
+      requestSerialize: (request) => encode(method.input, request),
       requestDeserialize: (bytes) =>
         decode(method.input, bytes, context.config.messageBytesMax) as Init,
       responseSerialize: alreadySerialized,
-      responseDeserialize: (bytes) => fromBinary(method.output, bytes),
+      responseDeserialize: (bytes) => decodeMessage(method.output, bytes),
     };
     const endpoint = endpointOf(method, permissions[name], waiting.includes(name));
     const handler = handlers[name] as never;
@@ -92,12 +87,12 @@ function unary(
   handler: UnaryHandler,
   context: ServerContext,
 ): handleUnaryCall<unknown, Init> {
-  const encode = encoder(endpoint.method.output);
+  const { output } = endpoint.method;
   return async (grpc, reply) => {
     const call = new ServerCall(endpoint, context, grpc);
     try {
       const response = await handler(grpc.request, call.admit(grpc.request));
-      const bytes = encode(call.shown(response));
+      const bytes = encode(output, call.shown(response));
       call.admitReply(bytes.length);
       call.sendReply(bytes.length);
       reply(null, bytes as unknown as Init);

@@ -5,12 +5,12 @@ import type {
   handleServerStreamingCall,
   ServerDuplexStream,
 } from "@grpc/grpc-js";
+import { encode } from "../../wire/codec.js";
 import type { Endpoint } from "../auth/authorize.js";
 import { CortexError } from "../errors/reasons.js";
 import { reasonOf } from "../errors/sqlstate.js";
 import { toStatus } from "../errors/status.js";
 import { type Call, type Init, ServerCall, type Writable } from "./call.js";
-import { encoder } from "./codec.js";
 import type { ServerContext } from "./context.js";
 
 type StreamHandler = (request: unknown, call: Call) => AsyncGenerator<Init>;
@@ -44,7 +44,7 @@ async function send(
   call: ServerCall,
   open: () => AsyncGenerator<Init>,
 ): Promise<void> {
-  const encode = encoder(call.endpoint.method.output);
+  const { output } = call.endpoint.method;
   const stopWatching = call.watchCredentials();
   try {
     // The handler makes one message while the message before is on its way; if it waits for what others do, only once
@@ -56,7 +56,7 @@ async function send(
       if (call.isOver) throw call.signal.reason;
       // A transaction asks itself before it commits, and then tells what it did.
       if (call.withdrawn && !isBidi(call)) throw call.withdrawn;
-      previous = write(grpc, encode(call.shown(message)), call);
+      previous = write(grpc, encode(output, call.shown(message)), call);
       call.leaveRoom();
       previous.catch(() => {}); // nobody awaits it if the handler fails first
       if (call.endpoint.waits) await previous;
