@@ -29,11 +29,11 @@ function openSocket({ host, port, path }: SocketOptions, sockets: Sockets): Sock
 }
 
 /**
- * The types of our parameters that are arrays: of text, int, bigint, float8 and xid8. The driver (3.4.9) can ask the
+ * The types of our parameters that are arrays: of text, int, bigint, float8, boolean and xid8. The driver (3.4.9) can ask the
  * database for them on each new connection, but nobody awaits the answer: if Postgres ends meanwhile, the rejected
  * promise ends our process. Results have no arrays.
  */
-const arrayTypes = [1009, 1007, 1016, 1022, 271];
+const arrayTypes = [1009, 1007, 1016, 1022, 1000, 271];
 
 /** An array as Postgres reads it; elements of arrays in arrays too. */
 function arrayText(value: unknown): string {

@@ -14,7 +14,7 @@ export const batchWeightMax = 128;
 // When this many calls wait, a batch is sent immediately. A larger batch takes half of the waiting calls, so
 // the database works on one half while the server handles the other. (64 callers in one batch: 5000
 // increments/s; in halves: 7000.)
-const eagerSize = 16;
+const eagerSize = 32;
 const scannedMax = 1024; // waiting calls of a tenant that are looked at for each batch
 const turnWeight = 8; // what a tenant may add to a batch before it is another tenant's turn
 
@@ -26,6 +26,8 @@ export interface TenantItem {
 export interface Batchable<Item extends TenantItem, Reply> {
   /** Runs the items in one statement; gives their replies in the same order. */
   run(run: Run, items: Item[]): Promise<Reply[]>;
+  /** The parts of a batch that are statements of their own, by the numbers of their items. Without it, all are one. */
+  separate?(items: Item[]): number[][];
   /** How much of a batch's weight of 128 the item takes. */
   weight(item: Item): number;
   /** Which connections the statement takes. */
@@ -133,7 +135,7 @@ export class GroupCommit<Item extends TenantItem, Reply> {
     const keys = batch.flatMap(({ item }) => this.kind.conflictKeys(item));
     for (const { name } of keys) this.#inFlight.add(name);
     this.#batches++;
-    void this.#run(batch).then(() => {
+    void Promise.all(this.#parts(batch).map((part) => this.#run(part))).then(() => {
       for (const { name } of keys) this.#inFlight.delete(name);
       this.#reserved = new Set();
       this.#batches--;
@@ -199,6 +201,12 @@ export class GroupCommit<Item extends TenantItem, Reply> {
         return left.length > 0;
       });
     return batch;
+  }
+
+  #parts(batch: Submission<Item, Reply>[]): Submission<Item, Reply>[][] {
+    const parts = this.kind.separate?.(batch.map(({ item }) => item));
+    if (!parts || parts.length === 1) return [batch];
+    return parts.map((part) => part.map((i) => batch[i] as Submission<Item, Reply>));
   }
 
   async #run(batch: Submission<Item, Reply>[]): Promise<void> {

@@ -55,6 +55,8 @@ export type BatchOutcome<Result> = Outcome<Result> | "large";
 interface WriteKindParts<W extends Write, Row extends object, Result> {
   /** The statement that makes the writes. */
   statement(sql: Sql, writes: W[], mode: StatementMode): Fragment;
+  /** The parts of a batch that are statements of their own: see Batchable. */
+  separate?(writes: W[]): number[][];
   /** Reads the outcome of each write from the rows of the statement. */
   outcomes(writes: W[], rows: Row[]): BatchOutcome<Result>[];
   /** Reads a stored reply. */
@@ -93,6 +95,10 @@ export class WriteKind<W extends Write, Row extends object, Result>
 
   conflictKeys(write: W): readonly ConflictKey[] {
     return write.conflictKeys;
+  }
+
+  separate(writes: W[]): number[][] {
+    return this.parts.separate?.(writes) ?? [writes.map((_, i) => i)];
   }
 
   /** Makes the writes of a batch in one statement. */

@@ -44,6 +44,18 @@ const shared: Record<string, () => Promise<Plan[]>> = {
   Get: () => rpc(mutableStore.handlers.get, method.get.input, place),
   Set: () =>
     rpc(mutableStore.handlers.set, method.set.input, { ...place, valueJson: "1", userId: "u1" }),
+  "Set of nothing but a value": () =>
+    rpc(mutableStore.handlers.set, method.set.input, { ...place, valueJson: "1" }),
+  "Set with a request id": () =>
+    rpc(mutableStore.handlers.set, method.set.input, { ...place, valueJson: "1", requestId: "r" }),
+  "Commit of plain writes": () =>
+    rpc(mutableStore.handlers.commit, method.commit.input, {
+      operations: [
+        { ...place, operation: value },
+        { namespace, key: "other", operation: increment },
+      ],
+      requestId: "r",
+    }),
   Update: () =>
     rpc(mutableStore.handlers.update, method.update.input, { ...place, operation: increment }),
   "Update with a request id": () =>

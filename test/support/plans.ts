@@ -42,13 +42,28 @@ class Explained extends Error {
   }
 }
 
+/** Explains a statement: of fragments, or of one text with parameters. */
+function explained(sql: Sql, build: (sql: Sql) => Fragment) {
+  let text: { statement: string; values: never[] } | undefined;
+  const spy = Object.assign((...parts: Parameters<Sql>) => sql(...parts), sql, {
+    unsafe(statement: string, values?: never[]) {
+      if (values) text = { statement, values };
+      return sql.unsafe(statement);
+    },
+  });
+  const built = build(spy as Sql);
+  return text
+    ? sql.unsafe(`explain (format json) ${text.statement}`, text.values, { prepare: true })
+    : sql`explain (format json) ${built}`;
+}
+
 /** Explains the first statement for which there is no row in `answers`. */
 const explaining =
   (sql: Sql, answers: object[] = []): Run =>
   async <T>(build: (sql: Sql) => Fragment) => {
     const answer = answers.shift();
     if (answer) return [answer] as T[];
-    const [row] = await sql`explain (format json) ${build(sql) as Fragment}`;
+    const [row] = await explained(sql, build);
     const nodes: Plan[] = [];
     const walk = (plan: Plan) => {
       nodes.push(plan);

@@ -12,9 +12,19 @@ import { lockCreation, lockRequest, namesMax } from "../creation.js";
 import { matching } from "../idempotency.js";
 import type { StatementMode } from "../write-path.js";
 import type { AtomicWrite } from "./atomic-write.js";
+import {
+  isComputed,
+  newExpiry,
+  newMetadata,
+  newUser,
+  newValue,
+  recordBytes,
+  refusal,
+} from "./effect.js";
 import { type InputKey, inputOf, keyColumns, operationColumns } from "./input.js";
 import { overQuota } from "./over-quota.js";
 import { cells } from "./reply.js";
+import { storedReplies } from "./stored-replies.js";
 
 const keyRows = recordset("asked", keyColumns);
 const operationRows = recordset("op", operationColumns);
@@ -101,19 +111,13 @@ export function statement(
         verdict.changes and op.kind = 'delete',
         case when verdict.changes then op.kind <> 'delete' else was.present end,
         case when verdict.changes then next.value when was.reply_bytes <= ${replyBytesMax} then was.value end,
-        case when not verdict.changes then was.user_id
-          when op.kind = 'set' and not op.keeps_user then op.user_id
-          when was.present then was.user_id end,
-        case when not verdict.changes then was.metadata
-          when op.kind = 'set' and not op.keeps_metadata then coalesce(op.metadata, '{}')::json
-          when was.present then was.metadata else '{}' end,
+        case when verdict.changes then ${newUser(sql)} else was.user_id end,
+        case when verdict.changes then ${newMetadata(sql)} else was.metadata end,
         case when verdict.changes then op.agent else was.agent_id end,
         case when verdict.changes then op.principal else was.principal end,
         case when verdict.changes and not was.present then next.at else was.created_at end,
         case when verdict.changes then next.at else was.updated_at end,
-        case when not verdict.changes then was.expire_at
-          when op.kind in ('set', 'expire') then next.at + op.ttl * interval '1 second'
-          when was.present then was.expire_at end,
+        case when verdict.changes then ${newExpiry(sql)} else was.expire_at end,
         case when verdict.changes then next.revision else was.revision end,
         case when verdict.changes and not was.present then next.revision else was.created_revision end
       from states as was
@@ -194,7 +198,7 @@ export function statement(
     ${hasRequests ? storedReplies(sql) : sql``}
     select cells::text, coalesce(refusal, over_quota) as refusal, large, bytes, seen_until,
       case when refusal is not null then json_typeof(value) end as type,
-      case when present then revision else 0 end as revision,
+      case when present then revision else 0 end as found_revision,
       repeats, ${
         hasRequests
           ? sql`case when repeats is not null then
@@ -203,84 +207,3 @@ export function statement(
       } as reply
     from result order by number`;
 }
-
-/** The bytes of a row of `states` in a reply: its texts, and the most that times, numbers and tags take. */
-const recordBytes = (sql: Sql): Fragment =>
-  sql`bytes + octet_length(metadata::text) + octet_length(concat(namespace, key, user_id, agent_id, principal)) + 128`;
-
-/**
- * True if the database computed the value of a row of `states` or `result`. A value that the caller sent is not sent
- * back.
- */
-const isComputed = (sql: Sql, row: Fragment): Fragment =>
-  sql`(${row}.kind in ('add', 'append', 'merge', 'expire') and ${row}.refusal is null)`;
-
-interface Limits {
-  valueBytesMax: number;
-  replyBytesMax: number;
-  /** True if the operation would take too long for this statement. */
-  takesLong: Fragment;
-}
-
-/** The value that the operation makes of the state `was`; null where it cannot. */
-const newValue = (sql: Sql, { replyBytesMax, takesLong }: Limits): Fragment => sql`
-  case when was.reply_bytes > ${replyBytesMax} or ${takesLong} then null else case op.kind
-    when 'set' then op.argument::json
-    when 'replace' then op.argument::json
-    when 'expire' then case when was.present then was.value end
-    when 'add' then case
-      when not was.present or json_typeof(was.value) = 'null' then trim_scale(op.argument::numeric)::text::json
-      when json_typeof(was.value) = 'number' and not ${isHugeNumber(sql)}
-        then trim_scale(was.value::text::numeric + op.argument::numeric)::text::json end
-    when 'append' then case
-      when not was.present then ('[' || op.argument || ']')::json
-      when json_typeof(was.value) = 'array' then (
-        left(rtrim(was.value::text, E' \\t\\n\\r'), -1)
-        || case when was.value::text ~ '^[ \\t\\n\\r]*\\[[ \\t\\n\\r]*\\]' then '' else ',' end
-        || op.argument || ']')::json end
-    when 'merge' then json_merge_patch(case when was.present then was.value else '{}' end, op.argument::json)
-  end end`;
-
-/**
- * A number whose exact sum could have more digits than the database can hold (131072, 16383 of them after the
- * point).
- */
-const isHugeNumber = (sql: Sql): Fragment =>
-  sql`(length(was.value::text) > 10000 or was.value::text ~ '[eE][+-]?0*[1-9][0-9]{3}')`;
-
-/** Why the operation cannot be applied to the state `was`; null where it can. */
-const refusal = (sql: Sql, { valueBytesMax, replyBytesMax, takesLong }: Limits): Fragment => sql`
-  case
-    when op.repeats is not null then 'REPEATED'
-    when was."foreign" then 'FOREIGN' -- the statement found the row of another tenant: see ownRow
-    when op.request_blocked then 'REQUEST_LOCKED'
-    when op.guard_refusal is not null then op.guard_refusal
-    when was.locked or was.blocked = 'name' then 'KEY_LOCKED'
-    when ${takesLong} then 'LARGE'
-    when was.reply_bytes > ${replyBytesMax} then 'REPLY_TOO_LARGE'
-    when op.expects = 'present' and not was.present then 'KEY_NOT_FOUND'
-    when op.if_revision is not null and (not was.present or was.revision <> op.if_revision) then 'REVISION_MISMATCH'
-    when op.expects = 'absent' and was.present then 'KEY_EXISTS'
-    when op.kind = 'add' and next.value is null then
-      case json_typeof(was.value) when 'number' then 'NUMBER_OUT_OF_RANGE' else 'VALUE_NOT_NUMERIC' end
-    when op.kind = 'append' and next.value is null then 'VALUE_NOT_ARRAY'
-    when next.bytes > ${valueBytesMax} and op.kind <> 'expire' then 'VALUE_TOO_LARGE'
-    when op.user_id is not null and not op.user_held then
-      case when (select u.id from users u where u.tenant = was.tenant and u.id = op.user_id) is null then 'USER_NOT_FOUND'
-        else 'USER_LOCKED' end
-    when not was.present and was.blocked = 'space' and (was.atomic is not null or op.kind not in ('check', 'delete')) then 'NAMESPACE_LOCKED'
-  end`;
-
-/** Stores the replies of the writes that have a request id and were applied. */
-const storedReplies = (sql: Sql): Fragment => sql`, stored_reply as (
-  insert into request (tenant, id, fingerprint, reply, user_ids, bytes)
-  select tenant, request, seal(fingerprint), reply, user_ids, octet_length(reply::text)
-  from (
-    select tenant, request, fingerprint,
-      json_agg(case when case when ${isComputed(sql, sql`result`)} then bytes else 0 end + octet_length(metadata::text) > content_max
-        then slim_result(cells) else cells end order by number) as reply,
-      coalesce(array_agg(distinct user_id) filter (where user_id is not null), '{}') as user_ids
-    from result where request is not null
-    group by write, tenant, request, fingerprint
-    having bool_and(refusal is null and over_quota is null) and not bool_or(large)
-  ) as made)`;

@@ -7,13 +7,13 @@ import type { AtomicWrite } from "./atomic-write.js";
 import { namespaceName } from "./entry.js";
 import { fillOmitted } from "./omitted.js";
 import type { Operation } from "./operation.js";
+import { arePlain, plainStatement, separate } from "./plain.js";
 import { errorOf } from "./refusal.js";
-import { type Cells, fromCells, knownOf, type Result } from "./reply.js";
+import { type Cells, contentBytes, fromCells, knownOf, type Result } from "./reply.js";
 import { statement } from "./statement.js";
 
-/** A row of the statement's answer: one for each operation. */
-interface OperationRow {
-  cells: string;
+/** What both statements say of an operation. */
+interface Answer {
   refusal: string | null;
   /** True if the reply of its write is too large. */
   large: boolean;
@@ -21,14 +21,42 @@ interface OperationRow {
   seen_until: Date | null;
   bytes: number | null;
   type: string | null;
-  revision: string;
+  /** The revision that a refused operation found. */
+  found_revision: string;
   /** The fingerprint of the stored reply, where there is one under the request id. */
   repeats: string | null;
   reply: string | null;
 }
 
+/** A row of the general statement's answer: one for each operation. */
+interface GeneralRow extends Answer {
+  cells: string;
+}
+
+/** A row of the answer of the statement of plain writes. The rest of the entry is known here. */
+interface PlainRow extends Answer {
+  cells?: undefined;
+  at: Date;
+  revision: string;
+  created_at: Date;
+  expire_at: Date | null;
+  user_id: string | null;
+  /** null if the operation has it. */
+  metadata: string | null;
+  /** null if the operation has it. */
+  value: string | null;
+  access_count: string;
+  accessed_at: Date | null;
+}
+
+type OperationRow = GeneralRow | PlainRow;
+
 export const entryWrites = new WriteKind<AtomicWrite, OperationRow, Result[]>({
-  statement,
+  statement: (sql, writes, mode) =>
+    mode.shared && mode.locking === "try" && arePlain(writes)
+      ? plainStatement(sql, writes)
+      : statement(sql, writes, mode),
+  separate,
   outcomes,
   async parseReply(reply, { operations }, { caller, db }) {
     const results = resultsOf(JSON.parse(reply) as Cells[], operations);
@@ -79,19 +107,59 @@ function outcomeOf(write: AtomicWrite, rows: OperationRow[]): BatchOutcome<Resul
   const index = rows.findIndex(({ refusal, large }) => refusal !== null || large);
   const row = rows[index];
   if (row) {
-    const { refusal, revision, type } = row;
+    const { refusal, found_revision: revision, type } = row;
     const isLarge = refusal === null || refusal === "REPLY_TOO_LARGE";
     const [reason, bytes] = isLarge ? ["REPLY_TOO_LARGE", replyBytesMax] : [refusal, row.bytes];
     return { refused: errorOf(write, { index, reason, revision, type, bytes }), index };
   }
-  const cells = rows.map((row) => JSON.parse(row.cells) as Cells);
-  const results = resultsOf(cells, operations);
-  rows.forEach(({ seen_until, cells }, i) => {
-    const kept = cells.length > write.contentMax + slimCellsMax ? slimCellsMax : cells.length;
-    Object.assign(results[i] as Result, { seenUntil: seen_until, kept });
+  const results = rows.map((row, i) => {
+    const operation = operations[i] as Operation;
+    const result =
+      row.cells === undefined
+        ? plainResult(write, operation, row)
+        : resultOf(JSON.parse(row.cells) as Cells, operation);
+    result.seenUntil = row.seen_until;
+    const kept = row.cells?.length ?? slimCellsMax + (result.row ? contentBytes(result.row) : 0);
+    result.kept = kept > write.contentMax + slimCellsMax ? slimCellsMax : kept;
+    return result;
   });
   return { result: results };
 }
 
+function plainResult(
+  { agent, principal }: AtomicWrite,
+  operation: Operation,
+  row: PlainRow,
+): Result {
+  const { namespace, key } = operation;
+  const { at, user_id, created_at, expire_at, revision, access_count, accessed_at } = row;
+  const known = knownOf(operation);
+  return {
+    namespace,
+    key,
+    deleted: false,
+    at,
+    row: {
+      namespace,
+      key,
+      value: row.value ?? known.value ?? "",
+      user_id,
+      metadata: row.metadata ?? known.metadata ?? "{}",
+      omitted: false,
+      created_at,
+      updated_at: at,
+      expire_at,
+      revision,
+      agent_id: agent ?? null,
+      principal: principal ?? null,
+      access_count,
+      accessed_at,
+    },
+  };
+}
+
+const resultOf = (cells: Cells, operation: Operation | undefined): Result =>
+  fromCells(cells, operation && knownOf(operation));
+
 const resultsOf = (cells: Cells[], operations: Operation[]): Result[] =>
-  cells.map((one, i) => fromCells(one, operations[i] && knownOf(operations[i])));
+  cells.map((one, i) => resultOf(one, operations[i]));
