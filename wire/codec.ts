@@ -35,6 +35,10 @@ interface Codec {
 
 const writer = new Writer();
 
+/** The fields and values of the messages that are being read: those of a message behind those of what it is in. */
+const found: Field[] = [];
+const values: unknown[] = [];
+
 /** The bytes of a message. Fields that `init` lacks are unset. */
 export function encode<S extends DescMessage>(schema: S, init: MessageInitShape<S>): Buffer {
   const codec = codecOf(schema);
@@ -57,6 +61,8 @@ export function decode<S extends DescMessage>(schema: S, bytes: Buffer): Message
     if (!codec) throw unusual;
     return codec.read(new Reader(bytes), bytes.length) as MessageShape<S>;
   } catch (error) {
+    found.length = 0;
+    values.length = 0;
     if (error !== unusual) throw error;
     return decodeByLibrary(schema, bytes);
   }
@@ -168,8 +174,7 @@ function reading(schema: DescMessage, fields: readonly Field[]): Codec["read"] {
   const byNumber: (Field | undefined)[] = [];
   for (const field of fields) byNumber[field.number] = field;
   return (reader, end) => {
-    const found: Field[] = [];
-    const values: unknown[] = [];
+    const start = found.length;
     let present = 0;
     while (reader.at < end) {
       const tag = reader.uint32();
@@ -178,20 +183,23 @@ function reading(schema: DescMessage, fields: readonly Field[]): Codec["read"] {
       // The parts of a message that comes in parts are merged: the library does that.
       if (field.isMessage && present & field.bit) throw unusual;
       present |= field.bit;
+      const value = field.value.read(reader);
       found.push(field);
-      values.push(field.value.read(reader));
+      values.push(value);
     }
     if (reader.at !== end) throw unusual;
     const message = { ...templateOf(present) };
     for (const name of lists) message[name] = [];
     for (const name of oneofs) message[name] = { case: undefined };
-    for (let i = 0; i < found.length; i++) {
+    for (let i = start; i < found.length; i++) {
       const { name, oneof, isList } = found[i] as Field;
       const value = values[i];
       if (isList) (message[name] as unknown[]).push(value);
       else if (oneof !== undefined) message[oneof] = { case: name, value };
       else message[name] = value;
     }
+    found.length = start;
+    values.length = start;
     return message;
   };
 }

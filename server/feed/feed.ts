@@ -2,7 +2,7 @@
 // and hands each change or event to those that match, its watchers. It waits for nobody: a watch that falls behind
 // catches up from the log (storage/changes/watch.ts), a subscription ends with EVENTS_MISSED.
 import { CortexError } from "../errors/reasons.js";
-import type { Bus } from "../postgres/bus.js";
+import { type Bus, topicOf } from "../postgres/bus.js";
 import type { Run } from "../postgres/connection.js";
 import { Erasures } from "./erasures.js";
 import { type Change, Disabled, Dropped, type Position, positionOfNow, readPage } from "./log.js";
@@ -12,6 +12,7 @@ import { type Selector, Watchers } from "./watchers.js";
 
 /** Every writer sends this name over the bus, which wakes the readers. */
 export const feedName = "\0changes";
+const feedTopic = topicOf(feedName);
 
 const pollMs = 1000; // the bus may have lost a name
 const gatherMs = 5; // shortest time from one read to the next
@@ -66,7 +67,7 @@ export class Feed {
 
   /** Wakes the readers of all servers: something was written. */
   announce(): void {
-    this.bus.publish([feedName]);
+    this.bus.publishTopic(feedTopic);
   }
 
   async close(): Promise<void> {

@@ -188,7 +188,7 @@ function refusalOf(
   rawHeaders: string[],
 ): CortexError | undefined {
   // Node shows the first of two such headers only.
-  if (rawHeaders.filter((text, i) => i % 2 === 0 && text === "authorization").length > 1)
+  if (countNames(rawHeaders, "authorization") > 1)
     return new CortexError("UNAUTHENTICATED", {
       problem: "it has more than one header authorization",
     });
@@ -200,6 +200,13 @@ function refusalOf(
       retry_after_ms: "1000",
     });
   return undefined;
+}
+
+/** How often a list of names and values has the name. */
+function countNames(headers: string[], name: string): number {
+  let count = 0;
+  for (let i = 0; i < headers.length; i += 2) if (headers[i] === name) count++;
+  return count;
 }
 
 /**

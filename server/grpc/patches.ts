@@ -30,10 +30,11 @@ Metadata.fromHttp2Headers = (headers) => {
 };
 
 /** The values of a header; a Buffer among them stands for one that grpc-js dropped. */
-export const headerValues = (metadata: Metadata, header: string) => [
-  ...metadata.get(header),
-  ...metadata.get(`${header}-bin`),
-];
+export function headerValues(metadata: Metadata, header: string) {
+  const binary = metadata.get(`${header}-bin`);
+  const values = metadata.get(header);
+  return binary.length === 0 ? values : [...values, ...binary];
+}
 
 // For a malformed timeout, compression or frame, grpc-js answers INTERNAL before any handler runs. But this
 // is the caller's mistake, so the answer becomes MALFORMED_REQUEST.

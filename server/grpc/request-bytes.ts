@@ -5,6 +5,10 @@ import { CortexError } from "../errors/reasons.js";
 
 const warnMs = 10_000;
 
+const held = Symbol("held");
+/** The metadata of a call: the one object that all layers share. It has how many bytes of the call are held. */
+type CallMetadata = Metadata & { [held]?: number };
+
 export class RequestBytes {
   /** For all calls together; and for the calls of one tenant. */
   limit = Number.POSITIVE_INFINITY;
@@ -12,32 +16,30 @@ export class RequestBytes {
   onRefused: (problem: string) => void = () => {};
   #held = 0;
   readonly #heldByTenant = new Map<string, number>();
-  /** The bytes of each call, by the metadata object that all layers share. */
-  readonly #ofCall = new WeakMap<Metadata, number>();
   #warnedAt = Number.NEGATIVE_INFINITY;
 
   /** Counts bytes that arrive. Gives the reason if there is no room for them: then they are to be dropped. */
-  receive(call: Metadata, bytes: number): CortexError | undefined {
-    const before = this.#ofCall.get(call) ?? 0;
+  receive(call: CallMetadata, bytes: number): CortexError | undefined {
+    const before = call[held] ?? 0;
     // A call that comes alone is taken, so that the limit makes no message impossible.
     if (this.#held + bytes > this.limit && this.#held > before) return this.#refusal(this.limit);
     this.#held += bytes;
-    this.#ofCall.set(call, before + bytes);
+    call[held] = before + bytes;
     return undefined;
   }
 
   /** The call is over: its bytes count no longer. */
-  release(call: Metadata): void {
-    this.#held -= this.#ofCall.get(call) ?? 0;
-    this.#ofCall.delete(call);
+  release(call: CallMetadata): void {
+    this.#held -= call[held] ?? 0;
+    call[held] = 0;
   }
 
   /** Counts a call for its tenant until the returned function is called. Throws if there is no room for it. */
-  admit(call: Metadata, tenant: string): () => void {
-    const bytes = this.#ofCall.get(call) ?? 0;
-    const held = this.#heldByTenant.get(tenant) ?? 0;
-    if (held > 0 && held + bytes > this.tenantLimit) throw this.#refusal(this.tenantLimit);
-    this.#heldByTenant.set(tenant, held + bytes);
+  admit(call: CallMetadata, tenant: string): () => void {
+    const bytes = call[held] ?? 0;
+    const ofTenant = this.#heldByTenant.get(tenant) ?? 0;
+    if (ofTenant > 0 && ofTenant + bytes > this.tenantLimit) throw this.#refusal(this.tenantLimit);
+    this.#heldByTenant.set(tenant, ofTenant + bytes);
     return () => {
       const left = (this.#heldByTenant.get(tenant) ?? 0) - bytes;
       if (left > 0) this.#heldByTenant.set(tenant, left);

@@ -30,7 +30,7 @@ export async function purgeMany(request: PurgeManyRequest, call: Call) {
   const { tenant } = call.caller;
   const filter = parseFilter(call.caller, request.filter);
   const { dryRun, requireConfirmation, confirmationToken: token } = request;
-  check.exclusive(["confirmation_token", token !== undefined], ["dry_run", dryRun]);
+  check.exclusive("confirmation_token", token !== undefined, "dry_run", dryRun);
   if (!isFiltered(filter))
     throw new CortexError("INVALID_FILTER", { field: "filter", problem: "is empty" });
   if (token !== undefined && !/^[0-9a-f]{64}$/.test(token))

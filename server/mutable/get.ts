@@ -1,6 +1,7 @@
 import type { GetRequest } from "../../gen/cortex/mutable/v1/mutable_pb.js";
 import { codeOf } from "../errors/sqlstate.js";
 import type { Call } from "../grpc/call.js";
+import type { CallDatabase } from "../grpc/call-database.js";
 import type { Run } from "../postgres/connection.js";
 import { type Batchable, ownRow } from "../runtime/group-commit.js";
 import { type EntryKey, isEntry, live, parseKey } from "../storage/entries/entry.js";
@@ -24,11 +25,7 @@ const reads: Batchable<EntryKey, Found | undefined> = {
 
 export async function get(request: GetRequest, { caller, db, server }: Call) {
   const entry = parseKey(caller.tenant, request);
-  const found = await db.submit(reads, entry).catch(async (error: unknown) => {
-    if (codeOf(error) !== "55P03") throw error;
-    const [alone] = await find(db.short, [entry]); // the whole table is locked, and a batch waits only 100 ms
-    return alone;
-  });
+  const found = await findOne(db, entry);
   if (!found) return {};
   server.access.count(entry.tenant, entry.namespace, entry.key, found.created_revision);
   if (found.value !== null) return { valueJson: found.value, revision: found.revision };
@@ -37,6 +34,16 @@ export async function get(request: GetRequest, { caller, db, server }: Call) {
       select m.value::text as value, m.revision from mutable m where ${isEntry(sql, entry)}`,
   );
   return large ? { valueJson: large.value, revision: large.revision } : {};
+}
+
+async function findOne(db: CallDatabase, entry: EntryKey): Promise<Found | undefined> {
+  try {
+    return await db.submit(reads, entry);
+  } catch (error) {
+    if (codeOf(error) !== "55P03") throw error;
+    const [alone] = await find(db.short, [entry]); // the whole table is locked, and a batch waits only 100 ms
+    return alone;
+  }
 }
 
 async function find(run: Run, entries: EntryKey[]): Promise<(Found | undefined)[]> {

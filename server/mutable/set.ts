@@ -3,7 +3,7 @@ import type { Call } from "../grpc/call.js";
 import { parseGuard } from "../storage/claims/guard.js";
 import { atomicWrite } from "../storage/entries/atomic-write.js";
 import { parseKey, toRecord } from "../storage/entries/entry.js";
-import { type Operation, parseSet } from "../storage/entries/operation.js";
+import { parseSet } from "../storage/entries/operation.js";
 import { entryWrites } from "../storage/entries/write.js";
 import { idempotencyKey } from "../storage/idempotency.js";
 import { writeOnce } from "../storage/write-path.js";
@@ -12,12 +12,10 @@ import * as check from "../validation/fields.js";
 export async function set(request: SetRequest, call: Call) {
   const { caller, server } = call;
   const { ifRevision, ifAbsent } = request;
-  check.exclusive(["if_absent", ifAbsent], ["if_revision", ifRevision !== undefined]);
-  const operation: Operation = {
-    ...parseSet(parseKey(caller.tenant, request), request, server.config),
-    expects: ifAbsent ? "absent" : undefined,
-    ifRevision: ifRevision === undefined ? undefined : check.revision(ifRevision),
-  };
+  check.exclusive("if_absent", ifAbsent, "if_revision", ifRevision !== undefined);
+  const operation = parseSet(parseKey(caller.tenant, request), request, server.config);
+  if (ifAbsent) operation.expects = "absent";
+  if (ifRevision !== undefined) operation.ifRevision = check.revision(ifRevision);
   const guard = parseGuard(call.caller.tenant, request.claim);
   const key = idempotencyKey(request.requestId, "Set", operation);
   const [result] = await writeOnce(

@@ -11,10 +11,7 @@ import * as check from "../validation/fields.js";
 
 export async function update(request: UpdateRequest, call: Call) {
   const { createIfMissing, ifRevision } = request;
-  check.exclusive(
-    ["create_if_missing", createIfMissing],
-    ["if_revision", ifRevision !== undefined],
-  );
+  check.exclusive("create_if_missing", createIfMissing, "if_revision", ifRevision !== undefined);
   const entry = parseKey(call.caller.tenant, request);
   const change = parseChange(entry, request.operation, createIfMissing, call.server.config);
   const operation: Operation =

@@ -55,6 +55,11 @@ export class Bus {
     for (const name of names) this.#publish(topicOf(name));
   }
 
+  /** The same for the name of a topic. */
+  publishTopic(topic: string): void {
+    this.#publish(topic);
+  }
+
   /** Wakes those who listen to these names in this process. */
   wake(names: Iterable<string>): void {
     for (const name of names) this.#receive(topicOf(name));

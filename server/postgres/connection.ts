@@ -42,6 +42,26 @@ function arrayText(value: unknown): string {
   return value === null ? "null" : `"${String(value).replace(/[\\"]/g, "\\$&")}"`;
 }
 
+/** A time as Postgres writes it in UTC: 2026-01-31 23:59:59.123+00. */
+function readTime(text: string): Date {
+  const digit = (at: number) => text.charCodeAt(at) - 48;
+  const two = (at: number) => 10 * digit(at) + digit(at + 1);
+  const isUsual =
+    text.length >= 22 &&
+    text[4] === "-" &&
+    text[10] === " " &&
+    text.endsWith("+00") &&
+    text.length <= 26 &&
+    !text.startsWith("00");
+  if (!isUsual) return new Date(text);
+  let ms = 0;
+  for (let at = 20, factor = 100; at < text.length - 3; at++, factor /= 10)
+    ms += factor * digit(at);
+  return new Date(
+    Date.UTC(100 * two(0) + two(2), two(5) - 1, two(8), two(11), two(14), two(17), Math.floor(ms)),
+  );
+}
+
 /**
  * Opens a connection pool of the driver. As in libpq, the URL may name the directory of a Unix socket:
  * `postgres://user@/database?host=/directory`. The open sockets are kept in `sockets`: the driver itself can
@@ -58,6 +78,14 @@ export function connect(url: string, options: Options, sockets?: Sockets): Sql {
     onnotice: () => {},
     fetch_types: false,
     types: {
+      // As the driver's own, but for how a time is read: it takes a tenth of the time.
+      date: {
+        to: 1184,
+        from: [1082, 1114, 1184],
+        serialize: (value: unknown) =>
+          (value instanceof Date ? value : new Date(String(value))).toISOString(),
+        parse: readTime,
+      },
       arrays: {
         to: 0,
         from: arrayTypes,

@@ -1,5 +1,5 @@
-// Statements whose text is made once, with places for their parameters: to build the text of a large one from its parts
-// costs as much as to run it.
+// Statements whose text is made once, with places for their parameters: to put together the text of a large one from its
+// parts costs as much as to run it.
 import type { Fragment, Sql } from "./connection.js";
 
 /** A part of a statement, or all of it, as text. */
@@ -18,9 +18,6 @@ function textOf(part: unknown): string {
 
 const textSql = Object.assign(tag, { unsafe: (text: string) => new Text(text) }) as unknown as Sql;
 
-/** Gives what `build` builds as text. In place of values it has `parameter`, or whole numbers. */
-export const statementText = (build: (sql: Sql) => Fragment): string => textOf(build(textSql));
-
 /** The place of the parameter of this number, counted from 1. */
 export const parameter = (sql: Sql, number: number, type: string): Fragment =>
   sql.unsafe(`$${number}::${type}`) as Fragment;
@@ -29,12 +26,25 @@ export const parameter = (sql: Sql, number: number, type: string): Fragment =>
 export const columnNames = (sql: Sql, names: readonly string[]): Fragment =>
   sql.unsafe(names.join(", ")) as Fragment;
 
-/** An array as a parameter. Booleans are sent as text, since the driver takes an array of them for one. */
-export type ArrayParameter = readonly (string | number | null)[];
+/** A text, or an array. Booleans in it are given as text, since the driver takes an array of them for one. */
+export type Parameter = string | readonly (string | number | null)[];
 
-/** The statement of this text. */
-export const textStatement = (
-  sql: Sql,
-  text: string,
-  arrays: readonly ArrayParameter[],
-): Fragment => sql.unsafe(text, arrays as never, { prepare: true }) as unknown as Fragment;
+/** Statements of one kind: each has the text of its variant, which is made when it is first needed. */
+export class TextStatements {
+  readonly #texts = new Map<string, string>();
+
+  /** `build` may use whole numbers as values, which are the same for all statements of the variant. */
+  statement(
+    sql: Sql,
+    variant: string,
+    build: (sql: Sql) => Fragment,
+    parameters: readonly Parameter[],
+  ): Fragment {
+    let text = this.#texts.get(variant);
+    if (text === undefined) {
+      text = textOf(build(textSql));
+      this.#texts.set(variant, text);
+    }
+    return sql.unsafe(text, parameters as never, { prepare: true }) as unknown as Fragment;
+  }
+}

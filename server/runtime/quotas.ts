@@ -84,9 +84,14 @@ export class Quotas {
     readonly measure: (tenants: string[]) => Promise<Amounts[]>,
   ) {}
 
+  /** True if anything of what a write adds is limited. */
+  limit(adds: Amounts): boolean {
+    return kinds.some((kind) => adds[kind] > 0 && this.limits[kind] > 0);
+  }
+
   /** Takes room for a write that adds at most `adds`; undefined if nothing of what it adds is limited. */
   async reserve(tenant: string, adds: Amounts): Promise<Reservation | undefined> {
-    if (kinds.every((kind) => adds[kind] === 0 || this.limits[kind] === 0)) return undefined;
+    if (!this.limit(adds)) return undefined;
     let usage = this.#usages.get(tenant);
     const age = performance.now() - (usage?.at ?? Number.NEGATIVE_INFINITY);
     if (!usage || this.#isNear(usage, adds) || age > staleMs) {

@@ -145,20 +145,54 @@ export class WriteKind<W extends Write, Row extends object, Result>
   }
 }
 
-/** Makes a write exactly once, and gives its result. Throws the reason if it is refused. */
+/**
+ * Makes a write exactly once, and gives its result. Throws the reason if it is refused. Nearly all writes end with their
+ * first attempt, in a batch.
+ */
 export async function writeOnce<W extends Write, Row extends object, Result>(
   call: Call,
   kind: WriteKind<W, Row, Result>,
-  given: W,
+  write: W,
 ): Promise<Result> {
   const { db, server } = call;
-  const { parseReply, replyBytes, addsExactly, added } = kind.parts;
-  const { tenant, idempotencyKey, adds } = given;
+  const { parseReply, replyBytes } = kind.parts;
+  const { tenant, idempotencyKey } = write;
+  const isUsual =
+    write.weight <= batchWeightMax &&
+    !server.quotas.limit(write.adds) &&
+    !server.locks.isOwned(write.keys);
+  let outcome = isUsual ? await db.submit(kind, write) : undefined;
+  if (outcome === undefined || outcome === "large" || isLocked(outcome))
+    outcome = await writeInAttempts(call, kind, write, outcome);
+  if ("result" in outcome) {
+    server.feed.announce();
+    if (idempotencyKey) server.replies.note(tenant, replyBytes(outcome.result));
+    return outcome.result;
+  }
+  if ("repeated" in outcome)
+    return parseReply(matchReply(idempotencyKey, outcome.repeated), write, call);
+  // An earlier attempt of this request may have committed and caused the refusal: then return its stored
+  // reply.
+  const reply = idempotencyKey && (await findStoredReply(db.short, tenant, idempotencyKey));
+  if (reply === undefined) throw outcome.refused;
+  return parseReply(reply, write, call);
+}
+
+/** Makes a write in as many attempts as it needs, of which the first may have been made, within the quotas of its tenant. */
+async function writeInAttempts<W extends Write, Row extends object, Result>(
+  call: Call,
+  kind: WriteKind<W, Row, Result>,
+  given: W,
+  first: Locked | "large" | undefined,
+): Promise<Exclude<Outcome<Result>, Locked>> {
+  const { db, server } = call;
+  const { addsExactly, added } = kind.parts;
+  const { tenant, adds } = given;
   const reservation = await server.quotas.reserve(tenant, adds);
   const room = reservation?.room;
   const overQuota = room && addsExactly ? quotaRefusal(room, adds) : undefined;
   const write: W = room && !addsExactly ? { ...given, room } : given;
-  let isLarge = write.room !== undefined || write.weight > batchWeightMax;
+  let isLarge = first === "large" || write.room !== undefined || write.weight > batchWeightMax;
   const attempt = async (waitFor?: string): Promise<Outcome<Result>> => {
     if (waitFor !== undefined) {
       const locked = { lockedBy: waitFor };
@@ -174,24 +208,13 @@ export async function writeOnce<W extends Write, Row extends object, Result>(
     return kind.runOne(db.large, write, "try");
   };
   const attempts = async () => {
-    if (overQuota) return { refused: overQuota };
-    const outcome = await retryWhileLocked(call, write, attempt);
+    if (overQuota) return { refused: overQuota, index: 0 };
+    const locked = first === "large" ? undefined : first;
+    const outcome = await retryWhileLocked(call, write, attempt, locked);
     if (added && "result" in outcome) reservation?.settle(added(outcome.result));
     return outcome;
   };
-  const outcome = await attempts().finally(() => reservation?.release());
-  if ("result" in outcome) {
-    server.feed.announce();
-    if (idempotencyKey) server.replies.note(tenant, replyBytes(outcome.result));
-    return outcome.result;
-  }
-  if ("repeated" in outcome)
-    return parseReply(matchReply(idempotencyKey, outcome.repeated), write, call);
-  // An earlier attempt of this request may have committed and caused the refusal: then return its stored
-  // reply.
-  const reply = idempotencyKey && (await findStoredReply(db.short, tenant, idempotencyKey));
-  if (reply === undefined) throw outcome.refused;
-  return parseReply(reply, write, call);
+  return attempts().finally(() => reservation?.release());
 }
 
 /**
@@ -202,14 +225,15 @@ async function retryWhileLocked<Done extends object>(
   call: Call,
   { keys }: Write,
   attempt: (waitFor?: string) => Promise<Done | Locked>,
+  /** What the first attempt found, if it was made. */
+  first?: Locked,
 ): Promise<Done> {
   const { locks } = call.server;
   let names = keys;
-  for (;;) {
-    const written = locks.isOwned(names)
-      ? await locks.waitUntilFree(names, call.signal)
-      : undefined;
-    const outcome = await attempt().finally(() => written?.());
+  for (let before = first; ; before = undefined) {
+    const written =
+      before || !locks.isOwned(names) ? undefined : await locks.waitUntilFree(names, call.signal);
+    const outcome = before ?? (await attempt().finally(() => written?.()));
     if (!isLocked(outcome)) return outcome;
     names = [...keys, outcome.lockedBy];
     if (locks.isOwned(names)) continue;

@@ -11,7 +11,7 @@ import { entryId, maxDeliveries, visibilitySeconds } from "../validation/stream-
 export async function ensureGroup(request: EnsureGroupRequest, call: Call) {
   const { start, afterId, visibilitySeconds: seconds, maxDeliveries: deliveries } = request;
   const group = parseGroup(call, request);
-  check.exclusive(["after_id", afterId !== undefined], ["start", start !== GroupStart.UNSPECIFIED]);
+  check.exclusive("after_id", afterId !== undefined, "start", start !== GroupStart.UNSPECIFIED);
   if (GroupStart[start] === undefined)
     throw new CortexError("INVALID_OPTIONS", {
       field: "start",

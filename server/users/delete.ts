@@ -17,7 +17,7 @@ interface Erased {
 export async function deleteUser(request: DeleteRequest, call: Call) {
   const id = check.userId(request.id, "id");
   const { cascade, dryRun, verify } = request;
-  check.exclusive(["verify", verify], ["dry_run", dryRun]);
+  check.exclusive("verify", verify, "dry_run", dryRun);
   const { deleted, counts, verified } = dryRun
     ? await countOnly(call, id, cascade)
     : await eraseUser(call, id, request);

@@ -252,11 +252,17 @@ export function time(
   throw new CortexError(reason, { field, problem: "is not a time of the years 1 to 9999" });
 }
 
-export function exclusive(first: [string, boolean], second: [string, boolean]): void {
-  if (first[1] && second[1])
+/** Refuses a field that is given together with another. */
+export function exclusive(
+  field: string,
+  isGiven: boolean,
+  other: string,
+  isOtherGiven: boolean,
+): void {
+  if (isGiven && isOtherGiven)
     throw new CortexError("INVALID_OPTIONS", {
-      field: first[0],
-      problem: `cannot go together with ${second[0]}`,
+      field,
+      problem: `cannot go together with ${other}`,
     });
 }
 

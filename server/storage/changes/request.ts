@@ -11,7 +11,7 @@ export function selectNames(
   [nameField, name]: Field,
   [prefixField, prefix]: Field,
 ): Pick<NameSelector, "name" | "prefix"> {
-  check.exclusive([nameField, name !== undefined], [prefixField, prefix !== undefined]);
+  check.exclusive(nameField, name !== undefined, prefixField, prefix !== undefined);
   return { name, prefix: prefix === undefined ? "" : check.filterText(prefix, prefixField) };
 }
 

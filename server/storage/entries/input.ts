@@ -38,7 +38,7 @@ export const operationColumns = {
 export type InputKey = InputRow<typeof keyColumns>;
 type InputOperation = InputRow<typeof operationColumns>;
 
-interface Input {
+export interface Input {
   keys: InputKey[];
   operations: InputOperation[];
   /** These are true if any write has several operations, a delete, or a request id. */

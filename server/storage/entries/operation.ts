@@ -33,13 +33,18 @@ export function parseSet(
 ): Operation {
   const { valueJson, userId, clearUserId, metadataJson, clearMetadata, ttlSeconds } = message;
   const field = (name: string) => prefix + name;
-  check.exclusive([field("clear_user_id"), clearUserId], [field("user_id"), userId !== undefined]);
+  check.exclusive(field("clear_user_id"), clearUserId, field("user_id"), userId !== undefined);
   check.exclusive(
-    [field("clear_metadata"), clearMetadata],
-    [field("metadata_json"), metadataJson !== undefined],
+    field("clear_metadata"),
+    clearMetadata,
+    field("metadata_json"),
+    metadataJson !== undefined,
   );
+  const { tenant, namespace, key } = entry;
   return {
-    ...entry,
+    tenant,
+    namespace,
+    key,
     kind: "set",
     argument: json(valueJson, field("value_json"), valueBytesMax),
     userId: clearUserId
@@ -54,6 +59,8 @@ export function parseSet(
         : jsonObject(metadataJson, field("metadata_json")),
     ttlSeconds:
       ttlSeconds === undefined ? undefined : check.ttlSeconds(ttlSeconds, field("ttl_seconds")),
+    expects: undefined,
+    ifRevision: undefined,
   };
 }
 

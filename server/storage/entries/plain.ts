@@ -1,7 +1,7 @@
 // Plain writes: by far the most. Each of their keys has one operation in the batch, which sets it or adds to it.
 // They go in a statement of their own (plain-text.ts), whose text is made once for each set of columns.
 import type { Fragment, Sql } from "../../postgres/connection.js";
-import { statementText, textStatement } from "../../postgres/text.js";
+import { TextStatements } from "../../postgres/text.js";
 import { namesMax } from "../creation.js";
 import type { AtomicWrite } from "./atomic-write.js";
 import type { Operation } from "./operation.js";
@@ -41,7 +41,7 @@ function sharing(writes: AtomicWrite[]): (write: AtomicWrite) => boolean {
   return shared.size === 0 ? () => false : ({ keys }) => keys.some((name) => shared.has(name));
 }
 
-const texts = new Map<string, string>();
+const texts = new TextStatements();
 
 /**
  * The statement of plain writes. It waits for no lock, so the order of its keys is that of the writes. Gives a row for
@@ -53,15 +53,11 @@ export function plainStatement(sql: Sql, writes: AtomicWrite[]): Fragment {
   );
   const needs = needsOf(rows);
   const [{ valueBytesMax, replyBytesMax }] = writes as [AtomicWrite];
-  const many = rows.length > namesMax;
-  const id = `${idOf(needs)} ${many} ${valueBytesMax} ${replyBytesMax}`;
-  let text = texts.get(id);
-  if (text === undefined) {
-    text = statementText((parts) =>
-      plainText(parts, needs, { valueBytesMax, replyBytesMax, many }),
-    );
-    texts.set(id, text);
-  }
-  const values = columnsOf(needs).map(({ of }) => rows.map((row) => of(row) ?? null));
-  return textStatement(sql, text, values);
+  const limits = { valueBytesMax, replyBytesMax, many: rows.length > namesMax };
+  return texts.statement(
+    sql,
+    [idOf(needs), ...Object.values(limits)].join(),
+    (parts) => plainText(parts, needs, limits),
+    columnsOf(needs).map(({ of }) => rows.map((row) => of(row) ?? null)),
+  );
 }

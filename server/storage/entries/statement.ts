@@ -6,7 +6,8 @@
 //   result       what each operation gave, or why it was refused
 // It looks rows up by primary key in subqueries, which no plan can turn into a scan of a table.
 import { type Fragment, now, type Sql } from "../../postgres/connection.js";
-import { recordset } from "../../postgres/recordset.js";
+import { type Rows, recordset } from "../../postgres/recordset.js";
+import { TextStatements } from "../../postgres/text.js";
 import { guards } from "../claims/guard.js";
 import { lockCreation, lockRequest, namesMax } from "../creation.js";
 import { matching } from "../idempotency.js";
@@ -21,7 +22,7 @@ import {
   recordBytes,
   refusal,
 } from "./effect.js";
-import { type InputKey, inputOf, keyColumns, operationColumns } from "./input.js";
+import { type Input, inputOf, keyColumns, operationColumns } from "./input.js";
 import { overQuota } from "./over-quota.js";
 import { cells } from "./reply.js";
 import { storedReplies } from "./stored-replies.js";
@@ -31,21 +32,52 @@ const operationRows = recordset("op", operationColumns);
 /** The bytes of a value up to which a shared statement appends to it or merges into it. */
 const sharedBytesMax = 64 * 1024;
 
-export function statement(
+const texts = new TextStatements();
+
+export function statement(sql: Sql, writes: AtomicWrite[], mode: StatementMode): Fragment {
+  const input = inputOf(writes);
+  const { keys, operations, hasAtomic, hasDeletes, hasRequests } = input;
+  const many = keys.length > namesMax;
+  const [write] = writes as [AtomicWrite];
+  const { valueBytesMax, replyBytesMax, room } = write;
+  const hasGuards = writes.some(({ guard }) => guard);
+  // A statement that checks a quota or claims has their values in its parts.
+  if (room || hasGuards)
+    return build(sql, { ...input, many, write, guarded: hasGuards ? writes : undefined }, mode);
+  const { locking, shared } = mode;
+  const flags = [shared, many, hasAtomic, hasDeletes, hasRequests];
+  return texts.statement(
+    sql,
+    [locking, ...flags, valueBytesMax, replyBytesMax].join(),
+    (parts) => build(parts, { ...input, keys: 1, operations: 2, many, write }, mode),
+    [JSON.stringify(keys), JSON.stringify(operations)],
+  );
+}
+
+interface Parts extends Omit<Input, "keys" | "operations"> {
+  keys: Rows<typeof keyColumns>;
+  operations: Rows<typeof operationColumns>;
+  /** True if it has more keys than one statement locks by name. */
+  many: boolean;
+  /** Any of its writes: their limits are the same. */
+  write: AtomicWrite;
+  /** The writes, if any has a guard. */
+  guarded?: AtomicWrite[] | undefined;
+}
+
+function build(
   sql: Sql,
-  writes: AtomicWrite[],
+  { keys, operations, hasAtomic, hasDeletes, hasRequests, many, write, guarded }: Parts,
   { locking, shared }: StatementMode,
 ): Fragment {
-  const { keys, operations, hasAtomic, hasDeletes, hasRequests } = inputOf(writes);
-  const [{ valueBytesMax, replyBytesMax, room }] = writes as [AtomicWrite];
+  const { valueBytesMax, replyBytesMax, room } = write;
   const takesLong = shared
     ? sql`(op.kind in ('append', 'merge') and was.bytes > ${sharedBytesMax})`
     : sql`false`;
   const limits = { valueBytesMax, replyBytesMax, takesLong };
   const skipLocked = locking === "try" ? sql`skip locked` : sql``;
-  const hasGuards = writes.some(({ guard }) => guard);
   return sql`
-    with recursive ${hasGuards ? sql`guard as materialized (${guards(sql, writes, locking === "try")}),` : sql``}
+    with recursive ${guarded ? sql`guard as materialized (${guards(sql, guarded, locking === "try")}),` : sql``}
     locked_key as materialized (
       select asked.*, held.*, found.present,
         -- True if the row exists but we could not lock it. Either somebody else has locked it, or it was
@@ -61,14 +93,14 @@ export function statement(
             space: sql`asked.namespace`,
             name: sql`asked.key`,
             isNew: sql`held.revision is null`,
-            many: keys.length > namesMax,
+            many,
             ...(hasAtomic && {
               existsNow: sql`asked.atomic is not null and entry_exists(asked.tenant, asked.namespace, asked.key)`,
             }),
           },
           locking,
         )} end as blocked
-      from ${keyRows(sql, keys as InputKey[])} ${hasGuards ? sql`join (select count(*) from guard) as guarded on true -- locked before keys` : sql``}
+      from ${keyRows(sql, keys)} ${guarded ? sql`join (select count(*) from guard) as guarded on true -- locked before keys` : sql``}
       left join lateral (
         select m.tenant as found_in, m.value, m.user_id, m.metadata, m.agent_id, m.principal, m.created_at::timestamptz, m.updated_at::timestamptz, m.expire_at::timestamptz,
           m.revision, m.created_revision, m.bytes
@@ -80,7 +112,7 @@ export function statement(
         select held.revision is not null and (held.expire_at is null or held.expire_at > clock_timestamp()) as present offset 0
       ) as found
     ), operation as materialized (
-      select op.*, ${hasGuards ? sql`(select g.refusal from guard g where g.write = op.write)` : sql`null::text`} as guard_refusal, ${
+      select op.*, ${guarded ? sql`(select g.refusal from guard g where g.write = op.write)` : sql`null::text`} as guard_refusal, ${
         hasRequests
           ? sql`(select ${matching(sql, sql`r.fingerprint`, sql`op.fingerprint`)} from request r where r.tenant = op.tenant and r.id = op.request) as repeats,
               case when op.request is not null then ${lockRequest(sql, { tenant: sql`op.tenant`, id: sql`op.request` }, locking)} end as request_blocked`

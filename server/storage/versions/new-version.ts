@@ -71,10 +71,12 @@ export function newVersion(
   const field = (name: string) => prefix + name;
   const type = check.type(message.type, field("type"));
   const id = check.id(message.id, field("id"));
-  check.exclusive([field("clear_user_id"), clearUserId], [field("user_id"), userId !== undefined]);
+  check.exclusive(field("clear_user_id"), clearUserId, field("user_id"), userId !== undefined);
   check.exclusive(
-    [field("clear_metadata"), clearMetadata],
-    [field("metadata_json"), metadataJson !== undefined],
+    field("clear_metadata"),
+    clearMetadata,
+    field("metadata_json"),
+    metadataJson !== undefined,
   );
   const object = data(message.dataJson, field("data_json"), config.valueBytesMax);
   const metadata = clearMetadata
