@@ -13,7 +13,9 @@ import { noCallers, type TracePoint } from "../telemetry/telemetry.js";
 export interface CallDatabase {
   /** Runs one short statement. */
   short: Run;
-  /** Runs one long statement that reads: a page of a list, a count. */
+  /** Runs one statement that reads a page of a list in the order of its keys, by nothing but an index. */
+  pages: Run;
+  /** Runs one long statement that reads: a page of any other list, a count. */
   scans: Run;
   /** Runs one search. */
   searches: Run;
@@ -56,6 +58,10 @@ export class Connections implements CallDatabase {
 
   get short(): Run {
     return this.#run(this.context.pools.short);
+  }
+
+  get pages(): Run {
+    return this.#run(this.context.pools.pages);
   }
 
   get scans(): Run {

@@ -8,7 +8,13 @@ import {
   toRecord,
   wireSize,
 } from "../storage/entries/entry.js";
-import { type EntryFilter, isFiltered, matches, parseFilter } from "../storage/entries/filter.js";
+import {
+  type EntryFilter,
+  isFiltered,
+  matches,
+  parseFilter,
+  selectsByKey,
+} from "../storage/entries/filter.js";
 import {
   byTime,
   byteWindow,
@@ -42,12 +48,13 @@ export async function* list(request: ListRequest, { caller, db, server }: Call) 
   checkPosition(sort, after);
   await server.access.settle(filter.tenant, filter.namespace);
   const countsBySum = server.usageIsKnown && !isFiltered(filter);
+  const run = !sort.by && selectsByKey(filter) ? db.pages : db.scans;
   const messages = pages<Row>({
     limit,
     skip,
     after,
     counting: request.total ?? true,
-    fetch: (window) => fetchPage(db.scans, { filter, sort, window, countsBySum }),
+    fetch: (window) => fetchPage(run, { filter, sort, window, countsBySum }),
     positionOf: ({ position, key }) => [position, key],
   });
   for await (const { rows, hasMore, after, total } of messages)

@@ -14,6 +14,7 @@ const sizes = {
   lockWaiting: 4,
   large: 2,
   commits: 6,
+  pages: 3,
   scans: 3,
   searches: 3,
   purges: 3,
@@ -53,6 +54,8 @@ export interface PoolsOptions {
  * (an administrator locked the table), all its calls wait, so it waits at most 100 ms.
  */
 export const batchParameters = { ...indexPlans, lock_timeout: 100 };
+/** Session parameters for pages: whatever the statistics say, they go through one index, and look up the rest row by row. */
+export const pageParameters = { ...indexPlans, enable_hashjoin: "off" };
 /** How long a statement that waits for a lock keeps its connection from others. */
 const lockWaitMs = 50;
 
@@ -65,7 +68,9 @@ export class Pools {
   readonly writeBatches: TenantPool;
   /** Calls that are one short statement, and wait for nothing. */
   readonly short: TenantPool;
-  /** Lists and counts, which take long. */
+  /** Pages of a list in the order of its keys: their plan is made once. */
+  readonly pages: TenantPool;
+  /** Other lists and counts, which take long. Postgres plans them for what they filter by. */
   readonly scans: TenantPool;
   /** Searches. Their plans are not reused: Postgres plans each search for its own words. */
   readonly searches: TenantPool;
@@ -115,6 +120,7 @@ export class Pools {
     this.writeBatches = pool("writeBatches", writeBatches, batchParameters);
     this.short = pool("short", poolSize);
     const leavesHalf = true;
+    this.pages = pool("pages", sizes.pages, pageParameters, { leavesHalf });
     this.scans = pool("scans", sizes.scans, {}, { leavesHalf });
     this.searches = pool(
       "searches",

@@ -13,7 +13,7 @@ import {
   type Sql,
   tenantViews,
 } from "../../server/postgres/connection.js";
-import { batchParameters } from "../../server/postgres/pools.js";
+import { batchParameters, pageParameters } from "../../server/postgres/pools.js";
 import { scopeText } from "../../server/postgres/tenant-connection.js";
 import { AccessCounter } from "../../server/runtime/access-counter.js";
 import { KeptReplies } from "../../server/runtime/kept-replies.js";
@@ -92,6 +92,7 @@ export function explainer(s: Served) {
   // These connections are set up like those of calls: they use the views, for the tenant "".
   let sql: Sql;
   let batchSql: Sql;
+  let pageSql: Sql;
   let language: Language;
   let wordForms: Pick<WordForms, "of">;
   beforeAll(async () => {
@@ -104,10 +105,14 @@ export function explainer(s: Served) {
       max: 1,
       connection: { ...batchParameters, ...tenantViews },
     });
-    for (const one of [sql, batchSql])
+    pageSql = connect(s.databaseUrl, {
+      max: 1,
+      connection: { ...pageParameters, ...tenantViews },
+    });
+    for (const one of [sql, batchSql, pageSql])
       await one`select set_config('cortex.tenants', ${scopeText([""])}, false)`;
   });
-  afterAll(() => Promise.all([sql.end(), batchSql.end()]));
+  afterAll(() => Promise.all([sql.end(), batchSql.end(), pageSql.end()]));
 
   const call = (run: Run): Call => ({
     caller: {
@@ -120,6 +125,7 @@ export function explainer(s: Served) {
     },
     db: {
       short: run,
+      pages: explaining(pageSql),
       scans: run,
       searches: run,
       lockWaiting: run,

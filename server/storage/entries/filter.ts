@@ -52,6 +52,10 @@ const text = (value: string | undefined, field: string) =>
 export const isFiltered = ({ tenant, namespace, ...filters }: EntryFilter): boolean =>
   Object.values(filters).some((value) => value !== undefined);
 
+/** True if no filter is set but a prefix of the keys. */
+export const selectsByKey = (filter: EntryFilter): boolean =>
+  !isFiltered({ ...filter, keyPrefix: undefined });
+
 /** The part of `matches` that an index answers, in the order of keys. */
 export function within(sql: Sql, { tenant, namespace, keyPrefix, userId }: EntryFilter): Fragment {
   const end = keyPrefix === undefined ? undefined : afterPrefix(keyPrefix);
