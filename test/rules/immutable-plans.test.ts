@@ -147,9 +147,9 @@ describe("records are found by an index on what the request asks for:", () => {
 
   it("the newest, of all and of a type, without sorting", async () => {
     for (const [request, index] of [
-      [{}, "immutable_by_time"],
-      [{ filter: { types: ["type-3"] } }, "immutable_by_type"],
-      [{ sortBy: SortBy.VERSION }, "immutable_by_version"],
+      [{}, "immutable_listed_by_time"],
+      [{ filter: { types: ["type-3"] } }, "immutable_listed_by_type"],
+      [{ sortBy: SortBy.VERSION }, "immutable_listed_by_version"],
       [{ sortBy: SortBy.TYPE, sortOrder: SortOrder.ASC }, "immutable_pkey"],
     ] as const) {
       const nodes = await list({ ...request, total: false });
@@ -189,13 +189,13 @@ describe("records are found by an index on what the request asks for:", () => {
       expect.stringMatching(/^immutable_by_user .*tenant = .*user_id = /),
     ]);
     expect(conditions(await count({ minVersion: 5 }))).toEqual([
-      expect.stringMatching(/^immutable_by_version .*tenant = .*version >= /),
+      expect.stringMatching(/^immutable_listed_by_version .*tenant = .*version >= /),
     ]);
     expect(
       conditions(
         await count({ createdAfter: timestampFromDate(new Date("2026-01-02T03:00:00Z")) }),
       ),
-    ).toEqual([expect.stringMatching(/^immutable_by_time .*tenant = .*created_at > /)]);
+    ).toEqual([expect.stringMatching(/^immutable_listed_by_time .*tenant = .*created_at > /)]);
   });
 
   it("words, phrases and fragments, in data and metadata", async () => {

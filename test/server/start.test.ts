@@ -126,7 +126,7 @@ describe("a database that cannot be used is said in one sentence, at once:", () 
     const { code, err } = await runServer(["--database-url", database.url]);
     expect(code).toBe(1);
     expect(err).toMatch(
-      /^cortex-store: the schema of the database is newer than this server: it has 0999_later of cortex-store 9\.8\.7, and cortex-store \d+\.\d+\.\d+ knows it up to 0027_scopes: start that release or a later one\n$/,
+      /^cortex-store: the schema of the database is newer than this server: it has 0999_later of cortex-store 9\.8\.7, and cortex-store \d+\.\d+\.\d+ knows it up to 0028_listed_records: start that release or a later one\n$/,
     );
     await database.drop();
   });
