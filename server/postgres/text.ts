@@ -27,7 +27,7 @@ export const columnNames = (sql: Sql, names: readonly string[]): Fragment =>
   sql.unsafe(names.join(", ")) as Fragment;
 
 /** A text, or an array. Booleans in it are given as text, since the driver takes an array of them for one. */
-export type Parameter = string | readonly (string | number | null)[];
+export type Parameter = string | readonly (string | number | null | readonly number[])[];
 
 /** Statements of one kind: each has the text of its variant, which is made when it is first needed. */
 export class TextStatements {

@@ -53,7 +53,7 @@ export function rewriteRecords({ dictionaries }: Language): Rewrite {
         found.push(rewrite(row));
         await setImmediate(); // calls come first
       }
-      const vectors = searchVectors(sql, dictionaries);
+      const vectors = searchVectors(sql, sql`${dictionaries}::int[]`);
       await sql`
         update immutable h set unicode = ${unicodeVersion}, labels = input.labels::jsonb,
           data_text = input.text, data_words = ${vectors.data},

@@ -2,7 +2,6 @@
 import type { Fragment, Sql } from "../../postgres/connection.js";
 import type { InputRow } from "../../postgres/recordset.js";
 import { comparable, fieldsOf } from "../../search/fields.js";
-import type { Language } from "../../search/language.js";
 import { type Searchable, searchable } from "../../search/searchable.js";
 
 export const searchColumns = {
@@ -41,11 +40,10 @@ export function searchInput(data: unknown, metadata: unknown): SearchInput {
 /** The search vectors of a row `input` of these columns. */
 export function searchVectors(
   sql: Sql,
-  dictionaries: Language["dictionaries"],
+  dictionaries: Fragment,
 ): { data: Fragment; metadata: Fragment } {
-  const all = sql`${dictionaries}::int[]`;
   return {
-    data: sql`search_words(${all}, input.words, input.lines, input.positions, input.letters)`,
-    metadata: sql`search_words(${all}, input.metadata_words, input.metadata_lines, input.metadata_positions, input.metadata_letters)`,
+    data: sql`search_words(${dictionaries}, input.words, input.lines, input.positions, input.letters)`,
+    metadata: sql`search_words(${dictionaries}, input.metadata_words, input.metadata_lines, input.metadata_positions, input.metadata_letters)`,
   };
 }

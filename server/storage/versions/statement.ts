@@ -6,10 +6,11 @@
 //   result         what became of each version
 // It looks rows up by primary key in subqueries, which no plan can turn into a scan of a table.
 import { type Fragment, now, type Sql } from "../../postgres/connection.js";
-import { type InputRow, recordset } from "../../postgres/recordset.js";
+import { type InputRow, type Rows, recordset } from "../../postgres/recordset.js";
+import { parameter, TextStatements } from "../../postgres/text.js";
 import { unicodeVersion } from "../../search/searchable.js";
 import { guards } from "../claims/guard.js";
-import { lockCreation, lockRequest, namesMax } from "../creation.js";
+import { type Locking, lockCreation, lockRequest, namesMax } from "../creation.js";
 import { matching } from "../idempotency.js";
 import type { StatementMode } from "../write-path.js";
 import type { NewVersion } from "./new-version.js";
@@ -85,18 +86,61 @@ const deletedMax = 100; // old versions that one store deletes; the sweep delete
 export const firstKept = (first: number, version: number, keep: number): number =>
   keep < 0 ? first : Math.max(first, Math.min(version - keep + 1, first + deletedMax));
 
+const texts = new TextStatements();
+
 export function statement(
   sql: Sql,
   versions: NewVersion[],
   { locking }: Pick<StatementMode, "locking">,
 ): Fragment {
-  const skipLocked = locking === "try" ? sql`skip locked` : sql``;
-  const requests = versions.some(({ idempotencyKey }) => idempotencyKey);
+  const requests = versions.some(({ idempotencyKey }) => idempotencyKey !== undefined);
+  const many = versions.length > namesMax;
+  const rows = versions.map(inputOf);
   // The language is the same for all versions.
-  const vectors = searchVectors(sql, versions[0]?.dictionaries ?? [[], [], []]);
-  const hasGuards = versions.some(({ guard }) => guard);
+  const dictionaries = versions[0]?.dictionaries ?? [[], [], []];
+  // A statement that checks claims has their values in its parts.
+  if (versions.some(({ guard }) => guard)) {
+    const inputs = {
+      rows,
+      dictionaries: sql`${dictionaries}::int[]`,
+      unicode: sql`${unicodeVersion}`,
+    };
+    return build(sql, { ...inputs, requests, many, guarded: versions }, locking);
+  }
+  const inputs = (parts: Sql) => ({
+    rows: 1,
+    dictionaries: parameter(parts, 2, "int[]"),
+    unicode: parameter(parts, 3, "text"),
+  });
+  return texts.statement(
+    sql,
+    [locking, requests, many].join(),
+    (parts) => build(parts, { ...inputs(parts), requests, many }, locking),
+    [JSON.stringify(rows), dictionaries, unicodeVersion],
+  );
+}
+
+interface Parts {
+  rows: Rows<typeof inputColumns>;
+  dictionaries: Fragment;
+  unicode: Fragment;
+  /** True if any version has a request id. */
+  requests: boolean;
+  /** True if it has more records than one statement locks by name. */
+  many: boolean;
+  /** The versions, if any has a guard. */
+  guarded?: NewVersion[];
+}
+
+function build(
+  sql: Sql,
+  { rows, dictionaries, unicode, requests, many, guarded }: Parts,
+  locking: Locking,
+): Fragment {
+  const skipLocked = locking === "try" ? sql`skip locked` : sql``;
+  const vectors = searchVectors(sql, dictionaries);
   return sql`
-    with ${hasGuards ? sql`guard as materialized (${guards(sql, versions, locking === "try")}),` : sql``}
+    with ${guarded ? sql`guard as materialized (${guards(sql, guarded, locking === "try")}),` : sql``}
     locked_record as materialized (
       select asked.*, r.fingerprint as repeats, h.version, h.first_version, h.created_at, h.user_id, h.first_created_at, h.metadata, h.digest,
         h.tenant <> asked.tenant as "foreign",
@@ -111,14 +155,14 @@ export function statement(
             space: sql`asked.type`,
             name: sql`asked.id`,
             isNew: sql`true`,
-            many: versions.length > namesMax,
+            many,
           },
           locking,
         )} end as blocked,
         case when asked.fingerprint is not null then ${lockRequest(sql, { tenant: sql`asked.tenant`, id: sql`asked.request_key` }, locking)} end as request_blocked,
         said_user.id as said_user, u.id is not null as user_held,
         moment.at
-      from ${versionRows(sql, versions.map(inputOf))} ${hasGuards ? sql`join (select count(*) from guard) as guarded on true -- locked before records` : sql``}
+      from ${versionRows(sql, rows)} ${guarded ? sql`join (select count(*) from guard) as guarded on true -- locked before records` : sql``}
       left join lateral (
         select h.digest from immutable h where h.tenant = asked.tenant and h.type = asked.type and h.id = asked.id offset 0
       ) as seen on true
@@ -136,7 +180,7 @@ export function statement(
       left join lateral (
         select ${matching(sql, sql`r.fingerprint`, sql`asked.fingerprint`)} as fingerprint
         from request r where r.tenant = asked.tenant and r.id = asked.request_key offset 0
-      ) as r on ${requests}::boolean and asked.fingerprint is not null
+      ) as r on ${requests ? sql`true` : sql`false`} and asked.fingerprint is not null
       cross join lateral ( -- evaluated once the record is locked
         select greatest(${now(sql)}, h.created_at + interval '1 millisecond')::timestamptz as at offset 0
       ) as moment
@@ -145,7 +189,7 @@ export function statement(
           when repeats is not null then 'REPEATED'
           when "foreign" then 'FOREIGN' -- the statement found the row of another tenant: see ownRow
           when request_blocked then 'REQUEST_LOCKED'
-          ${hasGuards ? sql`when (select g.refusal from guard g where g.write = number) is not null then (select g.refusal from guard g where g.write = number)` : sql``}
+          ${guarded ? sql`when (select g.refusal from guard g where g.write = number) is not null then (select g.refusal from guard g where g.write = number)` : sql``}
           when locked or blocked = 'name' then 'RECORD_LOCKED'
           when blocked = 'space' then 'TYPE_LOCKED'
           when if_version is not null and if_version <> coalesce(version, 0) then 'VERSION_MISMATCH'
@@ -157,7 +201,7 @@ export function statement(
     ), next as materialized (
       select judged.*, now.version as new_version, said.*, made.digest as new_digest, coalesce(judged.digest, ''::bytea) as previous_digest,
         case when keep < 0 then coalesce(first_version, 1)
-          else greatest(coalesce(first_version, 1), least(now.version - keep + 1, first_version + ${deletedMax}::int)) end as new_first,
+          else greatest(coalesce(first_version, 1), least(now.version - keep + 1, first_version + ${deletedMax})) end as new_first,
         coalesce(first_created_at, at) as new_first_created_at
       from judged
       cross join lateral (
@@ -182,7 +226,7 @@ export function statement(
       insert into immutable (tenant, type, id, version, first_version, created_at, first_created_at, user_id, metadata, agent_id, principal, digest,
         unicode, labels, data_text, data_words, metadata_text, metadata_words)
       select tenant, type, id, new_version, new_first, at, at, said_user, said_metadata::json, agent, principal, new_digest,
-        ${unicodeVersion}, coalesce(labels, '{}')::jsonb, text, ${vectors.data}, metadata_text, ${vectors.metadata}
+        ${unicode}, coalesce(labels, '{}')::jsonb, text, ${vectors.data}, metadata_text, ${vectors.metadata}
       from changed as input where version is null
       order by tenant, type, id
     ), updated as (
@@ -191,7 +235,7 @@ export function statement(
       insert into immutable as h (tenant, type, id, version, first_version, created_at, first_created_at, user_id, metadata, agent_id, principal, digest,
         unicode, labels, data_text, data_words, metadata_text, metadata_words)
       select tenant, type, id, new_version, new_first, at, new_first_created_at, said_user, said_metadata::json, agent, principal, new_digest,
-        ${unicodeVersion}, coalesce(labels, 'null')::jsonb, text, ${vectors.data}, metadata_text, ${vectors.metadata}
+        ${unicode}, coalesce(labels, 'null')::jsonb, text, ${vectors.data}, metadata_text, ${vectors.metadata}
       from changed as input where version is not null
       on conflict (tenant, type, id) do update set
         version = excluded.version, first_version = excluded.first_version, created_at = excluded.created_at,
@@ -230,7 +274,7 @@ export function statement(
             insert into request (tenant, id, fingerprint, reply, user_ids, bytes)
             select tenant, request_key, seal(fingerprint), reply, case when said_user is null then '{}' else array[said_user] end, octet_length(reply::text)
             from (
-              select result.*, case when octet_length(said_metadata) > ${contentMax}::int then slim_reply(cells) else cells end as reply
+              select result.*, case when octet_length(said_metadata) > ${contentMax} then slim_reply(cells) else cells end as reply
               from result where fingerprint is not null and refusal is null
             ) as made)`
         : sql``
