@@ -2,6 +2,7 @@
 // the calls, because a gRPC client in Node costs more than the server.
 import { randomUUID } from "node:crypto";
 import { create, type DescMethodUnary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { ImmutableStore } from "../gen/cortex/immutable/v1/immutable_pb.js";
 import { MutableStore } from "../gen/cortex/mutable/v1/mutable_pb.js";
 import { connect, type Sql } from "../server/postgres/connection.js";
 import { echoPath } from "./echo.js";
@@ -43,7 +44,7 @@ export async function calls(meter: Meter, url: string, { bare, full }: Servers):
     direct: Work,
     { count, hasIds = true }: { count: number; hasIds?: boolean },
   ) => {
-    const path = `/${MutableStore.typeName}/${method.name}`;
+    const path = `/${method.parent.typeName}/${method.name}`;
     const bytes = (init: MessageInitShape<M["input"]>) =>
       toBinary(method.input, create(method.input, init) as never);
     const withId = (n: number) =>
@@ -108,6 +109,25 @@ export async function calls(meter: Meter, url: string, { bare, full }: Servers):
         for (const key of commitKeys(n)) await upsert(tx as unknown as Sql, key);
       }),
     { count: 6000 },
+  );
+  const dataJson = text;
+  await sql`create table plain_version (type text, id text, version int, data json, primary key (type, id, version))`;
+  await sql`create sequence plain_version_number`;
+  await compare(
+    "Store of a new version",
+    ImmutableStore.method.store,
+    (n) => ({ type: "doc", id: `${n % 256}`, dataJson, includeHistory: false }),
+    (n) =>
+      sql`insert into plain_version select 'doc', ${`${n % 256}`}, nextval('plain_version_number'), ${dataJson}::text::json`,
+    { count: 6000 },
+  );
+  await compare(
+    "Get of a record",
+    ImmutableStore.method.get,
+    (n) => ({ type: "doc", id: `${n % 256}`, includeHistory: false }),
+    (n) =>
+      sql`select data::text from plain_version where type = 'doc' and id = ${`${n % 256}`} order by version desc limit 1`,
+    { count: 12_000, hasIds: false },
   );
   for (const load of loads) load.close();
   await sql.end();

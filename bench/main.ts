@@ -6,6 +6,7 @@ import { parseArgs } from "node:util";
 import { startEmbedded } from "../server/embedded/cluster.js";
 import { barrier } from "./barrier.js";
 import { calls } from "./calls.js";
+import { client } from "./client.js";
 import { claims, events } from "./coordination.js";
 import { immutables } from "./immutable.js";
 import { Meter } from "./meter.js";
@@ -37,6 +38,7 @@ const full = await serverOn(url, "with_log", retention);
 const parts: Record<string, () => Promise<void>> = {
   calls: () => calls(meter, url, { bare, full }),
   pages: () => pages(meter, bare),
+  client: () => client(meter, bare),
   immutable: () => immutables(bare.address, bare.url, bare.sql),
   barrier: () => barrier(bare.url),
   storm: () => storm(bare.url),

@@ -14,11 +14,16 @@ export class CallMetadata {
     this.#token = token;
   }
 
-  /** That of the next call. */
+  /** That of every call; undefined if each call asks for its token. */
+  get fixed(): Metadata | undefined {
+    return this.#token === undefined ? this.#fixed : undefined;
+  }
+
+  /** That of the next call, with its token. */
   async next(): Promise<Metadata> {
-    if (this.#token === undefined) return this.#fixed;
     const metadata = this.#fixed.clone();
-    metadata.set("authorization", `Bearer ${await tokenOf(this.#token)}`);
+    if (this.#token !== undefined)
+      metadata.set("authorization", `Bearer ${await tokenOf(this.#token)}`);
     return metadata;
   }
 }

@@ -138,8 +138,10 @@ export function within<T>(
   let timer: NodeJS.Timeout | undefined;
   next.catch(ignore); // nobody else handles its error if the signal has aborted
   const given = abortable<T>(signal, ignore, (resolve, reject) => {
-    const late = new CortexError("DEADLINE_EXCEEDED", "the call ran out of time");
-    timer = setTimeout(() => reject(late), deadline.getTime() - Date.now());
+    timer = setTimeout(
+      () => reject(new CortexError("DEADLINE_EXCEEDED", "the call ran out of time")),
+      deadline.getTime() - Date.now(),
+    );
     next.then(resolve, (error: CortexError | ServiceError) =>
       reject(error instanceof CortexError ? error : fromGrpc(error)),
     );

@@ -126,7 +126,8 @@ export class Transport {
     idempotency: Idempotency,
   ): Promise<MessageShape<O>> {
     return this.#retrying(idempotency, options, async (deadline) => {
-      const metadata = await within(deadline, options.signal, this.#metadata.next());
+      const metadata =
+        this.#metadata.fixed ?? (await within(deadline, options.signal, this.#metadata.next()));
       let grpc: { cancel(): void } | undefined;
       const cancel = () => grpc?.cancel();
       return abortable(options.signal, cancel, (resolve, reject) => {
@@ -260,7 +261,8 @@ export class Transport {
     options: { deadline?: Date } = {},
   ): Promise<ClientReadableStream<MessageShape<O>>> {
     await this.connection.ready(deadline, signal);
-    const metadata = await within(deadline, signal, this.#metadata.next());
+    const metadata =
+      this.#metadata.fixed ?? (await within(deadline, signal, this.#metadata.next()));
     const request = scopedInit(method, next(), this.scope);
     const [send, receive] = [encoder(method.input), decoder(method.output)];
     return this.connection.grpc
@@ -275,7 +277,8 @@ export class Transport {
     signal: AbortSignal | undefined,
   ): Promise<Conversation<MessageInitShape<I>, MessageShape<O>>> {
     await this.connection.ready(deadline, signal);
-    const metadata = await within(deadline, signal, this.#metadata.next());
+    const metadata =
+      this.#metadata.fixed ?? (await within(deadline, signal, this.#metadata.next()));
     return openConversation(this.connection.grpc, method, metadata, { deadline, signal });
   }
 
