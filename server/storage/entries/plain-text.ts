@@ -144,7 +144,7 @@ export function plainText(sql: Sql, needs: Needs, { many, ...bytes }: Limits): F
         offset 0
       ) as a on true
     )
-    ${needs.requests ? storedReplies(sql) : sql``}
+    ${needs.requests ? storedReplies(sql, !needs.atomic) : sql``}
     select tenant, refusal, large, bytes, seen_until, found_type as type, coalesce(found_revision, 0) as found_revision, at, revision, created_at, expire_at, user_id,
       ${needs.options ? sql`case when keeps_metadata then metadata::text end` : sql`metadata::text`} as metadata,
       case when ${isComputed(sql, sql`result`)} and not large then value::text end as value,

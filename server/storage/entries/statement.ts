@@ -227,7 +227,7 @@ function build(
       ) as a on true
       where states.number is not null
     )
-    ${hasRequests ? storedReplies(sql) : sql``}
+    ${hasRequests ? storedReplies(sql, !hasAtomic) : sql``}
     select cells::text, coalesce(refusal, over_quota) as refusal, large, bytes, seen_until,
       case when refusal is not null then json_typeof(value) end as type,
       case when present then revision else 0 end as found_revision,
