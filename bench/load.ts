@@ -78,7 +78,7 @@ export class Load {
    * Calls an RPC with a message. The first call must succeed, because later trailers are compared with its
    * trailers.
    */
-  call(path: string, message: Uint8Array): Promise<void> {
+  call(path: string, message: Uint8Array, more: Record<string, string> = this.more): Promise<void> {
     return new Promise((resolve, reject) => {
       const go = () => {
         this.#stream += 2;
@@ -92,7 +92,7 @@ export class Load {
             frameType.headers,
             flag.endHeaders,
             this.#stream,
-            headers(this.#address, path, this.more),
+            headers(this.#address, path, more),
           ),
           frame(frameType.data, flag.endStream, this.#stream, body),
         );

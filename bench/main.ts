@@ -8,9 +8,11 @@ import { barrier } from "./barrier.js";
 import { calls } from "./calls.js";
 import { client } from "./client.js";
 import { claims, events } from "./coordination.js";
+import { growth } from "./growth.js";
 import { immutables } from "./immutable.js";
 import { Meter } from "./meter.js";
 import { pages } from "./pages.js";
+import { peers } from "./peers.js";
 import { postmasterOf, serverOn } from "./process.js";
 import { python } from "./python.js";
 import { storm } from "./storm.js";
@@ -39,6 +41,8 @@ const parts: Record<string, () => Promise<void>> = {
   calls: () => calls(meter, url, { bare, full }),
   pages: () => pages(meter, bare),
   client: () => client(meter, bare),
+  peers: () => peers(meter, bare),
+  growth: () => growth(meter, url),
   immutable: () => immutables(bare.address, bare.url, bare.sql),
   barrier: () => barrier(bare.url),
   storm: () => storm(bare.url),

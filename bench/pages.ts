@@ -11,11 +11,11 @@ const path = `/${MutableStore.typeName}/${MutableStore.method.list.name}`;
 const scanned = 100_000;
 const pageRows = 1000;
 
-/** Stores so many entries of 210 bytes in a namespace, with keys that have prefixes of 100. */
-export const fill = (sql: Sql, namespace: string, keys: number) => sql`
+/** Stores so many entries of 210 bytes in a namespace, from a number on, with keys that have prefixes of 100. */
+export const fill = (sql: Sql, namespace: string, keys: number, from = 0) => sql`
   insert into mutable (tenant, namespace, key, value, created_at, updated_at, revision, created_revision)
   select '', ${namespace}, lpad((n / 100)::text, 6, '0') || ':' || lpad((n % 100)::text, 2, '0'), json_build_object('text', repeat('x', 195)), now(), now(), n, n
-  from generate_series(0, ${keys - 1}::int) n`;
+  from generate_series(${from}::int, ${from + keys - 1}::int) n`;
 
 export async function pages(meter: Meter, { address, pid, cortex, sql }: Server): Promise<void> {
   await fill(sql, "scanned", scanned);

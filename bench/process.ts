@@ -48,7 +48,7 @@ export async function serverOn(
 /** Starts a program that listens. Gives its address and process id, and how to stop it. */
 export async function started(args: string[], env: NodeJS.ProcessEnv = {}) {
   // npm start sets the same flag.
-  const child = spawn(process.execPath, ["--max-semi-space-size=64", ...args], {
+  const child = spawn(process.execPath, ["--max-semi-space-size=16", ...args], {
     stdio: ["ignore", "pipe", "inherit"],
     env: { ...process.env, ...env },
   });

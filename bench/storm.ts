@@ -29,7 +29,7 @@ async function startServer(databaseUrl: string) {
   const server = spawn(
     process.execPath,
     [
-      "--max-semi-space-size=64",
+      "--max-semi-space-size=16",
       join(import.meta.dirname, "../server/dist/server/main.js"),
       "--listen",
       "127.0.0.1:0",

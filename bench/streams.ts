@@ -1,15 +1,9 @@
 // What streams cost: CPU time of server and Postgres for each entry, as a ratio to a Set, and, where Redis is installed,
 // to the same on Redis with `appendfsync always`.
-import { spawn, spawnSync } from "node:child_process";
-import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
-import { connect, type Socket } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { setTimeout as pause } from "node:timers/promises";
 import type { Cortex } from "../client/index.js";
 import { median } from "./measure.js";
 import { cpuMs, postmasterOf, serverOn } from "./process.js";
+import { type RedisConnection, startRedis } from "./redis.js";
 
 const rounds = 7;
 const count = 3000;
@@ -36,7 +30,7 @@ export async function streams(url: string): Promise<void> {
   );
   const costs = await measure(own, [pid, postmaster]);
   console.log(`a Set by ${concurrency}: ${set.ms.toFixed(3)} ms of CPU, ${Math.round(set.rate)}/s`);
-  const redis = await startRedis();
+  const redis = await redisQueue();
   const theirs = redis && (await measure(redis.queue, [redis.pid]));
   for (const [name, { ms, rate }] of Object.entries(costs)) {
     const other = theirs?.[name];
@@ -135,23 +129,11 @@ async function cortexQueue(cortex: Cortex): Promise<Queue> {
   };
 }
 
-/** A Redis that writes each command to the disk before it answers; undefined if it is not installed. */
-async function startRedis() {
-  if (spawnSync("redis-server", ["--version"]).error) return undefined;
-  const directory = await mkdtemp(join(tmpdir(), "bench-redis-"));
-  const socket = join(directory, "redis.sock");
-  const child = spawn(
-    "redis-server",
-    [
-      ...["--port", "0", "--unixsocket", socket, "--dir", directory, "--save", ""],
-      ...["--appendonly", "yes", "--appendfsync", "always"],
-    ],
-    { stdio: "ignore" },
-  );
-  await pause(1000);
-  const connections = await Promise.all(
-    Array.from({ length: concurrency }, () => RedisConnection.open(socket)),
-  );
+/** The same work on Redis; undefined if it is not installed. */
+async function redisQueue() {
+  const redis = await startRedis(concurrency);
+  if (!redis) return undefined;
+  const { connections } = redis;
   const any = (n: number) => connections[n % concurrency] as RedisConnection;
   await any(0).ask("XGROUP", "CREATE", "bench", "g", "0", "MKSTREAM");
   const text = JSON.stringify(data);
@@ -177,77 +159,5 @@ async function startRedis() {
       );
     },
   };
-  return {
-    queue,
-    pid: child.pid as number,
-    async stop() {
-      for (const one of connections) one.close();
-      child.kill("SIGTERM");
-      await once(child, "exit");
-      await rm(directory, { recursive: true, force: true });
-    },
-  };
-}
-
-/** A connection to Redis, one command at a time. */
-class RedisConnection {
-  #received = Buffer.alloc(0);
-  #waiting: ((reply: unknown) => void) | undefined;
-
-  private constructor(readonly socket: Socket) {
-    socket.on("data", (bytes) => {
-      this.#received = Buffer.concat([this.#received, bytes]);
-      const parsed = parse(this.#received, 0);
-      if (!parsed) return;
-      this.#received = this.#received.subarray(parsed.end);
-      this.#waiting?.(parsed.value);
-    });
-  }
-
-  static async open(path: string): Promise<RedisConnection> {
-    const socket = connect(path);
-    await once(socket, "connect");
-    return new RedisConnection(socket);
-  }
-
-  ask(...words: string[]): Promise<unknown> {
-    const parts = words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`);
-    this.socket.write(`*${words.length}\r\n${parts.join("")}`);
-    return new Promise((resolve) => {
-      this.#waiting = resolve;
-    });
-  }
-
-  close(): void {
-    this.socket.destroy();
-  }
-}
-
-/** The value that begins at a place of the bytes, in Redis' protocol; undefined if it is not complete. */
-function parse(bytes: Buffer, at: number): { value: unknown; end: number } | undefined {
-  const lineEnd = bytes.indexOf("\r\n", at);
-  if (lineEnd < 0) return undefined;
-  const text = bytes.toString("utf8", at + 1, lineEnd);
-  const start = lineEnd + 2;
-  const size = Number(text);
-  switch (String.fromCharCode(bytes[at] as number)) {
-    case "$":
-      if (size < 0) return { value: null, end: start };
-      if (bytes.length < start + size + 2) return undefined;
-      return { value: bytes.toString("utf8", start, start + size), end: start + size + 2 };
-    case "*": {
-      if (size < 0) return { value: null, end: start };
-      const items: unknown[] = [];
-      let end = start;
-      for (let i = 0; i < size; i++) {
-        const item = parse(bytes, end);
-        if (!item) return undefined;
-        items.push(item.value);
-        end = item.end;
-      }
-      return { value: items, end };
-    }
-    default:
-      return { value: text, end: start };
-  }
+  return { ...redis, queue };
 }
