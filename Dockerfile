@@ -23,4 +23,4 @@ USER node
 EXPOSE 50051
 ENV CORTEX_LISTEN=0.0.0.0:50051
 HEALTHCHECK --interval=5s --timeout=3s --start-period=20s CMD ["node", "server/dist/server/main.js", "health"]
-ENTRYPOINT ["node", "--max-semi-space-size=64", "server/dist/server/main.js"]
+ENTRYPOINT ["node", "--max-semi-space-size=16", "server/dist/server/main.js"]

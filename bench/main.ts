@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { startEmbedded } from "../server/embedded/cluster.js";
+import type { Sql } from "../server/postgres/connection.js";
 import { barrier } from "./barrier.js";
 import { calls } from "./calls.js";
 import { client } from "./client.js";
@@ -15,16 +16,19 @@ import { pages } from "./pages.js";
 import { peers } from "./peers.js";
 import { postmasterOf, serverOn } from "./process.js";
 import { python } from "./python.js";
+import { report } from "./report.js";
 import { storm } from "./storm.js";
 import { streams } from "./streams.js";
 import { telemetry } from "./telemetry.js";
 import { watch } from "./watch.js";
+import { workers } from "./workers.js";
 
 const { values: options } = parseArgs({
   options: {
     only: { type: "string" },
     quick: { type: "boolean", default: false },
     json: { type: "string" },
+    save: { type: "boolean", default: false },
   },
 });
 const directory = await mkdtemp(join(tmpdir(), "cortex-bench-"));
@@ -43,6 +47,7 @@ const parts: Record<string, () => Promise<void>> = {
   client: () => client(meter, bare),
   peers: () => peers(meter, bare),
   growth: () => growth(meter, url),
+  workers: () => workers(meter, url),
   immutable: () => immutables(bare.address, bare.url, bare.sql),
   barrier: () => barrier(bare.url),
   storm: () => storm(bare.url),
@@ -60,8 +65,14 @@ try {
     throw new Error(`--only takes some of ${Object.keys(parts).join(",")}, and not ${unknown}`);
   for (const name of names) await parts[name]?.();
   if (options.json) await writeFile(options.json, JSON.stringify(meter.comparisons, undefined, 2));
+  if (options.save) await report(meter.comparisons, await versionOf(bare.sql));
 } finally {
   for (const server of [bare, full]) await server.stop();
   await postgres.stop();
   await rm(directory, { recursive: true, force: true });
+}
+
+async function versionOf(sql: Sql): Promise<string> {
+  const [row] = await sql`select current_setting('server_version') as version`;
+  return String(row?.version).split(" ")[0] ?? "";
 }

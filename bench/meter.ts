@@ -1,7 +1,7 @@
 // Measures work by rate, latency and CPU time. Machines are noisy, so the subjects of a comparison take turns, round by
 // round, and each figure is the median of the rounds, with the lowest and the highest. CPU time varies far less than
 // rates do.
-import { cpuMicros } from "./process.js";
+import { cpuTimes, usedBetween } from "./process.js";
 
 export type Work = (n: number) => PromiseLike<unknown>;
 
@@ -80,7 +80,7 @@ export class Meter {
     { count, concurrency, units = 1 }: Options,
   ): Promise<Round> {
     const took: number[] = [];
-    const used = () => [server ? cpuMicros(server) : 0, cpuMicros(database)] as const;
+    const used = () => [server ? cpuTimes(server) : new Map(), cpuTimes(database)] as const;
     let n = 0;
     const [serverBefore, postgresBefore] = used();
     const [start, load] = [performance.now(), process.cpuUsage()];
@@ -103,8 +103,8 @@ export class Meter {
       rate: done / seconds,
       p50: at(0.5),
       p99: at(0.99),
-      serverCpu: (serverAfter - serverBefore) / done,
-      postgresCpu: (postgresAfter - postgresBefore) / done,
+      serverCpu: usedBetween(serverBefore, serverAfter) / done,
+      postgresCpu: usedBetween(postgresBefore, postgresAfter) / done,
       loadCpu: (user + system) / done,
     };
   }

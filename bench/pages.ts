@@ -47,28 +47,13 @@ export async function pages(meter: Meter, { address, pid, cortex, sql }: Server)
     { count: 800, concurrency: 8 },
   );
   const tokens = await pageTokens(cortex);
-  await meter.compare(
-    `scan of ${scanned} rows, for each row`,
-    [
-      {
-        name: "a raw reader, page after page",
-        work: (n) => list(page(tokens, n)),
-        server: pid,
-      },
-    ],
-    { count: 2 * tokens.length, concurrency: 1, units: pageRows },
-  );
-  await meter.compare(
-    `scan of ${scanned} rows, for each row`,
-    [
-      {
-        name: "a raw reader, with the next page on its way",
-        work: (n) => list(page(tokens, n)),
-        server: pid,
-      },
-    ],
-    { count: 2 * tokens.length, concurrency: 2, units: pageRows },
-  );
+  const readers = ["a raw reader, page after page", "a raw reader, with the next page on its way"];
+  for (const [i, name] of readers.entries())
+    await meter.compare(
+      `scan of ${scanned} rows, for each row`,
+      [{ name, work: (n) => list(page(tokens, n)), server: pid }],
+      { count: 2 * tokens.length, concurrency: i + 1, units: pageRows },
+    );
   await meter.compare(
     `scan of ${scanned} rows, for each row`,
     [

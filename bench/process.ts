@@ -95,12 +95,18 @@ function processesOf(root: number): number[] {
   return [...parents.keys()].filter(isWithin);
 }
 
-/** The CPU microseconds that a process and its descendants have used, without those that have ended. */
-export const cpuMicros = (root: number): number =>
-  processesOf(root).reduce((sum, pid) => sum + threadNanos(pid), 0) / 1000;
+/** The CPU microseconds of each process: of a root and its descendants. */
+export type CpuTimes = ReadonlyMap<number, number>;
 
-/** The same in milliseconds. */
-export const cpuMs = (root: number): number => cpuMicros(root) / 1000;
+export const cpuTimes = (root: number): CpuTimes =>
+  new Map(processesOf(root).map((pid) => [pid, threadNanos(pid) / 1000]));
+
+/** What was used between two readings, without what processes used that have ended since. */
+export const usedBetween = (before: CpuTimes, after: CpuTimes): number =>
+  [...after].reduce((sum, [pid, micros]) => sum + micros - (before.get(pid) ?? 0), 0);
+
+/** The CPU milliseconds that a process and its descendants have used, without those that have ended. */
+export const cpuMs = (root: number): number => usedBetween(new Map(), cpuTimes(root)) / 1000;
 
 function threadNanos(pid: number): number {
   try {

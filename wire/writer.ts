@@ -4,6 +4,7 @@
 export const unusual = new Error("the library must encode or decode this message");
 
 const keptBytesMax = 256 * 1024;
+const largeChars = 4096; // of a longer text the bytes are counted: three for each character would be too much
 
 export class Writer {
   #bytes = Buffer.allocUnsafe(4096);
@@ -80,7 +81,7 @@ export class Writer {
 
   string(value: string): void {
     const { length } = value;
-    this.#need(3 * length + 5);
+    this.#need((length < largeChars ? 3 * length : Buffer.byteLength(value)) + 5);
     const start = this.#at;
     // The length is known once the text is written: its place is as long as if each character took one byte.
     const room = varintLength(length);

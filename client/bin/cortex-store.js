@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --max-semi-space-size=64
+#!/usr/bin/env -S node --max-semi-space-size=16
 // The command `cortex-store`: starts the server of the package cortex-store-server, where that is installed. It
 // is not built, because npm links the commands of a package before the build.
 import { existsSync, readFileSync } from "node:fs";

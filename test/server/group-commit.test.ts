@@ -27,7 +27,7 @@ const never = new CallCancellation();
  * Makes a group commit whose statement divides 100 by the `divisor` of each call. `batches` lists the
  * divisors of each batch.
  */
-function divisions(waitingMax = 1000) {
+function divisions(waitingMax = 1000, separate?: (calls: Call[]) => number[][]) {
   const batches: number[][] = [];
   const kind: Batchable<Call & { tenant: string }, number> = {
     async run(run, calls) {
@@ -40,6 +40,7 @@ function divisions(waitingMax = 1000) {
       );
       return rows.map(({ quotient }) => quotient);
     },
+    ...(separate && { separate }),
     lane: "writes",
     weight: ({ weight = 1 }) => weight,
     conflictKeys: ({ conflictKeys = [], alone = false }) =>
@@ -60,6 +61,23 @@ describe("calls that arrive together", () => {
     expect(batches.length).toBeLessThan(40);
     expect(Math.max(...batches.map((batch) => batch.length))).toBeLessThanOrEqual(128);
     expect(batches.flat().sort((a, b) => a - b)).toEqual(numbers); // each number once
+  });
+
+  it("run as parts with outcomes of their own: if one fails, the others are not run again", async () => {
+    const { submit, batches } = divisions(1000, (calls) => {
+      const numbers = calls.map((_, i) => i);
+      const isGood = (i: number) => calls[i]?.divisor !== 0;
+      return [numbers.filter(isGood), numbers.filter((i) => !isGood(i))];
+    });
+    const outcomes = await Promise.allSettled(
+      [1, 0, 2].map((divisor) => submit({ divisor }, never)),
+    );
+    expect(outcomes).toMatchObject([
+      { value: 100 },
+      { reason: { code: "22012" } }, // division_by_zero
+      { value: 50 },
+    ]);
+    expect(batches).toEqual([[1, 2], [0]]);
   });
 
   it("do not suffer from one that is bad: it fails alone", async () => {

@@ -20,6 +20,7 @@ import {
 import { columnsOf, columnsWithout, type Needs } from "./plain-columns.js";
 import { cells } from "./reply.js";
 import { storedReplies } from "./stored-replies.js";
+import { storing } from "./storing.js";
 
 interface Limits {
   valueBytesMax: number;
@@ -117,23 +118,7 @@ export function plainText(sql: Sql, needs: Needs, { many, ...bytes }: Limits): F
               or not (atomic in (select write from states where refusal is not null) or atomic in (select write from too_large)))`
           : sql``
       }
-    ), inserted as (
-      insert into mutable
-        (tenant, namespace, key, value, user_id, metadata, agent_id, principal, created_at, updated_at, expire_at, revision, created_revision)
-      select tenant, namespace, key, value, user_id, metadata, agent_id, principal, created_at, updated_at, expire_at, revision, created_revision
-      from changed where stored is null
-    ), updated as (
-      -- An insert that always conflicts, as in the general statement.
-      insert into mutable as m
-        (tenant, namespace, key, value, user_id, metadata, agent_id, principal, created_at, updated_at, expire_at, revision, created_revision)
-      select tenant, namespace, key, value, user_id, metadata, agent_id, principal, created_at, updated_at, expire_at, revision, created_revision
-      from changed where stored is not null
-      on conflict (tenant, namespace, key) do update set
-        value = excluded.value, user_id = excluded.user_id, metadata = excluded.metadata, agent_id = excluded.agent_id,
-        principal = excluded.principal, created_at = excluded.created_at,
-        updated_at = excluded.updated_at, expire_at = excluded.expire_at, revision = excluded.revision,
-        created_revision = excluded.created_revision
-    ), result as ${needs.requests ? sql`materialized` : sql``} (
+    ), ${storing(sql, sql`stored is null`, sql`stored is not null`)}, result as ${needs.requests ? sql`materialized` : sql``} (
       select states.*, a.count, a.accessed_at, states.write in (select write from too_large) as large, null::text as over_quota,
         ${needs.requests ? cells(sql, sql`${isComputed(sql, sql`states`)} and states.write not in (select write from too_large)`) : sql`null::json`} as cells
       from states

@@ -26,6 +26,7 @@ import { type Input, inputOf, keyColumns, operationColumns } from "./input.js";
 import { overQuota } from "./over-quota.js";
 import { cells } from "./reply.js";
 import { storedReplies } from "./stored-replies.js";
+import { storing } from "./storing.js";
 
 const keyRows = recordset("asked", keyColumns);
 const operationRows = recordset("op", operationColumns);
@@ -183,25 +184,7 @@ function build(
                 or not (atomic in (select write from states where refusal is not null) or atomic in (select write from too_large)))`
             : sql``
         }
-    ), inserted as (
-      insert into mutable
-        (tenant, namespace, key, value, user_id, metadata, agent_id, principal, created_at, updated_at, expire_at, revision, created_revision)
-      select tenant, namespace, key, value, user_id, metadata, agent_id, principal, created_at, updated_at, expire_at, revision, created_revision
-      from changed where change = 'insert'
-      order by 1, 2, 3
-    ), updated as (
-      -- An insert that always conflicts, since we have locked these rows. It replaces an update, which would
-      -- need a join, whose plan might scan the table.
-      insert into mutable as m
-        (tenant, namespace, key, value, user_id, metadata, agent_id, principal, created_at, updated_at, expire_at, revision, created_revision)
-      select tenant, namespace, key, value, user_id, metadata, agent_id, principal, created_at, updated_at, expire_at, revision, created_revision
-      from changed where change = 'update'
-      on conflict (tenant, namespace, key) do update set
-        value = excluded.value, user_id = excluded.user_id, metadata = excluded.metadata, agent_id = excluded.agent_id,
-        principal = excluded.principal, created_at = excluded.created_at,
-        updated_at = excluded.updated_at, expire_at = excluded.expire_at, revision = excluded.revision,
-        created_revision = excluded.created_revision
-    )
+    ), ${storing(sql, sql`change = 'insert'`, sql`change = 'update'`)}
     ${
       hasDeletes
         ? sql`, deleted_key as materialized (
