@@ -17,7 +17,9 @@ export async function report(comparisons: Comparison[], postgres: string): Promi
     versions: `cortex-store ${version}, Node ${process.version.slice(1)}, Postgres ${postgres}`,
   };
   await mkdir(directory, { recursive: true });
-  const json = JSON.stringify({ ...machine, comparisons }, undefined, 1);
+  const rounded = (_: string, value: unknown) =>
+    typeof value === "number" ? Number(value.toPrecision(5)) : value;
+  const json = JSON.stringify({ ...machine, comparisons }, rounded, 1);
   await writeFile(join(directory, "results.json"), `${json}\n`);
   await writeFile(join(directory, "README.md"), pageOf(comparisons, machine));
   await writeFile(join(directory, "cpu.svg"), chartOf(comparisons));
@@ -83,6 +85,7 @@ function chartOf(comparisons: Comparison[]): string {
   }
   const total = labelWidth + barsWidth + 60;
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${total}" height="${y}" font-family="sans-serif" font-size="12">
+<title>CPU microseconds for each call, of server and Postgres</title>
 <rect width="${total}" height="${y}" fill="white"/>
 <text x="8" y="16">CPU microseconds for each call: <tspan fill="${colours.serverCpu}">server</tspan> and <tspan fill="${colours.postgresCpu}">Postgres</tspan></text>
 ${parts.join("\n")}
