@@ -1,5 +1,5 @@
 // Statements whose text is made once, with places for their parameters: to put together the text of a large one from its
-// parts costs as much as to run it.
+// parts takes the driver long.
 import type { Fragment, Sql } from "./connection.js";
 
 /** A part of a statement, or all of it, as text. */
